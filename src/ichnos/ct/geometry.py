@@ -1,0 +1,28 @@
+"""Where slices lie: the normal of their plane, and their order along it (DICOM PS3.3 C.7.6.2.1.1)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def slice_normal(orientation: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The unit normal of a slice's plane from ImageOrientationPatient (6 direction cosines: row, then column)."""
+    normal = np.cross(orientation[:3].astype(np.float64), orientation[3:].astype(np.float64))
+    length = float(np.linalg.norm(normal))
+    if not length > 1e-6:
+        raise ValueError("the row and column directions of the slice are parallel or zero")
+    return normal / length
+
+
+def order_along_normal(
+    positions: NDArray[np.floating], orientations: NDArray[np.floating]
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """The order of slices from foot to head, and each slice's offset in mm, for tilted gantries too.
+
+    positions: (n, 3) ImagePositionPatient in mm; orientations: (n, 6). The plane of the first slice is the plane of
+    the series. The order is stable: slices at one position stay as they were given, so give them in a settled order.
+    """
+    normal = slice_normal(orientations[0])
+    if normal[2] < 0:
+        normal = -normal  # head is +z in the patient's coordinates; count upwards whatever way rows run
+    offsets = positions.astype(np.float64) @ normal
+    return np.argsort(offsets, kind="stable"), offsets

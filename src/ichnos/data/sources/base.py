@@ -1,0 +1,51 @@
+"""What a source of labelled slices is: it finds exams, then reads them one by one, in any process."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ichnos.ct import LabelledExam, SkippedSlice
+from ichnos.progress import Progress
+
+
+@dataclass(frozen=True)
+class ExamReference:
+    """Where one exam lies, before its pixels are read. Small, picklable, in a settled order.
+
+    slice_count: slices that it is expected to have (work is shared out by it).
+    files: whatever the source needs to find the slices again.
+    """
+
+    patient: str
+    exam: str
+    series: str
+    slice_count: int
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """All that a source has: exams in a settled order, and what was left out before any pixel was read."""
+
+    exams: tuple[ExamReference, ...]
+    skipped: tuple[SkippedSlice, ...] = ()
+
+
+class Source(Protocol):
+    """A place that labelled head-CT slices come from. Picklable: exams are read in worker processes."""
+
+    @property
+    def name(self) -> str:
+        """`rsna`, `ct-ich`, `folder` or `phantom`."""
+        ...
+
+    def scan(self, progress: Progress, scratch: Path) -> Scan:
+        """Find all exams, in an order that depends on nothing but the data. Raises SourceError.
+
+        scratch: an existing folder in which partial results may be kept, so that a killed scan continues.
+        """
+        ...
+
+    def read(self, reference: ExamReference) -> LabelledExam:
+        """Read the pixels and labels of one exam. A slice that cannot be read is in its `skipped`, never zeros."""
+        ...

@@ -1,0 +1,60 @@
+"""The errors that ichnos raises on purpose.
+
+IchnosError                  anything below; the command line prints its message and exits 1
+├── UsageError               the request itself is wrong (exit 2)
+│   └── RecipeError          a recipe or an override does not fit the grammar
+├── MissingExtraError        an optional dependency is not installed
+├── InputError               what was given cannot be read or does not make sense
+│   ├── DicomError           one DICOM file cannot be turned into a CT slice
+│   ├── SourceError          a folder, zip or table of labels is not what its source needs
+│   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version
+├── WeightsError             initial weights or a checkpoint are absent, damaged or do not fit
+├── TrainingError            training cannot go on (loss not finite, no slices left)
+└── OutputError              a result cannot be written (disk full, no permission, already there)
+
+Messages say what was found, what was wanted and what to do. They never hold a patient's name, an identifier or a UID.
+"""
+
+
+class IchnosError(Exception):
+    """The root of all errors that ichnos raises on purpose."""
+
+
+class UsageError(IchnosError):
+    """The request itself is wrong."""
+
+
+class RecipeError(UsageError):
+    """A recipe or an override does not fit the grammar."""
+
+
+class MissingExtraError(IchnosError):
+    """An optional dependency is not installed."""
+
+
+class InputError(IchnosError):
+    """What was given cannot be read or does not make sense."""
+
+
+class DicomError(InputError):
+    """One DICOM file cannot be turned into a CT slice."""
+
+
+class SourceError(InputError):
+    """A folder, zip or table of labels is not what its source needs."""
+
+
+class SetError(InputError):
+    """A prepared set, its splits or a cache is absent, damaged or of another version."""
+
+
+class WeightsError(IchnosError):
+    """Initial weights or a checkpoint are absent, damaged or do not fit."""
+
+
+class TrainingError(IchnosError):
+    """Training cannot go on."""
+
+
+class OutputError(IchnosError):
+    """A result cannot be written."""

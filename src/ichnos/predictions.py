@@ -1,0 +1,98 @@
+"""The table of predictions that passes between stages: one row a slice, a probability and a label a class."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import InputError
+from ichnos.subtypes import Subtype
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a model says of slices, beside what is true.
+
+    patient, exam, slice_name: (n,) strings; offset: (n,) mm along the slice normal.
+    probabilities: (n, classes) in [0, 1]; labels: (n, classes) bool; both in the order of `classes`.
+    """
+
+    classes: tuple[Subtype, ...]
+    patient: NDArray[np.str_]
+    exam: NDArray[np.str_]
+    slice_name: NDArray[np.str_]
+    offset: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.patient), len(self.classes))
+        if self.probabilities.shape != shape or self.labels.shape != shape:
+            raise InputError(
+                f"predictions of {shape[0]} slices and {shape[1]} classes need arrays of shape {shape}, "
+                f"got probabilities {self.probabilities.shape} and labels {self.labels.shape}"
+            )
+        if not np.isfinite(self.probabilities).all() or ((self.probabilities < 0) | (self.probabilities > 1)).any():
+            raise InputError("probabilities must be numbers in [0, 1]; some are not: the model or its file is damaged")
+
+    def __len__(self) -> int:
+        return len(self.patient)
+
+    def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
+        """The given rows, by mask or by index."""
+        return Predictions(
+            self.classes,
+            self.patient[rows],
+            self.exam[rows],
+            self.slice_name[rows],
+            self.offset[rows],
+            self.probabilities[rows],
+            self.labels[rows],
+        )
+
+    def restrict(self, classes: tuple[Subtype, ...]) -> "Predictions":
+        """The given classes only, in the given order."""
+        columns = [self.classes.index(c) for c in classes]
+        return Predictions(
+            classes,
+            self.patient,
+            self.exam,
+            self.slice_name,
+            self.offset,
+            self.probabilities[:, columns],
+            self.labels[:, columns],
+        )
+
+    def write_parquet(self, path: Path) -> None:
+        """Write `path`: columns patient, exam, slice, offset, then p_<class> and y_<class> for each class."""
+        import polars as pl  # the base install reads exams without polars
+
+        columns: dict[str, object] = {
+            "patient": self.patient,
+            "exam": self.exam,
+            "slice": self.slice_name,
+            "offset": self.offset,
+        }
+        for k, c in enumerate(self.classes):
+            columns[f"p_{c.value}"] = self.probabilities[:, k]
+        for k, c in enumerate(self.classes):
+            columns[f"y_{c.value}"] = self.labels[:, k]
+        pl.DataFrame(columns).write_parquet(path)
+
+    @classmethod
+    def read_parquet(cls, path: Path) -> "Predictions":
+        """Read what `write_parquet` wrote."""
+        import polars as pl
+
+        frame = pl.read_parquet(path)
+        classes = tuple(Subtype(name[2:]) for name in frame.columns if name.startswith("p_"))
+        return cls(
+            classes,
+            frame["patient"].to_numpy().astype(np.str_),
+            frame["exam"].to_numpy().astype(np.str_),
+            frame["slice"].to_numpy().astype(np.str_),
+            frame["offset"].to_numpy(),
+            frame.select([f"p_{c.value}" for c in classes]).to_numpy().astype(np.float64),
+            frame.select([f"y_{c.value}" for c in classes]).to_numpy().astype(np.bool_),
+        )

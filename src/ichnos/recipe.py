@@ -1,0 +1,240 @@
+"""The typed grammar of recipes: what a recipe may say, and that what it says makes sense."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ichnos.ct import Window
+from ichnos.errors import RecipeError
+from ichnos.subtypes import SUBTYPES, Subtype
+
+
+class _Grammar(BaseModel):
+    """Frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class WindowMerge(StrEnum):
+    """How the windows of one slice become planes."""
+
+    MEAN = "mean"
+    """One plane: the mean of all windows (the study's "single combined window")."""
+    STACK = "stack"
+    """One plane a window."""
+
+
+class Normalisation(StrEnum):
+    """What happens to values in [0, 1] before the network sees them."""
+
+    UNIT = "unit"
+    """Nothing more."""
+    IMAGENET = "imagenet"
+    """Less ImageNet's mean, divided by its deviation, channel by channel: what ImageNet weights were trained on."""
+
+
+class InputSpec(_Grammar):
+    """The one road from HU to what a network sees, in the order in which it is walked (ichnos.inputs walks it).
+
+    HU 512×512 → each window → merge → resize (separable antialiased triangle) → round to uint8 → [the cache holds
+    this] → /255 → copy planes to channels → normalise.
+    """
+
+    windows: tuple[Window, ...] = Field(min_length=1)
+    merge: WindowMerge = WindowMerge.MEAN
+    size: Annotated[int, Field(ge=32, le=512)] = 224
+    """Rows and columns of what the network sees."""
+    normalisation: Normalisation = Normalisation.IMAGENET
+
+    @property
+    def planes(self) -> int:
+        """Planes a slice has in the cache."""
+        return 1 if self.merge is WindowMerge.MEAN else len(self.windows)
+
+    @property
+    def channels(self) -> int:
+        """Channels that the network sees: a single plane is copied to three, as ImageNet's stem wants."""
+        return 3 if self.planes == 1 else self.planes
+
+    def fingerprint(self) -> str:
+        """16 hex digits that name what the cache holds (so without the normalisation, which comes after it)."""
+        return _digest(self.model_dump(mode="json", exclude={"normalisation"}))
+
+
+class Population(_Grammar):
+    """Which slices of a set a model is trained and measured on."""
+
+    slices: Literal["positives", "all"] = "positives"
+    """`positives`: slices with at least one subtype, as in the study; `all`: every slice."""
+    without: tuple[Subtype, ...] = ()
+    """Slices with any of these are left out altogether (Model 3: epidural)."""
+
+
+class Head(_Grammar):
+    """Global average pooling → Dense(hidden) ReLU → dropout → Dense(classes), one logit a class."""
+
+    hidden: Annotated[int, Field(ge=1)] = 128
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
+    dropout_before_hidden: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """A second dropout, on the pooled features."""
+
+
+class Network(_Grammar):
+    """A backbone, where its first weights come from, and the head on it."""
+
+    backbone: Literal["efficientnet-b0"] = "efficientnet-b0"
+    init: str = "imagenet"
+    """`imagenet`, `random`, or a file: a checkpoint of ours or EfficientNet-B0 weights in the common PyTorch form."""
+    frozen: bool = False
+    """Train the head alone; the backbone stays as it came, its BatchNorm statistics too."""
+    head: Head = Head()
+
+    @model_validator(mode="after")
+    def _frozen_needs_weights(self) -> Self:
+        if self.frozen and self.init == "random":
+            raise ValueError("a frozen backbone with random weights cannot learn; give init a file or 'imagenet'")
+        return self
+
+
+class Augmentation(_Grammar):
+    """Random changes of the training images. Each is drawn for each image with probability `p`."""
+
+    p: Annotated[float, Field(ge=0, le=1)] = 0.5
+    rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
+    """Up to so many degrees either way."""
+    horizontal_flip: bool = True
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    """Up to so large a share of the width and height either way."""
+    zoom: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Scaled by 1 ± at most this."""
+
+
+class Sampling(StrEnum):
+    """In what shares the training slices are drawn."""
+
+    NATURAL = "natural"
+    """Each slice once an epoch."""
+    BALANCED = "balanced"
+    """The classes take turns in each batch: rare ones are drawn more often (the study, 3.3)."""
+
+
+class Fit(_Grammar):
+    """How long and how fast a model is trained."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-4
+    """Adam's."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """`cosine`: a linear rise over the first twentieth of all steps, then half a cosine down to 0."""
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    epochs: Annotated[int, Field(ge=1)] = 10
+    """At most so many."""
+    steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Optimiser steps an epoch; None: as many as there are training slices for."""
+    patience: Annotated[int, Field(ge=1)] | None = 3
+    """Epochs without a lower validation loss after which training stops; None: never early."""
+    milestones: tuple[int, ...] = ()
+    """For each n here, the best checkpoint of the first n epochs is kept too."""
+    reestimate_batchnorm: bool = False
+    """Measure BatchNorm's statistics afresh on training images before every evaluation (short runs from scratch)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class SliceRecipe(_Grammar):
+    """Everything that makes one model of single slices: input, population, classes, network, sampling, training."""
+
+    kind: Literal["slice"] = "slice"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    input: InputSpec
+    population: Population = Population()
+    classes: tuple[Subtype, ...] = SUBTYPES
+    network: Network = Network()
+    sampling: Sampling = Sampling.NATURAL
+    augmentation: Augmentation | None = None
+    fit: Fit = Fit()
+
+    @model_validator(mode="after")
+    def _classes_make_sense(self) -> Self:
+        if not self.classes:
+            raise ValueError("a recipe names at least one class")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("a class is named twice")
+        both = set(self.classes) & set(self.population.without)
+        if both:
+            raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
+        if self.network.backbone == "efficientnet-b0" and self.input.size % 32:
+            raise ValueError(
+                f"efficientnet-b0 halves the image five times: size must be a multiple of 32, got {self.input.size}"
+            )
+        return self
+
+    def derive(self, **changes: Any) -> "SliceRecipe":
+        """A copy with changed fields, validated again. Nested fields by dots: derive(**{"fit.epochs": 6})."""
+        return SliceRecipe.model_validate(_changed(self.model_dump(mode="json"), changes))
+
+    def override(self, assignments: Mapping[str, str]) -> "SliceRecipe":
+        """A copy with fields set from text, as `--set fit.learning_rate=3e-4` gives them. Raises RecipeError."""
+        try:
+            return self.derive(**{key: _parse(value) for key, value in assignments.items()})
+        except ValidationError as error:
+            raise RecipeError(explain(error)) from error
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change with anything the recipe says."""
+        return _digest(self.model_dump(mode="json"))
+
+
+class RecipeFile(_Grammar):
+    """A recipe as it was found: the object, its docstring and where it stands."""
+
+    recipe: SliceRecipe
+    docstring: str
+    path: Path
+
+
+def explain(error: ValidationError) -> str:
+    """One line of what does not fit, field by field, from pydantic's report."""
+    lines: list[str] = []
+    for detail in error.errors():
+        where = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            lines.append(f"no such field: {where}")
+        else:
+            lines.append(f"{where}: {detail['msg']}" if where else detail["msg"])
+    return "; ".join(lines)
+
+
+def _changed(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    for dotted, value in changes.items():
+        *parents, last = dotted.split(".")
+        node = tree
+        opened = False  # an optional part that was off: what is set in it starts from its defaults
+        for parent in parents:
+            if parent not in node or not isinstance(node[parent], dict | NoneType):
+                raise RecipeError(f"no such field: {dotted}; there are {', '.join(sorted(node))}")
+            opened = node[parent] is None
+            child = cast("dict[str, Any]", node[parent] or {})
+            node[parent] = child
+            node = child
+        if last not in node and not opened:
+            raise RecipeError(f"no such field: {dotted}; there are {', '.join(sorted(node))}")
+        node[last] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+    return tree
+
+
+def _parse(text: str) -> Any:
+    """JSON where it is JSON (numbers, true, null, lists), else the text itself."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _digest(tree: Any) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
