@@ -1,7 +1,6 @@
 """How long work tells whoever called it how far it is; drawing it is cli/'s business."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
@@ -20,20 +19,13 @@ class Task(Protocol):
 class Progress(Protocol):
     """Where long work reports to."""
 
-    def task(self, description: str, total: float | None) -> "TaskContext":
+    def task(self, description: str, total: float | None) -> AbstractContextManager[Task]:
         """Open a task of `total` units (None: unknown); it closes with the `with` block."""
         ...
 
     def message(self, text: str) -> None:
         """Say one line that stays."""
         ...
-
-
-class TaskContext(Protocol):
-    """The context manager that `Progress.task` returns."""
-
-    def __enter__(self) -> Task: ...
-    def __exit__(self, *exc_info: object) -> bool | None: ...
 
 
 class _Silent:
@@ -43,10 +35,9 @@ class _Silent:
     def note(self, text: str) -> None:
         del text
 
-    @contextmanager
-    def task(self, description: str, total: float | None) -> Iterator["_Silent"]:
+    def task(self, description: str, total: float | None) -> AbstractContextManager[Task]:
         del description, total
-        yield self
+        return nullcontext(self)
 
     def message(self, text: str) -> None:
         del text

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The command line: parsing, progress and printing, no science."""

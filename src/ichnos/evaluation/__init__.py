@@ -1,1 +1,1 @@
-"""placeholder"""
+"""How good predictions are: metrics, intervals by patient, comparison of models, curves."""

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Networks in torch: the input layer, backbones, heads, first weights and checkpoints."""

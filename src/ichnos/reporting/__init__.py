@@ -1,1 +1,1 @@
-"""placeholder"""
+"""Results for people: tables, figures and the self-contained HTML report."""

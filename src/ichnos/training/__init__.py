@@ -1,1 +1,1 @@
-"""placeholder"""
+"""The training loop and its parts: sampling, augmentation, loss, journal."""

@@ -1,1 +1,1 @@
-"""placeholder"""
+"""One file a story: start reading the code here."""
