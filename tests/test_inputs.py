@@ -1,0 +1,78 @@
+"""The road from HU to uint8 planes."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ichnos.ct import Window
+from ichnos.errors import InputError
+from ichnos.inputs import AIR, MATRIX, resize, resize_matrix, to_matrix, to_planes
+from ichnos.recipe import InputSpec, WindowMerge
+
+BRAIN_AND_BLOOD = (Window(40, 80), Window(80, 200))
+
+
+@given(n_in=st.integers(2, 700), n_out=st.sampled_from([32, 128, 224, 512]), seed=st.integers(0, 2**32 - 1))
+@settings(max_examples=25, deadline=None)
+def test_resize_is_pytorchs_antialiased_bilinear(n_in: int, n_out: int, seed: int) -> None:
+    image = np.random.default_rng(seed).random((n_in, n_in), dtype=np.float32)
+    theirs = torch.nn.functional.interpolate(
+        torch.from_numpy(image)[None, None], size=(n_out, n_out), mode="bilinear", antialias=True, align_corners=False
+    )[0, 0].numpy()
+    np.testing.assert_allclose(resize(image, n_out), theirs, atol=1e-5)
+
+
+def test_the_matrix_is_the_same_filter() -> None:
+    image = np.random.default_rng(0).random((512, 512), dtype=np.float32)
+    r = resize_matrix(512, 224)
+    np.testing.assert_allclose(r @ image @ r.T, resize(image, 224), atol=1e-5)
+    np.testing.assert_allclose(r.sum(axis=1), 1, atol=1e-6)
+
+
+def test_windows_are_applied_before_the_resize() -> None:
+    # Two pixels far outside the window on either side: windowed first they average to grey, resized first they do not.
+    hu = np.tile(np.array([[-1000, 2000], [2000, -1000]], dtype=np.int16), (256, 256))
+    spec = InputSpec(windows=(Window(40, 80),), size=256)
+    inner = to_planes(spec, hu)[0, 8:-8, 8:-8]
+    assert abs(inner.astype(int) - 128).max() <= 1
+
+
+def test_the_mean_of_two_windows_is_one_plane() -> None:
+    hu = np.full((512, 512), 60, dtype=np.int16)
+    spec = InputSpec(windows=BRAIN_AND_BLOOD, size=64)
+    planes = to_planes(spec, hu)
+    assert planes.shape == (1, 64, 64)
+    assert planes.dtype == np.uint8
+    assert (planes == round((0.75 + 0.40) / 2 * 255)).all()  # brain: (60-0)/80; blood: (60+20)/200
+
+
+def test_stacked_windows_keep_their_order() -> None:
+    hu = np.full((512, 512), 60, dtype=np.int16)
+    planes = to_planes(InputSpec(windows=BRAIN_AND_BLOOD, merge=WindowMerge.STACK, size=64), hu)
+    assert planes[:, 0, 0].tolist() == [round(0.75 * 255), round(0.40 * 255)]
+
+
+def test_padding_is_air() -> None:
+    hu = np.full((512, 512), -3024, dtype=np.int16)
+    assert (to_matrix(hu) == AIR).all()
+
+
+@pytest.mark.parametrize("shape", [(400, 512), (512, 300), (650, 650), (256, 256), (1024, 768)])
+def test_any_matrix_becomes_512_with_the_head_in_the_middle(shape: tuple[int, int]) -> None:
+    hu = np.full(shape, -1000, dtype=np.int16)
+    rows, columns = shape
+    hu[rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4] = 40
+    square = to_matrix(hu)
+    assert square.shape == (MATRIX, MATRIX)
+    y, x = np.nonzero(square > -400)
+    assert y.mean() == pytest.approx((MATRIX - 1) / 2, abs=1.5)
+    assert x.mean() == pytest.approx((MATRIX - 1) / 2, abs=1.5)
+    assert (y.max() - y.min()) / (x.max() - x.min()) == pytest.approx(rows / columns, rel=0.05)
+
+
+@pytest.mark.parametrize("shape", [(512,), (3, 512, 512), (1, 512), (5000, 512)])
+def test_what_is_no_slice_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="got shape"):
+        to_matrix(np.zeros(shape, dtype=np.int16))
