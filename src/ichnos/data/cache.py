@@ -1,0 +1,179 @@
+"""The cache: a population's slices as uint8 planes, ready for a network, derived once from the set for an InputSpec."""
+
+import hashlib
+import json
+import multiprocessing
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ichnos.inputs
+from ichnos.data.set import PreparedSet
+from ichnos.errors import SetError
+from ichnos.files import explained, write_json
+from ichnos.inputs import to_planes
+from ichnos.progress import Progress
+from ichnos.recipe import InputSpec, Population
+
+CACHE_VERSION = 1
+"""Of the form on disk and of the road's arithmetic: raised whenever either changes, so no old cache passes for new."""
+
+_BLOCK = 128
+"""Slices that one worker turns at a time, and that are lost at most when it is killed."""
+
+
+@dataclass(frozen=True, eq=False)
+class SliceCache:
+    """Slices as a network's first layer takes them.
+
+    images: (n, planes, size, size) uint8, mapped from the disk, read-only.
+    rows: (n,) the set's row that each image shows, ascending.
+    """
+
+    images: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+
+    def positions_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in `images` the given rows of the set are, those that the cache's population has, in order."""
+        return np.flatnonzero(np.isin(self.rows, rows))
+
+
+def open_cache(
+    prepared: PreparedSet, spec: InputSpec, population: Population, progress: Progress, workers: int | None = None
+) -> SliceCache:
+    """The cache of a population for an input road; made, continued or made anew as need be.
+
+    Every population's slices are a selection of `positives` or of `all`, so one cache each serves them all.
+    """
+    rows = prepared.rows_of(Population(slices=population.slices))
+    folder = prepared.path / "caches" / f"{spec.fingerprint()}-{population.slices}"
+    key = _key(prepared, spec, rows)
+    if not _is_whole(folder, key):
+        with explained(folder):
+            _build(prepared, spec, rows, folder, key, progress, workers or os.cpu_count() or 1)
+    images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=_shape(spec, len(rows)))
+    return SliceCache(images, rows)
+
+
+def _key(prepared: PreparedSet, spec: InputSpec, rows: NDArray[np.int64]) -> dict[str, Any]:
+    return {
+        "version": CACHE_VERSION,
+        "set": prepared.header.fingerprint,
+        "input": json.loads(spec.model_dump_json(exclude={"normalisation"})),
+        "matrix": [ichnos.inputs.MATRIX, ichnos.inputs.AIR],
+        "rows": hashlib.sha256(rows.tobytes()).hexdigest()[:16],
+        "shape": list(_shape(spec, len(rows))),
+    }
+
+
+def _is_whole(folder: Path, key: dict[str, Any]) -> bool:
+    """Whether the folder holds exactly this cache. One that does not match is not an error: it is made anew."""
+    try:
+        size = (folder / "images.u8").stat().st_size
+        return json.loads((folder / "header.json").read_bytes()) == key and size == int(np.prod(key["shape"]))
+    except (OSError, ValueError):
+        return False
+
+
+def _build(
+    prepared: PreparedSet,
+    spec: InputSpec,
+    rows: NDArray[np.int64],
+    folder: Path,
+    key: dict[str, Any],
+    progress: Progress,
+    workers: int,
+) -> None:
+    if not len(rows):
+        raise SetError("the set has no slice of this population: nothing to train on or to measure")
+    folder.mkdir(parents=True, exist_ok=True)
+    partial, log = folder / "images.u8.partial", folder / "blocks.log"
+    done = _blocks_done(partial, log, key)
+    blocks = [b for b in range(-(-len(rows) // _BLOCK)) if b not in done]
+    with progress.task(f"Making the cache at {spec.size} px", len(rows)) as task, log.open("a") as journal:
+        task.advance(min(len(done) * _BLOCK, len(rows)))
+        for block in _in_processes(prepared, spec, rows, partial, blocks, workers):
+            journal.write(f"{block}\n")  # after the block's pixels were flushed: what the log names is on the disk
+            journal.flush()
+            os.fsync(journal.fileno())
+            task.advance(min(_BLOCK, len(rows) - block * _BLOCK))
+    partial.replace(folder / "images.u8")
+    write_json(folder / "header.json", key)
+    log.unlink()
+
+
+def _blocks_done(partial: Path, log: Path, key: dict[str, Any]) -> set[int]:
+    """The blocks that an earlier, stopped run of the very same cache finished; else an empty file to begin with."""
+    first = json.dumps(key, sort_keys=True)
+    size = int(np.prod(key["shape"]))
+    if log.exists() and partial.exists() and partial.stat().st_size == size:
+        head, *lines = log.read_text().split("\n")
+        if head == first:
+            return {int(line) for line in lines[:-1]}  # what follows the last line feed was not finished
+    with partial.open("wb") as file:
+        _reserve(file.fileno(), size)
+    log.write_text(first + "\n")
+    return set()
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Take the whole file's room now: a mapped file on a full disk kills the process instead of raising."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
+
+
+def _in_processes(
+    prepared: PreparedSet,
+    spec: InputSpec,
+    rows: NDArray[np.int64],
+    partial: Path,
+    blocks: list[int],
+    workers: int,
+) -> Iterator[int]:
+    if workers == 1 or len(blocks) < 4:
+        for block in blocks:
+            yield fill_block(prepared.path, spec, rows[block * _BLOCK : (block + 1) * _BLOCK], partial, block)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(blocks)), mp_context=context) as pool:
+        futures = [
+            pool.submit(fill_block, prepared.path, spec, rows[b * _BLOCK : (b + 1) * _BLOCK], partial, b)
+            for b in blocks
+        ]
+        try:
+            for future in futures:
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()
+
+
+def fill_block(path: Path, spec: InputSpec, rows: NDArray[np.int64], partial: Path, block: int) -> int:
+    """Turn the rows of one block into planes, write them to their place and flush them; returns `block`."""
+    prepared = _opened(path)
+    planes = np.stack([to_planes(spec, prepared.hu(int(row))) for row in rows])
+    with partial.open("r+b") as file:
+        file.seek(block * _BLOCK * planes[0].nbytes)
+        file.write(planes.tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+    return block
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path) -> PreparedSet:
+    """The set, opened once a worker: its index can be long."""
+    return PreparedSet(path)
+
+
+def _shape(spec: InputSpec, n: int) -> tuple[int, int, int, int]:
+    return (n, spec.planes, spec.size, spec.size)

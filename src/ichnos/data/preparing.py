@@ -1,0 +1,259 @@
+"""From a source to a prepared set: shard by shard, on all cores, continued where it was stopped."""
+
+import hashlib
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
+from ichnos.data import shards
+from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
+from ichnos.data.sources import ExamReference, Source
+from ichnos.errors import OutputError, SetError, SourceError
+from ichnos.files import explained, replacing, write_json
+from ichnos.progress import Progress
+
+SLICES_A_SHARD = 256
+"""A shard is closed after the exam that reaches so many: some 130 MB of pixels, a second or two of work to lose."""
+
+_NEAR_AIR_HU = -500
+_NEAR_AIR_SHARE = 0.01
+"""A slice with less than this share of pixels above −500 HU shows next to nothing: two patients may well share it."""
+
+_INDEX_SCHEMA: dict[str, Any] = {
+    "source": pl.String,
+    "patient": pl.String,
+    "exam": pl.String,
+    "series": pl.String,
+    "name": pl.String,
+    "offset": pl.Float64,
+    "row_spacing": pl.Float64,
+    "column_spacing": pl.Float64,
+    "rows": pl.Int32,
+    "columns": pl.Int32,
+    **dict.fromkeys(LABEL_COLUMNS, pl.Boolean),
+    "pixel_hash": pl.String,
+    "near_air": pl.Boolean,
+    "shard": pl.Int32,
+    "start": pl.Int64,
+    "length": pl.Int64,
+    "mask_start": pl.Int64,
+    "mask_length": pl.Int64,
+}
+_SKIPPED_SCHEMA: dict[str, Any] = {"exam": pl.String, "name": pl.String, "reason": pl.String}
+
+
+def prepare(source: Source, out: Path, progress: Progress, workers: int | None = None) -> PreparedSet:
+    """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
+
+    workers: processes; None: one a core. Raises SourceError where there is nothing to read, OutputError where `out`
+    holds something else or cannot be written. What was finished before an error stays and is used the next time.
+    """
+    if (out / "header.json").exists():
+        return _already_prepared(source, out)
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+        foreign = [p.name for p in out.iterdir() if p.name not in {"prepare.json", "shards", "parts", "scan", ".lock"}]
+    if foreign and not (out / "prepare.json").exists():
+        raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
+    with _locked(out):
+        return _prepare(source, out, progress, workers or os.cpu_count() or 1)
+
+
+def _prepare(source: Source, out: Path, progress: Progress, workers: int) -> PreparedSet:
+    with explained(out):
+        for folder in ("shards", "parts", "scan"):
+            (out / folder).mkdir(exist_ok=True)
+            for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
+                torn.unlink()
+    scan = source.scan(progress, out / "scan")
+    if not scan.exams:
+        raise SourceError(
+            f"no slice to prepare: 0 exams found, {len(scan.skipped)} files or labels left out"
+            + (f", the first because: {scan.skipped[0].reason}" if scan.skipped else "")
+        )
+    _claim(out, source.name, scan.exams)
+    batches = list(_batches(scan.exams))
+    todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
+    with progress.task("Reading slices", sum(r.slice_count for r in scan.exams)) as task:
+        task.advance(sum(r.slice_count for n, b in enumerate(batches) if n not in set(todo) for r in b))
+        for number in _in_processes(source, out, batches, todo, workers):
+            task.advance(sum(r.slice_count for r in batches[number]))
+    return _finish(source.name, out, len(batches), scan.skipped)
+
+
+def _in_processes(
+    source: Source, out: Path, batches: list[tuple[ExamReference, ...]], todo: list[int], workers: int
+) -> Iterator[int]:
+    """Write the shards `todo`, yielding each number when it is done. At most two batches a worker are under way."""
+    if workers == 1 or len(todo) <= 1:
+        for number in todo:
+            yield write_shard(source, out, number, batches[number])
+        return
+    context = multiprocessing.get_context("spawn")  # forked children of a threaded parent can hang
+    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
+        waiting = iter(todo)
+        running: set[Future[int]] = set()
+        try:
+            while True:
+                while len(running) < 2 * workers and (number := next(waiting, None)) is not None:
+                    running.add(pool.submit(write_shard, source, out, number, batches[number]))
+                if not running:
+                    return
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def write_shard(source: Source, out: Path, number: int, references: tuple[ExamReference, ...]) -> int:
+    """Read the exams of one shard and write it and its part of the index, each in one step; returns `number`."""
+    rows: list[dict[str, Any]] = []
+    skipped: list[dict[str, str]] = []
+    with replacing(shards.shard_path(out / "shards", number)) as temporary, temporary.open("wb") as file:
+        for reference in references:
+            exam = source.read(reference)
+            skipped += [{"exam": exam.exam, "name": s.name, "reason": s.reason} for s in exam.skipped]
+            for one in exam.slices:
+                start, length = shards.append(file, one.hu)
+                place: dict[str, Any] = {"shard": number, "start": start, "length": length}
+                if one.mask is not None:
+                    place["mask_start"], place["mask_length"] = shards.append(file, one.mask)
+                rows.append(_row(source.name, exam, one) | place)
+        if not rows:
+            file.write(b"\0")  # every slice of the shard was left out: the file still says that it was done
+    _write_table(_part(out, number, "skipped"), pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA))
+    _write_table(_part(out, number, "index"), _frame(rows))  # last: it says that the shard is whole
+    return number
+
+
+def _row(source: str, exam: LabelledExam, one: LabelledSlice) -> dict[str, Any]:
+    return {
+        "source": source,
+        "patient": exam.patient,
+        "exam": exam.exam,
+        "series": exam.series,
+        "name": one.name,
+        "offset": one.offset,
+        "row_spacing": one.pixel_spacing[0],
+        "column_spacing": one.pixel_spacing[1],
+        "rows": one.hu.shape[0],
+        "columns": one.hu.shape[1],
+        **dict(zip(LABEL_COLUMNS, one.labels.tolist(), strict=True)),
+        "pixel_hash": _pixel_hash(one.hu),
+        "near_air": bool((one.hu > _NEAR_AIR_HU).mean() < _NEAR_AIR_SHARE or one.hu.min() == one.hu.max()),
+        **exam.attributes,
+    }
+
+
+def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
+    extra = {k: type(v) for row in rows for k, v in row.items() if k not in _INDEX_SCHEMA}
+    kinds = {k: pl.String if t is str else pl.Float64 for k, t in sorted(extra.items())}
+    return pl.DataFrame(rows, schema={**_INDEX_SCHEMA, **kinds}, strict=False)
+
+
+def _pixel_hash(hu: NDArray[np.int16]) -> str:
+    digest = hashlib.blake2b(repr(hu.shape).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(hu).data)
+    return digest.hexdigest()
+
+
+def _batches(exams: tuple[ExamReference, ...]) -> Iterator[tuple[ExamReference, ...]]:
+    """Consecutive exams, closed when SLICES_A_SHARD is reached: the same whatever the number of workers."""
+    batch: list[ExamReference] = []
+    for reference in exams:
+        batch.append(reference)
+        if sum(r.slice_count for r in batch) >= SLICES_A_SHARD:
+            yield tuple(batch)
+            batch = []
+    if batch:
+        yield tuple(batch)
+
+
+def _claim(out: Path, source: str, exams: tuple[ExamReference, ...]) -> None:
+    """Note what is being prepared here, or check that it is what was begun here."""
+    digest = hashlib.sha256("\n".join(repr(reference) for reference in exams).encode()).hexdigest()[:16]
+    claim = {"version": SET_VERSION, "source": source, "scan": digest}
+    if (out / "prepare.json").exists():
+        if read_json(out / "prepare.json") != claim:
+            raise OutputError(
+                f"{out} holds an unfinished set of other data or of another version; "
+                "give --out a new folder, or delete this one"
+            )
+        return
+    write_json(out / "prepare.json", claim)
+
+
+def _finish(source: str, out: Path, parts: int, left_out: tuple[SkippedSlice, ...]) -> PreparedSet:
+    index = pl.concat([pl.read_parquet(_part(out, n, "index")) for n in range(parts)], how="diagonal")
+    earlier = pl.DataFrame([{"exam": "", "name": s.name, "reason": s.reason} for s in left_out], schema=_SKIPPED_SCHEMA)
+    skipped = pl.concat([earlier, *(pl.read_parquet(_part(out, n, "skipped")) for n in range(parts))])
+    if index.is_empty():
+        raise SourceError(f"no slice could be read; {len(skipped)} left out, the first because: {skipped['reason'][0]}")
+    _write_table(out / "index.parquet", index)
+    _write_table(out / "skipped.parquet", skipped)
+    positives = {c: int(index[c].sum()) for c in LABEL_COLUMNS}
+    header = SetHeader(
+        version=SET_VERSION,
+        source=source,
+        fingerprint=_fingerprint(index),
+        exams=index["exam"].n_unique(),
+        patients=index["patient"].n_unique(),
+        slices=len(index),
+        skipped=len(skipped),
+        positives={**positives, "any": int(index.select(pl.any_horizontal(LABEL_COLUMNS)).to_series().sum())},
+    )
+    write_json(out / "header.json", header.model_dump())
+    shutil.rmtree(out / "parts")
+    shutil.rmtree(out / "scan")
+    return PreparedSet(out)
+
+
+def _fingerprint(index: pl.DataFrame) -> str:
+    digest = hashlib.sha256()
+    for row in index.select("source", "patient", "exam", "name", *LABEL_COLUMNS, "pixel_hash").iter_rows():
+        digest.update(repr(row).encode())
+    return digest.hexdigest()[:16]
+
+
+def _already_prepared(source: Source, out: Path) -> PreparedSet:
+    prepared = PreparedSet(out)
+    if prepared.header.source != source.name:
+        raise OutputError(f"{out} holds a set from {prepared.header.source} already; give --out a new folder")
+    return prepared
+
+
+def _part(out: Path, number: int, kind: str) -> Path:
+    return out / "parts" / f"{number:05d}.{kind}.parquet"
+
+
+def _write_table(path: Path, frame: pl.DataFrame) -> None:
+    with replacing(path) as temporary:
+        frame.write_parquet(temporary, compression="zstd")
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the folder for this process; the lock goes with the process, however it ends."""
+    import fcntl  # POSIX only
+
+    with explained(out):
+        lock = (out / ".lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SetError(f"another process is preparing {out}; wait for it, or give --out another folder") from error
+        yield
+    (out / ".lock").unlink(missing_ok=True)

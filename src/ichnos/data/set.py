@@ -1,0 +1,131 @@
+"""A prepared set: lossless HU and labels of many exams in one folder, which serves every recipe."""
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ichnos.data.shards import ShardReader
+from ichnos.errors import SetError
+from ichnos.recipe import Population
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+
+SET_VERSION = 1
+"""Of the form on disk; a set of another version is refused and prepared anew."""
+
+LABEL_COLUMNS = [subtype.value for subtype in SUBTYPES]
+"""The index's label columns, in the order of SUBTYPES."""
+
+
+class SetHeader(BaseModel):
+    """header.json: what the set is. Written last, so a folder without it is not finished."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int
+    source: str
+    fingerprint: str
+    """16 hex digits over every slice's name, labels and pixels, in order."""
+    exams: int
+    patients: int
+    slices: int
+    skipped: int
+    positives: dict[str, int]
+    """Slices with each subtype, and with any."""
+
+
+class PreparedSet:
+    """A finished set, open for reading."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the set in `path`. Raises SetError where it is none, unfinished, damaged or of another version."""
+        self.path = path
+        self.header = _read_header(path)
+        self._shards = ShardReader(path / "shards")
+
+    @cached_property
+    def index(self) -> pl.DataFrame:
+        """One row a slice, exams in settled order, slices from foot to head.
+
+        Columns: source, patient, exam, series, name, offset (mm), row_spacing and column_spacing (mm), rows, columns,
+        the five subtypes, pixel_hash, near_air, shard and where in it, and whatever else the source knows (age, sex).
+        """
+        return _read_table(self.path / "index.parquet")
+
+    @cached_property
+    def skipped(self) -> pl.DataFrame:
+        """What was left out: columns exam, name, reason."""
+        return _read_table(self.path / "skipped.parquet")
+
+    @cached_property
+    def labels(self) -> NDArray[np.bool_]:
+        """(slices, 5) in the order of SUBTYPES."""
+        return self.index.select(LABEL_COLUMNS).to_numpy().astype(np.bool_)
+
+    def labels_of(self, classes: tuple[Subtype, ...]) -> NDArray[np.bool_]:
+        """(slices, len(classes)): the columns of `classes`, `any` being their union."""
+        everything = np.column_stack([self.labels, self.labels.any(axis=1)])
+        return everything[:, [CLASSES.index(c) for c in classes]]
+
+    def rows_of(self, population: Population) -> NDArray[np.int64]:
+        """The rows of the index that a population takes, ascending."""
+        taken = self.labels.any(axis=1) if population.slices == "positives" else np.ones(len(self.labels), np.bool_)
+        for subtype in population.without:
+            taken &= ~self.labels_of((subtype,))[:, 0]
+        return np.flatnonzero(taken)
+
+    def hu(self, row: int) -> NDArray[np.int16]:
+        """The HU of one slice at the scanner's matrix."""
+        start, length, shard, rows, columns = self._places[row]
+        return self._shards.read(shard, start, length, (rows, columns), np.int16)
+
+    def mask(self, row: int) -> NDArray[np.uint8] | None:
+        """The mask of one slice, bit k set where SUBTYPES[k] bleeds; None where the source had none."""
+        shard, rows, columns = self._places[row][2:]
+        start, length = self.index["mask_start"][row], self.index["mask_length"][row]
+        if length is None:
+            return None
+        return self._shards.read(shard, start, length, (rows, columns), np.uint8)
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        return self.index.select("start", "length", "shard", "rows", "columns").to_numpy().astype(np.int64)
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file of a set. Raises SetError where it is absent or damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SetError(f"{path.name} of the prepared set is absent or damaged; prepare the set again") from error
+
+
+def _read_header(path: Path) -> SetHeader:
+    if not path.is_dir():
+        raise SetError(f"no prepared set at {path}: there is no such folder; `ichnos prepare` makes one")
+    if (path / "prepare.json").exists() and not (path / "header.json").exists():
+        raise SetError(f"the set at {path} is not finished; give the same `ichnos prepare` command again to go on")
+    if not (path / "header.json").exists():
+        raise SetError(f"{path} is not a prepared set (it has no header.json); `ichnos prepare` makes one")
+    tree = read_json(path / "header.json")
+    if not isinstance(tree, dict) or tree.get("version") != SET_VERSION:
+        found = tree.get("version") if isinstance(tree, dict) else None
+        raise SetError(
+            f"the set at {path} has version {found}, this ichnos reads version {SET_VERSION}; prepare it again"
+        )
+    try:
+        return SetHeader.model_validate(tree)
+    except ValidationError as error:
+        raise SetError(f"the header of the set at {path} is damaged; prepare it again") from error
+
+
+def _read_table(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SetError(f"{path.name} of the prepared set is absent or damaged; prepare the set again") from error

@@ -1,0 +1,196 @@
+"""Splits: train, validation and test, and k folds, by patient and by identical pixels, stratified by subtype."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from ichnos.data.set import LABEL_COLUMNS, PreparedSet, read_json
+from ichnos.errors import SetError, UsageError
+from ichnos.files import replacing, write_json
+
+FRACTIONS = (0.6, 0.2, 0.2)
+"""Train, validation, test: with some eighty patients rare subtypes still reach all three; a large set loses little."""
+
+FOLDS = 5
+
+
+class Part(StrEnum):
+    """What a slice is used for."""
+
+    TRAIN = "train"
+    """To learn from."""
+    VALIDATION = "validation"
+    """To choose the epoch, calibration and thresholds."""
+    TEST = "test"
+    """To report; touched once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """Who is in which part and fold: one split for every model of a set.
+
+    part, fold: (slices,) in the order of the set's index.
+    """
+
+    seed: int
+    part: NDArray[np.str_]
+    fold: NDArray[np.int64]
+    folds: int
+
+    def rows(self, part: Part) -> NDArray[np.int64]:
+        """The set's rows in a part, ascending."""
+        return np.flatnonzero(self.part == part.value)
+
+    def rows_of_fold(self, k: int, part: Part) -> NDArray[np.int64]:
+        """The set's rows in a part when fold k tests, fold k+1 validates and the rest train."""
+        if not 0 <= k < self.folds:
+            raise UsageError(f"no fold {k}: this set has folds 0 to {self.folds - 1}")
+        test, validation = self.fold == k, self.fold == (k + 1) % self.folds
+        match part:
+            case Part.TEST:
+                return np.flatnonzero(test)
+            case Part.VALIDATION:
+                return np.flatnonzero(validation)
+            case Part.TRAIN:
+                return np.flatnonzero(~test & ~validation)
+
+
+def split(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) -> Splits:
+    """The set's splits: read where they are stored with this seed, else made and stored.
+
+    Raises SetError where another split is stored already: one split is shared by all models of a set.
+    """
+    stored = prepared.path / "splits.json"
+    if stored.exists():
+        return _read(prepared, seed, folds)
+    made = make_splits(prepared.index, seed=seed, folds=folds)
+    frame = prepared.index.select("patient", "exam", "name").with_columns(
+        pl.Series("part", made.part.tolist()), pl.Series("fold", made.fold)
+    )
+    with replacing(prepared.path / "splits.parquet") as temporary:
+        frame.write_parquet(temporary, compression="zstd")
+    write_json(
+        stored,
+        {"set": prepared.header.fingerprint, "seed": seed, "folds": folds, "fractions": FRACTIONS}
+        | {"counts": _counts(prepared.index, made)},
+    )
+    return made
+
+
+def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits:
+    """Assign every slice a part and a fold. Slices of one patient, or with one pixel hash, stay together.
+
+    index: needs the columns patient, pixel_hash, near_air and the five subtypes.
+    """
+    if folds < 3:
+        raise UsageError(f"folds must be at least 3 (one tests, one validates, the rest train), got {folds}")
+    groups = _groups(index)
+    labels = index.select(LABEL_COLUMNS).to_numpy().astype(np.int64)
+    counts = np.zeros((int(groups.max()) + 1, labels.shape[1] + 1), dtype=np.int64)
+    np.add.at(counts, groups, np.column_stack([labels, np.ones(len(labels), np.int64)]))
+    if len(counts) < 3:
+        raise SetError(
+            f"a split needs at least 3 patients, the set has {len(counts)} (patients who share pixels are 1)"
+        )
+    part = _assign(counts, np.array(FRACTIONS), np.random.default_rng([seed, 0]))
+    fold = _assign(counts, np.full(folds, 1 / folds), np.random.default_rng([seed, 1]))
+    names = np.array([p.value for p in Part])
+    return Splits(seed, names[part[groups]], fold[groups], folds)
+
+
+def _groups(index: pl.DataFrame) -> NDArray[np.int64]:
+    """(slices,) a number for each group of patients that are chained by identical, telling pixels (union-find)."""
+    patients = index["patient"].to_numpy()
+    _, patient = np.unique(patients, return_inverse=True)
+    parent = np.arange(int(patient.max()) + 1)
+
+    def root(node: int) -> int:
+        while parent[node] != node:
+            parent[node] = parent[parent[node]]
+            node = int(parent[node])
+        return node
+
+    telling = ~index["near_air"].to_numpy().astype(np.bool_)
+    first_owner: dict[str, int] = {}
+    for owner, pixels in zip(patient[telling], index["pixel_hash"].to_numpy()[telling], strict=True):
+        first = first_owner.setdefault(pixels, int(owner))
+        if first != owner:
+            low, high = sorted((root(first), root(int(owner))))
+            parent[high] = low
+    roots = np.array([root(node) for node in range(len(parent))])
+    return np.unique(roots, return_inverse=True)[1][patient]
+
+
+def _assign(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Iterative stratification over groups (Sechidis 2011): the rarest label's groups first, each to the neediest part.
+
+    counts: (groups, labels + 1) slices with each label, then slices in all. A part's need of a label is the share of
+    its patients plus the share of its slices that the part still lacks; what carries no label is shared out by slices.
+    """
+    present = np.minimum(counts[:, :-1], 1)
+    patients = np.outer(shares, np.ones(present.shape[1]))
+    slices = np.outer(shares, np.ones(counts.shape[1]))
+    patient_shares = present / np.maximum(present.sum(axis=0), 1)
+    slice_shares = counts / np.maximum(counts.sum(axis=0), 1)
+    result = np.full(len(counts), -1)
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-counts[order, -1], kind="stable")]  # large groups first, small ones even things out
+
+    def place(group: int, part: int) -> None:
+        result[group] = part
+        patients[part] -= patient_shares[group]
+        slices[part] -= slice_shares[group]
+
+    left = present.copy()
+    while left.any():
+        totals = left.sum(axis=0)
+        label = int(np.argmin(np.where(totals > 0, totals, np.iinfo(np.int64).max)))
+        lacking = np.array([not present[result == part, label].any() for part in range(len(shares))])
+        waiting = order[left[order, label] > 0]
+        for number, group in enumerate(waiting):
+            need = patients[:, label] + slices[:, label]
+            if len(waiting) - number <= lacking.sum():  # a part without the label could not measure it
+                need = np.where(lacking, need, -np.inf)
+            part = int(np.argmax(need))
+            place(int(group), part)
+            lacking[part] = False
+        left[waiting] = 0
+    for group in order[result[order] < 0]:
+        place(int(group), int(np.argmax(slices[:, -1])))
+    return result
+
+
+def _counts(index: pl.DataFrame, splits: Splits) -> dict[str, dict[str, int]]:
+    frame = index.with_columns(pl.Series("part", splits.part.tolist()))
+    return {
+        part.value: {
+            "patients": (chosen := frame.filter(pl.col("part") == part.value))["patient"].n_unique(),
+            "slices": len(chosen),
+            **{label: int(chosen[label].sum()) for label in LABEL_COLUMNS},
+        }
+        for part in Part
+    }
+
+
+def _read(prepared: PreparedSet, seed: int, folds: int) -> Splits:
+    header = read_json(prepared.path / "splits.json")
+    if header.get("set") != prepared.header.fingerprint:
+        raise SetError("the stored splits belong to another set; delete splits.json and splits.parquet to split anew")
+    if (header.get("seed"), header.get("folds")) != (seed, folds):
+        raise SetError(
+            f"the set is split already with seed {header.get('seed')} and {header.get('folds')} folds, asked for seed "
+            f"{seed} and {folds}: one split serves all models; use it, or prepare the set again in a new folder"
+        )
+    try:
+        frame = pl.read_parquet(_path(prepared.path))
+        return Splits(seed, frame["part"].to_numpy().astype(np.str_), frame["fold"].to_numpy(), folds)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SetError("splits.parquet is absent or damaged; delete splits.json to split anew (same seed)") from error
+
+
+def _path(folder: Path) -> Path:
+    return folder / "splits.parquet"

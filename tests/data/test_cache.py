@@ -1,0 +1,114 @@
+"""The cache: exactly the road's output, continued after a stop, made anew when anything does not match."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ichnos.ct import Window
+from ichnos.data import cache
+from ichnos.data.cache import open_cache
+from ichnos.data.preparing import prepare
+from ichnos.data.set import PreparedSet
+from ichnos.errors import SetError
+from ichnos.inputs import to_planes
+from ichnos.progress import SILENT
+from ichnos.recipe import InputSpec, Normalisation, Population, WindowMerge
+from ichnos.subtypes import Subtype
+from tests.data.in_memory import InMemorySource
+
+SPEC = InputSpec(windows=(Window(40, 80), Window(80, 200)), size=32)
+ALL = Population(slices="all")
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PreparedSet:
+    monkeypatch.setattr(cache, "_BLOCK", 8)
+    cache._opened.cache_clear()
+    return prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
+
+
+def test_it_holds_what_the_road_gives(prepared: PreparedSet) -> None:
+    spec = SPEC.model_copy(update={"merge": WindowMerge.STACK})
+    whole = open_cache(prepared, spec, ALL, SILENT, workers=1)
+    assert whole.images.shape == (60, 2, 32, 32)
+    assert whole.rows.tolist() == list(range(60))
+    for row in (0, 17, 59):
+        np.testing.assert_array_equal(whole.images[row], to_planes(spec, prepared.hu(row)))
+    with pytest.raises(ValueError, match="read-only"):
+        whole.images[0] = 0
+
+
+def test_only_the_populations_slices_are_in_it(prepared: PreparedSet) -> None:
+    positives = open_cache(prepared, SPEC, Population(without=(Subtype.EPIDURAL,)), SILENT, workers=1)
+    assert positives.rows.tolist() == np.flatnonzero(prepared.labels.any(axis=1)).tolist()
+    wanted = prepared.rows_of(Population(without=(Subtype.EPIDURAL,)))
+    assert len(wanted) == 9
+    assert (positives.rows[positives.positions_of(wanted)] == wanted).all()
+
+
+def test_workers_do_not_change_it(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes()
+    monkeypatch.setattr(cache, "_BLOCK", 20)  # spawned workers have the module's own number: give them whole blocks
+    other = SPEC.model_copy(update={"normalisation": Normalisation.UNIT})
+    assert other.fingerprint() == SPEC.fingerprint()
+    assert open_cache(prepared, other, ALL, SILENT, workers=2).images.tobytes() == one
+
+
+def stopped_in_the_middle(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    real, filled = cache.fill_block, []
+
+    def fill(*args):  # type: ignore[no-untyped-def]
+        if args[-1] == 4 and not filled.count(-1):
+            filled.append(-1)
+            raise KeyboardInterrupt
+        filled.append(args[-1])
+        return real(*args)
+
+    monkeypatch.setattr(cache, "fill_block", fill)
+    with pytest.raises(KeyboardInterrupt):
+        open_cache(prepared, SPEC, ALL, SILENT, workers=1)
+    return filled
+
+
+def test_a_stopped_one_continues(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = stopped_in_the_middle(prepared, monkeypatch)
+    images = open_cache(prepared, SPEC, ALL, SILENT, workers=1).images
+    assert filled == [0, 1, 2, 3, -1, 4, 5, 6, 7]
+    for row in range(60):
+        np.testing.assert_array_equal(images[row], to_planes(SPEC, prepared.hu(row)))
+
+
+def test_a_torn_log_line_is_not_believed(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled = stopped_in_the_middle(prepared, monkeypatch)
+    log = next((prepared.path / "caches").rglob("blocks.log"))
+    log.write_text(log.read_text() + "5")
+    images = open_cache(prepared, SPEC, ALL, SILENT, workers=1).images
+    assert filled[-4:] == [4, 5, 6, 7]
+    np.testing.assert_array_equal(images[41], to_planes(SPEC, prepared.hu(41)))
+
+
+@pytest.mark.parametrize("change", ["version", "input", "set", "rows"])
+def test_one_of_another_version_input_or_set_is_made_anew(prepared: PreparedSet, change: str) -> None:
+    right = open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes()
+    folder = next((prepared.path / "caches").iterdir())
+    header = json.loads((folder / "header.json").read_text())
+    header[change] = "another"
+    (folder / "header.json").write_text(json.dumps(header))
+    (folder / "images.u8").write_bytes(b"\7" * len(right))
+    assert open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes() == right
+
+
+def test_a_cut_off_one_is_made_anew(prepared: PreparedSet) -> None:
+    right = open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes()
+    path = next((prepared.path / "caches").rglob("images.u8"))
+    path.write_bytes(right[:1000])
+    assert open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes() == right
+
+
+def test_a_population_without_slices_says_so(tmp_path: Path) -> None:
+    prepared = prepare(InMemorySource(exams=6, slices=1), tmp_path / "set", SILENT, workers=1)
+    object.__setattr__(prepared, "labels", np.zeros((6, 5), dtype=np.bool_))
+    with pytest.raises(SetError, match="no slice of this population"):
+        open_cache(prepared, SPEC, Population(), SILENT, workers=1)
