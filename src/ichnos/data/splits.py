@@ -93,9 +93,7 @@ def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits
     counts = np.zeros((int(groups.max()) + 1, labels.shape[1] + 1), dtype=np.int64)
     np.add.at(counts, groups, np.column_stack([labels, np.ones(len(labels), np.int64)]))
     if len(counts) < 3:
-        raise SetError(
-            f"a split needs at least 3 patients, the set has {len(counts)} (patients who share pixels are 1)"
-        )
+        raise SetError(f"a split needs at least 3 patients, got {len(counts)} (patients with shared pixels count as 1)")
     part = _assign(counts, np.array(FRACTIONS), np.random.default_rng([seed, 0]))
     fold = _assign(counts, np.full(folds, 1 / folds), np.random.default_rng([seed, 1]))
     names = np.array([p.value for p in Part])
@@ -128,8 +126,8 @@ def _groups(index: pl.DataFrame) -> NDArray[np.int64]:
 def _assign(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
     """Iterative stratification over groups (Sechidis 2011): the rarest label's groups first, each to the neediest part.
 
-    counts: (groups, labels + 1) slices with each label, then slices in all. A part's need of a label is the share of
-    its patients plus the share of its slices that the part still lacks; what carries no label is shared out by slices.
+    counts: (groups, labels + 1) slices with each label, then slices in all. A part needs a label by how much of its due
+    share of the label's patients and slices it still lacks; what carries no label is shared out by slices.
     """
     present = np.minimum(counts[:, :-1], 1)
     patients = np.outer(shares, np.ones(present.shape[1]))
@@ -152,7 +150,7 @@ def _assign(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.rand
         lacking = np.array([not present[result == part, label].any() for part in range(len(shares))])
         waiting = order[left[order, label] > 0]
         for number, group in enumerate(waiting):
-            need = patients[:, label] + slices[:, label]
+            need = (patients[:, label] + slices[:, label]) / shares
             if len(waiting) - number <= lacking.sum():  # a part without the label could not measure it
                 need = np.where(lacking, need, -np.inf)
             part = int(np.argmax(need))
@@ -160,7 +158,7 @@ def _assign(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.rand
             lacking[part] = False
         left[waiting] = 0
     for group in order[result[order] < 0]:
-        place(int(group), int(np.argmax(slices[:, -1])))
+        place(int(group), int(np.argmax(slices[:, -1] / shares)))
     return result
 
 
