@@ -77,8 +77,7 @@ def slice_metrics(
     check_shapes(probabilities, labels, classes)
     called = probabilities >= threshold
     counts = Counts(*call_indicators(called, labels).sum(axis=1, dtype=np.float64))
-    once = np.ones(len(labels), dtype=np.int64)
-    ranked = [Ranking.of(probabilities[:, k], labels[:, k]).measure(once) for k in range(len(classes))]
+    ranked = [_rank(probabilities[:, k], labels[:, k]) for k in range(len(classes))]
     losses = binary_cross_entropy(probabilities, labels)
     f1 = _per_class(classes, counts.f1)
     auc = _per_class(classes, (pair[0] for pair in ranked))
@@ -114,6 +113,12 @@ def check_shapes(probabilities: NDArray[np.floating], labels: NDArray[np.bool_],
         )
     if not len(labels):
         raise InputError("there are no slices to measure: the part is empty, or the population leaves nothing in it")
+
+
+def _rank(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tuple[float, float]:
+    one_unit = np.zeros(len(scores), dtype=np.intp)
+    auc, average_precision = Ranking.of(scores, positive, one_unit).measure(np.ones((1, 1), dtype=np.uint16))
+    return float(auc[0]), float(average_precision[0])
 
 
 def _per_class(classes: Sequence[Subtype], values: Iterable[float]) -> PerClass:

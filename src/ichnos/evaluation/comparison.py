@@ -1,0 +1,83 @@
+"""Two models on the same slices: paired differences of every metric, by the bootstrap over patients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import InputError
+from ichnos.evaluation.intervals import Estimate, Evaluation, evaluate_with_samples, percentile_interval
+from ichnos.evaluation.metrics import THRESHOLD
+from ichnos.evaluation.resampling import MetricKey, PatientResamples
+from ichnos.subtypes import Subtype
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Second model less first, on the same slices and in the same resamples."""
+
+    estimate: Estimate
+    bootstrap_p: float | None
+    """Two-sided: twice the smaller share of resamples on either side of 0, each with one added (never 0)."""
+
+    @property
+    def sign(self) -> int:
+        """+1 or -1 where the 95 % interval lies wholly above or below 0, else 0."""
+        interval = self.estimate.interval
+        if interval is None:
+            return 0
+        return int(interval.low > 0) - int(interval.high < 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate's fields and bootstrap_p."""
+        return {**self.estimate.to_json(), "bootstrap_p": self.bootstrap_p}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models on the same slices and classes."""
+
+    first: Evaluation
+    second: Evaluation
+    differences: dict[MetricKey, Difference]
+
+    def __getitem__(self, key: str | MetricKey) -> Difference:
+        """comparison["macro_f1"] or comparison["f1", Subtype.SUBDURAL]."""
+        return self.differences[(key, None) if isinstance(key, str) else key]
+
+
+def compare(
+    first: NDArray[np.floating],
+    second: NDArray[np.floating],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+    threshold: float = THRESHOLD,
+) -> Comparison:
+    """Second less first, for every metric. first, second, labels: (n, classes) of the same slices in the same order.
+
+    The same patients are drawn for both, so that what is hard for both cancels out.
+    """
+    if first.shape != second.shape:
+        raise InputError(f"a paired comparison needs the same slices and classes, got {first.shape} and {second.shape}")
+    one, before = evaluate_with_samples(first, labels, classes, resamples, threshold)
+    two, after = evaluate_with_samples(second, labels, classes, resamples, threshold)
+    differences = {key: _difference(one[key], two[key], after[key] - before[key]) for key in before}
+    return Comparison(one, two, differences)
+
+
+def _difference(first: Estimate, second: Estimate, values: NDArray[np.float64]) -> Difference:
+    if first.value is None or second.value is None:
+        return Difference(Estimate(None, None, first.note if first.value is None else second.note), None)
+    value = second.value - first.value
+    if first.interval is None or second.interval is None:
+        return Difference(Estimate(value, None, first.note if first.interval is None else second.note), None)
+    interval = percentile_interval(values)
+    numbers = values[~np.isnan(values)]
+    if interval is None:
+        return Difference(Estimate(value, None, "no interval: no resample defines both"), None)
+    below, above = int((numbers <= 0).sum()), int((numbers >= 0).sum())
+    p = min(1.0, 2 * (min(below, above) + 1) / (len(numbers) + 1))
+    return Difference(Estimate(value, interval, first.note or second.note), p)
