@@ -1,0 +1,121 @@
+"""The grammar of recipes, and every recipe of the package."""
+
+from pathlib import Path
+
+import pytest
+
+from ichnos import recipes
+from ichnos.errors import RecipeError
+from ichnos.recipe import Sampling, SliceRecipe
+from ichnos.subtypes import SUBTYPES, Subtype
+
+PAPER = recipes.find("paper_model_2").recipe
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_says_what_it_is(name: str) -> None:
+    found = recipes.find(name)
+    assert found.recipe.name == name
+    for part in ("Source:", "Differs", "Expected:", "Cost:", f"Command: ichnos train {name} --data SET --out RUN"):
+        assert part in found.docstring, f"{name} does not say {part}"
+    assert SliceRecipe.model_validate_json(found.recipe.model_dump_json()) == found.recipe
+
+
+def test_the_studys_choices() -> None:
+    one, two, three = (recipes.find(f"paper_model_{k}").recipe for k in (1, 2, 3))
+    for recipe in (one, two, three):
+        assert [(w.level, w.width) for w in recipe.input.windows] == [(40, 80), (80, 200)]
+        assert (recipe.input.size, recipe.input.planes, recipe.input.channels) == (224, 1, 3)
+        assert (recipe.network.head.hidden, recipe.network.head.dropout) == (128, 0.3)
+        assert recipe.fit.learning_rate == 1e-4
+        assert recipe.population.slices == "positives"
+        assert recipe.network.init == "imagenet"
+    assert [r.fit.epochs for r in (one, two, three)] == [10, 10, 6]
+    assert one.classes == two.classes == SUBTYPES
+    assert three.classes == SUBTYPES[1:]
+    assert three.population.without == (Subtype.EPIDURAL,)
+    assert (one.sampling, two.sampling, three.sampling) == (Sampling.NATURAL, Sampling.BALANCED, Sampling.BALANCED)
+    assert one.augmentation is None
+    assert two.augmentation == three.augmentation
+    assert two.fit.milestones == (3 * 2,)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "complaint"),
+    [
+        ({"fit.lr": "3e-4"}, r"no such field: fit\.lr; there are .*learning_rate"),
+        ({"ftt.epochs": "3"}, r"no such field: ftt\.epochs"),
+        ({"augmentation.rotatoin": "3"}, "no such field"),
+        ({"fit.epochs": "0"}, r"fit\.epochs"),
+        ({"fit.epochs": "many"}, r"fit\.epochs"),
+        ({"input.size": "100"}, "multiple of 32, got 100"),
+        ({"classes": '["epidural", "epidural"]'}, "named twice"),
+        ({"classes": '["extradural"]'}, "classes"),
+        ({"population.without": '["epidural"]'}, "cannot be learnt"),
+        ({"network.init": "random", "network.frozen": "true"}, "frozen backbone with random weights"),
+        ({"input.windows": "[]"}, r"input\.windows"),
+        ({"input.windows": '[{"level": 40, "width": 0}]'}, "width must be above 0"),
+    ],
+)
+def test_an_override_that_makes_no_sense_is_refused(assignment: dict[str, str], complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        PAPER.override(assignment)
+
+
+def test_overrides_are_validated_and_leave_the_rest() -> None:
+    changed = PAPER.override({"fit.learning_rate": "3e-4", "fit.patience": "null", "input.size": "128"})
+    assert (changed.fit.learning_rate, changed.fit.patience, changed.input.size) == (3e-4, None, 128)
+    assert changed.fingerprint() != PAPER.fingerprint()
+    assert changed.derive(**{"fit.learning_rate": 1e-4, "fit.patience": 3, "input.size": 224}) == PAPER
+
+
+def test_an_optional_part_can_be_switched_on() -> None:
+    one = recipes.find("paper_model_1").recipe.override({"augmentation.rotation": "5"})
+    assert one.augmentation is not None
+    assert (one.augmentation.rotation, one.augmentation.p) == (5, 0.5)
+
+
+def test_a_frozen_backbone_cannot_start_from_random_weights() -> None:
+    with pytest.raises(RecipeError, match="frozen backbone"):
+        recipes.find("paper_model_1_frozen").recipe.override({"network.init": "random"})
+
+
+def test_the_cache_does_not_depend_on_what_comes_after_it() -> None:
+    plain = PAPER.override({"input.normalisation": "unit"})
+    assert plain.input.fingerprint() == PAPER.input.fingerprint()
+    assert PAPER.override({"input.size": "128"}).input.fingerprint() != PAPER.input.fingerprint()
+    assert PAPER.override({"input.merge": "stack"}).input.fingerprint() != PAPER.input.fingerprint()
+
+
+def test_a_file_of_the_users_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '"""Mine."""\nfrom ichnos.recipes.paper_model_2 import RECIPE as BASE\n'
+        'RECIPE = BASE.derive(name="mine", **{"fit.epochs": 3})\n'
+    )
+    found = recipes.find(str(path))
+    assert (found.recipe.name, found.recipe.fit.epochs, found.docstring) == ("mine", 3, "Mine.")
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("RECIPE = 3", "has no RECIPE"),
+        ("import nowhere_to_be_found", "ModuleNotFoundError"),
+        ("def", "SyntaxError"),
+        (
+            "from ichnos.recipes.paper_model_2 import RECIPE as B\nRECIPE = B.derive(**{'fit.lr': 1})",
+            r"no such field: fit\.lr",
+        ),
+    ],
+)
+def test_a_file_that_is_no_recipe_says_why(tmp_path: Path, content: str, complaint: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(content)
+    with pytest.raises(RecipeError, match=complaint):
+        recipes.find(str(path))
+
+
+def test_a_name_that_is_none_lists_those_there_are() -> None:
+    with pytest.raises(RecipeError, match=r"there are .*paper_model_1"):
+        recipes.find("paper_model_4")
