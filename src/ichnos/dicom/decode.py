@@ -1,0 +1,108 @@
+"""Pixel data to stored values: uncompressed data straight from its bytes, the rest by pydicom's decoders."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+from pydicom.uid import UID, ExplicitVRBigEndian
+
+from ichnos.dicom.elements import whole_number
+from ichnos.errors import DicomError
+
+_ROWS, _COLUMNS = 0x00280010, 0x00280011
+_BITS_ALLOCATED, _BITS_STORED, _HIGH_BIT, _PIXEL_REPRESENTATION = 0x00280100, 0x00280101, 0x00280102, 0x00280103
+_PIXEL_DATA = 0x7FE00010
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """How stored values lie in their cells (DICOM PS3.5 8.1.1)."""
+
+    rows: int
+    columns: int
+    bits_allocated: int
+    bits_stored: int
+    high_bit: int
+    signed: bool
+
+    @classmethod
+    def of(cls, dataset: FileDataset) -> "PixelLayout":
+        """Read the layout. Raises DicomError where it is incomplete, contradictory, or not of 8 or 16 bits."""
+        rows, columns = whole_number(dataset, _ROWS), whole_number(dataset, _COLUMNS)
+        allocated, stored = whole_number(dataset, _BITS_ALLOCATED), whole_number(dataset, _BITS_STORED)
+        representation = whole_number(dataset, _PIXEL_REPRESENTATION)
+        if not rows or not columns or allocated is None or representation is None:
+            raise DicomError("it has no pixels, or does not say how they are stored; send images, not reports")
+        stored = allocated if stored is None else stored
+        high_bit = whole_number(dataset, _HIGH_BIT)
+        high_bit = stored - 1 if high_bit is None else high_bit
+        if allocated not in (8, 16) or not 1 <= stored <= high_bit + 1 <= allocated:
+            raise DicomError(
+                f"its pixels have {stored} bits up to bit {high_bit} in cells of {allocated}; "
+                "CT slices in cells of 8 or 16 bits are read"
+            )
+        return cls(rows, columns, allocated, stored, high_bit, representation == 1)
+
+    @property
+    def byte_count(self) -> int:
+        """Bytes of one uncompressed frame."""
+        return self.rows * self.columns * self.bits_allocated // 8
+
+
+def stored_values(dataset: FileDataset, layout: PixelLayout) -> NDArray[np.integer]:
+    """The stored values, shape (rows, columns), signed or not as the layout says, without unused bits.
+
+    Raises DicomError where pixels are absent, fewer than they should be, or in a form that no decoder here reads.
+    """
+    syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
+    if syntax is None:
+        raise DicomError("it does not name its transfer syntax; rewrite it as a DICOM file with a file meta header")
+    element = dataset.get_item(_PIXEL_DATA)
+    if element is None or not element.value:
+        raise DicomError("it has no pixel data (a file cut short, or no image); copy the file again")
+    cells = _decompressed(dataset, layout, syntax) if _is_compressed(syntax) else _native(element.value, layout, syntax)
+    return _without_unused_bits(cells, layout)
+
+
+def _is_compressed(syntax: UID) -> bool:
+    return syntax.is_encapsulated if syntax.is_transfer_syntax else True  # a private syntax may be anything
+
+
+def _native(data: bytes, layout: PixelLayout, syntax: UID) -> NDArray[np.integer]:
+    wanted = layout.byte_count
+    if len(data) < wanted:
+        raise DicomError(f"it is cut short: {len(data)} of {wanted} bytes of pixels; copy the file again")
+    if len(data) >= 2 * wanted:
+        raise DicomError(f"it holds {len(data)} bytes of pixels where one slice has {wanted}; send single slices")
+    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    cell = np.dtype(f"{order}u{layout.bits_allocated // 8}")
+    cells = np.frombuffer(data, dtype=cell, count=layout.rows * layout.columns)
+    return cells.reshape(layout.rows, layout.columns)
+
+
+def _decompressed(dataset: FileDataset, layout: PixelLayout, syntax: UID) -> NDArray[np.integer]:
+    try:
+        cells = dataset.pixel_array
+    except Exception as error:  # decoders raise whatever they like; here is the border
+        raise DicomError(
+            f"its pixels, compressed as {syntax.name}, cannot be decoded (damaged, or no decoder reads this form); "
+            "convert it to a lossless syntax, for example with gdcmconv --raw"
+        ) from error
+    if cells.shape != (layout.rows, layout.columns) or cells.dtype.itemsize * 8 != layout.bits_allocated:
+        raise DicomError(
+            f"its pixels decode to {cells.dtype} of shape {cells.shape}, not to one slice of "
+            f"{layout.rows}×{layout.columns} cells of {layout.bits_allocated} bits; send single slices"
+        )
+    return cells
+
+
+def _without_unused_bits(cells: NDArray[np.integer], layout: PixelLayout) -> NDArray[np.integer]:
+    """Keep the stored bits alone, extending the sign: what lies beside them may be overlays (PS3.5 8.1.1)."""
+    kind = "i" if layout.signed else "u"
+    native = cells.astype(f"=u{layout.bits_allocated // 8}", copy=False) if not cells.dtype.isnative else cells
+    values = native.view(f"{kind}{layout.bits_allocated // 8}")
+    unused = layout.bits_allocated - layout.bits_stored
+    if unused == 0:
+        return values
+    return (values << (layout.bits_allocated - 1 - layout.high_bit)) >> unused

@@ -1,0 +1,70 @@
+"""Single values taken from a DICOM data set as they lie in the file, with no judgement on their form.
+
+pydicom checks values against their VR and warns about RSNA's identifiers (`ID_a79b194880` is no UID) and about numbers
+written as `00040`. Nothing here depends on such values being well formed, so they are taken before that check.
+"""
+
+import struct
+from collections.abc import Iterable
+
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+
+from ichnos.errors import DicomError
+
+
+def text(dataset: Dataset, tag: int) -> str:
+    """The value as text without padding; "" where it is absent or empty. Several values stay joined by backslashes."""
+    raw = _raw_value(dataset, tag)
+    if isinstance(raw, bytes):
+        return raw.decode("latin-1").strip("\0 \t\r\n")
+    return "\\".join(str(part) for part in raw).strip("\0 ")
+
+
+def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
+    """All values of a text element, each without padding."""
+    return tuple(part.strip() for part in text(dataset, tag).split("\\")) if text(dataset, tag) else ()
+
+
+def numbers(dataset: Dataset, tag: int, name: str, count: int) -> tuple[float, ...]:
+    """Exactly `count` decimal strings as floats. Raises DicomError, naming the attribute, otherwise."""
+    parts = texts(dataset, tag)
+    try:
+        values = tuple(float(part) for part in parts)
+    except ValueError:
+        raise DicomError(f"its {name} is not a number; send the scanner's own images") from None
+    if len(values) != count or not all(abs(value) < float("inf") for value in values):
+        found = "is missing" if not values else f"has {len(values)} values, not {count} finite ones"
+        raise DicomError(f"its {name} {found}; send the scanner's own images")
+    return values
+
+
+def number(dataset: Dataset, tag: int) -> float | None:
+    """The first value of a decimal string, None where it is absent or not a number."""
+    parts = texts(dataset, tag)
+    try:
+        return float(parts[0]) if parts else None
+    except ValueError:
+        return None
+
+
+def whole_number(dataset: Dataset, tag: int) -> int | None:
+    """The first unsigned short (US) of an element, None where it is absent or empty."""
+    element = dataset.get_item(tag)
+    if element is None:
+        return None
+    if isinstance(element, RawDataElement):
+        if element.value is None or len(element.value) < 2:
+            return None
+        return int(struct.unpack_from("<H" if element.is_little_endian else ">H", element.value)[0])
+    return int(element.value) if isinstance(element.value, int) else None
+
+
+def _raw_value(dataset: Dataset, tag: int) -> bytes | Iterable[object]:
+    element = dataset.get_item(tag)
+    if element is None or element.value is None:
+        return b""
+    if isinstance(element.value, bytes):
+        return element.value
+    return element.value if isinstance(element.value, MultiValue) else (element.value,)
