@@ -1,0 +1,121 @@
+"""An exam of a synthetic cohort, from its number alone: START READING HERE."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import UsageError
+from ichnos.phantom.fields import Field
+from ichnos.phantom.lesions import Lesion, draw_lesions, draw_subtypes
+from ichnos.phantom.patient import Patient, draw_patient
+from ichnos.phantom.scanner import LOWEST_HU, Scan, draw_scan, enlargement, noise, streaks, table_hu
+from ichnos.phantom.settings import CohortSettings
+from ichnos.phantom.slices import head_on
+from ichnos.subtypes import SUBTYPES
+
+RETURNS = 0.18
+"""The chance that an odd-numbered exam is of the same patient as the one before it: 10 % of patients then have two."""
+
+VISIBLE_MM2 = 12.0
+"""The smallest area of blood in a slice that labels it, in mm²: a spot of 4 mm, about the least readers agree on."""
+
+SHARE_BLEEDS = 0.5
+"""A pixel is in the mask where at least this share of it is blood, over the slice's thickness."""
+
+THICK_MM = 3.4
+"""A slice thicker than this is the mean of two planes, so that it shows partial volume; a thinner one is one plane."""
+
+_PATIENT, _EXAM = 0, 1
+
+
+@dataclass(frozen=True, eq=False)
+class PhantomExam:
+    """One exam, slices from foot to head, rows from anterior to posterior, the patient's right at column 0.
+
+    hu: int16, shape (slices, matrix, matrix). masks: uint8 of the same shape, bit k set where SUBTYPES[k] bleeds.
+    labels: bool, shape (slices, 5), a slice's masks of at least VISIBLE_MM2. positions: (slices, 3)
+    ImagePositionPatient and orientation: (6,) ImageOrientationPatient, in mm; age: years.
+    """
+
+    patient_number: int
+    hu: NDArray[np.int16]
+    masks: NDArray[np.uint8]
+    labels: NDArray[np.bool_]
+    positions: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    pixel_spacing: tuple[float, float]
+    slice_thickness: float
+    age: int
+    sex: str
+
+
+def make_exam(settings: CohortSettings, number: int) -> PhantomExam:
+    """Exam `number` of a cohort. It depends on the seed, the number and the settings, not on how many exams there are.
+
+    Raises UsageError where the cohort has no such exam.
+    """
+    if not 0 <= number < settings.exams:
+        raise UsageError(f"a cohort of {settings.exams} exams has numbers 0 to {settings.exams - 1}, got {number}")
+    patient_number = _patient_number(settings.seed, number)
+    patient = draw_patient(_generator(settings.seed, patient_number, _PATIENT))
+    rng = _generator(settings.seed, number, _EXAM)
+    lesions = draw_lesions(rng, patient, draw_subtypes(rng, settings.prevalence))
+    scan = draw_scan(rng, settings.matrix, settings.slices, patient.height)
+    hu = np.empty((scan.count, scan.matrix, scan.matrix), np.int16)
+    masks = np.zeros(hu.shape, np.uint8)
+    for index in range(scan.count):
+        _acquire(rng, patient, lesions, scan, index, hu[index], masks[index])
+    return PhantomExam(
+        patient_number=patient_number,
+        hu=hu,
+        masks=masks,
+        labels=_labels(masks, scan.spacing),
+        positions=scan.positions(),
+        orientation=scan.orientation,
+        pixel_spacing=(scan.spacing, scan.spacing),
+        slice_thickness=scan.thickness,
+        age=patient.age,
+        sex=patient.sex,
+    )
+
+
+def _generator(seed: int, number: int, purpose: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, number, purpose]))
+
+
+def _patient_number(seed: int, number: int) -> int:
+    returns = number % 2 == 1 and _generator(seed, number, 2).random() < RETURNS
+    return number - 1 if returns else number
+
+
+def _acquire(
+    rng: np.random.Generator,
+    patient: Patient,
+    lesions: list[Lesion],
+    scan: Scan,
+    index: int,
+    hu: NDArray[np.int16],
+    mask: NDArray[np.uint8],
+) -> None:
+    """Fill one slice and its mask."""
+    fractions = (-0.25, 0.25) if scan.step > THICK_MM else (0.0,)
+    planes = [head_on(patient, lesions, scan.plane(index, fraction)) for fraction in fractions]
+    exact: Field = sum((plane[0] for plane in planes[1:]), planes[0][0]) / len(planes)
+    bleeding = sum((plane[1] for plane in planes[1:]), planes[0][1]) / len(planes)
+    exact += streaks(rng, scan, (exact > 300).astype(np.float32))
+    if scan.table:
+        grid = exact.shape[0]
+        exact += table_hu(scan.field_of_view / grid, grid) * (exact < -900)
+    enlarge = enlargement(exact.shape[0], scan.matrix)
+    seen = enlarge @ exact @ enlarge.T + noise(rng, scan)
+    np.maximum(np.rint(seen), LOWEST_HU, out=seen)
+    hu[:] = seen
+    for k in range(len(SUBTYPES)):
+        if bleeding[k].any():
+            mask |= ((enlarge @ bleeding[k] @ enlarge.T) >= SHARE_BLEEDS).astype(np.uint8) << k
+
+
+def _labels(masks: NDArray[np.uint8], spacing: float) -> NDArray[np.bool_]:
+    areas = [np.count_nonzero(masks >> k & 1, axis=(1, 2)) * spacing**2 for k in range(len(SUBTYPES))]
+    return np.stack(areas, axis=1) >= VISIBLE_MM2

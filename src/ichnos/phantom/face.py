@@ -1,0 +1,123 @@
+"""What lies outside the braincase: scalp, and at low slices orbits, sinuses, jaw and the muscles of the neck."""
+
+import numpy as np
+
+from ichnos.phantom.fields import Field, Plane, capsule, cover, ellipsoid, paint, step
+from ichnos.phantom.patient import Patient
+from ichnos.phantom.skull import Skull
+
+AIR_HU = -1000.0
+"""Air, by the definition of the Hounsfield unit."""
+
+FAT_HU = -95.0
+"""Subcutaneous and orbital fat."""
+
+MUSCLE_HU = 55.0
+"""Muscle of scalp, face and neck."""
+
+SKIN_HU = 45.0
+"""Skin."""
+
+FACE_TOP_MM = 4.0
+"""No plane wholly above this height meets the face."""
+
+
+def soft_tissue(patient: Patient, skull: Skull, plane: Plane) -> Field:
+    """Air, skin, fat and muscle around the skull: the ground that bone and brain are painted on. HU."""
+    inside = _within_skin(patient, skull)
+    hu = np.full(plane.shape, AIR_HU, np.float32)
+    paint(hu, cover(inside, plane.edge), SKIN_HU)
+    tissue = patient.tissue.on(plane)
+    under_skin = cover(inside - 1.8, plane.edge)
+    paint(hu, under_skin, FAT_HU)
+    temporalis = np.exp(-(((skull.y + 22.0) / 30.0) ** 2)) * step(45.0 - skull.z, 50.0)
+    galea = cover(2.0 + 6.0 * temporalis * step(skull.side - 40.0, 20.0) - skull.outside, 1.5)
+    paint(hu, under_skin * galea, MUSCLE_HU)
+    if float(skull.z.min()) < FACE_TOP_MM:
+        deep = cover(inside - 5.0, 3.0) * cover(skull.outside - 3.0, 3.0)
+        paint(hu, deep, FAT_HU + (MUSCLE_HU - FAT_HU) * step(tissue + 0.5, 0.5))
+    return hu
+
+
+def face(patient: Patient, skull: Skull, plane: Plane, hu: Field) -> None:
+    """Paint the facial skeleton, sinuses and orbits into `hu`, outside the braincase only."""
+    free = 1.0 - cover(skull.cavity + 1.5, plane.edge)
+    _jaw_and_cheek(patient, skull, plane, hu, free)
+    _sinuses(patient, skull, plane, hu, free)
+    _orbits(patient, skull, plane, hu, free)
+
+
+def _within_skin(patient: Patient, skull: Skull) -> Field:
+    """Distance under the skin in mm, positive inside the body."""
+    x, y, z = skull.x, skull.y, skull.z
+    scalp = patient.scalp * (1.0 + 0.25 * step(y - 40.0, 40.0))
+    head = scalp - skull.outside
+    if float(z.min()) > FACE_TOP_MM:
+        return head
+    size = patient.half_width / 76.0
+    front = ellipsoid(x, y, z, (0.0, -32.0 * size, -75.0), (67.0 * size, 71.0 * size, 90.0))
+    nose = capsule(x, y, z, ((0.0, -92.0 * size, -16.0), (0.0, -104.0 * size, -55.0)), (6.0, 12.0))
+    neck = np.minimum(ellipsoid(x, y, z, (0.0, 18.0, -110.0), (68.0, 66.0, 95.0)), -20.0 - z)
+    return np.maximum(np.maximum(head, front), np.maximum(nose, neck))
+
+
+def _orbits(patient: Patient, skull: Skull, plane: Plane, hu: Field, free: Field) -> None:
+    side, y, z, edge = skull.side, skull.y, skull.z, plane.edge
+    size = patient.half_length / 92.0
+    globe = (32.0 * size, -76.0 * size, -29.0)
+    cone = capsule(side, y, z, (globe, (19.0 * size, -40.0 * size, -27.0)), (17.0, 5.0))
+    cone = np.maximum(cone, ellipsoid(side, y, z, (33.0 * size, -86.0 * size, -29.0), (15.0, 14.0, 15.0)))
+    wall = cover(cone + 2.2, edge) * cover(-cone, edge) * step(y + 88.0 * size, 6.0) * free
+    paint(hu, wall, patient.cortical_hu - 500.0)
+    open_front = cover(cone, edge) * free * cover(hu + 700.0, 300.0)
+    paint(hu, open_front, FAT_HU)
+    for offset, reach in ((12.0, 2.2), (-11.0, 2.0)):
+        rectus = capsule(
+            side, y, z, ((globe[0] + offset, globe[1] + 6.0, globe[2]), (21.0, -44.0 * size, -27.0)), (reach, 1.5)
+        )
+        paint(hu, cover(rectus, edge) * free, MUSCLE_HU)
+    nerve = capsule(side, y, z, (globe, (17.0, -40.0 * size, -26.0)), (2.0, 2.0))
+    paint(hu, cover(nerve, edge) * free, 35.0)
+    eye = ellipsoid(side, y, z, globe, (12.2, 12.0, 12.0))
+    paint(hu, cover(eye, edge) * free, 60.0)
+    paint(hu, cover(eye - 1.6, edge) * free, 8.0)
+    lens = ellipsoid(side, y, z, (globe[0], globe[1] - 7.5, globe[2]), (4.6, 2.2, 4.6))
+    paint(hu, cover(lens, edge) * free, 85.0)
+
+
+def _sinuses(patient: Patient, skull: Skull, plane: Plane, hu: Field, free: Field) -> None:
+    side, x, y, z, edge = skull.side, skull.x, skull.y, skull.z, plane.edge
+    size = patient.half_length / 92.0
+    septa = 2.0 - 7.0 * np.abs(patient.cells.on(plane))
+    for distance, cells in (
+        (ellipsoid(side, y, z, (6.0, -68.0 * size, -32.0), (7.5, 25.0, 17.0)), True),
+        (ellipsoid(side, y, z, (7.0, -32.0, -40.0), (9.0, 12.0, 9.0)), False),
+        (ellipsoid(side, y, z, (27.0, -62.0 * size, -62.0), (14.0, 18.0, 17.0)), False),
+        (ellipsoid(side, y, z, (7.0, -66.0 * size, -62.0), (7.0, 30.0, 18.0)), True),
+        (ellipsoid(side, y, z, (11.0, -86.0 * size, 0.0), (11.0, 5.5, 14.0)), False),
+    ):
+        paint(hu, cover(distance + 1.8, edge) * free, 550.0)
+        walls = np.maximum(septa, 0.8 - side) if cells else 0.7 - np.abs(x - 0.6)
+        paint(hu, cover(distance, edge) * cover(-walls, 1.2) * free, AIR_HU + 15.0)
+
+
+def _jaw_and_cheek(patient: Patient, skull: Skull, plane: Plane, hu: Field, free: Field) -> None:
+    side, y, z, edge = skull.side, skull.y, skull.z, plane.edge
+    size = patient.half_width / 76.0
+    rods = (
+        (((47.0, -68.0, -28.0), (50.0, -64.0, -46.0)), (4.5, 6.0)),
+        (((50.0, -64.0, -46.0), (66.0, -20.0, -40.0)), (5.0, 2.5)),
+        (((50.0, -6.0, -47.0), (49.0, -14.0, -95.0)), (5.5, 4.0)),
+        (((14.0, -30.0, -48.0), (17.0, -34.0, -85.0)), (4.0, 3.0)),
+        (((6.0, -86.0, -14.0), (9.0, -88.0, -40.0)), (3.5, 3.0)),
+        (((20.0, 16.0, -64.0), (24.0, 18.0, -85.0)), (9.0, 11.0)),
+        (((0.0, -24.0, -32.0), (0.0, 0.0, -62.0)), (12.0, 7.0)),
+    )
+    for ends, radii in rods:
+        scaled = (
+            (ends[0][0] * size, ends[0][1] * size, ends[0][2]),
+            (ends[1][0] * size, ends[1][1] * size, ends[1][2]),
+        )
+        bone = capsule(side, y, z, scaled, radii)
+        paint(hu, cover(bone, edge) * free, patient.cortical_hu - 350.0)
+        paint(hu, cover(bone - 2.2, edge) * free, patient.diploe_hu - 200.0)

@@ -1,0 +1,67 @@
+"""What a synthetic cohort is asked to be: how many exams, from which seed, with how much blood, at which matrix."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from ichnos.errors import UsageError
+from ichnos.subtypes import SUBTYPES, Subtype
+
+RSNA_PREVALENCE: Mapping[Subtype, float] = MappingProxyType(
+    {
+        Subtype.EPIDURAL: 0.020,
+        Subtype.INTRAPARENCHYMAL: 0.200,
+        Subtype.INTRAVENTRICULAR: 0.140,
+        Subtype.SUBARACHNOID: 0.180,
+        Subtype.SUBDURAL: 0.180,
+    }
+)
+"""The share of exams with each subtype that gives RSNA 2019's slice prevalences (stage-1 train: any 14.40 %, SDH 6.30,
+IPH 4.83, SAH 4.76, IVH 3.52, EDH 0.41) with the lesions as drawn here: slice prevalence / mean share of slices."""
+
+RAISED_PREVALENCE: Mapping[Subtype, float] = MappingProxyType(dict.fromkeys(SUBTYPES, 0.3))
+"""Every subtype in 30 % of exams: enough of each, epidural too, for a demonstration on a few dozen exams."""
+
+MATRIX_LIMITS = (64, 1024)
+"""The smallest and the largest matrix. Below 64 pixels (3.5 mm each) lesions vanish; scanners end at 1024."""
+
+SLICE_LIMITS = (10, 200)
+"""The fewest and the most slices an exam: 160 mm of head in 16 mm steps at one end, in 0.8 mm steps at the other."""
+
+
+@dataclass(frozen=True)
+class CohortSettings:
+    """A synthetic cohort, valid after construction.
+
+    prevalence: the share of exams that have each of the five subtypes. Subtypes that are not named have none.
+    matrix: rows = columns of a slice. slices: the fewest and the most slices that an exam has; the head is covered
+    whole, so fewer slices are thicker ones.
+    """
+
+    exams: int
+    seed: int
+    prevalence: Mapping[Subtype, float] = field(default_factory=lambda: RSNA_PREVALENCE)
+    matrix: int = 512
+    slices: tuple[int, int] = (20, 60)
+
+    def __post_init__(self) -> None:
+        if self.exams < 1:
+            raise UsageError(f"a cohort has at least one exam, got {self.exams}")
+        if self.seed < 0:
+            raise UsageError(f"a seed is 0 or above, got {self.seed}")
+        _check_prevalence(self.prevalence)
+        low, high = MATRIX_LIMITS
+        if not low <= self.matrix <= high or self.matrix % 2:
+            raise UsageError(f"a matrix is an even number from {low} to {high}, got {self.matrix}")
+        fewest, most = SLICE_LIMITS
+        if not fewest <= self.slices[0] <= self.slices[1] <= most:
+            raise UsageError(f"slices is (fewest, most) from {fewest} to {most}, got {self.slices}")
+
+
+def _check_prevalence(prevalence: Mapping[Subtype, float]) -> None:
+    for subtype, share in prevalence.items():
+        if subtype not in SUBTYPES:
+            names = ", ".join(SUBTYPES)
+            raise UsageError(f"prevalence is given for the five subtypes ({names}), got {subtype}")
+        if not 0.0 <= share <= 1.0:
+            raise UsageError(f"the prevalence of {subtype} is a share of exams from 0 to 1, got {share}")
