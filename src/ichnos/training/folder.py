@@ -1,0 +1,116 @@
+"""A run's folder: what lies where, and to whom it belongs."""
+
+import json
+import platform
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from ichnos.errors import TrainingError
+from ichnos.files import write_json
+from ichnos.recipe import SliceRecipe
+
+_PACKAGES = ("ichnos", "torch", "monai", "kornia", "lightning-fabric", "numpy", "safetensors")
+"""Whose versions can change a result."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        """The resolved recipe."""
+        return self.path / "recipe.json"
+
+    @property
+    def journal(self) -> Path:
+        """A line of JSON an epoch."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def events(self) -> Path:
+        """The folder of TensorBoard events."""
+        return self.path / "tensorboard"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, device, machine and time."""
+        return self.path / "environment.json"
+
+    @property
+    def last(self) -> Path:
+        """The newest weights, with all that a resumed run needs."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The weights with the lowest validation loss."""
+        return self.path / "best.safetensors"
+
+    def best_until(self, epochs: int) -> Path:
+        """The best weights of the first so many epochs."""
+        return self.path / f"best_until_{epochs}.safetensors"
+
+    def claim(self, recipe: SliceRecipe) -> None:
+        """Write the recipe, or see that the run that is here has the same. Raises TrainingError where it has not.
+
+        Leavings of a killed run's unfinished writes are removed.
+        """
+        mine = recipe.model_dump(mode="json")
+        if self.recipe.exists():
+            theirs = _read(self.recipe)
+            if theirs != mine:
+                raise TrainingError(
+                    f"{self.path} holds a run of another recipe ({_differences(theirs, mine)}); "
+                    "give another folder, or remove this one"
+                )
+        else:
+            write_json(self.recipe, mine)
+        for leaving in self.path.glob(".*.tmp"):
+            leaving.unlink(missing_ok=True)
+
+
+def describe(fabric: Fabric, started: str, seconds: float) -> dict[str, Any]:
+    """What environment.json holds: on what the run was made, when (UTC), and how many seconds it trained."""
+    device = fabric.device
+    return {
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "precision": fabric.strategy.precision.precision,
+        "threads": torch.get_num_threads(),
+        "machine": {"processor": _processor(), "architecture": platform.machine(), "system": platform.system()},
+        "started": started,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _processor() -> str:
+    """The processor's name as Linux gives it, else as Python does."""
+    table = Path("/proc/cpuinfo")
+    if table.exists():
+        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or "unknown"
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} is damaged ({error}); give another folder, or remove this one") from error
+
+
+def _differences(theirs: Any, mine: Any, name: str = "") -> str:
+    """Which fields differ, as `fit.epochs: 10 there, 6 here`."""
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        keys = [key for key in (*mine, *(theirs.keys() - mine.keys())) if theirs.get(key) != mine.get(key)]
+        return ", ".join(_differences(theirs.get(key), mine.get(key), f"{name}.{key}".lstrip(".")) for key in keys)
+    return f"{name}: {json.dumps(theirs)} there, {json.dumps(mine)} here"

@@ -1,0 +1,172 @@
+"""START READING HERE: `train` makes a run, or goes on with one that was stopped or killed."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import Adam
+
+from ichnos.errors import TrainingError
+from ichnos.files import write_json
+from ichnos.models.checkpoint import Checkpoint, load_checkpoint, restore
+from ichnos.models.classifier import SliceClassifier
+from ichnos.models.initial_weights import initialise
+from ichnos.progress import SILENT, Progress
+from ichnos.recipe import SliceRecipe
+from ichnos.training.augmentation import AugmentedClassifier
+from ichnos.training.devices import choose
+from ichnos.training.folder import RunFolder, describe
+from ichnos.training.interruption import interruptible
+from ichnos.training.journal import open_journal, read_journal
+from ichnos.training.sampling import BatchOrder
+from ichnos.training.session import Session
+from ichnos.training.slices import TrainingSlices
+from ichnos.training.state import RunState, restore_state
+
+_FEWEST_SLICES = 2
+"""In training: BatchNorm measures nothing on one image."""
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """What came of a run."""
+
+    run: Path
+    epochs: int
+    """Trained, of those that the recipe allows."""
+    best_epoch: int
+    """Counted from 1: the one that best.safetensors holds."""
+    best_validation_loss: float
+    """Its binary cross-entropy in nats, mean over the outputs."""
+    stopped_early: bool
+    seconds: float
+    """Spent in the whole run, all its sittings together."""
+    journal: tuple[dict[str, Any], ...]
+    """The lines of journal.jsonl."""
+
+
+def train(
+    recipe: SliceRecipe,
+    training: TrainingSlices,
+    validation: TrainingSlices,
+    run: Path,
+    *,
+    device: str = "auto",
+    precision: str | None = None,
+    progress: Progress = SILENT,
+) -> TrainingSummary:
+    """Train the recipe into the folder `run`. If a run of the same recipe and slices is there, go on with it.
+
+    A run killed at any moment and gone on with ends with the same weights and journal as one left alone, bit for bit
+    on one machine's CPU. At Ctrl-C the step under way is finished, last.safetensors is written, and KeyboardInterrupt
+    is raised; a second Ctrl-C raises it at once, and the run goes on from the last save. device: auto, cpu or cuda.
+    precision: 32-true, bf16-mixed, 16-mixed or None for what the device gains by (on a CPU always 32-true).
+
+    Raises TrainingError (slices do not fit, another run is in the folder, the loss is not finite), WeightsError
+    (first weights or last.safetensors) and OutputError (disk full, no permission).
+    """
+    training.check(recipe, "training", at_least=_FEWEST_SLICES)
+    validation.check(recipe, "validation", at_least=1)
+    folder = RunFolder(run)
+    folder.claim(recipe)
+    with torch.random.fork_rng():
+        session = _open(recipe, training, validation, folder, device, precision, progress)
+        state = session.state
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        total = recipe.fit.epochs * session.order.steps
+        try:
+            with (
+                open_journal(folder.journal, folder.events, state.epoch) as journal,
+                progress.task(f"Training {recipe.name}", total) as task,
+                interruptible() as interruption,
+            ):
+                task.advance(state.epoch * session.order.steps + state.step)
+                session.run(journal, task, interruption)
+        finally:
+            write_json(folder.environment, describe(session.fabric, started, state.seconds))
+    return _summary(folder, recipe, state)
+
+
+def _open(
+    recipe: SliceRecipe,
+    training: TrainingSlices,
+    validation: TrainingSlices,
+    folder: RunFolder,
+    device: str,
+    precision: str | None,
+    progress: Progress,
+) -> Session:
+    """A session at the run's beginning, or where the run in the folder stopped."""
+    fabric = choose(device, precision)
+    data = {"training": training.fingerprint(), "validation": validation.fingerprint()}
+    classifier = SliceClassifier(recipe)
+    checkpoint = _resumable(folder, data)
+    if checkpoint is None:
+        first = initialise(classifier, recipe.network.init, seed=recipe.fit.seed, progress=progress).remark
+        _report_absent(recipe, training, validation, progress)
+    else:
+        restore(classifier, checkpoint, folder.last)
+        first = checkpoint.metadata["first_weights"]
+    progress.message(f"{recipe.name}: {first}" if checkpoint is None else f"{recipe.name}: goes on where it stopped")
+    # convolutions run a third faster so on a CPU, and use tensor cores better on a GPU
+    classifier.to(fabric.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
+    plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, fused=True)
+    module, optimizer = fabric.setup(AugmentedClassifier(classifier, recipe.augmentation), plain_optimizer)
+    state = RunState()
+    if checkpoint is not None:
+        state = restore_state(checkpoint.metadata["state"], checkpoint.tensors, plain_optimizer)
+        fabric.strategy.precision.load_state_dict(checkpoint.metadata["scaler"])
+    return Session(
+        recipe=recipe,
+        training=training,
+        validation=validation,
+        folder=folder,
+        fabric=fabric,
+        classifier=classifier,
+        module=module,
+        plain_optimizer=plain_optimizer,
+        optimizer=optimizer,
+        order=BatchOrder(training.labels, recipe.sampling, recipe.fit),
+        state=state,
+        provenance={"data": data, "first_weights": first},
+    )
+
+
+def _resumable(folder: RunFolder, data: dict[str, str]) -> Checkpoint | None:
+    """The run's last checkpoint, if it has one. Raises TrainingError where it cannot be gone on with."""
+    if not folder.last.exists():
+        return None
+    checkpoint = load_checkpoint(folder.last)
+    if checkpoint.metadata["data"] != data:
+        raise TrainingError(
+            f"{folder.path} holds a run on other slices (another set, split or cache); "
+            "give another folder, or remove this one"
+        )
+    if checkpoint.metadata["state"]["best_epoch"] is not None and not folder.best.exists():
+        raise TrainingError(f"{folder.best} is gone, so the run cannot be gone on with; give another folder")
+    return checkpoint
+
+
+def _report_absent(
+    recipe: SliceRecipe, training: TrainingSlices, validation: TrainingSlices, progress: Progress
+) -> None:
+    for part, name in ((training, "training"), (validation, "validation")):
+        for absent in part.absent(recipe.classes):
+            progress.message(f"no {name} slice is {absent.display_name.lower()}: its {name} metrics are not defined")
+
+
+def _summary(folder: RunFolder, recipe: SliceRecipe, state: RunState) -> TrainingSummary:
+    assert state.best_epoch is not None  # a run that is finished has trained an epoch
+    assert state.best_loss is not None
+    return TrainingSummary(
+        run=folder.path,
+        epochs=state.epoch,
+        best_epoch=state.best_epoch,
+        best_validation_loss=state.best_loss,
+        stopped_early=state.epoch < recipe.fit.epochs,
+        seconds=state.seconds,
+        journal=tuple(read_journal(folder.journal)),
+    )

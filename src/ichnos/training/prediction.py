@@ -1,0 +1,66 @@
+"""Probabilities of many slices by one classifier."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import nn
+
+from ichnos.models.classifier import SliceClassifier
+from ichnos.progress import SILENT, Progress
+from ichnos.training.batches import in_batches, read_ahead
+from ichnos.training.devices import choose
+
+BATCH_SIZE = 64
+"""Slices predicted at once where nobody says otherwise: larger gains nothing on a CPU and little on a GPU."""
+
+
+def predict(
+    classifier: SliceClassifier,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    *,
+    batch_size: int = BATCH_SIZE,
+    device: str = "auto",
+    precision: str | None = None,
+    progress: Progress = SILENT,
+) -> NDArray[np.float64]:
+    """Probabilities (len(rows), classes) for those rows of images (N, planes, S, S), in evaluation mode.
+
+    The classifier is moved to the device and its mode is given back as it was. Raises TrainingError where the device
+    is not there.
+    """
+    if not len(rows):
+        return np.empty((0, len(classifier.recipe.classes)))
+    fabric = choose(device, precision)
+    was_training = classifier.training
+    module = fabric.setup_module(classifier)
+    try:
+        with progress.task("Predicting", len(rows)) as task:
+            return probabilities_of(fabric, module, images, rows, batch_size, task.advance)
+    finally:
+        classifier.train(was_training)
+
+
+def probabilities_of(
+    fabric: Fabric,
+    module: nn.Module,
+    images: NDArray[np.uint8],
+    rows: NDArray[np.int64],
+    batch_size: int,
+    tick: Callable[[int], None],
+) -> NDArray[np.float64]:
+    """The same for a module that Fabric holds already and at least one row; the module is left in evaluation mode.
+
+    tick(n) is called after each batch of n.
+    """
+    module.eval()
+    batches = in_batches(rows, batch_size)
+    gathered: list[torch.Tensor] = []
+    with torch.inference_mode(), read_ahead(images, batches, fabric.device) as ready:
+        for planes in ready:
+            gathered.append(module(planes).float().sigmoid())
+            tick(len(planes))
+    return torch.cat(gathered).cpu().numpy().astype(np.float64)

@@ -1,0 +1,21 @@
+"""Where all randomness of training comes from: generators that are functions of (seed, purpose, place), no more."""
+
+import numpy as np
+import torch
+
+_ORDER, _STEP = 0, 1
+"""What a generator is for; keeps the streams apart."""
+
+
+def order_generator(seed: int, pool: int, round_: int) -> np.random.Generator:
+    """The generator that shuffles one pool of slices for the `round_`-th time."""
+    return np.random.default_rng([seed, _ORDER, pool, round_])
+
+
+def seed_step(seed: int, epoch: int, step: int) -> None:
+    """Seed torch's global generators for one step: kornia, dropout and drop-connect draw from them, from nowhere else.
+
+    kornia ignores a generator that it is given, so this is the one way to make a resumed run exact.
+    """
+    state = np.random.SeedSequence([seed, _STEP, epoch, step]).generate_state(2, np.uint32)
+    torch.manual_seed((int(state[0]) << 32) | int(state[1]))

@@ -1,0 +1,195 @@
+"""One sitting of a run: its epochs, from where the run stands to its end or to the next Ctrl-C."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from ichnos.errors import TrainingError
+from ichnos.evaluation.metrics import SliceMetrics, slice_metrics
+from ichnos.files import replacing
+from ichnos.models.checkpoint import save_checkpoint
+from ichnos.models.classifier import SliceClassifier
+from ichnos.progress import Task
+from ichnos.recipe import SliceRecipe
+from ichnos.training.batches import read_ahead
+from ichnos.training.batchnorm import reestimate_batchnorm
+from ichnos.training.folder import RunFolder
+from ichnos.training.interruption import Interrupted, Interruption
+from ichnos.training.journal import Journal
+from ichnos.training.loss import LossWatch, summed_bce
+from ichnos.training.prediction import BATCH_SIZE, probabilities_of
+from ichnos.training.randomness import seed_step
+from ichnos.training.sampling import BatchOrder
+from ichnos.training.schedule import learning_rate
+from ichnos.training.slices import TrainingSlices
+from ichnos.training.state import RunState
+
+SECONDS_BETWEEN_SAVES = 300.0
+"""Within an epoch: an epoch of RSNA takes hours on a small machine, and five minutes are no great loss."""
+
+
+@dataclass(eq=False)
+class Session:
+    """Everything that an epoch needs. The state changes; the rest stays."""
+
+    recipe: SliceRecipe
+    training: TrainingSlices
+    validation: TrainingSlices
+    folder: RunFolder
+    fabric: Fabric
+    classifier: SliceClassifier
+    module: nn.Module
+    """The classifier behind its augmentation, as Fabric wrapped it: what training calls."""
+    plain_optimizer: Optimizer
+    optimizer: Any
+    """The same as Fabric wrapped it."""
+    order: BatchOrder
+    state: RunState
+    provenance: Mapping[str, Any]
+    """Of data and first weights; written into every checkpoint."""
+
+    def __post_init__(self) -> None:
+        self._watch = LossWatch(self.fabric.device)
+        self._mark = self._saved = time.perf_counter()
+
+    def run(self, journal: Journal, task: Task, interruption: Interruption) -> None:
+        """Train until the recipe or its patience ends the run.
+
+        At Ctrl-C the step is finished, `last` is written, and Interrupted (a KeyboardInterrupt) is raised.
+        """
+        try:
+            while not self.state.finished:
+                self._train_epoch(task, interruption)
+                self._close_epoch(journal, task, interruption)
+        except Interrupted:
+            self._save_last()
+            raise
+
+    def _train_epoch(self, task: Task, interruption: Interruption) -> None:
+        batches = self.order.epoch(self.state.epoch)[self.state.step :]
+        self.module.train()
+        rows = [self.training.rows[positions] for positions in batches]
+        with read_ahead(self.training.images, rows, self.fabric.device) as images:
+            for positions, planes in zip(batches, images, strict=True):
+                self._train_step(positions, planes)
+                task.advance()
+                interruption.check()
+                if time.perf_counter() - self._saved > SECONDS_BETWEEN_SAVES:
+                    self._save_last()
+        self._watch.check()
+
+    def _train_step(self, positions: NDArray[np.int64], planes: Tensor) -> None:
+        fit, state = self.recipe.fit, self.state
+        seed_step(fit.seed, state.epoch, state.step)
+        for group in self.plain_optimizer.param_groups:
+            group["lr"] = learning_rate(fit, self._steps_done(), fit.epochs * self.order.steps)
+        targets = torch.from_numpy(self.training.labels[positions]).to(self.fabric.device, torch.float32)
+        logits = self.module(planes)
+        loss = summed_bce(logits, targets)
+        self._watch.add(loss, self.training.rows[positions], self._steps_done() + 1)
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.optimizer.step()
+        state.predictions.append(logits.detach().float().sigmoid())
+        state.step += 1
+
+    def _close_epoch(self, journal: Journal, task: Task, interruption: Interruption) -> None:
+        """Evaluate, keep what is best, and write the epoch down: the journal first, then `last`, which counts it."""
+        training = self._training_metrics()
+        validation = self._validation_metrics(interruption)
+        state, rate = self.state, float(self.plain_optimizer.param_groups[0]["lr"])
+        steps = self._steps_done()
+        state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
+        if state.best_loss is None or validation.loss_mean < state.best_loss:
+            state.best_epoch, state.best_loss = state.epoch, validation.loss_mean
+            self._save_best(steps)
+        state.finished = self._is_over()
+        self._keep_milestones()
+        self._clock()
+        journal.append(
+            {
+                "epoch": state.epoch,
+                "step": steps,
+                "seconds": round(state.epoch_seconds, 3),
+                "learning_rate": rate,
+                "training": training.to_json(),
+                "validation": validation.to_json(),
+            }
+        )
+        state.epoch_seconds = 0.0
+        self._save_last()
+        task.note(f"epoch {state.epoch}/{self.recipe.fit.epochs}, validation loss {validation.loss_mean:.4f}")
+
+    def _training_metrics(self) -> SliceMetrics:
+        """From the predictions made while training, as Keras does: augmented, with dropout, by moving weights."""
+        probabilities = torch.cat(self.state.predictions).cpu().numpy().astype(np.float64)
+        positions = np.concatenate(self.order.epoch(self.state.epoch))
+        return slice_metrics(probabilities, self.training.labels[positions], self.recipe.classes)
+
+    def _validation_metrics(self, interruption: Interruption) -> SliceMetrics:
+        batch_size = max(BATCH_SIZE, self.recipe.fit.batch_size)
+        if self.recipe.fit.reestimate_batchnorm:
+            reestimate_batchnorm(self.fabric, self.module, self.training, batch_size)
+        part = self.validation
+        probabilities = probabilities_of(
+            self.fabric, self.module, part.images, part.rows, batch_size, lambda _: interruption.check()
+        )
+        bad = ~np.isfinite(probabilities).all(axis=1)
+        if bad.any():
+            raise TrainingError(
+                f"after epoch {self.state.epoch + 1} the network's outputs are not finite on {bad.sum()} validation "
+                f"slices, rows {part.rows[bad][:20].tolist()} of the images among them; lower fit.learning_rate"
+            )
+        return slice_metrics(probabilities, part.labels, self.recipe.classes)
+
+    def _is_over(self) -> bool:
+        fit, state = self.recipe.fit, self.state
+        waited = state.epoch - (state.best_epoch or 0)
+        return state.epoch >= fit.epochs or (fit.patience is not None and waited >= fit.patience)
+
+    def _keep_milestones(self) -> None:
+        """The best of the first n epochs; where the run is shorter than n, its best."""
+        for n in self.recipe.fit.milestones:
+            if n == self.state.epoch or (self.state.finished and n > self.state.epoch):
+                with replacing(self.folder.best_until(n)) as temporary:
+                    shutil.copyfile(self.folder.best, temporary)
+
+    def _save_best(self, steps: int) -> None:
+        metadata = {"epoch": self.state.epoch, "step": steps, "validation_loss": self.state.best_loss}
+        save_checkpoint(self.folder.best, self.classifier, metadata | dict(self.provenance))
+
+    def _save_last(self) -> None:
+        """Weights, moments and state in one file. Never where the loss of a step taken is not finite."""
+        self._watch.check()
+        self._clock()
+        metadata = {
+            "epoch": self.state.epoch,
+            "step": self._steps_done(),
+            "state": self.state.to_json(),
+            "scaler": self.fabric.strategy.precision.state_dict(),
+        }
+        save_checkpoint(
+            self.folder.last,
+            self.classifier,
+            metadata | dict(self.provenance),
+            extra=self.state.tensors(self.plain_optimizer),
+        )
+        self._saved = time.perf_counter()
+
+    def _steps_done(self) -> int:
+        return self.state.epoch * self.order.steps + self.state.step
+
+    def _clock(self) -> None:
+        now = time.perf_counter()
+        self.state.seconds += now - self._mark
+        self.state.epoch_seconds += now - self._mark
+        self._mark = now
