@@ -19,8 +19,14 @@ _PICTURE_SIZE = 650
 _CONTENT = (slice(9, 641), slice(11, 643))
 """Rows and columns of the slice within the picture's black frame: 632×632, the same in all that were measured."""
 
-_DISAGREEMENT_HU = 120.0
-"""More than the bone picture's own JPEG noise (some ±5 greys of 12.5 HU) explains."""
+_RINGING_GREYS = 12
+"""How far from 0 or 255 JPEG brings a clipped cell of these pictures (scalp fat comes out at 1 to 10)."""
+
+_TOLERANCE_NEAR_THE_ENDS_HU = 30.0
+"""Two greys of the bone picture and a little: there the brain picture only says that HU is beyond its window."""
+
+_TOLERANCE_HU = 120.0
+"""More than the bone picture's own JPEG noise beside edges (some ±8 greys of 12.5 HU) explains."""
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -47,7 +53,9 @@ def hu_from_pictures(brain: NDArray[np.uint8], bone: NDArray[np.uint8]) -> NDArr
     fine = _hu(brain, BRAIN_PICTURE)
     coarse = _hu(bone, BONE_PICTURE)
     clipped = np.where(brain == 0, np.minimum(coarse, fine), np.maximum(coarse, fine))
-    unclipped = np.where(np.abs(coarse - fine) > _DISAGREEMENT_HU, coarse, fine)
+    near_the_ends = (brain <= _RINGING_GREYS) | (brain >= 255 - _RINGING_GREYS)
+    tolerance = np.where(near_the_ends, _TOLERANCE_NEAR_THE_ENDS_HU, _TOLERANCE_HU)
+    unclipped = np.where(np.abs(coarse - fine) > tolerance, coarse, fine)
     hu = np.where((brain == 0) | (brain == 255), clipped, unclipped)
     return np.rint(hu).astype(np.int16)
 

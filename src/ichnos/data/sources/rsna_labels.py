@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from ichnos.errors import SourceError
-from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+from ichnos.subtypes import CLASSES, Subtype
 
 _ANY_BIT = 1 << CLASSES.index(Subtype.ANY)
 _ALL_BITS = (1 << len(CLASSES)) - 1
@@ -69,6 +69,3 @@ def _refuse_images(images: pl.DataFrame, fault: str) -> None:
         raise SourceError(
             f"{images.height} images of the table of labels {fault}, such as {example}; download it again"
         )
-
-
-assert len(SUBTYPES) == CLASSES.index(Subtype.ANY), "bit k must stand for SUBTYPES[k]"

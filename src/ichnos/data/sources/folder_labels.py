@@ -1,0 +1,102 @@
+"""The table of labels for a user's own images: one row a slice, a series or a study, one column a subtype."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from ichnos.errors import SourceError
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+
+
+class Level(StrEnum):
+    """What a row of the table labels."""
+
+    SLICE = "slice"
+    SERIES = "series"
+    STUDY = "study"
+
+
+_KEY_COLUMNS: dict[str, Level] = {
+    "SOPInstanceUID": Level.SLICE,
+    "SeriesInstanceUID": Level.SERIES,
+    "StudyInstanceUID": Level.STUDY,
+}
+"""The column that says what a row labels; where several are there the first of these counts."""
+
+
+@dataclass(frozen=True)
+class FolderLabels:
+    """bits: labels by UID of the level, bit k is SUBTYPES[k]. unknown_subtype: UIDs labelled `any` with no subtype."""
+
+    level: Level
+    bits: Mapping[str, int]
+    unknown_subtype: frozenset[str]
+
+
+def read_folder_labels(table: Path) -> FolderLabels:
+    """Read a CSV with the header `SOPInstanceUID,epidural,intraparenchymal,intraventricular,subarachnoid,subdural`.
+
+    `SeriesInstanceUID` or `StudyInstanceUID` may stand for the first column, `any` may follow, the order is free.
+    Raises SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a subtype
+    that is 1, or a row is repeated with other labels.
+    """
+    rows, columns = _rows(table)
+    key = _check_columns(table, columns)
+    bits: dict[str, int] = {}
+    for line, row in enumerate(rows, start=2):
+        uid = (row[key] or "").strip()
+        if not uid:
+            raise SourceError(f"{table}, row {line}: {key} is empty; name what the row labels")
+        labels = _labels(row, f"{table}, row {line}")
+        if bits.setdefault(uid, labels) != labels:
+            raise SourceError(f"{table}, row {line}: this {key} is there twice, with other labels; keep one row")
+    if not bits:
+        raise SourceError(f"{table} has no rows; wanted is one row a slice")
+    any_bit = 1 << CLASSES.index(Subtype.ANY)
+    unknown = frozenset(uid for uid, labels in bits.items() if labels == any_bit)
+    known = {uid: labels & (any_bit - 1) for uid, labels in bits.items() if uid not in unknown}
+    return FolderLabels(_KEY_COLUMNS[key], known, unknown)
+
+
+def _rows(table: Path) -> tuple[list[dict[str, str | None]], list[str]]:
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restkey="")
+            rows = list(reader)
+            columns = list(reader.fieldnames or ())
+    except FileNotFoundError:
+        raise SourceError(f"{table} does not exist; give the CSV of labels") from None
+    except PermissionError:
+        raise SourceError(f"no permission to read {table}; grant it") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{table} cannot be read as CSV ({type(error).__name__}); save it as UTF-8 CSV") from error
+    return rows, columns
+
+
+def _check_columns(table: Path, columns: list[str]) -> str:
+    keys = [key for key in _KEY_COLUMNS if key in columns]
+    missing = [subtype.value for subtype in SUBTYPES if subtype.value not in columns]
+    if not keys or missing:
+        lacking = ([] if keys else [f"one of {', '.join(_KEY_COLUMNS)}"]) + missing
+        raise SourceError(f"{table} has the columns {', '.join(columns)}; it lacks {', '.join(lacking)}; add them")
+    if unknown := [column for column in columns if column not in (*_KEY_COLUMNS, *CLASSES)]:
+        known = ", ".join(CLASSES)
+        raise SourceError(f"{table} has columns of an unknown subtype: {', '.join(unknown)}; known are {known}")
+    return keys[0]
+
+
+def _labels(row: Mapping[str, str | None], place: str) -> int:
+    """Bits in the order of CLASSES; `any` follows from the subtypes where its column is not there."""
+    bits = 0
+    for position, subtype in enumerate(CLASSES):
+        if subtype is Subtype.ANY and subtype.value not in row:
+            return bits | (1 << position if bits else 0)
+        value = (row[subtype.value] or "").strip()
+        if value not in ("0", "1"):
+            raise SourceError(f"{place}: {subtype.value} is {value!r}; a label is 0 or 1")
+        bits |= int(value) << position
+    if bits and not bits >> CLASSES.index(Subtype.ANY):
+        raise SourceError(f"{place}: `any` is 0, but a subtype is 1; mend the row")
+    return bits

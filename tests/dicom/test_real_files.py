@@ -1,0 +1,106 @@
+"""Real files of other people: fifteen transfer syntaxes of one slice, and a whole head series with gantry tilt."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ichnos.ct import order_along_normal
+from ichnos.dicom import read_header, read_slice
+from ichnos.errors import DicomError
+
+LOSSLESS = [
+    "BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2",
+    "DeflatedExplicitVRLittleEndianTransferSyntax_1.2.840.10008.1.2.1.99",
+    "JPEG2000LosslessOnlyTransferSyntax_1.2.840.10008.1.2.4.90",
+    "JPEGLSLosslessTransferSyntax_1.2.840.10008.1.2.4.80",
+    "JPEGProcess14SV1TransferSyntax_1.2.840.10008.1.2.4.70",
+    "JPEGProcess14TransferSyntax_1.2.840.10008.1.2.4.57",
+    "LittleEndianExplicitTransferSyntax_1.2.840.10008.1.2.1",
+    "LittleEndianImplicitTransferSyntax_1.2.840.10008.1.2",
+    "RLELosslessTransferSyntax_1.2.840.10008.1.2.5",
+]
+NEARLY_LOSSLESS = [
+    "JPEG2000TransferSyntax_1.2.840.10008.1.2.4.91",
+    "JPEGLSLossyTransferSyntax_1.2.840.10008.1.2.4.81",
+]
+UNREADABLE = {
+    "JPEGProcess10_12TransferSyntax_1.2.840.10008.1.2.4.55": "JPEG Full Progression",
+    "JPEGProcess6_8TransferSyntax_1.2.840.10008.1.2.4.53": "JPEG Spectral Selection",
+    "JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51": "JPEG Extended",
+    "JPEGProcess1TransferSyntax_1.2.840.10008.1.2.4.50": "one step of its pixels is 32 HU",
+}
+
+
+@pytest.fixture(scope="module")
+def syntaxes(shared_data: Path) -> Path:
+    return shared_data / "transfer-syntaxes"
+
+
+@pytest.fixture(scope="module")
+def plain(syntaxes: Path) -> NDArray[np.int16]:
+    return read_slice(syntaxes / "CTImage.dcm").hu
+
+
+def test_the_plain_file_is_what_it_was(plain: NDArray[np.int16]) -> None:
+    assert (plain.min(), plain.max()) == (-2000 - 1024, 2402 - 1024)
+    assert plain.sum(dtype=np.int64) == 19640763 - 1024 * 512 * 512
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_lossless_variants_are_the_same_pixels(syntaxes: Path, plain: NDArray[np.int16], syntax: str) -> None:
+    np.testing.assert_array_equal(read_slice(syntaxes / f"CTImage.dcm_{syntax}.dcm").hu, plain)
+
+
+@pytest.mark.parametrize("syntax", NEARLY_LOSSLESS)
+def test_lossy_variants_are_close(syntaxes: Path, plain: NDArray[np.int16], syntax: str) -> None:
+    difference = read_slice(syntaxes / f"CTImage.dcm_{syntax}.dcm").hu.astype(int) - plain
+    assert np.abs(difference).mean() < 15
+
+
+@pytest.mark.parametrize("syntax", UNREADABLE)
+def test_what_cannot_be_decoded_is_named(syntaxes: Path, syntax: str) -> None:
+    with pytest.raises(DicomError, match=UNREADABLE[syntax]):
+        read_slice(syntaxes / f"CTImage.dcm_{syntax}.dcm")
+
+
+@pytest.mark.parametrize("syntax", [each for each in LOSSLESS if "JPEG" in each or "RLE" in each or "Deflated" in each])
+def test_compressed_files_cut_short_are_refused(syntaxes: Path, syntax: str) -> None:
+    data = (syntaxes / f"CTImage.dcm_{syntax}.dcm").read_bytes()
+    for share in (0.3, 0.9):
+        with pytest.raises(DicomError):
+            read_slice(data[: int(len(data) * share)])
+
+
+def test_a_perfusion_map_is_refused(syntaxes: Path) -> None:
+    with pytest.raises(DicomError, match="not a single CT slice"):
+        read_header(syntaxes / "CT0012.fragmented_no_bot_jpeg_baseline.51.dcm")
+
+
+@pytest.mark.parametrize("name", ["CT1_J2KR", "CT2_J2KR"])
+def test_nema_samples_are_read(syntaxes: Path, name: str) -> None:
+    hu = read_slice(syntaxes / name).hu
+    assert hu.shape == (512, 512)
+    assert hu.min() < -900
+    assert 1000 < hu.max() < 3000
+
+
+def test_a_tilted_head_is_whole_and_in_order(shared_data: Path) -> None:
+    headers = [read_header(path) for path in sorted((shared_data / "ge-head-tilt").glob("*.dcm"))]
+    order, offsets = order_along_normal(
+        np.array([header.position for header in headers]), np.array([header.orientation for header in headers])
+    )
+    gaps = np.diff(offsets[order])
+    assert len(headers) == 28
+    assert len({header.series for header in headers}) == 1
+    assert all(header.is_axial for header in headers)
+    assert headers[0].tilt == pytest.approx(18.5, abs=0.1)
+    for gap in gaps:
+        assert np.min(np.abs(gap - np.array([1.08, 4.00, 7.00]))) < 0.02
+
+
+def test_a_tilted_head_reads_as_hu(shared_data: Path) -> None:
+    hu = read_slice(shared_data / "ge-head-tilt" / "14.dcm").hu
+    assert hu.min() == -1500, "GE's padding is kept"
+    assert 20 < np.median(hu[206:306, 206:306]) < 50, "the middle of the head is brain"
