@@ -1,0 +1,107 @@
+"""A study measured once: every number of the report with its interval, before any of it becomes text or a picture."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import InputError
+from ichnos.evaluation import Comparison, Evaluation, PatientResamples, compare, evaluate
+from ichnos.evaluation.confusion import Confusion, confusion
+from ichnos.predictions import Predictions
+from ichnos.reporting.study import ModelResult, StudyResult
+
+Part = Literal["validation", "test"]
+PARTS: tuple[Part, ...] = ("validation", "test")
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """One model's numbers."""
+
+    model: ModelResult
+    validation: Evaluation
+    test: Evaluation
+    confusion: Confusion
+    """On test."""
+
+    def part(self, part: Part) -> Evaluation:
+        """The numbers of one part."""
+        return self.validation if part == "validation" else self.test
+
+
+@dataclass(frozen=True)
+class MeasuredPair:
+    """The full model against the reduced one on the same slices and classes."""
+
+    part: Part
+    milestone: int | None
+    """The full model's best of its first so many epochs; None: its best of all."""
+    full_label: str
+    reduced_label: str
+    comparison: Comparison
+    """First: full; second: reduced."""
+
+
+@dataclass(frozen=True)
+class MeasuredStudy:
+    """All numbers of a study."""
+
+    result: StudyResult
+    models: tuple[MeasuredModel, ...]
+    pairs: tuple[MeasuredPair, ...]
+
+
+def measure(result: StudyResult) -> MeasuredStudy:
+    """Evaluate every model on validation and test, and the like-for-like pair where the study names one."""
+    models = tuple(
+        MeasuredModel(
+            model,
+            _evaluate(model.validation, result),
+            _evaluate(model.test, result),
+            confusion(model.test.probabilities, model.test.labels, model.test.classes),
+        )
+        for model in result.models
+    )
+    return MeasuredStudy(result, models, _pairs(result))
+
+
+def _evaluate(predictions: Predictions, result: StudyResult) -> Evaluation:
+    resamples = PatientResamples.draw(predictions.patient, result.seed, result.resamples)
+    return evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
+
+
+def _pairs(result: StudyResult) -> tuple[MeasuredPair, ...]:
+    if result.like_for_like is None:
+        return ()
+    full = result.model(result.like_for_like.full)
+    reduced = result.model(result.like_for_like.reduced)
+    pairs: list[MeasuredPair] = []
+    for part in reversed(PARTS):
+        second = reduced.test if part == "test" else reduced.validation
+        first = full.test if part == "test" else full.validation
+        pairs.append(MeasuredPair(part, None, full.label, reduced.label, _compare(first, second, result)))
+        for epochs, (validation, test) in sorted(full.until_milestone.items()):
+            early = test if part == "test" else validation
+            label = f"{full.label}, best of {epochs} epochs"
+            pairs.append(MeasuredPair(part, epochs, label, reduced.label, _compare(early, second, result)))
+    return tuple(pairs)
+
+
+def _compare(full: Predictions, reduced: Predictions, result: StudyResult) -> Comparison:
+    first = full.restrict(reduced.classes).select(_rows_of(reduced, full))
+    if not np.array_equal(first.labels, reduced.labels):
+        raise InputError("two models were measured against different labels of the same slices; evaluate both anew")
+    resamples = PatientResamples.draw(reduced.patient, result.seed, result.resamples)
+    return compare(first.probabilities, reduced.probabilities, reduced.labels, reduced.classes, resamples)
+
+
+def _rows_of(wanted: Predictions, given: Predictions) -> NDArray[np.intp]:
+    """Where in `given` the slices of `wanted` are, in the order of `wanted`."""
+    where = {key: row for row, key in enumerate(zip(given.exam, given.slice_name, strict=True))}
+    rows = [where.get(key, -1) for key in zip(wanted.exam, wanted.slice_name, strict=True)]
+    missing = rows.count(-1)
+    if missing:
+        raise InputError(f"{missing} of {len(rows)} slices of the smaller model were not given to the larger one")
+    return np.array(rows, dtype=np.intp)

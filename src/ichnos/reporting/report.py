@@ -1,0 +1,85 @@
+"""The report: one HTML page that holds everything it shows and asks nothing of a network."""
+
+import base64
+import json
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import ichnos
+from ichnos.reporting.class_curves import class_curves
+from ichnos.reporting.confusion_matrix import confusion_matrix
+from ichnos.reporting.gallery import gallery
+from ichnos.reporting.learning_curves import learning_curves
+from ichnos.reporting.measured import MeasuredStudy
+from ichnos.reporting.overview import overview
+from ichnos.reporting.study import ModelResult
+from ichnos.reporting.style import Picture
+from ichnos.reporting.table import Table
+from ichnos.reporting.verdict import HYPOTHESIS, headline, verdict
+
+RESEARCH_ONLY = "Research use only. Not a medical device."
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """All figures of a study."""
+
+    overview: Picture
+    learning: tuple[Picture, ...]
+    curves: tuple[Picture, ...]
+    confusion: tuple[Picture, ...]
+    gallery: tuple[Picture, ...]
+
+    def all(self) -> tuple[Picture, ...]:
+        """In the order in which the report shows them."""
+        return (self.overview, *self.learning, *self.confusion, *self.curves, *self.gallery)
+
+
+def draw(study: MeasuredStudy) -> Pictures:
+    """Draw every figure of a study."""
+    return Pictures(
+        overview=overview(study),
+        learning=tuple(learning_curves(m.model, k) for k, m in enumerate(study.models, start=1)),
+        curves=class_curves(study),
+        confusion=tuple(confusion_matrix(m) for m in study.models),
+        gallery=tuple(gallery(m, study.result.slice_picture) for m in study.models),
+    )
+
+
+def report_html(study: MeasuredStudy, tables: tuple[Table, ...], pictures: Pictures) -> str:
+    """The whole page as text."""
+    environment = Environment(
+        loader=PackageLoader("ichnos.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        study=study,
+        result=study.result,
+        tables={table.name: table for table in tables},
+        like_for_like=[table for table in tables if table.name.startswith("like_for_like")],
+        pictures=pictures,
+        source=_source,
+        recipe_json=_recipe_json,
+        headline=headline(study),
+        hypothesis=HYPOTHESIS,
+        verdict=verdict(study),
+        research_only=RESEARCH_ONLY,
+        version=ichnos.__version__,
+    )
+
+
+def _recipe_json(model: ModelResult) -> str:
+    """The resolved recipe; of a file of weights the name alone, as its folder is somebody's machine."""
+    tree = model.recipe.model_dump(mode="json")
+    tree["network"]["init"] = model.recipe.network.init.replace("\\", "/").rsplit("/", 1)[-1]
+    return json.dumps(tree, indent=2, ensure_ascii=False)
+
+
+def _source(picture: Picture) -> str:
+    """The picture itself as a data URI: pixels as PNG, lines as SVG."""
+    kind, data = ("png", picture.png) if picture.raster else ("svg+xml", picture.svg)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

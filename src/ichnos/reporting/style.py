@@ -1,0 +1,103 @@
+"""The one look of all figures: colours for any colour vision, text of 9 points or more, the same SVG bytes."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ichnos.subtypes import Subtype
+
+# Okabe and Ito 2008, "Color Universal Design": told apart with any colour vision
+BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
+BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#6B6B6B"
+
+TRAINING: dict[str, Any] = {"color": BLUE, "linestyle": (0, (4, 2)), "marker": "o", "markerfacecolor": "white"}
+VALIDATION: dict[str, Any] = {"color": VERMILION, "linestyle": "-", "marker": "s"}
+MODELS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+"""Of models, in the order in which a study lists them."""
+
+CLASS_LINES: dict[Subtype, dict[str, Any]] = {
+    Subtype.EPIDURAL: {"color": VERMILION, "linestyle": "-"},
+    Subtype.INTRAPARENCHYMAL: {"color": BLUE, "linestyle": (0, (6, 2))},
+    Subtype.INTRAVENTRICULAR: {"color": GREEN, "linestyle": (0, (6, 2, 1, 2))},
+    Subtype.SUBARACHNOID: {"color": PURPLE, "linestyle": (0, (2, 1.5))},
+    Subtype.SUBDURAL: {"color": ORANGE, "linestyle": (0, (9, 2, 1, 2, 1, 2))},
+    Subtype.ANY: {"color": BLACK, "linestyle": "-"},
+}
+"""Colour and dash of each class: either is enough to tell them apart."""
+
+_SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib: the same glyphs on every machine
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 4.5,
+    "svg.hashsalt": "ichnos",
+    "svg.fonttype": "path",
+    "savefig.facecolor": "white",
+    "image.interpolation": "antialiased",
+}
+_DOTS_PER_INCH = 200
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as bytes, with what is said of it."""
+
+    name: str
+    """File name without its end."""
+    title: str
+    caption: str
+    svg: bytes
+    png: bytes
+    raster: bool = False
+    """It is made of pixels (CT slices): a report shows the PNG."""
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Inside, figures are made and drawn in this style."""
+    with mpl.rc_context(cast("Any", _SETTINGS)):
+        yield
+
+
+def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of rows × columns axes, each `width` × `height` inches: [row][column]."""
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def unit_square(axes: Axes, xlabel: str, ylabel: str) -> None:
+    """Both axes from 0 to 1, square."""
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=xlabel, ylabel=ylabel)
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+
+
+def picture(figure: Figure, name: str, title: str, caption: str, raster: bool = False) -> Picture:
+    """Draw a figure as SVG and as PNG; the same figure always gives the same bytes."""
+    svg, png = io.BytesIO(), io.BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+    return Picture(name, title, caption, svg.getvalue(), png.getvalue(), raster)

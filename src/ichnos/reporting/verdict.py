@@ -1,0 +1,85 @@
+"""What the numbers say in plain sentences, derived from the intervals and nothing else."""
+
+from ichnos.evaluation import Difference
+from ichnos.reporting.measured import MeasuredPair, MeasuredStudy
+from ichnos.reporting.table import Kind, write_cell
+
+HYPOTHESIS = (
+    "The paper's hypothesis: leaving epidural hemorrhage out improves the classification of the other subtypes."
+)
+
+
+def verdict(study: MeasuredStudy) -> str:
+    """The hypothesis on test, judged by the macro F1 of both models' best epochs; "" where the study has no pair."""
+    pair = next((p for p in study.pairs if p.part == "test" and p.milestone is None), None)
+    if pair is None:
+        return ""
+    sentences = [_judge(pair), _auc(pair), _classes(pair)]
+    sentences += [_early(p) for p in study.pairs if p.part == "test" and p.milestone is not None]
+    return " ".join(s for s in sentences if s)
+
+
+def headline(study: MeasuredStudy) -> tuple[str, ...]:
+    """One sentence a model: what it reaches on test, and on how many slices of how many patients."""
+    lines: list[str] = []
+    for m in study.models:
+        e = m.test
+        accuracy, f1, auc = e["exact_match"], e["macro_f1"], e["mean_auc"]
+        numbers = [
+            f"accuracy {write_cell(accuracy, Kind.PERCENT)}",
+            f"macro F1 {write_cell(f1, Kind.RATIO)}",
+            f"mean AUC {write_cell(auc, Kind.RATIO)}",
+        ]
+        where = f"on {e.slices:,} test slices of {e.patients:,} patients"
+        lines.append(f"{m.model.label}: " + "; ".join(numbers) + f", {where}.")
+    return tuple(lines)
+
+
+def _judge(pair: MeasuredPair) -> str:
+    difference = pair.comparison["macro_f1"]
+    estimate = difference.estimate
+    if estimate.value is None or estimate.interval is None:
+        return f"It cannot be tested here: {estimate.note or 'macro F1 has no interval'}."
+    change = f"{_change(difference)} for macro F1 over the same slices and classes"
+    match difference.sign:
+        case 1:
+            return f"It holds on this test set: {change}, an interval above 0."
+        case -1:
+            return f"It fails on this test set: {change}, an interval below 0."
+        case _:
+            return f"It is neither shown nor refuted on this test set: {change}, an interval that holds 0."
+
+
+def _auc(pair: MeasuredPair) -> str:
+    difference = pair.comparison["mean_auc"]
+    if difference.estimate.interval is None:
+        return ""
+    match difference.sign:
+        case 1:
+            return f"Mean AUC rises ({_change(difference)})."
+        case -1:
+            return f"Mean AUC falls ({_change(difference)})."
+        case _:
+            return f"Mean AUC does not clearly change ({_change(difference)})."
+
+
+def _classes(pair: MeasuredPair) -> str:
+    signs = {c: pair.comparison["f1", c].sign for c in pair.comparison.first.classes}
+    better = [c.display_name.lower() for c, sign in signs.items() if sign > 0]
+    worse = [c.display_name.lower() for c, sign in signs.items() if sign < 0]
+    if not better and not worse:
+        return "No single class has an F1 whose interval leaves 0 out."
+    parts = [f"better: {', '.join(better)}"] if better else []
+    parts += [f"worse: {', '.join(worse)}"] if worse else []
+    return f"Single classes whose F1 interval leaves 0 out – {'; '.join(parts)}."
+
+
+def _early(pair: MeasuredPair) -> str:
+    difference = pair.comparison["macro_f1"]
+    if difference.estimate.interval is None:
+        return ""
+    return f"Against {pair.full_label}, as long as {pair.reduced_label} trains: {_change(difference)} for macro F1."
+
+
+def _change(difference: Difference) -> str:
+    return str(write_cell(difference.estimate, Kind.CHANGE))

@@ -1,0 +1,94 @@
+"""Writes a study: report, scorecard, predictions, tables and figures, each file whole or not at all."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+
+from ichnos.errors import OutputError
+from ichnos.predictions import Predictions
+from ichnos.reporting.measured import measure
+from ichnos.reporting.report import draw, report_html
+from ichnos.reporting.scorecard import scorecard_of
+from ichnos.reporting.study import StudyResult
+from ichnos.reporting.tables import study_tables
+
+
+def write_study(result: StudyResult, out: Path) -> Path:
+    """Measure a study and write it into the folder `out`; what is there under the same names is replaced.
+
+    report.html, scorecard.json, predictions.parquet, tables/*.csv and *.md, figures/*.svg and *.png. Returns the
+    report's path. The report is written last, so that where it is, all of it is. Raises OutputError.
+    """
+    study = measure(result)
+    tables = study_tables(study)
+    pictures = draw(study)
+    page = report_html(study, tables, pictures)
+    try:
+        for table in tables:
+            _write_bytes(out / "tables" / f"{table.name}.csv", table.to_csv().encode())
+            _write_bytes(out / "tables" / f"{table.name}.md", table.to_markdown().encode())
+        for picture in pictures.all():
+            _write_bytes(out / "figures" / f"{picture.name}.svg", picture.svg)
+            _write_bytes(out / "figures" / f"{picture.name}.png", picture.png)
+        _write(out / "predictions.parquet", all_predictions(result).write_parquet)
+        card = json.dumps(scorecard_of(study), indent=2, ensure_ascii=False, allow_nan=False)
+        _write_bytes(out / "scorecard.json", f"{card}\n".encode())
+        _write_bytes(out / "report.html", page.encode())
+    except OSError as error:
+        raise OutputError(
+            f"the report cannot be written: {error.strerror}; free space or choose another --out"
+        ) from error
+    return out / "report.html"
+
+
+def all_predictions(result: StudyResult) -> pl.DataFrame:
+    """Every prediction of every model, one row a slice: model, part, best_of_epochs, then the columns of Predictions.
+
+    best_of_epochs is null for a model's best of all epochs. Classes that a model does not have are null.
+    """
+    frames: list[pl.DataFrame] = []
+    for model in result.models:
+        rounds = {None: (model.validation, model.test), **model.until_milestone}
+        for epochs, pair in rounds.items():
+            for part, predictions in zip(("validation", "test"), pair, strict=True):
+                frames.append(_frame(predictions, model.name, part, epochs))
+    return pl.concat(frames, how="diagonal")
+
+
+def _frame(predictions: Predictions, model: str, part: str, epochs: int | None) -> pl.DataFrame:
+    tags = [
+        pl.lit(model).alias("model"),
+        pl.lit(part).alias("part"),
+        pl.lit(epochs, dtype=pl.Int64).alias("best_of_epochs"),
+    ]
+    columns: dict[str, object] = {
+        "patient": predictions.patient,
+        "exam": predictions.exam,
+        "slice": predictions.slice_name,
+        "offset": predictions.offset,
+    }
+    columns |= {f"p_{c.value}": predictions.probabilities[:, k] for k, c in enumerate(predictions.classes)}
+    columns |= {f"y_{c.value}": predictions.labels[:, k] for k, c in enumerate(predictions.classes)}
+    return pl.DataFrame(columns).select(*tags, pl.all())
+
+
+def _write_bytes(path: Path, data: bytes) -> None:
+    _write(path, lambda temporary: temporary.write_bytes(data))
+
+
+def _write(path: Path, write: Callable[[Path], object]) -> None:
+    """Write beside the goal, then rename: a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
