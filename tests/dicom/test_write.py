@@ -13,9 +13,30 @@ IDENTITY = SliceIdentity("ID_a79b19488", "ID_1", "ID_2", "ID_3")
 PLACEMENT = SlicePlacement((-125.0, -141.318451, 62.720940))
 HU = np.random.default_rng(7).integers(-1000, 2047, (64, 64)).astype(np.int16)
 
-RSNA_ELEMENTS = """SOPInstanceUID Modality PatientID StudyInstanceUID SeriesInstanceUID StudyID ImagePositionPatient
-ImageOrientationPatient SamplesPerPixel PhotometricInterpretation Rows Columns PixelSpacing BitsAllocated BitsStored
-HighBit PixelRepresentation WindowCenter WindowWidth RescaleIntercept RescaleSlope PixelData""".split()
+RSNA_ELEMENTS = [
+    "SOPInstanceUID",
+    "Modality",
+    "PatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "StudyID",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "PixelSpacing",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "WindowCenter",
+    "WindowWidth",
+    "RescaleIntercept",
+    "RescaleSlope",
+    "PixelData",
+]
 
 
 @pytest.mark.parametrize("encoding", PixelEncoding)

@@ -1,0 +1,64 @@
+"""RSNA's table of labels: what is accepted, and what is refused by name."""
+
+from pathlib import Path
+
+import pytest
+
+from ichnos.data.sources.rsna_labels import read_labels
+from ichnos.errors import SourceError
+from ichnos.subtypes import SUBTYPES, Subtype
+from tests.data.sources.rsna_trees import label_rows
+
+ONE, TWO = "ID_00000000a", "ID_00000000b"
+ROWS = [*label_rows(ONE, "subdural", "epidural"), *label_rows(TWO)]
+
+
+def _table(rows: list[str], header: str = "ID,Label") -> bytes:
+    return "\n".join([header, *rows, ""]).encode()
+
+
+def test_labels_are_bits_in_the_order_of_the_subtypes() -> None:
+    labels = read_labels(_table(ROWS))
+    expected = 1 << SUBTYPES.index(Subtype.SUBDURAL) | 1 << SUBTYPES.index(Subtype.EPIDURAL)
+    assert labels == {ONE: expected, TWO: 0}
+
+
+def test_a_file_reads_like_bytes(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_bytes(_table(ROWS))
+    assert read_labels(tmp_path / "labels.csv") == read_labels(_table(ROWS))
+
+
+def test_duplicates_that_agree_count_once() -> None:
+    assert read_labels(_table(ROWS + ROWS[:6] + ROWS[3:5])) == read_labels(_table(ROWS))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([*ROWS, f"{ONE}_epidural,0"], f"1 images .* disagree, such as {ONE}"),
+        ([*ROWS, f"{ONE}_sinusitis,0"], "1 rows .* no subtype known here, such as ID_00000000a_sinusitis"),
+        ([*ROWS, "nonsense,0"], "no subtype known here, such as nonsense"),
+        ([*ROWS, f"{TWO}_any,0.5"], "label other than 0 or 1, such as ID_00000000b_any,0.5"),
+        ([*ROWS, f"{TWO}_any,2"], "label other than 0 or 1"),
+        ([*ROWS[:-1], f"{TWO}_any,"], "label other than 0 or 1"),
+        (ROWS[1:], f"1 images .* lack a row .* such as {ONE}"),
+        ([*ROWS[:-1], f"{TWO}_any,1"], f"1 images .* `any` that contradicts their subtypes, such as {TWO}"),
+        ([*ROWS[:5], f"{ONE}_any,0", *ROWS[6:]], f"`any` that contradicts their subtypes, such as {ONE}"),
+    ],
+)
+def test_contradictions_are_refused(rows: list[str], message: str) -> None:
+    with pytest.raises(SourceError, match=message):
+        read_labels(_table(rows))
+
+
+@pytest.mark.parametrize(("header", "missing"), [("ID,Lable", "Label"), ("Image,Label", "ID"), ("a,b", "ID and Label")])
+def test_missing_columns_are_named(header: str, missing: str) -> None:
+    with pytest.raises(SourceError, match=f"{missing} missing"):
+        read_labels(_table(ROWS, header))
+
+
+def test_an_empty_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="cannot be read as CSV"):
+        read_labels(b"")
+    with pytest.raises(SourceError, match="cannot be read"):
+        read_labels(tmp_path / "absent.csv")
