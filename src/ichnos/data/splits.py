@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -79,6 +78,14 @@ def split(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) -> Splits
         | {"counts": _counts(prepared.index, made)},
     )
     return made
+
+
+def stored_splits(prepared: PreparedSet) -> Splits:
+    """The splits that are stored with the set. Raises SetError where there are none, or of another set."""
+    if not (prepared.path / "splits.json").exists():
+        raise SetError(f"the set at {prepared.path} is not split; give its `ichnos prepare` command again")
+    header = read_json(prepared.path / "splits.json")
+    return _read(prepared, header.get("seed"), header.get("folds"))
 
 
 def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits:
@@ -184,11 +191,7 @@ def _read(prepared: PreparedSet, seed: int, folds: int) -> Splits:
             f"{seed} and {folds}: one split serves all models; use it, or prepare the set again in a new folder"
         )
     try:
-        frame = pl.read_parquet(_path(prepared.path))
+        frame = pl.read_parquet(prepared.path / "splits.parquet")
         return Splits(seed, frame["part"].to_numpy().astype(np.str_), frame["fold"].to_numpy(), folds)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SetError("splits.parquet is absent or damaged; delete splits.json to split anew (same seed)") from error
-
-
-def _path(folder: Path) -> Path:
-    return folder / "splits.parquet"

@@ -1,0 +1,44 @@
+"""What a failure says to a person, and the exit code that it says to a machine."""
+
+import sys
+import traceback
+
+from ichnos.errors import IchnosError, UsageError
+
+_EXTRAS = {
+    "[train]": (
+        "PIL blosc2 jinja2 kornia lightning_fabric matplotlib monai nibabel polars safetensors scipy sklearn "
+        "tensorboard torch"
+    )
+}
+"""Which optional part of the installation brings which modules."""
+
+
+def exit_code(error: BaseException) -> int:
+    """Say on standard error what went wrong, and return 1 (failed), 2 (wrong use) or 130 (stopped by the user).
+
+    What ichnos raises on purpose is one line; anything else is a fault of ours and keeps its traceback.
+    """
+    match error:
+        case KeyboardInterrupt():
+            print("Stopped. What was finished is kept: give the same command again to go on.", file=sys.stderr)
+            return 130
+        case IchnosError():
+            print(f"ichnos: {error}", file=sys.stderr)
+            return 2 if isinstance(error, UsageError) else 1
+        case ModuleNotFoundError() if extra := _extra_of(error.name or ""):
+            print(
+                f"ichnos: this command needs {error.name}, which is not installed; install it with "
+                f"pip install 'ichnos{extra}'",
+                file=sys.stderr,
+            )
+            return 1
+        case _:
+            traceback.print_exception(error)
+            print("ichnos: this is a fault of ichnos; please report it with the lines above.", file=sys.stderr)
+            return 1
+
+
+def _extra_of(module: str) -> str | None:
+    root = module.partition(".")[0]
+    return next((extra for extra, modules in _EXTRAS.items() if root in modules.split()), None)

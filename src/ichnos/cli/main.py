@@ -1,0 +1,166 @@
+"""The command `ichnos`: one function a verb; what each does lies in workflows/."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ichnos import __version__
+from ichnos.cli.failures import exit_code
+from ichnos.cli.prepare import app as prepare_app
+from ichnos.cli.study import app as study_app
+
+NOTICE = "Research use only. Not a medical device."
+
+app = typer.Typer(
+    name="ichnos",
+    help=f"Finds and names intracranial hemorrhage on head CT. {NOTICE}",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(prepare_app, name="prepare")
+app.add_typer(study_app, name="study")
+
+Data = Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")]
+Fold = Annotated[int | None, typer.Option("--fold", help="Use fold K: it tests, fold K+1 validates, the rest train.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+
+
+@app.callback(invoke_without_command=True)
+def main(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """Show the version where asked for."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="A recipe, or the path of a .py file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the recipes, or show one: what it is, where it differs from its source, and every field."""
+    from ichnos import recipes as package
+
+    if name is None:
+        found = [package.find(each) for each in package.names()]
+        if as_json:
+            _print_json([f.recipe.model_dump(mode="json") for f in found])
+            return
+        width = max(len(f.recipe.name) for f in found)
+        for f in found:
+            print(f"{f.recipe.name:<{width}}  {f.docstring.splitlines()[0]}")
+        return
+    one = package.find(name)
+    if as_json:
+        _print_json(one.recipe.model_dump(mode="json"))
+        return
+    print(one.docstring, "\n", one.recipe.model_dump_json(indent=2), sep="\n")
+
+
+@app.command()
+def phantom(
+    exams: Annotated[int, typer.Option("--exams", help="How many exams.", show_default=False)],
+    out: Out,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed, the same bytes.")] = 0,
+    prevalence: Annotated[
+        str, typer.Option("--prevalence", help="rsna, raised (each subtype in 30 % of exams), or epidural=0.1,...")
+    ] = "rsna",
+    matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
+    slices: Annotated[str, typer.Option("--slices", metavar="FEWEST-MOST", help="Slices an exam.")] = "20-60",
+) -> None:
+    """Make a synthetic head-CT cohort in RSNA 2019's own layout, with masks."""
+    from ichnos.cli.parsing import parse_prevalence, parse_range
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.phantom import CohortSettings
+    from ichnos.workflows.phantom import write_cohort
+
+    settings = CohortSettings(
+        exams=exams, seed=seed, prevalence=parse_prevalence(prevalence), matrix=matrix, slices=parse_range(slices)
+    )
+    with on_standard_error() as progress:
+        write_cohort(settings, out, progress)
+        progress.message(f"{exams} synthetic exams in {out}; next: ichnos prepare phantom {out} --out SET")
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .py file.", show_default=False)],
+    data: Data,
+    out: Out,
+    changes: Set = None,
+    fold: Fold = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Train one model. A stopped run goes on where it was with the same command."""
+    from ichnos import recipes as package
+    from ichnos.cli.parsing import parse_assignments
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.train import train_model
+
+    resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
+    with on_standard_error() as progress:
+        summary = train_model(resolved, data, out, progress, fold=fold, device=device)
+    if as_json:
+        _print_json(summary)
+        return
+    print(
+        f"{resolved.name}: best epoch {summary['best_epoch']} of {summary['epochs']}, "
+        f"validation loss {summary['best_validation_loss']:.4f} (mean over outputs); next: "
+        f"ichnos evaluate {out} --data {data} --out DIR",
+        file=sys.stderr,
+    )
+
+
+@app.command()
+def evaluate(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="What `ichnos train` wrote.", show_default=False)],
+    data: Data,
+    out: Out,
+    fold: Fold = None,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure a trained model on the test patients, with 95 % intervals by patient."""
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.evaluate import evaluate_run
+
+    with on_standard_error() as progress:
+        scorecard = evaluate_run(run_folder, data, out, progress, fold=fold, device=device)
+        progress.message(f"{out / 'scorecard.json'} and {out / 'predictions.parquet'} written. {NOTICE}")
+    if as_json:
+        _print_json(scorecard)
+
+
+@app.command()
+def demo(
+    out: Out = Path("demo"),
+    device: Device = "auto",
+) -> None:
+    """The study on a small synthetic cohort, from nothing to a report, in some minutes on two cores."""
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.demo import run_demo
+
+    with on_standard_error() as progress:
+        report = run_demo(out, progress, device=device)
+    print(f"The report: {report.resolve()}")
+
+
+def run() -> None:
+    """The console script: errors become one line and an exit code (1 failed, 2 wrong use, 130 stopped)."""
+    try:
+        app(standalone_mode=True)
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(exit_code(error))
+
+
+def _print_json(tree: Any) -> None:
+    print(json.dumps(tree, indent=2, ensure_ascii=False))

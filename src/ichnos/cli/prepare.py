@@ -1,0 +1,84 @@
+"""`ichnos prepare SOURCE ROOT --out SET`: one verb a source."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(help="Make a prepared set from labelled head CT.", no_args_is_help=True, rich_markup_mode=None)
+
+Root = Annotated[Path, typer.Argument(help="Where the data lies.", show_default=False)]
+Out = Annotated[Path, typer.Option("--out", help="The folder of the new set.", show_default=False)]
+Seed = Annotated[int, typer.Option("--split-seed", help="Who goes to train, validation and test, and to which fold.")]
+Folds = Annotated[int, typer.Option("--folds", help="How many folds, for cross-validation.")]
+Workers = Annotated[int | None, typer.Option("--workers", help="Processes; one a core by default.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the set's header as JSON on standard output.")]
+
+
+@app.command("rsna")
+def rsna(
+    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+) -> None:
+    """RSNA 2019 as Kaggle gives it: the unpacked folder, or the zip itself."""
+    from ichnos.data.sources.rsna import RsnaSource
+
+    _prepare(RsnaSource(root), out, split_seed, folds, workers, as_json=as_json)
+
+
+@app.command("ct-ich")
+def ct_ich(
+    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+) -> None:
+    """CT-ICH of PhysioNet: version 1.0 (pictures) or 1.3.1 (NIfTI)."""
+    from ichnos.data.sources.ct_ich import CtIchSource
+
+    _prepare(CtIchSource(root), out, split_seed, folds, workers, as_json=as_json)
+
+
+@app.command("folder")
+def folder(
+    root: Root,
+    out: Out,
+    labels: Annotated[
+        Path, typer.Option("--labels", help="A CSV of labels: see docs/own-data.md.", show_default=False)
+    ],
+    split_seed: Seed = 0,
+    folds: Folds = 5,
+    workers: Workers = None,
+    as_json: Json = False,
+) -> None:
+    """Your own DICOM files, however they are nested, and a table of labels."""
+    from ichnos.data.sources.folder import FolderSource
+
+    _prepare(FolderSource(root, labels), out, split_seed, folds, workers, as_json=as_json)
+
+
+@app.command("phantom")
+def phantom(
+    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+) -> None:
+    """What `ichnos phantom` made, with its masks."""
+    from ichnos.data.sources.phantom import PhantomSource
+
+    _prepare(PhantomSource(root), out, split_seed, folds, workers, as_json=as_json)
+
+
+def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None, *, as_json: bool) -> None:
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.prepare import prepare_set
+
+    with on_standard_error() as progress:
+        prepared = prepare_set(source, out, progress, split_seed=seed, folds=folds, workers=workers)
+        h = prepared.header
+        progress.message(f"{h.slices:,} slices of {h.exams:,} exams and {h.patients:,} patients in {out}")
+        progress.message("positive slices: " + ", ".join(f"{name} {count:,}" for name, count in h.positives.items()))
+        if h.skipped:
+            progress.message(f"left out: {h.skipped:,} (every one with its reason in {out / 'skipped.parquet'})")
+            for reason, count in _reasons(prepared.skipped)[:5]:
+                progress.message(f"  {count:,} × {reason}")
+    if as_json:
+        print(prepared.header.model_dump_json(indent=2))
+
+
+def _reasons(skipped: Any) -> list[tuple[str, int]]:
+    return skipped["reason"].value_counts(sort=True).rows()

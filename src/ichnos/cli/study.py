@@ -1,0 +1,48 @@
+"""`ichnos study`: whole comparisons of models with one command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Train and compare models under one protocol.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def studies() -> None:
+    """Train and compare models under one protocol."""
+
+
+@app.command("paper")
+def paper(
+    data: Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder of runs and report.", show_default=False)],
+    length: Annotated[
+        str, typer.Option("--length", help="paper (its epochs) or from-scratch (the length of that recipe).")
+    ] = "paper",
+    init: Annotated[
+        str | None, typer.Option("--init", help="imagenet, random, or a file of weights; the recipes' own by default.")
+    ] = None,
+    variants: Annotated[
+        bool, typer.Option("--variants", help="Train our other readings of the study's Models 1 and 2 too.")
+    ] = False,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe.")
+    ] = None,
+    note: Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")] = False,
+) -> None:
+    """Train and compare Models 1, 2 and 3: Table 1, Figures 1-3, report.html. Goes on where it stopped."""
+    import json
+
+    from ichnos.cli.parsing import parse_assignments
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.study import StudyOptions, study_paper
+
+    options = StudyOptions.parse(length, init, parse_assignments(changes or []), variants=variants, note=note)
+    with on_standard_error() as progress:
+        report = study_paper(data, out, options, progress, device=device)
+        progress.message(f"The report: {report}")
+    if as_json:
+        print(json.dumps(json.loads((out / "scorecard.json").read_bytes()), indent=2))

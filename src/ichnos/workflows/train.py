@@ -1,0 +1,72 @@
+"""From a prepared set and a recipe to a trained run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.data.cache import SliceCache, open_cache
+from ichnos.data.set import PreparedSet
+from ichnos.data.splits import Part, Splits, stored_splits
+from ichnos.progress import Progress
+from ichnos.recipe import Population, SliceRecipe
+from ichnos.training.loop import TrainingSummary, train
+from ichnos.training.slices import TrainingSlices
+
+
+@dataclass(frozen=True, eq=False)
+class OpenData:
+    """A set with its splits, opened once for all models of a study."""
+
+    prepared: PreparedSet
+    splits: Splits
+    fold: int | None = None
+    """Use this fold instead of the one split."""
+
+    def slices(self, recipe: SliceRecipe, part: Part, progress: Progress) -> TrainingSlices:
+        """The slices of one part that belong to the recipe's population, as its input road shows them."""
+        return self.slices_of(recipe, recipe.population, part, progress)
+
+    def slices_of(self, recipe: SliceRecipe, population: Population, part: Part, progress: Progress) -> TrainingSlices:
+        """The same for another population than the recipe's own: to compare models on equal slices."""
+        cache: SliceCache = open_cache(self.prepared, recipe.input, population, progress)
+        rows = self.rows(population, part)
+        return TrainingSlices(cache.images, cache.positions_of(rows), self.prepared.labels_of(recipe.classes)[rows])
+
+    def rows(self, population: Population, part: Part) -> NDArray[np.int64]:
+        """The set's rows of a population in one part, ascending."""
+        in_part = self.splits.rows(part) if self.fold is None else self.splits.rows_of_fold(self.fold, part)
+        return np.intersect1d(in_part, self.prepared.rows_of(population))
+
+
+def open_data(path: Path, fold: int | None = None) -> OpenData:
+    """Open a prepared set and the splits that are stored with it."""
+    prepared = PreparedSet(path)
+    return OpenData(prepared, stored_splits(prepared), fold)
+
+
+def train_model(
+    recipe: SliceRecipe, data: Path, run: Path, progress: Progress, *, fold: int | None = None, device: str = "auto"
+) -> dict[str, Any]:
+    """Train `recipe` on the set `data` into the folder `run`; a stopped run goes on. Returns a summary, JSON-able."""
+    summary = train_on(recipe, open_data(data, fold), run, progress, device=device)
+    return {
+        "run": str(summary.run),
+        "recipe": recipe.name,
+        "epochs": summary.epochs,
+        "best_epoch": summary.best_epoch,
+        "best_validation_loss": summary.best_validation_loss,
+        "stopped_early": summary.stopped_early,
+        "seconds": summary.seconds,
+    }
+
+
+def train_on(
+    recipe: SliceRecipe, data: OpenData, run: Path, progress: Progress, *, device: str = "auto"
+) -> TrainingSummary:
+    """Train `recipe` on data that is open already."""
+    training = data.slices(recipe, Part.TRAIN, progress)
+    validation = data.slices(recipe, Part.VALIDATION, progress)
+    return train(recipe, training, validation, run, device=device, progress=progress)
