@@ -25,7 +25,7 @@ def cases(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     return rng.integers(0, levels + 1, (n, 2)) / levels, rng.random((n, 2)) < prevalence
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cases())
 def test_metrics_equal_scikit_learn(case: tuple[NDArray[np.float64], NDArray[np.bool_]]) -> None:
     p, y = case

@@ -135,9 +135,9 @@ def _too_few(key: MetricKey, metrics: SliceMetrics, support: dict[Subtype, Suppo
         return "no interval: 1 patient"
     match name:
         case "macro_f1":
-            reasons = [_class_too_few("f1", support[k], f"{k.display_name}: ") for k in metrics.f1_classes]
+            reasons = [_class_too_few("f1", support[k], f"{k.abbreviation} has ") for k in metrics.f1_classes]
         case "mean_auc":
-            reasons = [_class_too_few("auc", support[k], f"{k.display_name}: ") for k in metrics.auc_classes]
+            reasons = [_class_too_few("auc", support[k], f"{k.abbreviation} has ") for k in metrics.auc_classes]
         case _:
             reasons = [_class_too_few(name, support[c], "")] if c is not None else []
     return next((f"no interval: {reason}" for reason in reasons if reason), None)
@@ -155,7 +155,7 @@ def _class_too_few(name: str, support: Support, prefix: str) -> str | None:
             needs = [(support.called_patients, "called")]
         case _:
             needs = [positive]
-    return next((f"{prefix}1 {what} patient" for count, what in needs if count < 2), None)
+    return next((f"{prefix}{count} {what} patient" + "s" * (count != 1) for count, what in needs if count < 2), None)
 
 
 def _undefined(key: MetricKey, support: dict[Subtype, Support]) -> str:
@@ -178,7 +178,8 @@ def _undefined(key: MetricKey, support: dict[Subtype, Support]) -> str:
 def _share_note(interval: Interval | None) -> str | None:
     if interval is None or interval.defined_share == 1:
         return None
-    return f"interval of the {interval.defined_share:.0%} of resamples that define it"
+    share = 100 * interval.defined_share
+    return f"in {share:.0f} % of resamples" if share < 99 else "in over 99 % of resamples"
 
 
 def _support(

@@ -88,7 +88,7 @@ def _draw_precision_recall(axes: Axes, m: MeasuredModel, k: int, c: Subtype) -> 
         unit_square(axes, "Recall (sensitivity)", "Precision")
     test = m.model.test
     curve = curves.precision_recall(test.probabilities[:, k], test.labels[:, k])
-    share = f" ({test.labels[:, k].mean():.0%})" if test.labels[:, k].any() else ""
+    share = f" ({100 * test.labels[:, k].mean():.0f} %)" if test.labels[:, k].any() else ""
     _line(axes, curve, c, f"{c.display_name}, AP {_short(m.test['average_precision', c])}{share}")
 
 

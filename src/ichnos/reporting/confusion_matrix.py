@@ -14,15 +14,16 @@ def confusion_matrix(m: MeasuredModel) -> Picture:
     confusion = m.confusion
     with styled():
         size = len(confusion.classes) + 1
-        figure, grid = panels(1, 1, 1.5 + 0.78 * size, 1.1 + 0.66 * size)
+        rows = size if confusion.of[-1].any() else size - 1  # "none" only where there are slices without any subtype
+        figure, grid = panels(1, 1, 1.5 + 0.78 * size, 1.1 + 0.66 * rows)
         axes = grid[0][0]
-        axes.imshow(confusion.share, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-        for row in range(size):
+        axes.imshow(confusion.share[:rows], cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        for row in range(rows):
             for column in range(size):
                 _cell(axes, row, column, int(confusion.called[row, column]), int(confusion.of[row, column]))
         names = [c.abbreviation for c in confusion.classes]
         axes.set_xticks(range(size), [*names, "none"])
-        axes.set_yticks(range(size), [*names, "none"])
+        axes.set_yticks(range(rows), [*names, "none"][:rows])
         axes.set_xlabel("Called at 0.5")
         axes.set_ylabel("Labelled")
         axes.grid(visible=False)
@@ -46,5 +47,5 @@ def _cell(axes: Axes, row: int, column: int, called: int, of: int) -> None:
         return
     share = called / of
     colour = "white" if share > _DARK else "black"
-    axes.text(column, row - 0.14, f"{share:.0%}", ha="center", va="center", color=colour, fontsize=11)
+    axes.text(column, row - 0.14, f"{100 * share:.0f} %", ha="center", va="center", color=colour, fontsize=11)
     axes.text(column, row + 0.22, f"{called}/{of}", ha="center", va="center", color=colour, fontsize=9)

@@ -57,7 +57,7 @@ def gallery(m: MeasuredModel, slice_picture: SlicePicture) -> Picture:
     """A row a choice, a column a class; under each slice its exam, place, probability and labels."""
     test = m.model.test
     with styled():
-        figure, grid = panels(len(Choice), len(test.classes), 2.15, 2.75)
+        figure, grid = panels(len(Choice), len(test.classes), 2.15, 2.8)
         for i, choice in enumerate(Choice):
             for k, c in enumerate(test.classes):
                 _show(grid[i][k], test, choose(test, c, choice), slice_picture, choice)
@@ -90,7 +90,7 @@ def _show(axes: Axes, test: Predictions, shown: Shown | None, slice_picture: Sli
     axes.imshow(slice_picture(exam, name), cmap="gray", vmin=0, vmax=255)
     labels = ", ".join(t.abbreviation for t in shown.labelled) or "none"
     place = f"{test.offset[shown.row]:.0f} mm".replace("-", "−")
-    caption = f"{_short(exam)}, {place}\np = {shown.probability:.2f}; labelled {labels}"
+    caption = f"{_short(exam)}, {place}\np = {shown.probability:.2f}\nlabelled {labels}"
     axes.set_xlabel(caption, fontsize=9, labelpad=3)
     for spine in axes.spines.values():
         spine.set(visible=True, color=_COLOURS[choice], linewidth=2.5)

@@ -32,15 +32,15 @@ def learning_curves(model: ModelResult, number: int) -> Picture:
             f"Figure {number}. {model.label}: training and validation by epoch",
             "Accuracy is exact match at 0.5; loss is binary cross-entropy, mean over classes; AUC is the mean over "
             f"classes. The dotted line marks epoch {model.best_epoch}, the lowest validation loss, whose weights are "
-            "measured. Training values are measured on the training set as journalled."
+            "measured. Training values are those of the training journal."
             + (" The grey dashed line is the paper's validation value (Table 1)." if paper else ""),
         )
 
 
 _PANELS = (
-    ("exact_match", "(a) Accuracy", "Exact-match accuracy (share of slices)"),
-    ("loss_mean", "(b) Loss", "Cross-entropy, mean over classes (nats)"),
-    ("mean_auc", "(c) AUC", "Mean area under the ROC curve"),
+    ("exact_match", "(a) Accuracy", "Exact match (share of slices)"),
+    ("loss_mean", "(b) Loss", "Cross-entropy (nats)"),
+    ("mean_auc", "(c) AUC", "Mean AUC"),
 )
 
 

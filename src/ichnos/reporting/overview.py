@@ -10,7 +10,7 @@ _PANELS = (
     ("exact_match", "Accuracy (exact match)"),
     ("macro_f1", "Macro F1"),
     ("mean_auc", "Mean AUC"),
-    ("loss_mean", "Loss (nats, mean over classes)"),
+    ("loss_mean", "Loss (nats)"),
 )
 
 

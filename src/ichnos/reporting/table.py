@@ -45,8 +45,8 @@ class Written:
     note: str = ""
 
     def __str__(self) -> str:
-        detail = "; ".join(part for part in (self.interval, self.note) if part)
-        return f"{self.main} {detail}".strip()
+        note = f"({self.note})" if self.note else ""
+        return " ".join(part for part in (self.main, self.interval, note) if part)
 
 
 @dataclass(frozen=True)

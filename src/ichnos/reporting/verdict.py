@@ -8,6 +8,10 @@ HYPOTHESIS = (
     "The paper's hypothesis: leaving epidural hemorrhage out improves the classification of the other subtypes."
 )
 
+FEW_PATIENTS = 30
+"""Below this the report says that intervals are too narrow: the percentile bootstrap covers too little in small samples
+(Efron and Tibshirani 1993, 13.3 and 14.3)."""
+
 
 def verdict(study: MeasuredStudy) -> str:
     """The hypothesis on test, judged by the macro F1 of both models' best epochs; "" where the study has no pair."""
@@ -20,7 +24,7 @@ def verdict(study: MeasuredStudy) -> str:
 
 
 def headline(study: MeasuredStudy) -> tuple[str, ...]:
-    """One sentence a model: what it reaches on test, and on how many slices of how many patients."""
+    """A sentence a model: what it reaches on test, on how many slices and patients; a warning where they are few."""
     lines: list[str] = []
     for m in study.models:
         e = m.test
@@ -32,6 +36,12 @@ def headline(study: MeasuredStudy) -> tuple[str, ...]:
         ]
         where = f"on {e.slices:,} test slices of {e.patients:,} patients"
         lines.append(f"{m.model.label}: " + "; ".join(numbers) + f", {where}.")
+    patients = min(m.test.patients for m in study.models)
+    if patients < FEW_PATIENTS:
+        lines.append(
+            f"Only {patients} test patients: bootstrap intervals of so few are themselves too narrow. "
+            "Take them as the least doubt there is, and no difference here as settled."
+        )
     return tuple(lines)
 
 
@@ -39,7 +49,8 @@ def _judge(pair: MeasuredPair) -> str:
     difference = pair.comparison["macro_f1"]
     estimate = difference.estimate
     if estimate.value is None or estimate.interval is None:
-        return f"It cannot be tested here: {estimate.note or 'macro F1 has no interval'}."
+        reason = (estimate.note or "no interval").removeprefix("no interval: ")
+        return f"It cannot be tested here by macro F1: {reason}."
     change = f"{_change(difference)} for macro F1 over the same slices and classes"
     match difference.sign:
         case 1:

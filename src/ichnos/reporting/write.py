@@ -10,7 +10,7 @@ import polars as pl
 
 from ichnos.errors import OutputError
 from ichnos.predictions import Predictions
-from ichnos.reporting.measured import measure
+from ichnos.reporting.measured import MeasuredStudy, measure
 from ichnos.reporting.report import draw, report_html
 from ichnos.reporting.scorecard import scorecard_of
 from ichnos.reporting.study import StudyResult
@@ -23,26 +23,30 @@ def write_study(result: StudyResult, out: Path) -> Path:
     report.html, scorecard.json, predictions.parquet, tables/*.csv and *.md, figures/*.svg and *.png. Returns the
     report's path. The report is written last, so that where it is, all of it is. Raises OutputError.
     """
-    study = measure(result)
-    tables = study_tables(study)
-    pictures = draw(study)
-    page = report_html(study, tables, pictures)
     try:
-        for table in tables:
-            _write_bytes(out / "tables" / f"{table.name}.csv", table.to_csv().encode())
-            _write_bytes(out / "tables" / f"{table.name}.md", table.to_markdown().encode())
-        for picture in pictures.all():
-            _write_bytes(out / "figures" / f"{picture.name}.svg", picture.svg)
-            _write_bytes(out / "figures" / f"{picture.name}.png", picture.png)
-        _write(out / "predictions.parquet", all_predictions(result).write_parquet)
-        card = json.dumps(scorecard_of(study), indent=2, ensure_ascii=False, allow_nan=False)
-        _write_bytes(out / "scorecard.json", f"{card}\n".encode())
-        _write_bytes(out / "report.html", page.encode())
+        out.mkdir(parents=True, exist_ok=True)  # before the long work
+        _write_all(measure(result), out)
     except OSError as error:
         raise OutputError(
             f"the report cannot be written: {error.strerror}; free space or choose another --out"
         ) from error
     return out / "report.html"
+
+
+def _write_all(study: MeasuredStudy, out: Path) -> None:
+    tables = study_tables(study)
+    pictures = draw(study)
+    page = report_html(study, tables, pictures)
+    for table in tables:
+        _write_bytes(out / "tables" / f"{table.name}.csv", table.to_csv().encode())
+        _write_bytes(out / "tables" / f"{table.name}.md", table.to_markdown().encode())
+    for picture in pictures.all():
+        _write_bytes(out / "figures" / f"{picture.name}.svg", picture.svg)
+        _write_bytes(out / "figures" / f"{picture.name}.png", picture.png)
+    _write(out / "predictions.parquet", all_predictions(study.result).write_parquet)
+    card = json.dumps(scorecard_of(study), indent=2, ensure_ascii=False, allow_nan=False)
+    _write_bytes(out / "scorecard.json", f"{card}\n".encode())
+    _write_bytes(out / "report.html", page.encode())
 
 
 def all_predictions(result: StudyResult) -> pl.DataFrame:
