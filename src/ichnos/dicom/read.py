@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
+from pydicom import config, dcmread
 from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
@@ -141,7 +141,7 @@ def _check_kind(dataset: FileDataset) -> None:
     modality = text(dataset, _MODALITY)
     if modality != "CT":
         raise DicomError(f"its modality is {modality or 'not given'}, not CT; send CT images")
-    sop_class = UID(text(dataset, _SOP_CLASS), validation_mode=0)
+    sop_class = UID(text(dataset, _SOP_CLASS), validation_mode=config.IGNORE)
     if sop_class and sop_class != CTImageStorage:
         raise DicomError(f"it is a {sop_class.name} object, not a single CT slice; send the CT Image Storage series")
     for kind in ("LOCALIZER", "PERFUSION"):

@@ -21,20 +21,22 @@ def read_labels(table: Path | bytes) -> dict[str, int]:
     rows = _rows(table)
     _refuse(rows.filter(pl.col("bit").is_null()), "name no subtype known here", f"ID_<image>_<{'|'.join(CLASSES)}>")
     _refuse(rows.filter(~pl.col("Label").is_in(["0", "1"])), "have a label other than 0 or 1", "0 or 1")
-    bits = rows.select("image", "bit", on=pl.when(pl.col("Label") == "1").then(pl.col("bit")).otherwise(0)).unique()
-    images = bits.group_by("image").agg(
-        given=pl.col("bit").sum(), different=pl.col("bit").n_unique(), rows=pl.len(), labels=pl.col("on").sum()
+    images = rows.group_by("image").agg(
+        positive=pl.when(pl.col("Label") == "1").then(pl.col("bit")).otherwise(0).bitwise_or(),
+        negative=pl.when(pl.col("Label") == "0").then(pl.col("bit")).otherwise(0).bitwise_or(),
     )
-    _refuse_images(images.filter(pl.col("rows") != pl.col("different")), "have rows that are repeated and disagree")
-    _refuse_images(images.filter(pl.col("given") != _ALL_BITS), "lack a row for some of the six classes")
-    subtypes = pl.col("labels") & (_ANY_BIT - 1)
-    contradictory = images.filter((subtypes != 0) != (pl.col("labels") & _ANY_BIT != 0))
+    images = images.with_columns(image=pl.concat_str(pl.lit("ID_"), "image"))
+    positive, negative = pl.col("positive"), pl.col("negative")
+    _refuse_images(images.filter(positive & negative != 0), "have rows that are repeated and disagree")
+    _refuse_images(images.filter(positive | negative != _ALL_BITS), "lack a row for some of the six classes")
+    subtypes = positive & (_ANY_BIT - 1)
+    contradictory = images.filter((subtypes != 0) != (positive & _ANY_BIT != 0))
     _refuse_images(contradictory, "have a label `any` that contradicts their subtypes")
     return dict(images.select("image", subtypes).sort("image").iter_rows())
 
 
 def _rows(table: Path | bytes) -> pl.DataFrame:
-    """Columns image, subtype, bit (null where the subtype is unknown) and Label, as text."""
+    """Columns ID and Label as they stand, the image without `ID_`, and bit: null where the row names no known class."""
     name = "the table of labels" if isinstance(table, bytes) else str(table)
     try:
         raw = pl.read_csv(BytesIO(table) if isinstance(table, bytes) else table, infer_schema=False)
@@ -46,12 +48,10 @@ def _rows(table: Path | bytes) -> pl.DataFrame:
         found = ", ".join(raw.columns)
         raise SourceError(f"{name} has the columns {found}; {' and '.join(missing)} missing; download it again")
     bits = {subtype.value: 1 << position for position, subtype in enumerate(CLASSES)}
-    parts = pl.col("ID").str.strip_chars().str.extract_groups(r"^(?<image>.*)_(?<subtype>[^_]*)$")
-    return (
-        raw.select("ID", pl.col("Label").str.strip_chars().fill_null(""), parts=parts)
-        .unnest("parts")
-        .with_columns(bit=pl.col("subtype").replace_strict(bits, default=None, return_dtype=pl.Int64))
-    )
+    parts = pl.col("ID").str.strip_chars().str.splitn("_", 3).struct.rename_fields(["prefix", "image", "subtype"])
+    rows = raw.select("ID", pl.col("Label").str.strip_chars().fill_null(""), parts=parts).unnest("parts")
+    bit = pl.col("subtype").replace_strict(bits, default=None, return_dtype=pl.Int64)
+    return rows.with_columns(bit=pl.when(pl.col("prefix") == "ID").then(bit))
 
 
 def _refuse(rows: pl.DataFrame, fault: str, wanted: str) -> None:
