@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data import shards
 from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
-from ichnos.data.sources import ExamReference, Source
+from ichnos.data.sources import ExamReference, Scan, Source
 from ichnos.errors import OutputError, SetError, SourceError
 from ichnos.files import explained, replacing, write_json
 from ichnos.progress import Progress
@@ -75,12 +75,11 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int) -> Pre
             (out / folder).mkdir(exist_ok=True)
             for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
                 torn.unlink()
-    scan = source.scan(progress, out / "scan")
-    if not scan.exams:
-        raise SourceError(
-            f"no slice to prepare: 0 exams found, {len(scan.skipped)} files or labels left out"
-            + (f", the first because: {scan.skipped[0].reason}" if scan.skipped else "")
-        )
+    try:
+        scan = _scan(source, out, progress)
+    except SourceError:
+        _remove_if_empty(out)
+        raise
     _claim(out, source.name, scan.exams)
     batches = list(_batches(scan.exams))
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
@@ -89,6 +88,26 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int) -> Pre
         for number in _in_processes(source, out, batches, todo, workers):
             task.advance(sum(r.slice_count for r in batches[number]))
     return _finish(source.name, out, len(batches), scan.skipped)
+
+
+def _scan(source: Source, out: Path, progress: Progress) -> Scan:
+    scan = source.scan(progress, out / "scan")
+    if not scan.exams:
+        raise SourceError(
+            f"no slice to prepare: 0 exams found, {len(scan.skipped)} files or labels left out"
+            + (f", the first because: {scan.skipped[0].reason}" if scan.skipped else "")
+        )
+    return scan
+
+
+def _remove_if_empty(out: Path) -> None:
+    """A source that is none leaves no half-made set behind."""
+    if not (out / "prepare.json").exists():
+        shutil.rmtree(out / "scan")
+        for folder in (out / "shards", out / "parts"):
+            folder.rmdir()
+        (out / ".lock").unlink()
+        out.rmdir()
 
 
 def _in_processes(

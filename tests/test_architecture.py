@@ -1,0 +1,40 @@
+"""The house: what may be imported when, and that no file outgrows its room."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "ichnos"
+HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia")
+RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import ichnos",
+        f"{RUNNER} assert CliRunner().invoke(app, ['--help']).exit_code == 0",
+        f"{RUNNER} assert CliRunner().invoke(app, ['recipes']).exit_code == 0",
+        "import ichnos.inputs, ichnos.dicom.read, ichnos.ct, ichnos.predictions",
+    ],
+)
+def test_the_light_half_imports_nothing_heavy(program: str) -> None:
+    check = f"{program}\nimport sys\nprint(*[m for m in {HEAVY!r} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
+def test_no_file_outgrows_its_room_and_every_one_says_what_it_is() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        assert text.startswith('"""'), f"{path.name} does not open with a sentence"
+        assert text.count("\n") <= 400, f"{path.name} has {text.count(chr(10))} lines"
+        assert path.stem not in {"utils", "common", "helpers", "misc"}
+
+
+def test_pydicom_lives_in_one_room() -> None:
+    users = {p.relative_to(PACKAGE).parts[0] for p in PACKAGE.rglob("*.py") if "import pydicom" in p.read_text()}
+    users |= {p.relative_to(PACKAGE).parts[0] for p in PACKAGE.rglob("*.py") if "from pydicom" in p.read_text()}
+    assert users <= {"dicom", "reporting", "service"}
