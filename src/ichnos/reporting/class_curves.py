@@ -61,7 +61,8 @@ def _figure(
     with styled():
         count = len(study.models)
         columns = min(count, _PER_ROW)
-        figure, grid = panels(-(-count // columns), columns, 3.9, 5.1)
+        legend = 0.2 * max(len(m.model.test.classes) for m in study.models)
+        figure, grid = panels(-(-count // columns), columns, 3.9, 4.1 + legend)  # each panel about square
         cells = [axes for row in grid for axes in row]
         for axes in cells[count:]:
             axes.set_visible(False)
@@ -69,7 +70,7 @@ def _figure(
             for k, c in enumerate(m.model.test.classes):
                 draw(axes, m, k, c)
             axes.set_title(m.model.label)
-            axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.17), borderaxespad=0, handlelength=3.2)
+            axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), borderaxespad=0, handlelength=3.2)
         return picture(figure, name, title, caption)
 
 

@@ -57,6 +57,7 @@ _SETTINGS: dict[str, Any] = {
     "image.interpolation": "antialiased",
 }
 _DOTS_PER_INCH = 200
+_CSS_PIXELS_PER_INCH = 96
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ class Picture:
     caption: str
     svg: bytes
     png: bytes
+    width: int
+    """CSS pixels at which its text has the size that it says."""
     raster: bool = False
     """It is made of pixels (CT slices): a report shows the PNG."""
 
@@ -88,8 +91,8 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
 
 
 def unit_square(axes: Axes, xlabel: str, ylabel: str) -> None:
-    """Both axes from 0 to 1, square."""
-    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal", xlabel=xlabel, ylabel=ylabel)
+    """Both axes from 0 to 1."""
+    axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel)
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1]
     axes.set_xticks(ticks)
     axes.set_yticks(ticks)
@@ -101,4 +104,5 @@ def picture(figure: Figure, name: str, title: str, caption: str, raster: bool = 
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
     figure.set_layout_engine("none")  # as laid out once: the second drawing costs half
     figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    return Picture(name, title, caption, svg.getvalue(), png.getvalue(), raster)
+    width = round(figure.get_figwidth() * _CSS_PIXELS_PER_INCH)
+    return Picture(name, title, caption, svg.getvalue(), png.getvalue(), width, raster)
