@@ -6,13 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ichnos.phantom.displacement import Displacement
-from ichnos.phantom.fields import Field, Plane, capsule, cover, ellipsoid, paint, step
+from ichnos.phantom.fields import Field, Plane, capsule, cover, ellipsoid, interpolation, paint, step
 from ichnos.phantom.patient import Patient
 from ichnos.phantom.skull import Skull
 from ichnos.phantom.ventricles import fourth, lateral, third
 
 CSF_HU = 6.0
 """Cerebrospinal fluid (0 to 12 HU)."""
+
+_COARSE = 3
+"""The gyri's function is made on every third pixel (2.7 mm) and interpolated: its waves are eight times longer."""
 
 WARP_MM = 2.2
 """How far one brain's landmarks stray from another's (standard deviation)."""
@@ -56,7 +59,7 @@ def brain_on(patient: Patient, skull: Skull, plane: Plane, displacements: Sequen
         np.maximum(lateral(side, y, z, patient.ventricles), third(side, y, z, patient.ventricles)),
         fourth(side, y, z, 0.8 + 0.2 * patient.ventricles),
     )
-    gyri = patient.gyri.on(plane)
+    gyri = _gyri(patient, plane)
     sulcus = np.maximum(_sulci(patient, gyri, depth, side, y, z, open_share), -depth)
     sulcus = np.maximum(sulcus, _cisterns(patient, side, y, z, open_share))
     fluid = cover(sulcus, edge)
@@ -104,7 +107,7 @@ def _sulci(patient: Patient, gyri: Field, depth: Field, side: Field, y: Field, z
     supratentorial = step(z + 22.0 - 0.2 * y, 10.0)
     width = (0.15 + 1.7 * patient.atrophy * (1.0 + 0.25 * step(z - 20.0, 30.0))) * open_share * supratentorial
     width = width * (1.25 - reach * (1 / 20.0))
-    sulci = np.where(supratentorial * (20.0 - reach) > 0, width - np.abs(gyri) * 4.2, -9.0)
+    sulci = np.where(supratentorial * (20.0 - reach) > 0, width - np.abs(gyri) * 3.5, -9.0)
     fissure_half = (0.35 + 1.5 * patient.atrophy) * (1.0 + 0.5 * gyri * np.sign(gyri)) * (0.3 + 0.7 * open_share)
     fissure = np.where((_callosal(y, z) > 0) & (supratentorial > 0.4), fissure_half - side, -9.0)
     insula = np.minimum(
@@ -117,6 +120,15 @@ def _sulci(patient: Patient, gyri: Field, depth: Field, side: Field, y: Field, z
     )
     limb = np.where(limb > -8, limb + (1.6 * patient.atrophy - 0.9) * open_share, -9.0)
     return np.maximum(np.maximum(sulci, fissure), np.maximum(insula, limb))
+
+
+def _gyri(patient: Patient, plane: Plane) -> Field:
+    """A random function whose zeros are the sulci: drawn out along the radius, so that they run inwards."""
+    x, y, z = plane.every(_COARSE).coordinates()
+    stretch = ((np.sqrt(x * x + y * y + z * z) + 12.0) * (1 / 72.0)) ** np.float32(-0.6)
+    coarse = patient.gyri.at(x * stretch, y * stretch, z * stretch)
+    rows, columns = (interpolation(np.arange(n) / _COARSE, m) for n, m in zip(plane.shape, coarse.shape, strict=True))
+    return rows @ coarse @ columns.T
 
 
 def _callosal(y: Field, z: Field) -> Field:
@@ -137,7 +149,7 @@ def _cisterns(patient: Patient, side: Field, y: Field, z: Field, open_share: Fie
     magna = ellipsoid(side, y, z, (0.0, 62.0, -52.0), (9.0, 9.0, 9.0))
     medulla = np.minimum(1.8 - np.abs(ellipsoid(side, y, z, (0.0, 21.0, -60.0), (10.0, 9.0, 14.0))), -50.0 - z)
     spaces = (suprasellar, sylvian_stem, ambient, quadrigeminal, prepontine, angle, magna, medulla)
-    return np.maximum.reduce(spaces) + (swell - 1.2)
+    return np.maximum.reduce(spaces) + (swell - 1.5)
 
 
 def _tissue_hu(
@@ -146,7 +158,7 @@ def _tissue_hu(
     grey, white = patient.grey_hu, patient.white_hu
     medial = np.where(_callosal(y, z) > 0.05, side, 40.0)
     reach = np.minimum(depth, medial)
-    ribbon = np.maximum(3.6 - reach, np.where(reach < 19.0, 3.0 - np.abs(gyri) * 4.2, -9.0))
+    ribbon = np.maximum(3.6 - reach, np.where(reach < 19.0, 3.0 - np.abs(gyri) * 3.5, -9.0))
     insular = 3.2 - np.abs(side - 38.0 + 0.006 * (y + 4.0) ** 2)
     insular = np.minimum(insular, ellipsoid(np.zeros_like(side), y, z, (0.0, -4.0, 4.0), (1.0, 26.0, 18.0)) * 18.0)
     nuclei = np.maximum.reduce(
@@ -171,7 +183,7 @@ def _membranes(patient: Patient, brain: Brain) -> None:
     side, y, z, depth = brain.side, brain.y, brain.z, brain.skull.cavity
     falx = cover(0.55 - side, edge) * cover(brain.falx, 3.0) * cover(-brain.depth + 60.0, 1.0)
     paint(brain.hu, falx, patient.dura_hu)
-    tent = cover(0.6 - np.abs(brain.tentorium), edge)
+    tent = cover(0.35 - np.abs(brain.tentorium), edge)
     paint(brain.hu, tent, patient.dura_hu)
     sagittal = np.minimum(5.0 - side - 0.7 * depth, depth + 1.0)
     sagittal = np.where((y > -40.0) & ((z > 0.0) | (y > 60.0)) & ((y > 20) | (z > 30)) & (z > -12), sagittal, -9.0)

@@ -1,15 +1,16 @@
 """An exam of a synthetic cohort, from its number alone: START READING HERE."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.errors import UsageError
-from ichnos.phantom.fields import Field
+from ichnos.phantom.fields import Field, interpolation
 from ichnos.phantom.lesions import Lesion, draw_lesions, draw_subtypes
 from ichnos.phantom.patient import Patient, draw_patient
-from ichnos.phantom.scanner import LOWEST_HU, Scan, draw_scan, enlargement, noise, streaks, table_hu
+from ichnos.phantom.scanner import LOWEST_HU, Scan, draw_scan, noise, noise_bank, streaks, table_hu
 from ichnos.phantom.settings import CohortSettings
 from ichnos.phantom.slices import head_on
 from ichnos.subtypes import SUBTYPES
@@ -25,6 +26,9 @@ SHARE_BLEEDS = 0.5
 
 THICK_MM = 3.4
 """A slice thicker than this is the mean of two planes, so that it shows partial volume; a thinner one is one plane."""
+
+FINE_MATRIX = 256
+"""Up to this matrix every slice is one plane: such cohorts are for speed."""
 
 _PATIENT, _EXAM = 0, 1
 
@@ -64,8 +68,14 @@ def make_exam(settings: CohortSettings, number: int) -> PhantomExam:
     scan = draw_scan(rng, settings.matrix, settings.slices, patient.height)
     hu = np.empty((scan.count, scan.matrix, scan.matrix), np.int16)
     masks = np.zeros(hu.shape, np.uint8)
+    bank = noise_bank(rng, scan)
     for index in range(scan.count):
-        _acquire(rng, patient, lesions, scan, index, hu[index], masks[index])
+        exact, bleeding = _acquire(rng, patient, lesions, scan, index)
+        seen = _enlarge(exact, scan.matrix) + noise(rng, bank, scan.matrix)
+        hu[index] = np.maximum(np.rint(seen), LOWEST_HU)
+        for k in range(len(SUBTYPES)):
+            if bleeding[k].any():
+                masks[index] |= (_enlarge(bleeding[k], scan.matrix) >= SHARE_BLEEDS).astype(np.uint8) << k
     return PhantomExam(
         patient_number=patient_number,
         hu=hu,
@@ -90,30 +100,29 @@ def _patient_number(seed: int, number: int) -> int:
 
 
 def _acquire(
-    rng: np.random.Generator,
-    patient: Patient,
-    lesions: list[Lesion],
-    scan: Scan,
-    index: int,
-    hu: NDArray[np.int16],
-    mask: NDArray[np.uint8],
-) -> None:
-    """Fill one slice and its mask."""
-    fractions = (-0.25, 0.25) if scan.step > THICK_MM else (0.0,)
+    rng: np.random.Generator, patient: Patient, lesions: list[Lesion], scan: Scan, index: int
+) -> tuple[Field, Field]:
+    """HU of one slice without noise, and the share of its pixels that bleeds (5, rows, columns), on the grid."""
+    fractions = (-0.25, 0.25) if scan.step > THICK_MM and scan.matrix > FINE_MATRIX else (0.0,)
     planes = [head_on(patient, lesions, scan.plane(index, fraction)) for fraction in fractions]
     exact: Field = sum((plane[0] for plane in planes[1:]), planes[0][0]) / len(planes)
-    bleeding = sum((plane[1] for plane in planes[1:]), planes[0][1]) / len(planes)
+    bleeding: Field = sum((plane[1] for plane in planes[1:]), planes[0][1]) / len(planes)
     exact += streaks(rng, scan, (exact > 300).astype(np.float32))
     if scan.table:
-        grid = exact.shape[0]
-        exact += table_hu(scan.field_of_view / grid, grid) * (exact < -900)
-    enlarge = enlargement(exact.shape[0], scan.matrix)
-    seen = enlarge @ exact @ enlarge.T + noise(rng, scan)
-    np.maximum(np.rint(seen), LOWEST_HU, out=seen)
-    hu[:] = seen
-    for k in range(len(SUBTYPES)):
-        if bleeding[k].any():
-            mask |= ((enlarge @ bleeding[k] @ enlarge.T) >= SHARE_BLEEDS).astype(np.uint8) << k
+        exact += table_hu(scan.field_of_view / len(exact), len(exact)) * (exact < -900)
+    return exact, bleeding
+
+
+def _enlarge(image: Field, matrix: int) -> Field:
+    if len(image) == matrix:
+        return image
+    weights = _weights(len(image), matrix)
+    return weights @ image @ weights.T
+
+
+@lru_cache(maxsize=4)
+def _weights(grid: int, matrix: int) -> Field:
+    return interpolation((np.arange(matrix) + 0.5) * grid / matrix - 0.5, grid)
 
 
 def _labels(masks: NDArray[np.uint8], spacing: float) -> NDArray[np.bool_]:

@@ -1,6 +1,6 @@
 """The mathematics under the anatomy: planes through a head, soft edges, distances, and random fields in space."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,9 @@ Field = NDArray[np.floating]
 
 Point = tuple[float, float, float]
 """A place in the head's own coordinates in mm: x to the patient's left, y to the back, z to the vertex."""
+
+Box = tuple[slice, slice]
+"""Rows and columns of a plane."""
 
 EDGE_MM = 1.1
 """The width of a soft edge: what a scanner's soft kernel (0.6 to 0.8 mm) and a pixel of half a millimetre blur."""
@@ -38,6 +41,17 @@ class Plane:
         )
         return x, y, z
 
+    def crop(self, box: "Box") -> "Plane":
+        """The part of the plane within a box of rows and columns."""
+        rows, columns = box
+        corner = self.origin + rows.start * self.down + columns.start * self.across
+        return replace(self, origin=corner, shape=(rows.stop - rows.start, columns.stop - columns.start))
+
+    def every(self, pixels: int) -> "Plane":
+        """The plane on every so many rows and columns only, the last of them at or beyond its end."""
+        shape = (-(-(self.shape[0] - 1) // pixels) + 1, -(-(self.shape[1] - 1) // pixels) + 1)
+        return replace(self, down=self.down * pixels, across=self.across * pixels, shape=shape)
+
     @property
     def edge(self) -> float:
         """The width in mm of a soft edge on this plane: never sharper than its pixels can show."""
@@ -56,7 +70,7 @@ class RandomField:
     phases: NDArray[np.float64]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator, wavelengths: tuple[float, float], count: int = 48) -> "RandomField":
+    def draw(cls, rng: np.random.Generator, wavelengths: tuple[float, float], count: int = 24) -> "RandomField":
         """Waves in all directions, of lengths between two wavelengths in mm."""
         directions = rng.standard_normal((3, count))
         directions /= np.linalg.norm(directions, axis=0)
@@ -65,12 +79,39 @@ class RandomField:
 
     def on(self, plane: Plane) -> Field:
         """The field on a plane's pixels."""
-        rows = np.arange(plane.shape[0])[:, None] * (plane.down @ self.waves) + plane.origin @ self.waves + self.phases
-        columns = np.arange(plane.shape[1])[None, :] * (plane.across @ self.waves)[:, None]
-        scale = np.sqrt(2.0 / len(self.phases))
-        left = np.concatenate([np.cos(rows), -np.sin(rows)], axis=1).astype(np.float32) * np.float32(scale)
-        right = np.concatenate([np.cos(columns), np.sin(columns)]).astype(np.float32)
-        return left @ right
+        start = np.mod(plane.origin @ self.waves + self.phases, 2 * np.pi).astype(np.float32)
+        down, across = ((step @ self.waves).astype(np.float32) for step in (plane.down, plane.across))
+        rows = np.arange(plane.shape[0], dtype=np.float32)[:, None] * down + start
+        columns = np.arange(plane.shape[1], dtype=np.float32)[None, :] * across[:, None]
+        left = np.concatenate([np.cos(rows), -np.sin(rows)], axis=1)
+        right = np.concatenate([np.cos(columns), np.sin(columns)])
+        return (left * np.float32(np.sqrt(2.0 / len(self.phases)))) @ right
+
+    def at(self, x: Field, y: Field, z: Field) -> Field:
+        """The field at any places: slower than `on` by far, so for few of them."""
+        a, b, c = self.waves.astype(np.float32)
+        angle = x[..., None] * a + y[..., None] * b + z[..., None] * c + self.phases.astype(np.float32)
+        return np.cos(angle).sum(axis=-1) * float(np.sqrt(2.0 / len(self.phases)))
+
+
+def interpolation(places: NDArray[np.floating], count: int) -> NDArray[np.float32]:
+    """The weights (places, count) that read a row of `count` pixels at fractional places by Keys's cubic (a = −1/2)."""
+    distance = np.abs(places[:, None] - np.arange(count)[None, :])
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1.0
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4.0 * distance + 2.0
+    weights = np.where(distance < 1, near, np.where(distance < 2, far, 0.0))
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def box_around(inside: NDArray[np.bool_], pixels: int, shape: tuple[int, int]) -> Box | None:
+    """The box of a plane of `shape` around what is inside on every `pixels`-th pixel of it; None where nothing is."""
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return None
+    return (
+        slice(max(0, (int(rows[0]) - 1) * pixels), min(shape[0], (int(rows[-1]) + 1) * pixels + 1)),
+        slice(max(0, (int(columns[0]) - 1) * pixels), min(shape[1], (int(columns[-1]) + 1) * pixels + 1)),
+    )
 
 
 def cover(distance: Field, edge: float) -> Field:

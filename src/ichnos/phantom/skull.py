@@ -1,10 +1,10 @@
 """The shape of the skull: outer and inner table, the floor of the three fossae, and the bone of the vault."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from ichnos.phantom.fields import Field, Plane, Point, capsule, cover, paint, step
+from ichnos.phantom.fields import Box, Field, Plane, Point, capsule, cover, paint, step
 from ichnos.phantom.patient import Patient
 
 BELOW_MM = 84.0
@@ -13,7 +13,7 @@ BELOW_MM = 84.0
 PETROUS: tuple[Point, Point] = ((15.0, -1.0, -33.0), (60.0, 25.0, -35.0))
 """The ridge of the temporal bone that parts the middle from the posterior fossa (right and left alike)."""
 
-SPHENOID_WING: tuple[Point, Point] = ((14.0, -27.0, -17.0), (54.0, -44.0, -13.0))
+SPHENOID_WING: tuple[Point, Point] = ((13.0, -22.0, -18.0), (48.0, -42.0, -13.0))
 """The ridge that parts the anterior from the middle fossa."""
 
 FORAMEN: Point = (0.0, 24.0, -60.0)
@@ -25,7 +25,8 @@ class Skull:
     """The skull on a plane: signed distances in mm.
 
     outside: beyond the outer table, positive outside the skull. depth: within the inner table, positive inside.
-    cavity: like depth, but also above the floor and clear of its ridges. side: |x|.
+    cavity: like depth, but also above the floor and clear of its ridges. side: |x|. cells: the texture of spongy bone
+    and air cells.
     """
 
     x: Field
@@ -36,6 +37,11 @@ class Skull:
     depth: Field
     cavity: Field
     below_floor: Field
+    cells: Field
+
+    def crop(self, box: Box) -> "Skull":
+        """The skull within a box of rows and columns of its plane."""
+        return Skull(*(getattr(self, part.name)[box] for part in fields(self)))
 
 
 def skull_level(patient: Patient, x: Field, y: Field, z: Field) -> Field:
@@ -43,8 +49,8 @@ def skull_level(patient: Patient, x: Field, y: Field, z: Field) -> Field:
     t = y * (1.0 / patient.half_length)
     width = patient.half_width * (1.0 - 0.11 * (np.clip(t, -1.3, 1.3) - 0.22) ** 2)
     height = np.where(z > 0, patient.height, BELOW_MM * patient.height / 89.0)
-    powers = (np.abs(x) / width) ** 2.25 + np.abs(t) ** 2.2 + (np.abs(z) / height) ** 2.3
-    return powers ** np.float32(1 / 2.25)
+    powers = (np.abs(x) / width) ** 2.15 + np.abs(t) ** 2.2 + (np.abs(z) / height) ** 2.3
+    return powers ** np.float32(1 / 2.17)
 
 
 def skull_on(patient: Patient, plane: Plane) -> Skull:
@@ -55,15 +61,16 @@ def skull_on(patient: Patient, plane: Plane) -> Skull:
     outside = np.sqrt(x * x + y * y + z * z) * (1.0 - 1.0 / level)
     wobble = patient.shape.on(plane)
     outside += 1.1 * wobble
+    cells = patient.cells.on(plane)
     depth = -outside - _thickness(patient, side, y, z, wobble)
     if float(z.min()) > 4.0:
-        return Skull(x, y, z, side, outside, depth, depth, np.full_like(depth, -50.0))
+        return Skull(x, y, z, side, outside, depth, depth, np.full_like(depth, -50.0), cells)
     above_floor = z - _floor(side, y)
     cavity = np.minimum(depth, 0.8 * above_floor)
     cavity = np.minimum(cavity, -_ridges(side, y, z))
     canal = 14.0 - np.sqrt((x - FORAMEN[0]) ** 2 + (y - FORAMEN[1] - 0.25 * (z - FORAMEN[2])) ** 2)
     cavity = np.maximum(cavity, np.minimum(canal, -48.0 - z))
-    return Skull(x, y, z, side, outside, depth, cavity, -above_floor)
+    return Skull(x, y, z, side, outside, depth, cavity, -above_floor, cells)
 
 
 def surface_point(patient: Patient, direction: Point) -> Point:
@@ -81,16 +88,17 @@ def vault_hu(patient: Patient, skull: Skull, plane: Plane) -> tuple[Field, Field
     """The vault's bone on a plane: its radiodensity (tables and diploe) and how much of each pixel it fills."""
     edge = plane.edge
     share = cover(-skull.outside, edge) * cover(-skull.depth, edge)
+    share *= cover(3.0 - skull.below_floor, 5.0)  # the vault ends where the face begins
     into = np.minimum(-skull.outside, -skull.depth)
     tables = 1.0 - step(into - 0.27 * patient.bone, 1.2)
-    marrow = patient.diploe_hu + 130.0 * patient.cells.on(plane)
+    marrow = patient.diploe_hu + 130.0 * skull.cells
     return marrow + tables * (patient.cortical_hu - marrow), share
 
 
 def base_hu(patient: Patient, skull: Skull, plane: Plane, hu: Field) -> None:
     """Paint the skull base (floor of the fossae, petrous bones, clivus, mastoids with their air cells) into `hu`."""
     side, y, z, edge = skull.side, skull.y, skull.z, plane.edge
-    cells = patient.cells.on(plane)
+    cells = skull.cells
     inside = cover(-skull.outside, edge)
     thickness = 3.0 + 4.0 * step(y + 25.0, 20.0) + 5.0 * step(20.0 - side, 10.0) * step(y + 45.0, 20.0)
     share = inside * cover(skull.below_floor, edge) * cover(thickness - skull.below_floor, 1.5 * edge)
@@ -115,18 +123,20 @@ def _thickness(patient: Patient, side: Field, y: Field, z: Field, wobble: Field)
 
 def _floor(side: Field, y: Field) -> Field:
     """The height of the cranial floor under a place: anterior, middle and posterior fossa, sella and clivus."""
-    anterior = -21.0 + 11.0 * np.exp(-(((side - 27.0) / 15.0) ** 2))
-    middle = np.where(side < 14.0, -24.0, -39.0 + 0.12 * np.abs(y + 8.0))
-    clivus = np.clip(-22.0 - 2.0 * (y + 10.0), -64.0, -22.0)
-    posterior = np.where(side < 15.0, np.maximum(clivus, -60.0), -58.0) + 0.010 * (y - 30.0) ** 2
-    front = step(-29.0 - 0.22 * side - y, 7.0)
-    back = step(y - np.where(side < 14.0, -9.0, 0.58 * (side - 15.0)), 6.0)
+    roof = np.exp(-(((side - 27.0) / 17.0) ** 2) - ((y + 62.0) / 24.0) ** 2)
+    anterior = -21.0 + 10.0 * roof
+    central = step(15.0 - side, 9.0)
+    middle = -39.0 + 0.12 * np.abs(y + 8.0) + central * 13.0
+    clivus = np.clip(-22.0 - 2.0 * (y + 10.0), -60.0, -22.0)
+    posterior = -58.0 + step(16.0 - side, 10.0) * (clivus + 58.0) + 0.010 * (y - 30.0) ** 2
+    front = step(-17.0 - 22.0 * np.exp(-(((side - 38.0) / 20.0) ** 2)) - y, 9.0)
+    back = step(y + 9.0 - np.maximum(0.62 * (side - 5.0), 0.0), 7.0)
     floor = middle + front * (anterior - middle)
     return floor + back * (1.0 - front) * (posterior - floor)
 
 
 def _ridges(side: Field, y: Field, z: Field) -> Field:
     petrous = capsule(side, y, z, PETROUS, (6.5, 12.0))
-    wing = capsule(side, y, z, SPHENOID_WING, (3.5, 3.0))
+    wing = capsule(side, y, z, SPHENOID_WING, (3.0, 2.0))
     dorsum = capsule(side, y, z, ((0.0, -9.0, -25.0), (9.0, -9.0, -24.0)), (3.0, 2.5))
     return np.maximum(np.maximum(petrous, wing), dorsum)

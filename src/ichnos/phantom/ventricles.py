@@ -30,6 +30,8 @@ FOURTH: Point = (0.0, 38.0, -33.0)
 def lateral(side: Field, y: Field, z: Field, scale: float) -> Field:
     """Signed distance (positive inside) to the lateral ventricles, right and left alike; `scale` widens them."""
     distance = np.full(side.shape, -40.0, np.float32)
+    if float(z.min()) > 45.0 or float(z.max()) < -40.0:
+        return distance
     for (start, from_radius), (end, to_radius) in itertools.pairwise(_LATERAL):
         distance = np.maximum(distance, capsule(side, y, z, (start, end), (from_radius * scale, to_radius * scale)))
     occipital = capsule(side, y, z, _OCCIPITAL, (4.6 * scale, 1.5 * scale))
@@ -41,7 +43,7 @@ def lateral(side: Field, y: Field, z: Field, scale: float) -> Field:
 def third(side: Field, y: Field, z: Field, scale: float) -> Field:
     """Signed distance to the third ventricle: a slit in the midline."""
     plate = ellipsoid(np.zeros_like(side), y, z, (0.0, 2.0, 0.0), (1.0, 15.0, 11.0)) * 11.0
-    return np.minimum(1.9 * scale**1.5 - side, plate)
+    return np.minimum(1.7 * scale**1.5 * np.clip(plate * (1 / 7.0), 0.3, 1.0) - side, plate)
 
 
 def fourth(side: Field, y: Field, z: Field, scale: float) -> Field:

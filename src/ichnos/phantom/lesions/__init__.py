@@ -13,9 +13,9 @@ from ichnos.phantom.lesions.subdural import draw_subdural
 from ichnos.phantom.patient import Patient
 from ichnos.subtypes import SUBTYPES, Subtype
 
-TOGETHER = 0.9
+TOGETHER = 0.77
 """Subtypes come together: the exams that can bleed at all are this share of those that would have any bleed were the
-five independent. 0.9 turns RSNA's subtype prevalences into its 41 % of exams with any."""
+five independent. 0.77 turns RSNA's subtype prevalences into its 41 % of exams with any."""
 
 __all__ = ["TOGETHER", "Lesion", "draw_lesions", "draw_subtypes"]
 

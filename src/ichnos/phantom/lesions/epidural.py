@@ -73,7 +73,7 @@ def draw_epidural(rng: np.random.Generator, patient: Patient) -> Epidural:
     sites = ((1.0, -0.05, 0.05), (0.9, 0.15, 0.55), (0.75, -0.72, 0.25), (0.62, 0.85, -0.18), (0.6, -0.5, 0.8))
     toward = np.array(sites[int(rng.choice(5, p=(0.40, 0.24, 0.16, 0.10, 0.10)))]) + rng.normal(0, 0.10, 3)
     centre = surface_point(patient, (side * abs(float(toward[0])), float(toward[1]), float(toward[2])))
-    radius = float(rng.uniform(17, 40))
+    radius = float(rng.uniform(14, 36))
     return Epidural(
         density=acute(rng),
         centre=centre,

@@ -46,7 +46,7 @@ class Intraparenchymal:
             + ((skull.y - self.centre[1]) * (1 / self.radii[1])) ** 2
             + ((skull.z - self.centre[2]) * (1 / self.radii[2])) ** 2
         )
-        return (1.0 - level + 0.17 * self.wobble.on(brain.plane)) * min(self.radii)
+        return (1.0 - level + 0.22 * self.wobble.on(brain.plane)) * min(self.radii)
 
     def _tissue(self, brain: Brain) -> Field:
         edge = brain.plane.edge
@@ -59,12 +59,12 @@ def draw_intraparenchymal(rng: np.random.Generator, patient: Patient) -> list[In
     side = float(rng.choice((-1.0, 1.0)))
     if kind < 0.40:  # basal ganglia or thalamus, as with high blood pressure
         centre = (side * float(rng.uniform(13, 30)), float(rng.uniform(-12, 16)), float(rng.uniform(-2, 12)))
-        return [_clot(rng, centre, float(rng.uniform(5, 19)))]
+        return [_clot(rng, centre, float(rng.uniform(6, 21)))]
     if kind < 0.68:  # a lobe
         azimuth = float(rng.uniform(0.3, 2.8))
         x, y, z = surface_point(patient, (side * np.sin(azimuth), -np.cos(azimuth), float(rng.uniform(-0.15, 1.0))))
         inward = float(rng.uniform(0.55, 0.8))
-        return [_clot(rng, (x * inward, y * inward, z * inward), float(rng.uniform(5, 23)))]
+        return [_clot(rng, (x * inward, y * inward, z * inward), float(rng.uniform(7, 25)))]
     if kind < 0.76:  # cerebellum or pons
         centre = (side * float(rng.uniform(12, 30)), float(rng.uniform(40, 58)), float(rng.uniform(-42, -26)))
         if rng.random() < 0.35:

@@ -66,7 +66,7 @@ def draw_intraventricular(rng: np.random.Generator) -> list[Layer | Cast]:
     parts: list[Layer | Cast] = []
     if kind < 0.70:
         side = 0.0 if rng.random() < 0.6 else float(rng.choice((-1.0, 1.0)))
-        parts.append(Layer(_density(rng), side, (0.0, float(rng.uniform(36, 54)), 5.0)))
+        parts.append(Layer(_density(rng), side, (0.0, float(rng.uniform(31, 48)), 5.0)))
     if kind > 0.55:
         side = float(rng.choice((-1.0, 1.0)))
         centre, reach = ((side * 14.0, float(rng.uniform(-10, 20)), 15.0), (20.0, float(rng.uniform(22, 55)), 26.0))
