@@ -61,6 +61,6 @@ def probabilities_of(
     gathered: list[torch.Tensor] = []
     with torch.inference_mode(), read_ahead(images, batches, fabric.device) as ready:
         for planes in ready:
-            gathered.append(module(planes).float().sigmoid())
+            gathered.append(module(planes).double().sigmoid())  # floats near 1 would tie in a ranking
             tick(len(planes))
-    return torch.cat(gathered).cpu().numpy().astype(np.float64)
+    return torch.cat(gathered).cpu().numpy()

@@ -91,7 +91,7 @@ class Session:
         fit, state = self.recipe.fit, self.state
         seed_step(fit.seed, state.epoch, state.step)
         for group in self.plain_optimizer.param_groups:
-            group["lr"] = learning_rate(fit, self._steps_done(), fit.epochs * self.order.steps)
+            group["lr"] = self._rate(self._steps_done())
         targets = torch.from_numpy(self.training.labels[positions]).to(self.fabric.device, torch.float32)
         logits = self.module(planes)
         loss = summed_bce(logits, targets)
@@ -106,8 +106,7 @@ class Session:
         """Evaluate, keep what is best, and write the epoch down: the journal first, then `last`, which counts it."""
         training = self._training_metrics()
         validation = self._validation_metrics(interruption)
-        state, rate = self.state, float(self.plain_optimizer.param_groups[0]["lr"])
-        steps = self._steps_done()
+        state, steps = self.state, self._steps_done()
         state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
         if state.best_loss is None or validation.loss_mean < state.best_loss:
             state.best_epoch, state.best_loss = state.epoch, validation.loss_mean
@@ -120,7 +119,7 @@ class Session:
                 "epoch": state.epoch,
                 "step": steps,
                 "seconds": round(state.epoch_seconds, 3),
-                "learning_rate": rate,
+                "learning_rate": self._rate(steps - 1),
                 "training": training.to_json(),
                 "validation": validation.to_json(),
             }
@@ -184,6 +183,9 @@ class Session:
             extra=self.state.tensors(self.plain_optimizer),
         )
         self._saved = time.perf_counter()
+
+    def _rate(self, step: int) -> float:
+        return learning_rate(self.recipe.fit, step, self.recipe.fit.epochs * self.order.steps)
 
     def _steps_done(self) -> int:
         return self.state.epoch * self.order.steps + self.state.step

@@ -49,11 +49,17 @@ class RunState:
 
 def restore_state(tree: dict[str, Any], tensors: dict[str, Tensor], optimizer: Optimizer) -> RunState:
     """The state that to_json and tensors gave, the moments put back into the optimiser."""
+    (group,) = optimizer.param_groups
     moments: dict[int, dict[str, Tensor]] = {}
     for key, value in part(tensors, _OPTIMIZER).items():
         index, name = key.split(".")
-        moments.setdefault(int(index), {})[name] = value
+        moments.setdefault(int(index), {})[name] = _laid_out_as(group["params"][int(index)], value)
     optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    device = optimizer.param_groups[0]["params"][0].device
+    device = group["params"][0].device
     predictions = [tensors[_PREDICTIONS].to(device)] if _PREDICTIONS in tensors else []
     return RunState(**tree, predictions=predictions)
+
+
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    """A moment with the strides of its parameter: fused Adam pairs numbers by their place in memory, unchecked."""
+    return torch.empty_like(parameter).copy_(value) if value.shape == parameter.shape else value

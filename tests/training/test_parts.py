@@ -1,0 +1,168 @@
+"""The small parts of the loop, each alone."""
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from ichnos.errors import TrainingError
+from ichnos.models import SliceClassifier
+from ichnos.recipe import Augmentation, Fit, SliceRecipe
+from ichnos.training import TrainingSlices, predict
+from ichnos.training.augmentation import AugmentedClassifier, augmenter
+from ichnos.training.batches import in_batches, read_ahead
+from ichnos.training.batchnorm import reestimate_batchnorm
+from ichnos.training.devices import choose
+from ichnos.training.loss import LossWatch, summed_bce
+from ichnos.training.randomness import seed_step
+from ichnos.training.schedule import learning_rate
+from ichnos.training.slices import spread
+
+CPU = torch.device("cpu")
+
+
+def test_constant_schedule():
+    assert {learning_rate(Fit(), step, 100) for step in range(100)} == {1e-4}
+
+
+def test_cosine_schedule_rises_then_falls_to_nearly_nothing():
+    rates = [learning_rate(Fit(learning_rate=1.0, schedule="cosine"), step, 200) for step in range(200)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10] == 1.0
+    assert rates[105] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 1e-3
+    assert learning_rate(Fit(schedule="cosine"), 0, 1) > 0
+
+
+def test_loss_is_summed_over_outputs_and_averaged_over_the_batch():
+    logits, targets = torch.randn(6, 5), (torch.rand(6, 5) > 0.5).float()
+    mean = nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    assert torch.allclose(summed_bce(logits, targets), mean * 5)
+
+
+def test_watch_names_rows_and_step():
+    watch = LossWatch(CPU)
+    watch.add(torch.tensor(1.0), np.array([1, 2]), 1)
+    with pytest.raises(TrainingError, match=r"step 2 is nan.*rows \[7, 9\]"):
+        watch.add(torch.tensor(float("nan")), np.array([7, 9]), 2)
+
+
+def test_watch_on_a_gpu_looks_later_and_names_the_first():
+    watch = LossWatch(torch.device("cuda"))
+    for step, loss in enumerate((1.0, float("inf"), float("nan")), start=1):
+        watch.add(torch.tensor(loss), np.array([step * 10]), step)
+    with pytest.raises(TrainingError, match=r"step 2 is inf.*rows \[20\]"):
+        watch.check()
+    watch.check()
+
+
+def test_seed_of_a_step_is_its_own():
+    def draw(*place: int) -> float:
+        with torch.random.fork_rng(devices=[]):
+            seed_step(*place)
+            return torch.rand(1).item()
+
+    assert draw(0, 1, 2) == draw(0, 1, 2)
+    assert len({draw(0, 1, 2), draw(0, 1, 3), draw(0, 2, 2), draw(1, 1, 2)}) == 4
+
+
+def test_augmentation_changes_about_p_of_the_images_and_moves_black_in():
+    torch.manual_seed(0)
+    white = torch.ones(200, 1, 32, 32)
+    white[:, :, :, :16] = 0.5
+    changed = augmenter(Augmentation(p=0.5, horizontal_flip=False))(white)
+    assert changed.shape == white.shape
+    share = (changed != white).flatten(1).any(dim=1).float().mean()
+    assert 0.4 < share < 0.6
+    assert changed.min() == 0
+    assert changed.max() <= 1
+    flipped = augmenter(Augmentation(p=0.5, rotation=0, shift=0, zoom=0))(white)
+    assert 0.4 < (flipped[:, 0, 16, 4] > 0.75).float().mean() < 0.6
+
+
+def test_augmentation_of_probability_0_changes_nothing():
+    planes = torch.rand(4, 2, 32, 32)
+    assert torch.equal(augmenter(Augmentation(p=0))(planes), planes)
+
+
+def test_augmentation_is_for_training_only(recipe: SliceRecipe):
+    classifier = SliceClassifier.seeded(recipe, 0)
+    module = AugmentedClassifier(classifier, Augmentation(p=1)).eval()
+    planes = torch.randint(0, 256, (2, 1, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        assert torch.equal(module(planes), classifier(planes))
+
+
+def test_batches_come_in_order_and_the_thread_ends():
+    images = np.arange(20, dtype=np.uint8).reshape(20, 1, 1, 1)
+    batches = in_batches(np.arange(20)[::-1], 3)
+    with read_ahead(images, batches, CPU) as ready:
+        assert [planes.flatten().tolist() for planes in ready] == [batch.tolist() for batch in batches]
+    with read_ahead(images, batches * 10, CPU) as ready:
+        next(ready)
+    assert not [thread for thread in threading.enumerate() if thread.name == "ichnos-read-ahead"]
+
+
+def test_an_error_while_reading_is_raised_in_the_caller():
+    images = np.zeros((2, 1, 1, 1), dtype=np.uint8)
+    with pytest.raises(IndexError), read_ahead(images, [np.array([5])], CPU) as ready:
+        next(ready)
+
+
+def test_spread():
+    assert spread(3, 5).tolist() == [0, 1, 2]
+    assert len(set(spread(1000, 256).tolist())) == 256
+
+
+def test_reestimated_statistics_are_the_plain_average(recipe: SliceRecipe, tiny: tuple[TrainingSlices, TrainingSlices]):
+    classifier = SliceClassifier.seeded(recipe, 0)
+    fabric = choose("cpu")
+    module = fabric.setup_module(AugmentedClassifier(classifier, recipe.augmentation)).train()
+    statistics: list[torch.Tensor] = []
+    stem = classifier.backbone._bn0
+    hook = stem.register_forward_pre_hook(lambda _, args: statistics.append(args[0].mean(dim=(0, 2, 3))))
+    reestimate_batchnorm(fabric, module, tiny[0], batch_size=5)
+    hook.remove()
+    assert len(statistics) == 2
+    assert torch.allclose(stem.running_mean, torch.stack(statistics).mean(dim=0), atol=1e-5)
+    assert stem.momentum == pytest.approx(0.01)
+    assert module.training
+    assert stem.training
+    first = {key: value.clone() for key, value in classifier.state_dict().items()}
+    reestimate_batchnorm(fabric, module, tiny[0], batch_size=5)
+    assert all(torch.equal(first[key], value) for key, value in classifier.state_dict().items())
+
+
+def test_reestimation_leaves_a_frozen_backbone_alone(recipe: SliceRecipe, tiny: tuple[TrainingSlices, TrainingSlices]):
+    frozen = recipe.derive(**{"network.init": "imagenet", "network.frozen": True})
+    classifier = SliceClassifier.seeded(frozen, 0)
+    before = classifier.backbone._bn0.running_mean.clone()
+    fabric = choose("cpu")
+    reestimate_batchnorm(fabric, fabric.setup_module(classifier), tiny[0], batch_size=5)
+    assert torch.equal(before, classifier.backbone._bn0.running_mean)
+
+
+def test_predict_is_the_same_in_any_batches(recipe: SliceRecipe, tiny: tuple[TrainingSlices, TrainingSlices]):
+    classifier = SliceClassifier.seeded(recipe, 0).train()
+    part = tiny[0]
+    whole = predict(classifier, part.images, part.rows, device="cpu")
+    ones = predict(classifier, part.images, part.rows, batch_size=1, device="cpu")
+    assert whole.shape == (10, 5)
+    assert whole.dtype == np.float64
+    assert np.allclose(whole, ones, atol=1e-5)
+    assert classifier.training
+    assert predict(classifier, part.images, part.rows[:0], device="cpu").shape == (0, 5)
+
+
+def test_devices_that_are_not_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match="no CUDA device"):
+        choose("cuda")
+    with pytest.raises(TrainingError, match="no such device: tpu"):
+        choose("tpu")
+    with pytest.raises(TrainingError, match="no such precision: 8"):
+        choose("cpu", "8")
+    assert choose().device.type == "cpu"
+    assert choose().strategy.precision.precision == "32-true"

@@ -1,0 +1,93 @@
+"""What training refuses or reports, and in which words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ichnos.errors import TrainingError, WeightsError
+from ichnos.recipe import SliceRecipe
+from ichnos.training import TrainingSlices, session, train
+from tests.training.test_training import Parts, Recorder
+
+
+def short(recipe: SliceRecipe, **changes) -> SliceRecipe:
+    return recipe.derive(**{"fit.epochs": 1, "fit.steps_per_epoch": 1, "fit.milestones": [], **changes})
+
+
+def test_loss_that_is_not_finite_names_the_slices(
+    recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(session, "summed_bce", lambda logits, targets: logits.sum() * float("nan"))
+    with pytest.raises(TrainingError, match=r"loss of step 1 is nan.*rows \[\d+, \d+, \d+, \d+\]"):
+        train(recipe, *tiny, tmp_path, device="cpu")
+    assert not (tmp_path / "last.safetensors").exists()
+
+
+def test_outputs_that_are_not_finite_in_validation(
+    recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(session, "probabilities_of", lambda *_: np.full((6, 5), np.nan))
+    with pytest.raises(TrainingError, match="not finite on 6 validation slices"):
+        train(short(recipe), *tiny, tmp_path, device="cpu")
+
+
+def test_absent_class_is_reported_and_not_measured(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    training, validation = tiny
+    keep = ~validation.labels[:, 0]
+    assert 0 < keep.sum() < len(keep)
+    without = TrainingSlices(validation.images, validation.rows[keep], validation.labels[keep])
+    recorder = Recorder()
+    summary = train(short(recipe), training, without, tmp_path, device="cpu", progress=recorder)
+    assert "no validation slice is epidural: its validation metrics are not defined" in recorder.messages
+    assert summary.journal[0]["validation"]["auc"]["epidural"] is None
+
+
+def test_early_stopping_and_milestones_beyond_it(
+    recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(session, "probabilities_of", lambda *_: np.full((6, 5), 0.5))
+    changes = {"fit.epochs": 9, "fit.patience": 2, "fit.milestones": [2, 7], "sampling": "natural"}
+    summary = train(short(recipe, **changes), *tiny, tmp_path, device="cpu")
+    assert (summary.epochs, summary.best_epoch, summary.stopped_early) == (3, 1, True)
+    best = (tmp_path / "best.safetensors").read_bytes()
+    assert (tmp_path / "best_until_2.safetensors").read_bytes() == best
+    assert (tmp_path / "best_until_7.safetensors").read_bytes() == best
+
+
+def test_run_of_another_recipe_or_other_slices(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    train(short(recipe), *tiny, tmp_path, device="cpu")
+    with pytest.raises(TrainingError, match=r"another recipe \(fit.seed: 3 there, 4 here\)"):
+        train(short(recipe, **{"fit.seed": 4}), *tiny, tmp_path, device="cpu")
+    training, validation = tiny
+    fewer = TrainingSlices(training.images, training.rows[:8], training.labels[:8])
+    with pytest.raises(TrainingError, match="other slices"):
+        train(short(recipe), fewer, validation, tmp_path, device="cpu")
+    (tmp_path / "best.safetensors").unlink()
+    with pytest.raises(TrainingError, match=r"best\.safetensors is gone"):
+        train(short(recipe), *tiny, tmp_path, device="cpu")
+    (tmp_path / "last.safetensors").write_bytes(b"torn")
+    with pytest.raises(WeightsError, match=r"last\.safetensors is damaged"):
+        train(short(recipe), *tiny, tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: TrainingSlices(s.images, s.rows[:1], s.labels[:1]), "the training part has 1 slices, at least 2"),
+        (lambda s: TrainingSlices(s.images[:, :, :16], s.rows, s.labels), "training images must be uint8 of shape"),
+        (lambda s: TrainingSlices(s.images, s.rows, s.labels[:, :4]), r"labels must be of shape \(10, 5\)"),
+        (lambda s: TrainingSlices(s.images[:2], s.rows, s.labels), "rows must lie in 0 to 1"),
+    ],
+)
+def test_parts_that_do_not_fit(recipe: SliceRecipe, tiny: Parts, tmp_path: Path, change, message: str):
+    with pytest.raises(TrainingError, match=message):
+        train(recipe, change(tiny[0]), tiny[1], tmp_path, device="cpu")
+    assert not list(tmp_path.iterdir())
+
+
+def test_empty_validation(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    training, validation = tiny
+    empty = TrainingSlices(validation.images, validation.rows[:0], validation.labels[:0])
+    with pytest.raises(TrainingError, match="the validation part has 0 slices, at least 1"):
+        train(recipe, training, empty, tmp_path, device="cpu")

@@ -1,0 +1,88 @@
+"""The order of slices: shares of the classes, use of every slice, and nothing but labels, seed and epoch behind it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ichnos.recipe import Fit, Sampling
+from ichnos.training.sampling import BatchOrder
+
+SHARES = (0.03, 0.35, 0.2, 0.25, 0.3)
+"""Of the five subtypes among positive slices, about as in RSNA 2019."""
+
+
+def rsna_like(n: int = 2000) -> np.ndarray:
+    labels = np.random.default_rng(0).random((n, 5)) < SHARES
+    labels[np.flatnonzero(~labels.any(axis=1)), 1] = True
+    return labels
+
+
+def test_balanced_batches_hold_each_class_in_equal_turns():
+    labels = rsna_like()
+    order = BatchOrder(labels, Sampling.BALANCED, Fit(batch_size=30))
+    for batch in order.epoch(0) + order.epoch(1):
+        assert len(batch) == 30
+        # each class has its own six turns; what else shares those slices comes on top
+        assert (labels[batch].sum(axis=0) >= 6).all()
+    natural = np.mean([labels[batch, 0].mean() for batch in BatchOrder(labels, Sampling.NATURAL, Fit()).epoch(0)])
+    balanced = np.mean([labels[batch, 0].mean() for batch in order.epoch(0)])
+    assert natural < 0.05
+    assert 0.2 <= balanced < 0.3
+
+
+def test_balanced_pools_are_used_up_before_a_slice_comes_again():
+    labels = np.eye(5, dtype=np.bool_)[np.repeat(np.arange(5), [3, 4, 5, 6, 7])]
+    order = BatchOrder(labels, Sampling.BALANCED, Fit(batch_size=5, steps_per_epoch=12))
+    stream = np.concatenate(order.epoch(0))
+    rare = stream[labels[stream, 0]]
+    assert len(rare) == 12
+    for start in range(0, 12, 3):
+        assert sorted(rare[start : start + 3]) == [0, 1, 2]
+
+
+def test_balanced_goes_on_into_the_next_epoch():
+    labels = rsna_like(50)
+    short = BatchOrder(labels, Sampling.BALANCED, Fit(batch_size=4, steps_per_epoch=3))
+    long = BatchOrder(labels, Sampling.BALANCED, Fit(batch_size=4, steps_per_epoch=6))
+    assert np.array_equal(np.concatenate(short.epoch(0) + short.epoch(1)), np.concatenate(long.epoch(0)))
+
+
+def test_balanced_leaves_an_absent_class_out_and_draws_negatives():
+    labels = np.zeros((20, 5), dtype=np.bool_)
+    labels[:4, 1] = labels[4:10, 3] = True
+    batch = BatchOrder(labels, Sampling.BALANCED, Fit(batch_size=6)).epoch(0)[0]
+    assert labels[batch].sum(axis=0).tolist() == [0, 2, 0, 2, 0]
+    assert (~labels[batch].any(axis=1)).sum() == 2
+
+
+@given(n=st.integers(2, 200), batch_size=st.integers(2, 40), epoch=st.integers(0, 3))
+@settings(deadline=None, max_examples=40)
+def test_natural_takes_each_slice_once(n: int, batch_size: int, epoch: int):
+    order = BatchOrder(np.ones((n, 1), dtype=np.bool_), Sampling.NATURAL, Fit(batch_size=batch_size))
+    batches = order.epoch(epoch)
+    assert len(batches) == order.steps == -(-n // batch_size)
+    assert sorted(np.concatenate(batches)) == list(range(n))
+    sizes = {len(batch) for batch in batches}
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_natural_with_set_steps_goes_through_shuffled_passes():
+    order = BatchOrder(np.ones((10, 1), dtype=np.bool_), Sampling.NATURAL, Fit(batch_size=4, steps_per_epoch=5))
+    stream = np.concatenate(order.epoch(0))
+    assert sorted(stream[:10]) == sorted(stream[10:]) == list(range(10))
+    assert stream[:10].tolist() != stream[10:].tolist()
+
+
+@pytest.mark.parametrize("sampling", list(Sampling))
+def test_order_is_of_seed_and_epoch_alone(sampling: Sampling):
+    labels = rsna_like(100)
+
+    def stream(seed: int, epoch: int) -> list[int]:
+        order = BatchOrder(labels, sampling, Fit(seed=seed))
+        return np.concatenate(order.epoch(epoch)).tolist()
+
+    assert stream(1, 5) == stream(1, 5)
+    assert stream(1, 5) != stream(2, 5)
+    assert stream(1, 5) != stream(1, 6)
