@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from ichnos.evaluation import curves
 from ichnos.evaluation.intervals import Estimate
 from ichnos.reporting.measured import MeasuredModel, MeasuredStudy
-from ichnos.reporting.style import CLASS_LINES, GREY, Picture, panels, picture, styled, unit_square
+from ichnos.reporting.style import CLASS_LINES, GREY, Picture, panels, picture, styled, unit_square, wrapped
 from ichnos.subtypes import Subtype
 
 _PER_ROW = 3
@@ -69,8 +69,8 @@ def _figure(
         for axes, m in zip(cells, study.models, strict=False):
             for k, c in enumerate(m.model.test.classes):
                 draw(axes, m, k, c)
-            axes.set_title(m.model.label)
-            axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.16), borderaxespad=0, handlelength=3.2)
+            axes.set_title(wrapped(m.model.label))
+            axes.legend(loc="upper left", bbox_to_anchor=(-0.12, -0.16), borderaxespad=0, handlelength=3.3)
         return picture(figure, name, title, caption)
 
 
@@ -80,7 +80,7 @@ def _draw_roc(axes: Axes, m: MeasuredModel, k: int, c: Subtype) -> None:
         unit_square(axes, "False-positive rate (1 − specificity)", "Sensitivity")
     test = m.model.test
     curve = curves.roc(test.probabilities[:, k], test.labels[:, k])
-    label = f"{c.display_name}, AUC {_short(m.test['auc', c])}"
+    label = _legend(c, "AUC", m.test["auc", c])
     _line(axes, curve, c, label)
 
 
@@ -90,7 +90,7 @@ def _draw_precision_recall(axes: Axes, m: MeasuredModel, k: int, c: Subtype) -> 
     test = m.model.test
     curve = curves.precision_recall(test.probabilities[:, k], test.labels[:, k])
     share = f" ({100 * test.labels[:, k].mean():.0f} %)" if test.labels[:, k].any() else ""
-    _line(axes, curve, c, f"{c.display_name}, AP {_short(m.test['average_precision', c])}{share}")
+    _line(axes, curve, c, _legend(c, "AP", m.test["average_precision", c]) + share)
 
 
 def _draw_reliability(axes: Axes, m: MeasuredModel, k: int, c: Subtype) -> None:
@@ -108,5 +108,7 @@ def _line(axes: Axes, curve: curves.Curve | None, c: Subtype, label: str) -> Non
     axes.plot(x, y, **CLASS_LINES[c], label=label)
 
 
-def _short(estimate: Estimate) -> str:
-    return estimate.note or "not defined" if estimate.value is None else f"{estimate.value:.2f}"
+def _legend(c: Subtype, what: str, estimate: Estimate) -> str:
+    if estimate.value is None:
+        return f"{c.display_name}: {estimate.note or 'not defined'}"
+    return f"{c.display_name}, {what} {estimate.value:.2f}"

@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 
 from ichnos.reporting.measured import MeasuredModel
-from ichnos.reporting.style import Picture, panels, picture, styled
+from ichnos.reporting.style import Picture, panels, picture, styled, wrapped
 
 _DARK = 0.55
 """Above this share the cell is dark and its text white."""
@@ -30,7 +30,7 @@ def confusion_matrix(m: MeasuredModel) -> Picture:
         axes.tick_params(length=0)
         for spine in axes.spines.values():
             spine.set_visible(False)
-        axes.set_title(m.model.label)
+        axes.set_title(wrapped(m.model.label))
         return picture(
             figure,
             f"confusion_{m.model.name}",

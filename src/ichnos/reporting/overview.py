@@ -4,7 +4,7 @@ from matplotlib.axes import Axes
 
 from ichnos.reporting.measured import MeasuredModel, MeasuredStudy
 from ichnos.reporting.paper import PaperRow
-from ichnos.reporting.style import GREY, MODELS, Picture, panels, picture, styled
+from ichnos.reporting.style import GREY, MODELS, Picture, panels, picture, styled, wrapped
 
 _PANELS = (
     ("exact_match", "Accuracy (exact match)"),
@@ -24,14 +24,17 @@ def overview(study: MeasuredStudy) -> Picture:
                 _row(axes[0][k], row, m, metric)
             axes[0][k].set_title(title, fontsize=10)
             axes[0][k].set_ylim(len(study.models) - 0.5, -0.5)
-            axes[0][k].set_yticks(range(len(study.models)), [m.model.label if k == 0 else "" for m in study.models])
+            axes[0][k].set_yticks(
+                range(len(study.models)), [wrapped(m.model.label) if k == 0 else "" for m in study.models]
+            )
             axes[0][k].grid(visible=False, axis="y")
             axes[0][k].set_xlim(*((0, 1.02) if metric != "loss_mean" else (0, None)))
             axes[0][k].set_xlabel("lower is better" if metric == "loss_mean" else "higher is better", fontsize=9)
         handles = [
             axes[0][0].errorbar([], [], xerr=[], fmt="o", color="black", capsize=3, label="Test, 95 % interval"),
-            axes[0][0].plot([], [], "D", mfc="white", mec=GREY, label="Paper (its validation set)")[0],
         ]
+        if any(m.model.paper_row for m in study.models):
+            handles += axes[0][0].plot([], [], "D", mfc="white", mec=GREY, label="Paper (its validation set)")
         figure.legend(handles=handles, loc="outside lower center", ncols=2)
         return picture(
             figure,
@@ -53,7 +56,7 @@ def _row(axes: Axes, row: int, m: MeasuredModel, metric: str) -> None:
     colour = MODELS[row % len(MODELS)]
     if estimate.interval:
         axes.plot([estimate.interval.low, estimate.interval.high], [row - 0.1] * 2, color=colour)
-    axes.plot([estimate.value], [row - 0.1], "o", color=colour, markersize=6)
+    axes.plot([estimate.value], [row - 0.1], "o", color=colour, markersize=6, clip_on=False)
 
 
 def _paper_value(paper: PaperRow | None, metric: str) -> float | None:

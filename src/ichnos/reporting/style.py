@@ -1,6 +1,7 @@
 """The one look of all figures: colours for any colour vision, text of 9 points or more, the same SVG bytes."""
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,6 +89,11 @@ def panels(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.subplots(rows, columns, squeeze=False).tolist()
+
+
+def wrapped(label: str) -> str:
+    """A model's label in lines that fit over a panel."""
+    return textwrap.fill(label, 26)
 
 
 def unit_square(axes: Axes, xlabel: str, ylabel: str) -> None:
