@@ -30,7 +30,7 @@ THICK_MM = 3.4
 FINE_MATRIX = 256
 """Up to this matrix every slice is one plane: such cohorts are for speed."""
 
-_PATIENT, _EXAM = 0, 1
+_PATIENT, _EXAM, _RETURN = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,30 +54,36 @@ class PhantomExam:
     sex: str
 
 
+@dataclass(frozen=True, eq=False)
+class ExamPlan:
+    """What an exam will show, before any pixel is made; `rng` goes on to draw its noise."""
+
+    patient_number: int
+    patient: Patient
+    lesions: tuple[Lesion, ...]
+    scan: Scan
+    rng: np.random.Generator
+
+
 def make_exam(settings: CohortSettings, number: int) -> PhantomExam:
     """Exam `number` of a cohort. It depends on the seed, the number and the settings, not on how many exams there are.
 
     Raises UsageError where the cohort has no such exam.
     """
-    if not 0 <= number < settings.exams:
-        raise UsageError(f"a cohort of {settings.exams} exams has numbers 0 to {settings.exams - 1}, got {number}")
-    patient_number = _patient_number(settings.seed, number)
-    patient = draw_patient(_generator(settings.seed, patient_number, _PATIENT))
-    rng = _generator(settings.seed, number, _EXAM)
-    lesions = draw_lesions(rng, patient, draw_subtypes(rng, settings.prevalence))
-    scan = draw_scan(rng, settings.matrix, settings.slices, patient.height)
+    plan = plan_exam(settings, number)
+    scan, rng = plan.scan, plan.rng
     hu = np.empty((scan.count, scan.matrix, scan.matrix), np.int16)
     masks = np.zeros(hu.shape, np.uint8)
     bank = noise_bank(rng, scan)
     for index in range(scan.count):
-        exact, bleeding = _acquire(rng, patient, lesions, scan, index)
+        exact, bleeding = _acquire(rng, plan, index)
         seen = _enlarge(exact, scan.matrix) + noise(rng, bank, scan.matrix)
         hu[index] = np.maximum(np.rint(seen), LOWEST_HU)
         for k in range(len(SUBTYPES)):
             if bleeding[k].any():
                 masks[index] |= (_enlarge(bleeding[k], scan.matrix) >= SHARE_BLEEDS).astype(np.uint8) << k
     return PhantomExam(
-        patient_number=patient_number,
+        patient_number=plan.patient_number,
         hu=hu,
         masks=masks,
         labels=_labels(masks, scan.spacing),
@@ -85,9 +91,21 @@ def make_exam(settings: CohortSettings, number: int) -> PhantomExam:
         orientation=scan.orientation,
         pixel_spacing=(scan.spacing, scan.spacing),
         slice_thickness=scan.thickness,
-        age=patient.age,
-        sex=patient.sex,
+        age=plan.patient.age,
+        sex=plan.patient.sex,
     )
+
+
+def plan_exam(settings: CohortSettings, number: int) -> ExamPlan:
+    """Who is scanned, how, and with which lesions. Raises UsageError where the cohort has no such exam."""
+    if not 0 <= number < settings.exams:
+        raise UsageError(f"a cohort of {settings.exams} exams has numbers 0 to {settings.exams - 1}, got {number}")
+    patient_number = _patient_number(settings.seed, number)
+    patient = draw_patient(_generator(settings.seed, patient_number, _PATIENT))
+    rng = _generator(settings.seed, number, _EXAM)
+    lesions = draw_lesions(rng, patient, draw_subtypes(rng, settings.prevalence))
+    scan = draw_scan(rng, settings.matrix, settings.slices, patient.height)
+    return ExamPlan(patient_number, patient, tuple(lesions), scan, rng)
 
 
 def _generator(seed: int, number: int, purpose: int) -> np.random.Generator:
@@ -95,16 +113,15 @@ def _generator(seed: int, number: int, purpose: int) -> np.random.Generator:
 
 
 def _patient_number(seed: int, number: int) -> int:
-    returns = number % 2 == 1 and _generator(seed, number, 2).random() < RETURNS
+    returns = number % 2 == 1 and _generator(seed, number, _RETURN).random() < RETURNS
     return number - 1 if returns else number
 
 
-def _acquire(
-    rng: np.random.Generator, patient: Patient, lesions: list[Lesion], scan: Scan, index: int
-) -> tuple[Field, Field]:
+def _acquire(rng: np.random.Generator, plan: ExamPlan, index: int) -> tuple[Field, Field]:
     """HU of one slice without noise, and the share of its pixels that bleeds (5, rows, columns), on the grid."""
+    scan = plan.scan
     fractions = (-0.25, 0.25) if scan.step > THICK_MM and scan.matrix > FINE_MATRIX else (0.0,)
-    planes = [head_on(patient, lesions, scan.plane(index, fraction)) for fraction in fractions]
+    planes = [head_on(plan.patient, plan.lesions, scan.plane(index, fraction)) for fraction in fractions]
     exact: Field = sum((plane[0] for plane in planes[1:]), planes[0][0]) / len(planes)
     bleeding: Field = sum((plane[1] for plane in planes[1:]), planes[0][1]) / len(planes)
     exact += streaks(rng, scan, (exact > 300).astype(np.float32))

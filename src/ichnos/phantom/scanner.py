@@ -89,7 +89,7 @@ def draw_scan(rng: np.random.Generator, matrix: int, slices: tuple[int, int], si
     return Scan(
         matrix=matrix,
         count=count,
-        field_of_view=float(np.clip(rng.normal(232, 12), 215, 260)),
+        field_of_view=float(np.clip(rng.normal(238, 11), 218, 262)),
         step=(highest - lowest) / (count - 1),
         gantry=gantry,
         lowest=lowest,
@@ -155,6 +155,6 @@ def table_hu(plane_pixel: float, grid: int) -> Field:
     half = 0.5 * (grid - 1) * plane_pixel
     ramp = np.linspace(-half, half, grid, dtype=np.float32)
     y, x = ramp[:, None], ramp[None, :]
-    radius = np.sqrt((x / 118.0) ** 2 + ((y + 8.0) / 122.0) ** 2)
+    radius = np.sqrt((x / 110.0) ** 2 + ((y + 4.0) / 117.0) ** 2)
     shell = np.exp(-(((radius - 1.0) / 0.011) ** 2)) * (y > 25.0)
     return 900.0 * shell.astype(np.float32)

@@ -13,7 +13,7 @@ BELOW_MM = 84.0
 PETROUS: tuple[Point, Point] = ((15.0, -1.0, -33.0), (60.0, 25.0, -35.0))
 """The ridge of the temporal bone that parts the middle from the posterior fossa (right and left alike)."""
 
-SPHENOID_WING: tuple[Point, Point] = ((13.0, -22.0, -18.0), (48.0, -42.0, -13.0))
+SPHENOID_WING: tuple[Point, Point] = ((13.0, -21.0, -20.0), (50.0, -40.0, -19.0))
 """The ridge that parts the anterior from the middle fossa."""
 
 FORAMEN: Point = (0.0, 24.0, -60.0)
@@ -137,6 +137,6 @@ def _floor(side: Field, y: Field) -> Field:
 
 def _ridges(side: Field, y: Field, z: Field) -> Field:
     petrous = capsule(side, y, z, PETROUS, (6.5, 12.0))
-    wing = capsule(side, y, z, SPHENOID_WING, (3.0, 2.0))
+    wing = capsule(side, y, z, SPHENOID_WING, (3.0, 2.5))
     dorsum = capsule(side, y, z, ((0.0, -9.0, -25.0), (9.0, -9.0, -24.0)), (3.0, 2.5))
     return np.maximum(np.maximum(petrous, wing), dorsum)
