@@ -3,6 +3,7 @@
 import json
 import platform
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,12 @@ class RunFolder:
             write_json(self.recipe, mine)
         for leaving in self.path.glob(".*.tmp"):
             leaving.unlink(missing_ok=True)
+
+    def started(self) -> str:
+        """When the run began, ISO 8601 in UTC: as environment.json says where there is one, else now."""
+        if self.environment.exists():
+            return str(_read(self.environment)["started"])
+        return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def describe(fabric: Fabric, started: str, seconds: float) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """START READING HERE: `train` makes a run, or goes on with one that was stopped or killed."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from torch.optim import Adam
 
 from ichnos.errors import TrainingError
@@ -71,45 +71,61 @@ def train(
     validation.check(recipe, "validation", at_least=1)
     folder = RunFolder(run)
     folder.claim(recipe)
+    data = {"training": training.fingerprint(), "validation": validation.fingerprint()}
+    checkpoint = _resumable(folder, data)
+    if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
+        return _summary(folder, recipe, RunState(**checkpoint.metadata["state"]))
+    fabric = choose(device, precision)
     with torch.random.fork_rng():
-        session = _open(recipe, training, validation, folder, device, precision, progress)
-        state = session.state
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        total = recipe.fit.epochs * session.order.steps
-        try:
-            with (
-                open_journal(folder.journal, folder.events, state.epoch) as journal,
-                progress.task(f"Training {recipe.name}", total) as task,
-                interruptible() as interruption,
-            ):
-                task.advance(state.epoch * session.order.steps + state.step)
-                session.run(journal, task, interruption)
-        finally:
-            write_json(folder.environment, describe(session.fabric, started, state.seconds))
-    return _summary(folder, recipe, state)
+        classifier, first = _weights(recipe, checkpoint, folder, progress)
+        provenance = {"data": data, "first_weights": first}
+        if checkpoint is None:
+            _report_absent(recipe, training, validation, progress)
+        session = _open(folder, fabric, classifier, (training, validation), checkpoint, provenance)
+        _run(session, progress)
+    return _summary(folder, recipe, session.state)
+
+
+def _run(session: Session, progress: Progress) -> None:
+    folder, state, steps = session.folder, session.state, session.order.steps
+    started = folder.started()
+    write_json(folder.environment, describe(session.fabric, started, state.seconds))
+    try:
+        with (
+            open_journal(folder.journal, folder.events, state.epoch) as journal,
+            progress.task(f"Training {session.recipe.name}", session.recipe.fit.epochs * steps) as task,
+            interruptible() as interruption,
+        ):
+            task.advance(state.epoch * steps + state.step)
+            session.run(journal, task, interruption)
+    finally:
+        write_json(folder.environment, describe(session.fabric, started, state.seconds))
+
+
+def _weights(
+    recipe: SliceRecipe, checkpoint: Checkpoint | None, folder: RunFolder, progress: Progress
+) -> tuple[SliceClassifier, str]:
+    """The classifier as the recipe begins it or as the run left it, and which first weights it had."""
+    classifier = SliceClassifier(recipe)
+    if checkpoint is None:
+        first = initialise(classifier, recipe.network.init, seed=recipe.fit.seed, progress=progress).remark
+        progress.message(f"{recipe.name}: {first}")
+        return classifier, first
+    restore(classifier, checkpoint, folder.last)
+    progress.message(f"{recipe.name}: goes on where it stopped")
+    return classifier, checkpoint.metadata["first_weights"]
 
 
 def _open(
-    recipe: SliceRecipe,
-    training: TrainingSlices,
-    validation: TrainingSlices,
     folder: RunFolder,
-    device: str,
-    precision: str | None,
-    progress: Progress,
+    fabric: Fabric,
+    classifier: SliceClassifier,
+    parts: tuple[TrainingSlices, TrainingSlices],
+    checkpoint: Checkpoint | None,
+    provenance: dict[str, Any],
 ) -> Session:
-    """A session at the run's beginning, or where the run in the folder stopped."""
-    fabric = choose(device, precision)
-    data = {"training": training.fingerprint(), "validation": validation.fingerprint()}
-    classifier = SliceClassifier(recipe)
-    checkpoint = _resumable(folder, data)
-    if checkpoint is None:
-        first = initialise(classifier, recipe.network.init, seed=recipe.fit.seed, progress=progress).remark
-        _report_absent(recipe, training, validation, progress)
-    else:
-        restore(classifier, checkpoint, folder.last)
-        first = checkpoint.metadata["first_weights"]
-    progress.message(f"{recipe.name}: {first}" if checkpoint is None else f"{recipe.name}: goes on where it stopped")
+    """A session at the run's beginning, or where the checkpoint stands."""
+    recipe = classifier.recipe
     # convolutions run a third faster so on a CPU, and use tensor cores better on a GPU
     classifier.to(fabric.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
@@ -121,17 +137,17 @@ def _open(
         fabric.strategy.precision.load_state_dict(checkpoint.metadata["scaler"])
     return Session(
         recipe=recipe,
-        training=training,
-        validation=validation,
+        training=parts[0],
+        validation=parts[1],
         folder=folder,
         fabric=fabric,
         classifier=classifier,
         module=module,
         plain_optimizer=plain_optimizer,
         optimizer=optimizer,
-        order=BatchOrder(training.labels, recipe.sampling, recipe.fit),
+        order=BatchOrder(parts[0].labels, recipe.sampling, recipe.fit),
         state=state,
-        provenance={"data": data, "first_weights": first},
+        provenance=provenance,
     )
 
 
