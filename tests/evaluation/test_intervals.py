@@ -98,7 +98,8 @@ def test_one_positive_patient_has_a_value_and_no_interval() -> None:
         assert estimate.interval is None
         assert estimate.note == "no interval: 1 positive patient"
     assert evaluation["specificity", Subtype.EPIDURAL].interval is not None
-    assert evaluation["macro_f1"].note == "no interval: EDH has 1 positive patient"
+    assert evaluation["macro_f1"].interval is not None
+    assert evaluation["macro_f1"].note == "too narrow: EDH has 1 positive patient"
     assert evaluation["exact_match"].interval is not None
 
 

@@ -91,8 +91,9 @@ def evaluate(
 ) -> Evaluation:
     """Measure (n, classes) probabilities against (n, classes) labels, with an interval for each metric.
 
-    A metric has no interval where fewer than two patients could change it (the note says which); where some
-    resamples do not define it, the interval is of those that do and the note gives their share.
+    A metric of a class has no interval where fewer than two patients could change it, and the interval of a mean over
+    such classes is too narrow: the note says so. Where some resamples do not define a metric, the interval is of those
+    that do and the note gives their share.
     """
     return evaluate_with_samples(probabilities, labels, classes, resamples, threshold)[0]
 
@@ -112,9 +113,10 @@ def evaluate_with_samples(
     for key, values in samples.items():
         name, c = key
         value = getattr(metrics, name) if c is None else getattr(metrics, name)[c]
-        doubt = _undefined(key, support) if value is None else _too_few(key, metrics, support, resamples.patients)
+        doubt = _undefined(key, support) if value is None else _too_few(key, support, resamples.patients)
         interval = None if doubt else percentile_interval(values)
-        estimates[key] = Estimate(value, interval, doubt or _share_note(interval))
+        thin = _thin_mean(key, metrics, support) if interval else None
+        estimates[key] = Estimate(value, interval, doubt or thin or _share_note(interval))
     patients, draws = resamples.patients, len(resamples)
     return Evaluation(len(labels), patients, tuple(classes), metrics, support, estimates, draws), samples
 
@@ -128,19 +130,25 @@ def percentile_interval(values: NDArray[np.float64]) -> Interval | None:
     return Interval(float(low), float(high), len(numbers) / len(values))
 
 
-def _too_few(key: MetricKey, metrics: SliceMetrics, support: dict[Subtype, Support], patients: int) -> str | None:
+def _too_few(key: MetricKey, support: dict[Subtype, Support], patients: int) -> str | None:
     """Why a metric that is defined has no interval: it would rest on fewer than two patients. None: it has one."""
     name, c = key
     if patients < 2:
         return "no interval: 1 patient"
-    match name:
+    reason = _class_too_few(name, support[c], "") if c is not None else None
+    return f"no interval: {reason}" if reason else None
+
+
+def _thin_mean(key: MetricKey, metrics: SliceMetrics, support: dict[Subtype, Support]) -> str | None:
+    """Why the interval of a mean over classes is too narrow: one of them rests on a single patient."""
+    match key[0]:
         case "macro_f1":
             reasons = [_class_too_few("f1", support[k], f"{k.abbreviation} has ") for k in metrics.f1_classes]
         case "mean_auc":
             reasons = [_class_too_few("auc", support[k], f"{k.abbreviation} has ") for k in metrics.auc_classes]
         case _:
-            reasons = [_class_too_few(name, support[c], "")] if c is not None else []
-    return next((f"no interval: {reason}" for reason in reasons if reason), None)
+            reasons = []
+    return next((f"too narrow: {reason}" for reason in reasons if reason), None)
 
 
 def _class_too_few(name: str, support: Support, prefix: str) -> str | None:

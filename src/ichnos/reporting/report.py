@@ -17,6 +17,7 @@ from ichnos.reporting.study import ModelResult
 from ichnos.reporting.style import Picture
 from ichnos.reporting.table import Table
 from ichnos.reporting.verdict import HYPOTHESIS, headline, verdict
+from ichnos.reporting.what_models_say import what_models_say
 
 RESEARCH_ONLY = "Research use only. Not a medical device."
 
@@ -29,11 +30,12 @@ class Pictures:
     learning: tuple[Picture, ...]
     curves: tuple[Picture, ...]
     confusion: tuple[Picture, ...]
+    said: Picture
     gallery: tuple[Picture, ...]
 
     def all(self) -> tuple[Picture, ...]:
         """In the order in which the report shows them."""
-        return (self.overview, *self.learning, *self.confusion, *self.curves, *self.gallery)
+        return (self.overview, *self.learning, *self.confusion, *self.curves, self.said, *self.gallery)
 
 
 def draw(study: MeasuredStudy) -> Pictures:
@@ -43,6 +45,7 @@ def draw(study: MeasuredStudy) -> Pictures:
         learning=tuple(learning_curves(m.model, k) for k, m in enumerate(study.models, start=1)),
         curves=class_curves(study),
         confusion=tuple(confusion_matrix(m) for m in study.models),
+        said=what_models_say(study.result),
         gallery=tuple(gallery(m, study.result.slice_picture) for m in study.models),
     )
 

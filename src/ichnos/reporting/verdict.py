@@ -52,6 +52,7 @@ def _judge(pair: MeasuredPair) -> str:
         reason = (estimate.note or "no interval").removeprefix("no interval: ")
         return f"It cannot be tested here by macro F1: {reason}."
     change = f"{_change(difference)} for macro F1 over the same slices and classes"
+    change += f" ({estimate.note})" if estimate.note else ""
     match difference.sign:
         case 1:
             return f"It holds on this test set: {change}, an interval above 0."

@@ -1,0 +1,57 @@
+"""The docs cannot drift: every command they show parses, every page they link to is there, results are up to date."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from ichnos.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += sorted((ROOT / "results").glob("*.md"))
+
+
+def commands() -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = line.strip().removeprefix(".venv/bin/")
+                if command.startswith("ichnos "):
+                    found.append((page.name, command.partition("  #")[0].strip()))
+    return found
+
+
+@pytest.mark.parametrize(("page", "command"), commands(), ids=lambda value: value)
+def test_every_command_in_the_docs_parses(page: str, command: str) -> None:
+    words = shlex.split(command)[1:]
+    group = typer.main.get_command(app)
+    context = group.make_context("ichnos", words, resilient_parsing=False)
+    while isinstance(group, click.Group):
+        name, child, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+        assert child is not None
+        context = child.make_context(name, rest, parent=context)
+        group = child
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readmes_results_are_those_of_the_scorecards() -> None:
+    check = [sys.executable, str(ROOT / "tools" / "results_table.py"), "--check"]
+    assert subprocess.run(check).returncode == 0, "run: python tools/results_table.py"
+
+
+def test_no_page_names_a_path_of_some_machine() -> None:
+    for page in [*PAGES, *(ROOT / "results").glob("*.json")]:
+        assert not re.search(r"(?<![\w.])/(home|root|work|tmp)/", page.read_text()), page.name
