@@ -44,7 +44,7 @@ def test_the_study_writes_all_that_it_promises(folder: Path) -> None:
     ):
         assert words in page, words
     names = {p.name for p in (study / "figures").iterdir()}
-    assert {f"figure_{k}.{kind}" for k in (1, 2, 3) for kind in ("svg", "png")} <= names
+    assert {f"figure_{k}_paper_model_{k}.{kind}" for k in (1, 2, 3) for kind in ("svg", "png")} <= names
 
 
 def test_the_scorecard_is_of_the_predictions_beside_it(folder: Path) -> None:

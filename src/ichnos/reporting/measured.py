@@ -83,6 +83,8 @@ def _pairs(result: StudyResult) -> tuple[MeasuredPair, ...]:
         first = full.test if part == "test" else full.validation
         pairs.append(MeasuredPair(part, None, full.label, reduced.label, _compare(first, second, result)))
         for epochs, (validation, test) in sorted(full.until_milestone.items()):
+            if epochs >= len(full.history):
+                continue  # the same checkpoint as the best of all epochs
             early = test if part == "test" else validation
             label = f"{full.label}, best of {epochs} epochs"
             pairs.append(MeasuredPair(part, epochs, label, reduced.label, _compare(early, second, result)))

@@ -1,0 +1,27 @@
+"""The demonstration runs from nothing to its report, and a second run starts from what is there."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ichnos.progress import SILENT
+from ichnos.workflows.demo import run_demo
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_demo_runs_from_nothing_to_its_report(tmp_path: Path) -> None:
+    report = run_demo(tmp_path / "demo", SILENT)
+    card = json.loads((tmp_path / "demo" / "study" / "scorecard.json").read_text())
+    assert card["models"]["paper_model_2"]["test"]["patients"] >= 10
+    page = report.read_text()
+    assert "Slices: what each model says" in page
+    assert "Phantom results are phantom results" in page
+
+    begun = report.stat().st_mtime_ns
+    journal = tmp_path / "demo" / "study" / "runs" / "paper_model_1" / "journal.jsonl"
+    written = journal.read_text()
+    run_demo(tmp_path / "demo", SILENT)  # a second run starts from what is there
+    assert journal.read_text() == written
+    assert report.stat().st_mtime_ns > begun
