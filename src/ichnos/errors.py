@@ -10,6 +10,7 @@ IchnosError                  anything below; the command line prints its message
 │   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version
 ├── WeightsError             initial weights or a checkpoint are absent, damaged or do not fit
 ├── TrainingError            training cannot go on (loss not finite, no slices left)
+├── WorkerError              a process that shared the work was killed
 └── OutputError              a result cannot be written (disk full, no permission, already there)
 
 Messages say what was found, what was wanted and what to do. They never hold a patient's name, an identifier or a UID.
@@ -54,6 +55,10 @@ class WeightsError(IchnosError):
 
 class TrainingError(IchnosError):
     """Training cannot go on."""
+
+
+class WorkerError(IchnosError):
+    """A process that shared the work was killed."""
 
 
 class OutputError(IchnosError):

@@ -10,6 +10,9 @@ from typing import Any
 
 from ichnos.errors import OutputError
 
+LOCK = ".lock"
+"""The name of the file by which a process holds a folder. It may stay behind, and then means nothing."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -45,6 +48,28 @@ def explained(path: Path) -> Iterator[None]:
                 f"cannot write {path}: {error.strerror}; give a folder that you may write to with --out"
             ) from error
         raise
+
+
+@contextmanager
+def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a folder that exists for this process alone; the lock goes with the process, however it ends.
+
+    Where another process holds it: wait for it, or raise OutputError.
+    """
+    from filelock import FileLock, Timeout  # of [train]: a reader of exams needs no lock
+
+    lock = FileLock(folder / LOCK)
+    try:
+        with explained(folder):
+            lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise OutputError(
+            f"another process is at work in {folder}; wait for it, or give --out another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -1,6 +1,9 @@
 """The cache: exactly the road's output, continued after a stop, made anew when anything does not match."""
 
 import json
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -50,20 +53,40 @@ def test_only_the_populations_slices_are_in_it(prepared: PreparedSet) -> None:
 
 def test_workers_do_not_change_it(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     one = open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes()
-    monkeypatch.setattr(cache, "_BLOCK", 20)  # spawned workers have the module's own number: give them whole blocks
-    other = SPEC.model_copy(update={"normalisation": Normalisation.UNIT})
-    assert other.fingerprint() == SPEC.fingerprint()
-    assert open_cache(prepared, other, ALL, SILENT, workers=2).images.tobytes() == one
+    shutil.rmtree(prepared.path / "caches")
+    monkeypatch.setattr(cache, "_BLOCK", 10)  # six blocks of the 60 slices: worth processes
+    assert open_cache(prepared, SPEC, ALL, SILENT, workers=2).images.tobytes() == one
+
+
+def test_the_normalisation_comes_after_it(prepared: PreparedSet) -> None:
+    assert SPEC.model_copy(update={"normalisation": Normalisation.UNIT}).fingerprint() == SPEC.fingerprint()
+
+
+def test_two_trainings_make_it_once(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second waits for the first, and takes what that made."""
+    built: list[int] = []
+    real = cache.fill_block
+
+    def fill(*args):  # type: ignore[no-untyped-def]
+        built.append(args[-1][0])
+        time.sleep(0.02)
+        return real(*args)
+
+    monkeypatch.setattr(cache, "fill_block", fill)
+    with ThreadPoolExecutor(2) as pool:
+        caches = list(pool.map(lambda _: open_cache(prepared, SPEC, ALL, SILENT, workers=1), range(2)))
+    assert len(built) == len(set(built))
+    assert caches[0].images.tobytes() == caches[1].images.tobytes()
 
 
 def stopped_in_the_middle(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     real, filled = cache.fill_block, []
 
     def fill(*args):  # type: ignore[no-untyped-def]
-        if args[-1] == 4 and not filled.count(-1):
+        if args[-1][0] == 4 and not filled.count(-1):
             filled.append(-1)
             raise KeyboardInterrupt
-        filled.append(args[-1])
+        filled.append(args[-1][0])
         return real(*args)
 
     monkeypatch.setattr(cache, "fill_block", fill)

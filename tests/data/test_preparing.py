@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from ichnos.data import preparing
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.errors import OutputError, SetError, SourceError
+from ichnos.files import LOCK
 from ichnos.progress import SILENT
 from tests.data.in_memory import InMemorySource
 
@@ -177,13 +179,9 @@ def test_a_file_where_the_folder_should_be_says_so(tmp_path: Path) -> None:
 
 
 def test_two_at_once_do_not_mix(tmp_path: Path) -> None:
-    import fcntl
-
     (tmp_path / "set").mkdir()
-    with (tmp_path / "set" / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(SetError, match="another process"):
-            prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
+    with FileLock(tmp_path / "set" / LOCK), pytest.raises(OutputError, match="another process"):
+        prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ichnos.errors import TrainingError, WeightsError
+from ichnos.errors import OutputError, TrainingError, WeightsError
 from ichnos.recipe import SliceRecipe
 from ichnos.training import TrainingSlices, session, train
+from ichnos.training.folder import RunFolder
 from tests.training.test_training import Parts, Recorder
 
 
@@ -91,3 +92,8 @@ def test_empty_validation(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
     empty = TrainingSlices(validation.images, validation.rows[:0], validation.labels[:0])
     with pytest.raises(TrainingError, match="the validation part has 0 slices, at least 1"):
         train(recipe, training, empty, tmp_path, device="cpu")
+
+
+def test_two_trainings_in_one_folder(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    with RunFolder(tmp_path / "run").held(), pytest.raises(OutputError, match="another process is at work"):
+        train(recipe, *tiny, tmp_path / "run", device="cpu")

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from ichnos.evaluation.metrics import slice_metrics
+from ichnos.files import LOCK
 from ichnos.models import load_checkpoint, load_classifier
 from ichnos.recipe import SliceRecipe
 from ichnos.training import TrainingSlices, TrainingSummary, predict, session, train
@@ -87,7 +88,7 @@ def whole(recipe: SliceRecipe, tiny: Parts, tmp_path_factory: pytest.TempPathFac
 
 def test_what_a_run_leaves(whole: tuple[Path, TrainingSummary, Recorder], recipe: SliceRecipe, tiny: Parts):
     run, summary, recorder = whole
-    names = {path.name for path in run.iterdir()}
+    names = {path.name for path in run.iterdir() if path.name != LOCK}
     assert names == {
         "best.safetensors",
         "best_until_1.safetensors",
@@ -177,17 +178,22 @@ def test_a_run_cut_off_while_it_closes_an_epoch_ends_as_one_left_alone(
     assert_same_run(tmp_path, whole[0])
 
 
-def test_ctrl_c_saves_and_the_run_goes_on(
-    whole: tuple[Path, TrainingSummary, Recorder], recipe: SliceRecipe, tiny: Parts, tmp_path: Path
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_stop_saves_and_the_run_goes_on(
+    whole: tuple[Path, TrainingSummary, Recorder],
+    recipe: SliceRecipe,
+    tiny: Parts,
+    tmp_path: Path,
+    sent: signal.Signals,
 ):
-    handler = signal.getsignal(signal.SIGINT)
+    handler = signal.getsignal(sent)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, *tiny, tmp_path, device="cpu", progress=Recorder(2, lambda: signal.raise_signal(signal.SIGINT)))
-    assert signal.getsignal(signal.SIGINT) is handler
+        train(recipe, *tiny, tmp_path, device="cpu", progress=Recorder(2, lambda: signal.raise_signal(sent)))
+    assert signal.getsignal(sent) is handler
     assert load_classifier(tmp_path / "last.safetensors")[2]["step"] == 2
     # at the last step of the first epoch, so that it is the evaluation that is broken off
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, *tiny, tmp_path, device="cpu", progress=Recorder(3, lambda: signal.raise_signal(signal.SIGINT)))
+        train(recipe, *tiny, tmp_path, device="cpu", progress=Recorder(3, lambda: signal.raise_signal(sent)))
     assert load_classifier(tmp_path / "last.safetensors")[2]["state"]["step"] == 3
     train(recipe, *tiny, tmp_path, device="cpu")
     assert_same_run(tmp_path, whole[0])

@@ -7,7 +7,7 @@ from ichnos.errors import IchnosError, UsageError
 
 _EXTRAS = {
     "[train]": (
-        "PIL blosc2 jinja2 kornia lightning_fabric matplotlib monai nibabel polars safetensors scipy sklearn "
+        "PIL blosc2 filelock jinja2 kornia lightning_fabric matplotlib monai nibabel polars safetensors scipy sklearn "
         "tensorboard torch"
     )
 }

@@ -1,6 +1,7 @@
 """The command `ichnos`: one function a verb; what each does lies in workflows/."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -156,6 +157,7 @@ def demo(
 
 def run() -> None:
     """The console script: errors become one line and an exit code (1 failed, 2 wrong use, 130 stopped)."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is the user's
     try:
         app(standalone_mode=True)
     except (Exception, KeyboardInterrupt) as error:

@@ -1,13 +1,10 @@
 """The cache: a population's slices as uint8 planes, ready for a network, derived once from the set for an InputSpec."""
 
+import functools
 import hashlib
 import json
-import multiprocessing
 import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,9 @@ from numpy.typing import NDArray
 import ichnos.inputs
 from ichnos.data.set import PreparedSet
 from ichnos.errors import SetError
-from ichnos.files import explained, write_json
+from ichnos.files import explained, locked, write_json
 from ichnos.inputs import to_planes
+from ichnos.processes import in_processes
 from ichnos.progress import Progress
 from ichnos.recipe import InputSpec, Population
 
@@ -27,6 +25,9 @@ CACHE_VERSION = 1
 
 _BLOCK = 128
 """Slices that one worker turns at a time, and that are lost at most when it is killed."""
+
+_WORTH_PROCESSES = 4
+"""Blocks; fewer are turned in less time than processes take to start."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +58,10 @@ def open_cache(
     key = _key(prepared, spec, rows)
     if not _is_whole(folder, key):
         with explained(folder):
-            _build(prepared, spec, rows, folder, key, progress, workers or os.cpu_count() or 1)
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder, wait=True), explained(folder):
+            if not _is_whole(folder, key):  # else another training made it while we waited
+                _build(prepared, spec, rows, folder, key, progress, workers)
     images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=_shape(spec, len(rows)))
     return SliceCache(images, rows)
 
@@ -89,17 +93,18 @@ def _build(
     folder: Path,
     key: dict[str, Any],
     progress: Progress,
-    workers: int,
+    workers: int | None,
 ) -> None:
     if not len(rows):
         raise SetError("the set has no slice of this population: nothing to train on or to measure")
-    folder.mkdir(parents=True, exist_ok=True)
     partial, log = folder / "images.u8.partial", folder / "blocks.log"
     done = _blocks_done(partial, log, key)
     blocks = [b for b in range(-(-len(rows) // _BLOCK)) if b not in done]
     with progress.task(f"Making the cache at {spec.size} px", len(rows)) as task, log.open("a") as journal:
         task.advance(min(len(done) * _BLOCK, len(rows)))
-        for block in _in_processes(prepared, spec, rows, partial, blocks, workers):
+        fill = functools.partial(fill_block, prepared.path, spec, partial)
+        work = [(block, start, rows[start : start + _BLOCK]) for block in blocks for start in [block * _BLOCK]]
+        for block in in_processes(fill, work, workers if len(work) >= _WORTH_PROCESSES else 1):
             journal.write(f"{block}\n")  # after the block's pixels were flushed: what the log names is on the disk
             journal.flush()
             os.fsync(journal.fileno())
@@ -131,45 +136,23 @@ def _reserve(descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)
 
 
-def _in_processes(
-    prepared: PreparedSet,
-    spec: InputSpec,
-    rows: NDArray[np.int64],
-    partial: Path,
-    blocks: list[int],
-    workers: int,
-) -> Iterator[int]:
-    if workers == 1 or len(blocks) < 4:
-        for block in blocks:
-            yield fill_block(prepared.path, spec, rows[block * _BLOCK : (block + 1) * _BLOCK], partial, block)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(blocks)), mp_context=context) as pool:
-        futures = [
-            pool.submit(fill_block, prepared.path, spec, rows[b * _BLOCK : (b + 1) * _BLOCK], partial, b)
-            for b in blocks
-        ]
-        try:
-            for future in futures:
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+def fill_block(path: Path, spec: InputSpec, partial: Path, work: tuple[int, int, NDArray[np.int64]]) -> int:
+    """Turn a block's rows into planes, write them where its first belongs and flush them; returns the block's number.
 
-
-def fill_block(path: Path, spec: InputSpec, rows: NDArray[np.int64], partial: Path, block: int) -> int:
-    """Turn the rows of one block into planes, write them to their place and flush them; returns `block`."""
+    work: the block's number, the place of its first image in the file, its rows of the set.
+    """
+    block, start, rows = work
     prepared = _opened(path)
     planes = np.stack([to_planes(spec, prepared.hu(int(row))) for row in rows])
     with partial.open("r+b") as file:
-        file.seek(block * _BLOCK * planes[0].nbytes)
+        file.seek(start * planes[0].nbytes)
         file.write(planes.tobytes())
         file.flush()
         os.fsync(file.fileno())
     return block
 
 
-@lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)
 def _opened(path: Path) -> PreparedSet:
     """The set, opened once a worker: its index can be long."""
     return PreparedSet(path)

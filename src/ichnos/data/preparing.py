@@ -1,12 +1,9 @@
 """From a source to a prepared set: shard by shard, on all cores, continued where it was stopped."""
 
 import hashlib
-import multiprocessing
-import os
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +15,9 @@ from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data import shards
 from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
 from ichnos.data.sources import ExamReference, Scan, Source
-from ichnos.errors import OutputError, SetError, SourceError
-from ichnos.files import explained, replacing, write_json
+from ichnos.errors import OutputError, SourceError
+from ichnos.files import LOCK, explained, locked, replacing, write_json
+from ichnos.processes import in_processes
 from ichnos.progress import Progress
 
 SLICES_A_SHARD = 256
@@ -62,14 +60,14 @@ def prepare(source: Source, out: Path, progress: Progress, workers: int | None =
         return _already_prepared(source, out)
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
-        foreign = [p.name for p in out.iterdir() if p.name not in {"prepare.json", "shards", "parts", "scan", ".lock"}]
+        foreign = [p.name for p in out.iterdir() if p.name not in {"prepare.json", "shards", "parts", "scan", LOCK}]
     if foreign and not (out / "prepare.json").exists():
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
-    with _locked(out):
-        return _prepare(source, out, progress, workers or os.cpu_count() or 1)
+    with locked(out):
+        return _prepare(source, out, progress, workers)
 
 
-def _prepare(source: Source, out: Path, progress: Progress, workers: int) -> PreparedSet:
+def _prepare(source: Source, out: Path, progress: Progress, workers: int | None) -> PreparedSet:
     with explained(out):
         for folder in ("shards", "parts", "scan"):
             (out / folder).mkdir(exist_ok=True)
@@ -85,7 +83,8 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int) -> Pre
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
     with progress.task("Reading slices", sum(r.slice_count for r in scan.exams)) as task:
         task.advance(sum(r.slice_count for n, b in enumerate(batches) if n not in set(todo) for r in b))
-        for number in _in_processes(source, out, batches, todo, workers):
+        shard = partial(_write_numbered, source, out)
+        for number in in_processes(shard, [(number, batches[number]) for number in todo], workers):
             task.advance(sum(r.slice_count for r in batches[number]))
     return _finish(source.name, out, len(batches), scan.skipped)
 
@@ -106,34 +105,12 @@ def _remove_if_empty(out: Path) -> None:
         shutil.rmtree(out / "scan")
         for folder in (out / "shards", out / "parts"):
             folder.rmdir()
-        (out / ".lock").unlink()
+        (out / LOCK).unlink()
         out.rmdir()
 
 
-def _in_processes(
-    source: Source, out: Path, batches: list[tuple[ExamReference, ...]], todo: list[int], workers: int
-) -> Iterator[int]:
-    """Write the shards `todo`, yielding each number when it is done. At most two batches a worker are under way."""
-    if workers == 1 or len(todo) <= 1:
-        for number in todo:
-            yield write_shard(source, out, number, batches[number])
-        return
-    context = multiprocessing.get_context("spawn")  # forked children of a threaded parent can hang
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-        waiting = iter(todo)
-        running: set[Future[int]] = set()
-        try:
-            while True:
-                while len(running) < 2 * workers and (number := next(waiting, None)) is not None:
-                    running.add(pool.submit(write_shard, source, out, number, batches[number]))
-                if not running:
-                    return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
+def _write_numbered(source: Source, out: Path, shard: tuple[int, tuple[ExamReference, ...]]) -> int:
+    return write_shard(source, out, *shard)
 
 
 def write_shard(source: Source, out: Path, number: int, references: tuple[ExamReference, ...]) -> int:
@@ -260,19 +237,3 @@ def _part(out: Path, number: int, kind: str) -> Path:
 def _write_table(path: Path, frame: pl.DataFrame) -> None:
     with replacing(path) as temporary:
         frame.write_parquet(temporary, compression="zstd")
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the folder for this process; the lock goes with the process, however it ends."""
-    import fcntl  # POSIX only
-
-    with explained(out):
-        lock = (out / ".lock").open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise SetError(f"another process is preparing {out}; wait for it, or give --out another folder") from error
-        yield
-    (out / ".lock").unlink(missing_ok=True)

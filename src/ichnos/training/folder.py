@@ -2,6 +2,8 @@
 
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 
 from ichnos.errors import TrainingError
-from ichnos.files import write_json
+from ichnos.files import explained, locked, write_json
 from ichnos.recipe import SliceRecipe
 
 _PACKAGES = ("ichnos", "torch", "monai", "kornia", "lightning-fabric", "numpy", "safetensors")
@@ -58,6 +60,14 @@ class RunFolder:
     def best_until(self, epochs: int) -> Path:
         """The best weights of the first so many epochs."""
         return self.path / f"best_until_{epochs}.safetensors"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder and hold it: no two processes train into one. Raises OutputError."""
+        with explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path):
+            yield
 
     def claim(self, recipe: SliceRecipe) -> None:
         """Write the recipe, or see that the run that is here has the same. Raises TrainingError where it has not.

@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a safe point."""
+"""Ctrl-C, and a scheduler's SIGTERM, that wait for a safe point."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C was pressed, and training stands between two steps."""
+    """Ctrl-C was pressed (or SIGTERM came), and training stands between two steps."""
 
 
 class Interruption:
@@ -32,13 +32,14 @@ class Interruption:
 
 @contextmanager
 def interruptible() -> Iterator[Interruption]:
-    """Take Ctrl-C over for the block. Outside the main thread, where signals never arrive, nothing is taken over."""
+    """Take both signals over for the block; outside the main thread, where they never arrive, nothing is taken over."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = signal.signal(signal.SIGINT, interruption.ask)
+    before = {number: signal.signal(number, interruption.ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

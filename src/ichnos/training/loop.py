@@ -60,30 +60,32 @@ def train(
     """Train the recipe into the folder `run`. If a run of the same recipe and slices is there, go on with it.
 
     A run killed at any moment and gone on with ends with the same weights and journal as one left alone, bit for bit
-    on one machine's CPU. At Ctrl-C the step under way is finished, last.safetensors is written, and KeyboardInterrupt
-    is raised; a second Ctrl-C raises it at once, and the run goes on from the last save. device: auto, cpu or cuda.
+    on one machine's CPU. At Ctrl-C (or SIGTERM, as cluster schedulers send it) the step under way is finished,
+    last.safetensors is written, and KeyboardInterrupt is raised; a second one raises it at once, and the run goes on
+    from the last save. device: auto, cpu or cuda.
     precision: 32-true, bf16-mixed, 16-mixed or None for what the device gains by (on a CPU always 32-true).
 
     Raises TrainingError (slices do not fit, another run is in the folder, the loss is not finite), WeightsError
-    (first weights or last.safetensors) and OutputError (disk full, no permission).
+    (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains here).
     """
     training.check(recipe, "training", at_least=_FEWEST_SLICES)
     validation.check(recipe, "validation", at_least=1)
     folder = RunFolder(run)
-    folder.claim(recipe)
-    data = {"training": training.fingerprint(), "validation": validation.fingerprint()}
-    checkpoint = _resumable(folder, data)
-    if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
-        return _summary(folder, recipe, RunState(**checkpoint.metadata["state"]))
-    fabric = choose(device, precision)
-    with torch.random.fork_rng():
-        classifier, first = _weights(recipe, checkpoint, folder, progress)
-        provenance = {"data": data, "first_weights": first}
-        if checkpoint is None:
-            _report_absent(recipe, training, validation, progress)
-        session = _open(folder, fabric, classifier, (training, validation), checkpoint, provenance)
-        _run(session, progress)
-    return _summary(folder, recipe, session.state)
+    with folder.held():
+        folder.claim(recipe)
+        data = {"training": training.fingerprint(), "validation": validation.fingerprint()}
+        checkpoint = _resumable(folder, data)
+        if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
+            return _summary(folder, recipe, RunState(**checkpoint.metadata["state"]))
+        fabric = choose(device, precision)
+        with torch.random.fork_rng():
+            classifier, first = _weights(recipe, checkpoint, folder, progress)
+            provenance = {"data": data, "first_weights": first}
+            if checkpoint is None:
+                _report_absent(recipe, training, validation, progress)
+            session = _open(folder, fabric, classifier, (training, validation), checkpoint, provenance)
+            _run(session, progress)
+        return _summary(folder, recipe, session.state)
 
 
 def _run(session: Session, progress: Progress) -> None:

@@ -3,10 +3,7 @@
 import hashlib
 import io
 import json
-import multiprocessing
-import os
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +12,9 @@ from PIL import Image
 
 from ichnos.dicom.write import PixelEncoding, SliceIdentity, SlicePlacement, rsna_slice_bytes
 from ichnos.errors import OutputError
-from ichnos.files import explained, write_bytes, write_json, write_text
+from ichnos.files import explained, locked, write_bytes, write_json, write_text
 from ichnos.phantom import CohortSettings, PhantomExam, make_exam
+from ichnos.processes import in_processes
 from ichnos.progress import Progress
 from ichnos.subtypes import CLASSES
 
@@ -47,12 +45,13 @@ def write_cohort(settings: CohortSettings, out: Path, progress: Progress, worker
     _take(out, claim)
     if (out / f"{IMAGES}.csv").exists():
         return out
-    todo = [n for n in range(settings.exams) if not _labels_path(out, n).exists()]
-    with progress.task("Making synthetic exams", settings.exams) as task:
-        task.advance(settings.exams - len(todo))
-        for _ in _in_processes(settings, out, todo, workers or os.cpu_count() or 1):
-            task.advance()
-    _write_tables(settings, out)
+    with locked(out):
+        todo = [n for n in range(settings.exams) if not _labels_path(out, n).exists()]
+        with progress.task("Making synthetic exams", settings.exams) as task:
+            task.advance(settings.exams - len(todo))
+            for _ in in_processes(partial(write_exam, settings, out), todo, workers):
+                task.advance()
+        _write_tables(settings, out)
     return out
 
 
@@ -83,22 +82,6 @@ def write_exam(settings: CohortSettings, out: Path, number: int) -> int:
     row |= {"thickness": exam.slice_thickness, "slices": dict(zip(names, exam.labels.tolist(), strict=True))}
     write_bytes(_labels_path(out, number), json.dumps(row).encode())
     return number
-
-
-def _in_processes(settings: CohortSettings, out: Path, todo: list[int], workers: int) -> Iterator[int]:
-    if workers == 1 or len(todo) <= 2:
-        for number in todo:
-            yield write_exam(settings, out, number)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-        futures = [pool.submit(write_exam, settings, out, number) for number in todo]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
 
 
 def _write_tables(settings: CohortSettings, out: Path) -> None:

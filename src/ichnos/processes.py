@@ -1,0 +1,80 @@
+"""Work spread over the cores, by processes that never outlive the one that started them."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from functools import partial
+from multiprocessing.connection import wait as wait_for_process
+from typing import TypeVar
+
+from ichnos.errors import WorkerError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""What BLAS libraries ask how many threads to take: with a process a core, one each."""
+
+
+def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None) -> Iterator[Result]:
+    """Yield work(item) of every item as it is done, in any order. workers: None takes a process a core.
+
+    `work` and the items are pickled, so `work` is a function of a module or a partial of one; a script that comes here
+    needs its `if __name__ == "__main__":`, as the processes import it. With one worker or one item the work is done
+    in this process. At most two items a worker are under way, so a million of them cost no memory.
+
+    Raises what `work` raises, and WorkerError where a process was killed from outside; the rest is then dropped.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(items))
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("spawn")  # forked children of a threaded parent can hang
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
+        try:
+            yield from _as_done(partial(pool.submit, work), items, ahead=2 * workers)
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a worker process was killed, most often because memory ran out; what was finished is kept: "
+                "give the same command again, with fewer cores if it happens again"
+            ) from error
+
+
+def _as_done(submit: Callable[[Item], Future[Result]], items: Sequence[Item], ahead: int) -> Iterator[Result]:
+    waiting = iter(items)
+    running: set[Future[Result]] = set()
+    try:
+        while True:
+            while len(running) < ahead and (item := next(waiting, _NOTHING)) is not _NOTHING:
+                running.add(submit(item))  # pyright: ignore[reportArgumentType]
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+_NOTHING = object()
+
+
+def _begin() -> None:
+    """In a new worker, before it imports numpy: one thread, no ear for Ctrl-C, and an end when the parent ends."""
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and lets what is under way be finished
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A pool's worker waits on a queue whose other end it holds itself: it would never notice that it is alone."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait_for_process([parent.sentinel])
+        os._exit(1)

@@ -1,0 +1,95 @@
+"""Work spread over processes: all of it done, errors passed on, nobody left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ichnos.errors import WorkerError
+from ichnos.processes import in_processes
+
+
+def square(number: int) -> int:
+    return number * number
+
+
+def blas_threads(number: int) -> tuple[int, str | None]:
+    return number, os.environ.get("OMP_NUM_THREADS")
+
+
+def refuse(number: int) -> int:
+    raise ValueError(f"not {number}")
+
+
+def die(number: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def sleep(folder: Path, number: int) -> int:
+    (folder / str(os.getpid())).touch()
+    time.sleep(60)
+    return number
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_item_is_done_once(workers: int) -> None:
+    assert sorted(in_processes(square, range(50), workers)) == [n * n for n in range(50)]
+
+
+def test_nothing_to_do() -> None:
+    assert list(in_processes(square, [], 2)) == []
+
+
+def test_a_worker_takes_one_thread() -> None:
+    assert {threads for _, threads in in_processes(blas_threads, [1, 2], 2)} == {"1"}
+
+
+def test_what_the_work_raises_comes_out() -> None:
+    with pytest.raises(ValueError, match="not"):
+        list(in_processes(refuse, [1, 2, 3], 2))
+
+
+def test_a_killed_worker_is_an_error_that_says_what_to_do() -> None:
+    with pytest.raises(WorkerError, match="give the same command again"):
+        list(in_processes(die, [1, 2], 2))
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path, how: signal.Signals) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from functools import partial\nfrom pathlib import Path\n"
+        "from ichnos.processes import in_processes\nfrom tests.test_processes import sleep\n"
+        'if __name__ == "__main__":\n'
+        f"    list(in_processes(partial(sleep, Path({str(tmp_path / 'pids')!r})), [1, 2], 2))\n"
+    )
+    (tmp_path / "pids").mkdir()
+    root = Path(__file__).parents[1]
+    parent = subprocess.Popen([sys.executable, str(script)], env=os.environ | {"PYTHONPATH": str(root)})
+    assert _within(30, lambda: len(list((tmp_path / "pids").iterdir())) == 2)
+    workers = [int(p.name) for p in (tmp_path / "pids").iterdir()]
+    parent.send_signal(how)
+    parent.wait(30)
+    assert _within(10, lambda: not any(_alive(pid) for pid in workers))
+
+
+def _within(seconds: float, condition) -> bool:  # type: ignore[no-untyped-def]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
