@@ -69,7 +69,7 @@ def resize(image: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 @lru_cache(maxsize=32)
 def resize_matrix(n_in: int, n_out: int) -> NDArray[np.float32]:
     """The filter as a matrix R of shape (n_out, n_in): a resized image is R @ image @ R.T. Read-only."""
-    indices, weights = _taps(n_in, n_out)
+    indices, weights = resize_taps(n_in, n_out)
     matrix = np.zeros((n_out, n_in), dtype=np.float64)
     np.add.at(matrix, (np.arange(n_out)[:, None], indices), weights)
     result = matrix.astype(np.float32)
@@ -77,19 +77,8 @@ def resize_matrix(n_in: int, n_out: int) -> NDArray[np.float32]:
     return result
 
 
-def _resize_rows(image: NDArray[np.float32], n_out: int) -> NDArray[np.float32]:
-    if image.shape[0] == n_out:
-        return image
-    indices, weights = _taps(image.shape[0], n_out)
-    rows = np.ascontiguousarray(image)
-    result = rows[indices[:, 0]] * weights[:, 0, None].astype(np.float32)
-    for tap in range(1, indices.shape[1]):
-        result += rows[indices[:, tap]] * weights[:, tap, None].astype(np.float32)
-    return result
-
-
 @lru_cache(maxsize=32)
-def _taps(n_in: int, n_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+def resize_taps(n_in: int, n_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """For each output its input indices (n_out, taps) and weights that sum to 1 (unused taps have weight 0).
 
     Pixel centres lie at half integers; the triangle is as wide as an output pixel where the image shrinks, and one
@@ -105,3 +94,14 @@ def _taps(n_in: int, n_out: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]
     weights = np.where(indices < last[:, None], np.clip(1.0 - distance, 0.0, None), 0.0)
     weights /= weights.sum(axis=1, keepdims=True)
     return np.minimum(indices, n_in - 1), weights
+
+
+def _resize_rows(image: NDArray[np.float32], n_out: int) -> NDArray[np.float32]:
+    if image.shape[0] == n_out:
+        return image
+    indices, weights = resize_taps(image.shape[0], n_out)
+    rows = np.ascontiguousarray(image)
+    result = rows[indices[:, 0]] * weights[:, 0, None].astype(np.float32)
+    for tap in range(1, indices.shape[1]):
+        result += rows[indices[:, tap]] * weights[:, tap, None].astype(np.float32)
+    return result

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ichnos.ct.windows import BLOOD, BONE, BRAIN
+from ichnos.ct.windows import BLOOD, BONE, BRAIN, Window
 from ichnos.inputs import IMAGENET_DEVIATION, IMAGENET_MEAN, to_planes
 from ichnos.models.input_layer import Channels, HounsfieldRoad
 from ichnos.recipe import InputSpec, Normalisation, WindowMerge
@@ -45,13 +45,18 @@ def test_constants_are_no_weights():
 
 @pytest.mark.parametrize("merge", list(WindowMerge))
 @pytest.mark.parametrize("size", [96, 224, 512])
-def test_road_agrees_with_numpy(merge: WindowMerge, size: int):
+def test_road_is_numpys_bit_for_bit(merge: WindowMerge, size: int):
     rng = np.random.default_rng(1)
-    hu = rng.integers(-1024, 2000, (2, 512, 512), dtype=np.int16)
+    hu = rng.integers(-3024, 2000, (3, 512, 512), dtype=np.int16)
     hu[1] = np.clip(rng.normal(40, 25, (512, 512)), -1024, 3000).astype(np.int16)
+    hu[2] = 8  # in the brain window 25.5 grey levels: a half, which must round alike
     road = spec(windows=(BRAIN, BLOOD, BONE), merge=merge, size=size)
     ours = HounsfieldRoad(road)(torch.from_numpy(hu)).numpy()
-    theirs = np.stack([to_planes(road, one) for one in hu]).astype(np.float32)
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() <= 1
-    assert (ours != theirs).mean() < 1e-4  # sums in another order, at halves of a grey level
+    theirs = np.stack([to_planes(road, one) for one in hu])
+    np.testing.assert_array_equal(ours, theirs.astype(np.float32))
+
+
+def test_padding_is_raised_where_a_window_reaches_below_air():
+    hu = np.full((1, 512, 512), -3024, dtype=np.int16)
+    road = spec(windows=(Window(-1000, 4000),))
+    assert np.array_equal(HounsfieldRoad(road)(torch.from_numpy(hu)).numpy()[0], to_planes(road, hu[0]))

@@ -1,0 +1,132 @@
+"""From trained classifiers to one ONNX graph: raw HU in, logits, features and class maps out."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from ichnos.errors import WeightsError
+from ichnos.inputs import MATRIX
+from ichnos.models.classifier import SliceClassifier
+from ichnos.models.input_layer import HounsfieldRoad
+
+OPSET = 20
+"""Of ONNX (2023), which every ONNX Runtime since 1.17 reads. Fixed, so that a newer exporter writes the same form."""
+
+OUTPUTS = ("logits", "features", "maps")
+
+
+class SliceGraph(nn.Module):
+    """Raw HU → logits, pooled features and Grad-CAM maps: what is exported.
+
+    Of several classifiers (the same road and classes) the logits are averaged, the maps are those of the averaged
+    logits, network by network, added up, and the features stand side by side.
+    """
+
+    def __init__(self, classifiers: Sequence[SliceClassifier]) -> None:
+        """Takes copies, in evaluation mode. Raises WeightsError where the classifiers do not go together."""
+        super().__init__()
+        first = classifiers[0].recipe
+        for other in (classifier.recipe for classifier in classifiers[1:]):
+            if (other.input, other.classes) != (first.input, first.classes):
+                raise WeightsError(
+                    f"runs that become one bundle need one input road and one list of classes; {other.name} has "
+                    f"others than {first.name}; export them one by one"
+                )
+        self.road = HounsfieldRoad(first.input)
+        self.channels = copy.deepcopy(classifiers[0].channels)
+        self.networks = nn.ModuleList(_Network(classifier) for classifier in classifiers)
+        self.eval()
+
+    def forward(self, hu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """int16 HU (n, 512, 512) → logits (n, classes), features (n, 1280 a network), maps (n, classes, h, w)."""
+        channels = self.channels(self.road(hu))
+        logits, features, maps = zip(*(network(channels) for network in self.networks), strict=True)
+        if len(self.networks) == 1:
+            return logits[0], features[0], maps[0]
+        return torch.stack(logits).mean(dim=0), torch.cat(features, dim=1), torch.stack(maps).mean(dim=0)
+
+
+class _Network(nn.Module):
+    """Backbone and head of one classifier, and the exact Grad-CAM of its head by the closed form.
+
+    Behind global average pooling every position of a feature map has the same gradient, so Grad-CAM's weights
+    (Selvaraju 2017, https://arxiv.org/abs/1610.02391, equation 1) are the pooled features' gradients over the number
+    of positions: W2[class], masked by where the hidden layer is above 0, times W1. No backward pass is needed.
+    """
+
+    def __init__(self, classifier: SliceClassifier) -> None:
+        super().__init__()
+        self.backbone = copy.deepcopy(classifier.backbone)
+        self.head = copy.deepcopy(classifier.head)
+
+    def forward(self, channels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        last = self.backbone(channels)
+        height, width = last.shape[2], last.shape[3]
+        pooled = last.mean(dim=(2, 3))
+        before = self.head.hidden(pooled)
+        logits = self.head.output(before.relu())
+        active = (before > 0).to(pooled.dtype)
+        weights = (active.unsqueeze(1) * self.head.output.weight) @ self.head.hidden.weight / (height * width)
+        maps = (weights @ last.flatten(2)).relu().unflatten(2, (height, width))
+        return logits, pooled, maps
+
+
+def export_graph(classifiers: Sequence[SliceClassifier]) -> bytes:
+    """The ONNX file of the classifiers: input `hu` int16 (slices, 512, 512), outputs `logits`, `features`, `maps`.
+
+    Self-contained (no external data, no functions of ours, only ONNX's own operators), BatchNorm folded into the
+    convolutions, any number of slices at once; the same classifiers give the same bytes.
+    Raises WeightsError where the classifiers do not go together.
+    """
+    graph = SliceGraph(classifiers)
+    # on the CPU and in the plain layout, whatever the training left; two slices, as one would be taken for a constant
+    graph = graph.to("cpu", memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
+    example = torch.zeros((2, MATRIX, MATRIX), dtype=torch.int16)
+    with quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            graph,
+            (example,),
+            dynamo=True,
+            input_names=["hu"],
+            output_names=list(OUTPUTS),
+            dynamic_shapes={"hu": {0: torch.export.Dim("slices")}},
+            opset_version=OPSET,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    _forget_the_machine(model)
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+def _forget_the_machine(model: onnx.ModelProto) -> None:
+    """Remove the exporter's notes: they hold stack traces with paths of this machine."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    graph = model.graph
+    graph.name = "ichnos-slice"
+    for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the exporter says of itself: torchvision's operators that are not needed, its own deprecations."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
+            yield
+    finally:
+        log.setLevel(level)

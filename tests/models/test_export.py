@@ -1,0 +1,194 @@
+"""The exported graph says what the classifier says, from raw HU."""
+
+from collections import Counter
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ichnos.ct.windows import BLOOD, BONE, BRAIN
+from ichnos.dicom.read import read_slice
+from ichnos.errors import WeightsError
+from ichnos.inputs import to_matrix, to_planes
+from ichnos.models import SliceClassifier
+from ichnos.models.export import SliceGraph, export_graph, quiet
+from ichnos.phantom import CohortSettings, make_exam
+from ichnos.recipe import InputSpec, Network, SliceRecipe, WindowMerge
+from ichnos.subtypes import CLASSES
+
+SPECS = {
+    "mean-64": InputSpec(windows=(BRAIN, BLOOD), size=64),
+    "stack-128": InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=128),
+    "stack-of-two-96": InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=96),
+    "mean-224": InputSpec(windows=(BRAIN, BLOOD), size=224),
+}
+
+
+SOME = [pytest.param(name, marks=() if name in ("mean-64", "stack-128") else pytest.mark.slow) for name in SPECS]
+"""An export takes some ten seconds."""
+
+
+@lru_cache(maxsize=1)
+def slices() -> NDArray[np.int16]:
+    exam = make_exam(CohortSettings(exams=1, seed=3, slices=(20, 20)), 0)
+    return np.stack([to_matrix(hu) for hu in exam.hu[6:16:3]])
+
+
+def classifier_of(spec: InputSpec, seed: int = 1) -> SliceClassifier:
+    """Random weights whose BatchNorm statistics are of real activations, so that outputs spread."""
+    recipe = SliceRecipe(name="small", title="Small", input=spec, classes=CLASSES, network=Network(init="random"))
+    recipe = recipe.derive(**{"population.slices": "all"})
+    classifier = SliceClassifier.seeded(recipe, seed)
+    for module in classifier.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    planes = np.stack([to_planes(spec, hu) for hu in slices()])
+    with torch.no_grad():
+        classifier.train()(torch.from_numpy(planes))
+    return classifier.eval()
+
+
+def session_of(content: bytes) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+@pytest.fixture(scope="module")
+def exported() -> Callable[[str], tuple[SliceClassifier, bytes]]:
+    made: dict[str, tuple[SliceClassifier, bytes]] = {}
+
+    def get(name: str) -> tuple[SliceClassifier, bytes]:
+        if name not in made:
+            classifier = classifier_of(SPECS[name])
+            made[name] = classifier, export_graph([classifier])
+        return made[name]
+
+    return get
+
+
+@pytest.fixture(scope="module")
+def phantom_hu() -> NDArray[np.int16]:
+    return slices()
+
+
+def agree(classifier: SliceClassifier, content: bytes, hu: NDArray[np.int16]) -> None:
+    planes = np.stack([to_planes(classifier.recipe.input, one) for one in hu])
+    graph = SliceGraph([classifier])
+    with torch.inference_mode():
+        np.testing.assert_array_equal(graph.road(torch.from_numpy(hu)).numpy(), planes.astype(np.float32))
+        wanted = classifier(torch.from_numpy(planes)).sigmoid().numpy()
+    logits, features, maps = session_of(content).run(None, {"hu": hu})
+    np.testing.assert_allclose(torch.from_numpy(logits).sigmoid().numpy(), wanted, atol=1e-4)
+    assert wanted.std(axis=0).max() > 1e-2, "the outputs do not depend on the input: the test shows nothing"
+    side = classifier.recipe.input.size // 32
+    assert features.shape == (len(hu), 1280)
+    assert maps.shape == (len(hu), len(CLASSES), side, side)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_torch_and_onnx_runtime_agree_on_phantom_slices(
+    name: str, exported: Callable[[str], tuple[SliceClassifier, bytes]], phantom_hu: NDArray[np.int16]
+):
+    agree(*exported(name), phantom_hu)
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_torch_and_onnx_runtime_agree_on_real_slices(
+    name: str, exported: Callable[[str], tuple[SliceClassifier, bytes]], shared_data: Path
+):
+    files = sorted((shared_data / "ge-head-tilt").rglob("*.dcm"))[:28:4]
+    if not files:
+        pytest.skip("no ge-head-tilt in the real data")
+    agree(*exported(name), np.stack([to_matrix(read_slice(path).hu) for path in files]))
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_graphs_planes_are_numpys_bit_for_bit(name: str, phantom_hu: NDArray[np.int16]):
+    """The road alone, as ONNX Runtime walks it."""
+
+    class Road(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.road = SliceGraph([classifier_of(SPECS[name])]).road
+
+        def forward(self, hu: torch.Tensor) -> torch.Tensor:
+            return self.road(hu)
+
+    example = torch.zeros((2, 512, 512), dtype=torch.int16)
+    slices = {"hu": {0: torch.export.Dim("slices")}}
+    with quiet():
+        program = torch.onnx.export(
+            Road().eval(), (example,), dynamo=True, input_names=["hu"], dynamic_shapes=slices, verbose=False
+        )
+    assert program is not None
+    ties = np.full((1, 512, 512), 8, dtype=np.int16)  # 25.5 grey levels in the brain window
+    hu = np.concatenate([phantom_hu, ties])
+    (planes,) = session_of(program.model_proto.SerializeToString()).run(None, {"hu": hu})
+    np.testing.assert_array_equal(planes, np.stack([to_planes(SPECS[name], one) for one in hu]).astype(np.float32))
+
+
+def test_maps_are_grad_cam(phantom_hu: NDArray[np.int16]):
+    """Against the definition, by a backward pass."""
+    classifier = classifier_of(SPECS["mean-64"])
+    _, _, maps = SliceGraph([classifier])(torch.from_numpy(phantom_hu))
+    planes = torch.from_numpy(np.stack([to_planes(classifier.recipe.input, one) for one in phantom_hu]))
+    last = classifier.backbone(classifier.channels(planes)).detach().requires_grad_()
+    logits = classifier.head(last)
+    for k in range(len(CLASSES)):
+        (gradient,) = torch.autograd.grad(logits[:, k].sum(), last, retain_graph=True)
+        wanted = (gradient.mean(dim=(2, 3), keepdim=True) * last).sum(dim=1).relu()
+        torch.testing.assert_close(maps[:, k], wanted, atol=1e-6, rtol=1e-4)
+    assert (maps > 0).any()
+
+
+def test_any_number_of_slices_gives_the_same(
+    exported: Callable[[str], tuple[SliceClassifier, bytes]], phantom_hu: NDArray[np.int16]
+):
+    session = session_of(exported("mean-64")[1])
+    whole = session.run(None, {"hu": phantom_hu})
+    alone = [session.run(None, {"hu": hu[None]}) for hu in phantom_hu]
+    for k, output in enumerate(whole):
+        np.testing.assert_allclose(output, np.concatenate([one[k] for one in alone]), atol=1e-5)
+
+
+def test_the_graph_is_plain_and_forgets_the_machine(exported: Callable[[str], tuple[SliceClassifier, bytes]]):
+    content = exported("mean-64")[1]
+    model = onnx.load_from_string(content)
+    operators = Counter(node.op_type for node in model.graph.node)
+    assert not {"Resize", "BatchNormalization", "Upsample"} & operators.keys()
+    assert {node.domain for node in model.graph.node} == {""}
+    assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 20)]
+    assert not model.functions
+    assert b".py" not in content
+    assert b"/site-packages" not in content
+
+
+@pytest.mark.slow
+def test_the_same_weights_give_the_same_bytes(exported: Callable[[str], tuple[SliceClassifier, bytes]]):
+    classifier, content = exported("mean-64")
+    assert export_graph([classifier]) == content
+
+
+@pytest.mark.slow
+def test_several_runs_are_averaged(phantom_hu: NDArray[np.int16]):
+    pair = [classifier_of(SPECS["mean-64"], seed) for seed in (1, 2)]
+    logits, features, maps = session_of(export_graph(pair)).run(None, {"hu": phantom_hu})
+    planes = torch.from_numpy(np.stack([to_planes(SPECS["mean-64"], one) for one in phantom_hu]))
+    with torch.inference_mode():
+        wanted = (pair[0](planes) + pair[1](planes)) / 2
+    np.testing.assert_allclose(logits, wanted.numpy(), atol=1e-4)
+    assert features.shape == (len(phantom_hu), 2560)
+    assert maps.shape == (len(phantom_hu), len(CLASSES), 2, 2)
+
+
+def test_runs_of_other_roads_do_not_go_together():
+    with pytest.raises(WeightsError, match="one input road and one list of classes"):
+        export_graph([classifier_of(SPECS["mean-64"]), classifier_of(SPECS["stack-of-two-96"])])
