@@ -52,6 +52,8 @@ def test_the_studys_choices() -> None:
         ({"classes": '["epidural", "epidural"]'}, "named twice"),
         ({"classes": '["extradural"]'}, "classes"),
         ({"population.without": '["epidural"]'}, "cannot be learnt"),
+        ({"classes": '["subdural", "any"]'}, "any` cannot be learnt from positives alone"),
+        ({"population.without": '["any"]'}, "cannot leave out `any`"),
         ({"network.init": "random", "network.frozen": "true"}, "frozen backbone with random weights"),
         ({"input.windows": "[]"}, r"input\.windows"),
         ({"input.windows": '[{"level": 40, "width": 0}]'}, "width must be above 0"),
@@ -60,6 +62,11 @@ def test_the_studys_choices() -> None:
 def test_an_override_that_makes_no_sense_is_refused(assignment: dict[str, str], complaint: str) -> None:
     with pytest.raises(RecipeError, match=complaint):
         PAPER.override(assignment)
+
+
+def test_any_can_be_a_class_where_there_are_negatives() -> None:
+    changed = PAPER.override({"classes": '["epidural", "any"]', "population.slices": "all"})
+    assert changed.classes == (Subtype.EPIDURAL, Subtype.ANY)
 
 
 def test_overrides_are_validated_and_leave_the_rest() -> None:

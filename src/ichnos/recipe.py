@@ -154,6 +154,8 @@ class SliceRecipe(_Grammar):
     input: InputSpec
     population: Population = Population()
     classes: tuple[Subtype, ...] = SUBTYPES
+    """What the network names, in its order. `any` may be one of them: whether a slice has any of the five. All weigh
+    alike in the loss."""
     network: Network = Network()
     sampling: Sampling = Sampling.NATURAL
     augmentation: Augmentation | None = None
@@ -165,6 +167,10 @@ class SliceRecipe(_Grammar):
             raise ValueError("a recipe names at least one class")
         if len(set(self.classes)) != len(self.classes):
             raise ValueError("a class is named twice")
+        if Subtype.ANY in self.population.without:
+            raise ValueError("a population cannot leave out `any`: that would leave slices without hemorrhage only")
+        if Subtype.ANY in self.classes and self.population.slices == "positives":
+            raise ValueError("`any` cannot be learnt from positives alone: set population.slices=all")
         both = set(self.classes) & set(self.population.without)
         if both:
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
