@@ -9,6 +9,7 @@ IchnosError                  anything below; the command line prints its message
 │   ├── SourceError          a folder, zip or table of labels is not what its source needs
 │   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version
 ├── WeightsError             initial weights or a checkpoint are absent, damaged or do not fit
+├── BundleError              a bundle is absent, damaged, changed, newer, or not fit for what is asked of it
 ├── TrainingError            training cannot go on (loss not finite, no slices left)
 ├── WorkerError              a process that shared the work was killed
 └── OutputError              a result cannot be written (disk full, no permission, already there)
@@ -51,6 +52,10 @@ class SetError(InputError):
 
 class WeightsError(IchnosError):
     """Initial weights or a checkpoint are absent, damaged or do not fit."""
+
+
+class BundleError(IchnosError):
+    """A bundle is absent, damaged, changed, newer, or not fit for what is asked of it."""
 
 
 class TrainingError(IchnosError):

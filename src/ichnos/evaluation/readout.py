@@ -1,0 +1,149 @@
+"""From predictions on patients that the model has not seen to its readout: temperatures, aggregator, thresholds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import InputError
+from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_aggregator
+from ichnos.evaluation.calibration import fit_temperature, measure_calibration, reliability_table
+from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
+from ichnos.predictions import Predictions
+from ichnos.readout import AnyRule, OperatingPoint, Readout, Thresholds, logit
+from ichnos.subtypes import CLASSES, Subtype
+
+
+@dataclass(frozen=True, eq=False)
+class FittedReadout:
+    """A readout and what it stands on."""
+
+    readout: Readout
+    patients: int
+    exams: int
+    slices: int
+    positives: dict[Subtype, tuple[int, int]]
+    """Slices and exams with each reported class."""
+    report: dict[str, Any]
+    """JSON: calibration before and after, reliability, every aggregator tried, what could not be fitted."""
+
+
+def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY) -> FittedReadout:
+    """Fit everything that turns the model's outputs into calls. `predictions`: raw σ(logit) of unseen patients.
+
+    A class without positives or without negatives keeps a temperature of 1, no exam scaling and thresholds of 0.5, and
+    the report says so. Raises InputError where there are no slices.
+    """
+    if not len(predictions):
+        raise InputError("there are no slices to calibrate on: the validation part is empty")
+    logits = logit(predictions.probabilities, certain=1e-15)  # as predicted, but for what a double cannot hold
+    notes: list[str] = []
+    temperatures = _temperatures(logits, predictions, notes)
+    labels = _reported_labels(predictions)
+    draft = _with_any_rule(predictions.classes, temperatures, logits, labels[:, -1])
+    slices = draft.slice_probabilities(logits)
+    table = ExamTable.of(predictions.exam, labels)
+    choice = choose_aggregator(slices, table, draft.reported)
+    draft = draft.model_copy(update={"aggregator": choice.aggregator, "exam_scaling": choice.scaling})
+    exams = np.stack([draft.exam_probabilities(slices[rows]) for rows in table.slices])
+    readout = Readout.model_validate(
+        draft.model_dump()
+        | {
+            "slices": _points(draft.reported, slices, labels, sensitivity, notes, "slice"),
+            "exams": _points(draft.reported, exams, table.labels, sensitivity, notes, "exam"),
+            "calibrated": True,
+            "high_sensitivity": sensitivity,
+        }
+    )
+    raw = Readout.uncalibrated(predictions.classes).slice_probabilities(logits)
+    return FittedReadout(
+        readout=readout,
+        patients=len(np.unique(predictions.patient)),
+        exams=len(table.slices),
+        slices=len(predictions),
+        positives={c: (int(labels[:, k].sum()), int(table.labels[:, k].sum())) for k, c in enumerate(readout.reported)},
+        report=_report(readout.reported, (raw, slices, labels), (exams, table.labels), choice, notes),
+    )
+
+
+def _temperatures(logits: NDArray[np.float64], predictions: Predictions, notes: list[str]) -> dict[Subtype, float]:
+    temperatures: dict[Subtype, float] = {}
+    for k, c in enumerate(predictions.classes):
+        fitted = fit_temperature(logits[:, k], predictions.labels[:, k])
+        if fitted is None:
+            notes.append(f"{c.value}: no temperature, as not both slices with and without it are there")
+        temperatures[c] = fitted or 1.0
+    return temperatures
+
+
+def _reported_labels(predictions: Predictions) -> NDArray[np.bool_]:
+    """(n, reported): `any` as it is labelled where it is a class, else the union of the subtypes."""
+    subtypes = [predictions.classes.index(c) for c in CLASSES if c in predictions.classes and c is not Subtype.ANY]
+    some = predictions.labels.any(axis=1)
+    return np.column_stack([predictions.labels[:, subtypes], some])
+
+
+def _with_any_rule(
+    classes: tuple[Subtype, ...],
+    temperatures: dict[Subtype, float],
+    logits: NDArray[np.float64],
+    positive: NDArray[np.bool_],
+) -> Readout:
+    """With the network's own `any` where it has one, else by the rule with the lower log-loss over slices."""
+    draft = Readout.uncalibrated(classes).model_copy(update={"temperatures": temperatures})
+    if draft.any_rule is AnyRule.EXPLICIT:
+        return draft
+    drafts = [draft.model_copy(update={"any_rule": rule}) for rule in (AnyRule.NOISY_OR, AnyRule.MAX)]
+    losses = [measure_calibration(d.slice_probabilities(logits)[:, -1], positive).log_loss for d in drafts]
+    return drafts[int(np.argmin(losses))]
+
+
+def _points(
+    classes: Sequence[Subtype],
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    sensitivity: float,
+    notes: list[str],
+    of: str,
+) -> dict[Subtype, Thresholds]:
+    points: dict[Subtype, Thresholds] = {}
+    for k, c in enumerate(classes):
+        chosen = operating_points(probabilities[:, k], labels[:, k], sensitivity)
+        if chosen is None:
+            notes.append(f"{c.value}: {of} thresholds of 0.5, as not both {of}s with and without it are there")
+            half = OperatingPoint(threshold=0.5)
+            chosen = Thresholds(high_sensitivity=half, balanced=half)
+        points[c] = chosen
+    return points
+
+
+def _report(
+    classes: Sequence[Subtype],
+    slices: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]],
+    exams: tuple[NDArray[np.float64], NDArray[np.bool_]],
+    choice: AggregatorChoice,
+    notes: list[str],
+) -> dict[str, Any]:
+    raw, after, labels = slices
+    return {
+        "slices": {
+            c.value: {
+                "before": measure_calibration(raw[:, k], labels[:, k]).to_json(),
+                "after": measure_calibration(after[:, k], labels[:, k]).to_json(),
+                "reliability": reliability_table(after[:, k], labels[:, k]),
+            }
+            for k, c in enumerate(classes)
+        },
+        "exams": {
+            c.value: {
+                "after": measure_calibration(exams[0][:, k], exams[1][:, k]).to_json(),
+                "reliability": reliability_table(exams[0][:, k], exams[1][:, k]),
+            }
+            for k, c in enumerate(classes)
+        },
+        "aggregators": choice.tried,
+        "notes": notes,
+        "fitted_and_measured_on": "the same patients: these numbers flatter; the scorecard's do not",
+    }

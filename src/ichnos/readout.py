@@ -1,0 +1,192 @@
+"""What a model's numbers mean: from logits to calibrated probabilities of slices and exams, and where a call begins.
+
+Data and numpy only: evaluation/ fits a Readout on patients that the model has not seen, a bundle carries it, and
+inference/ applies it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal, Self, assert_never
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ichnos.subtypes import CLASSES, Subtype, bound_any
+
+_CERTAIN = 1e-7
+"""Probabilities are kept this far from 0 and 1 before the logarithm, as in evaluation's cross-entropy."""
+
+
+class _Part(BaseModel):
+    """Frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class AnyRule(StrEnum):
+    """Where a slice's probability of any hemorrhage comes from. Raised to the largest subtype's in every case."""
+
+    EXPLICIT = "explicit"
+    """The network has an output for it."""
+    NOISY_OR = "noisy-or"
+    """1 − ∏(1 − p) over the subtypes, as if they were independent."""
+    MAX = "max"
+    """The largest of the subtypes."""
+
+
+class Aggregator(_Part):
+    """How the probabilities of an exam's slices become one score of the exam."""
+
+    kind: Literal["max", "noisy-or", "top-mean"]
+    k: Annotated[int, Field(ge=1)] = 1
+    """Of `top-mean`: the mean of the k largest (of all, where there are fewer)."""
+
+    @property
+    def text(self) -> str:
+        """For people: `max`, `noisy-or`, `mean of the top 3`."""
+        return f"mean of the top {self.k}" if self.kind == "top-mean" else self.kind
+
+    def apply(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(slices, classes) → (classes,); at least one slice."""
+        match self.kind:
+            case "max":
+                return probabilities.max(axis=0)
+            case "noisy-or":
+                return noisy_or(probabilities, axis=0)
+            case "top-mean":
+                k = min(self.k, len(probabilities))
+                return np.sort(probabilities, axis=0)[-k:].mean(axis=0)
+            case _:
+                assert_never(self.kind)
+
+
+class Scaling(_Part):
+    """A straight line in the log-odds: probability = σ(slope · logit(score) + intercept). Rankings stay."""
+
+    slope: Annotated[float, Field(gt=0)] = 1.0
+    intercept: float = 0.0
+
+    def apply(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Scores in [0, 1] → probabilities."""
+        return sigmoid(self.slope * logit(scores) + self.intercept)
+
+
+class OperatingPoint(_Part):
+    """A threshold, and what it gave where it was chosen: a class is called where its probability is at least this."""
+
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    sensitivity: float | None = None
+    specificity: float | None = None
+    positives: int = 0
+    """Slices or exams with the class on which the threshold was chosen; 0: it was not chosen but set."""
+    negatives: int = 0
+
+
+class Thresholds(_Part):
+    """The two operating points of a class."""
+
+    high_sensitivity: OperatingPoint
+    """At least 95 % sensitivity: nothing must be missed."""
+    balanced: OperatingPoint
+    """The largest sum of sensitivity and specificity (Youden 1950)."""
+
+
+_UNCHOSEN = Thresholds(high_sensitivity=OperatingPoint(threshold=0.5), balanced=OperatingPoint(threshold=0.5))
+
+
+class Readout(_Part):
+    """From logits to calls."""
+
+    classes: tuple[Subtype, ...] = Field(min_length=1)
+    """The network's outputs, in its order."""
+    temperatures: Mapping[Subtype, Annotated[float, Field(gt=0)]]
+    """For each output: calibrated probability = σ(logit / temperature) (Guo 2017, https://arxiv.org/abs/1706.04599)."""
+    any_rule: AnyRule
+    aggregator: Aggregator
+    exam_scaling: Mapping[Subtype, Scaling]
+    """For each reported class: from the aggregator's score to the exam's probability."""
+    slices: Mapping[Subtype, Thresholds]
+    """For each reported class: the operating points of a slice's probability."""
+    exams: Mapping[Subtype, Thresholds]
+    """For each reported class: the operating points of an exam's probability."""
+    calibrated: bool
+    """False: nothing here was fitted; temperatures are 1, thresholds 0.5."""
+    high_sensitivity: Annotated[float, Field(gt=0, le=1)] = 0.95
+    """The sensitivity that was asked of the high-sensitivity points."""
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("a class is named twice")
+        if self.classes == (Subtype.ANY,):
+            raise ValueError("a bundle names at least one subtype")
+        if (self.any_rule is AnyRule.EXPLICIT) != (Subtype.ANY in self.classes):
+            raise ValueError("any is explicit exactly where the network has an output for it")
+        if set(self.temperatures) != set(self.classes):
+            raise ValueError("every output needs one temperature, and nothing else does")
+        for name in ("exam_scaling", "slices", "exams"):
+            if set(getattr(self, name)) != set(self.reported):
+                raise ValueError(f"{name} must be given for every reported class, and for nothing else")
+        return self
+
+    @classmethod
+    def uncalibrated(cls, classes: tuple[Subtype, ...]) -> Self:
+        """What is said without any patients to calibrate on: σ(logit), the largest slice, thresholds of 0.5."""
+        explicit = Subtype.ANY in classes
+        reported = [c for c in CLASSES if c in classes or c is Subtype.ANY]
+        return cls(
+            classes=classes,
+            temperatures=dict.fromkeys(classes, 1.0),
+            any_rule=AnyRule.EXPLICIT if explicit else AnyRule.NOISY_OR,
+            aggregator=Aggregator(kind="max"),
+            exam_scaling=dict.fromkeys(reported, Scaling()),
+            slices=dict.fromkeys(reported, _UNCHOSEN),
+            exams=dict.fromkeys(reported, _UNCHOSEN),
+            calibrated=False,
+        )
+
+    @property
+    def reported(self) -> tuple[Subtype, ...]:
+        """The subtypes among the outputs in the one order, then `any`: the columns of every probability."""
+        return tuple(c for c in CLASSES if c in self.classes or c is Subtype.ANY)
+
+    def slice_probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, outputs) → calibrated probabilities (n, reported); any ≥ each subtype in every row."""
+        scaled = {
+            c: sigmoid(logits[:, k].astype(np.float64) / self.temperatures[c]) for k, c in enumerate(self.classes)
+        }
+        subtypes = np.column_stack([scaled[c] for c in self.reported if c is not Subtype.ANY])
+        match self.any_rule:
+            case AnyRule.EXPLICIT:
+                some = scaled[Subtype.ANY]
+            case AnyRule.NOISY_OR:
+                some = noisy_or(subtypes, axis=1)
+            case AnyRule.MAX:
+                some = subtypes.max(axis=1)
+            case _:
+                assert_never(self.any_rule)
+        return np.column_stack([subtypes, bound_any(some, subtypes)]).astype(np.float64, copy=False)
+
+    def exam_probabilities(self, slice_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(n, reported) of one exam's slices → (reported,); any ≥ each subtype."""
+        scores = self.aggregator.apply(slice_probabilities)
+        scaled = np.array([self.exam_scaling[c].apply(scores[k]) for k, c in enumerate(self.reported)])
+        scaled[-1] = bound_any(scaled[-1], scaled[:-1])
+        return scaled
+
+
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + e⁻ˣ), without overflow."""
+    return np.exp(-np.logaddexp(0, -x))
+
+
+def logit(p: NDArray[np.float64], certain: float = _CERTAIN) -> NDArray[np.float64]:
+    """ln(p / (1 − p)); p is kept so far from 0 and 1."""
+    inside = np.clip(p, certain, 1 - certain)
+    return np.log(inside) - np.log1p(-inside)
+
+
+def noisy_or(probabilities: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    """1 − ∏(1 − p) along an axis."""
+    return np.asarray(1 - np.prod(1 - probabilities, axis=axis))
