@@ -7,8 +7,8 @@ from ichnos.errors import IchnosError, UsageError
 
 _EXTRAS = {
     "[train]": (
-        "PIL blosc2 filelock jinja2 kornia lightning_fabric matplotlib monai nibabel polars safetensors scipy sklearn "
-        "tensorboard torch"
+        "PIL blosc2 filelock jinja2 kornia lightning_fabric matplotlib monai nibabel onnx onnxscript polars "
+        "safetensors scipy sklearn tensorboard torch"
     )
 }
 """Which optional part of the installation brings which modules."""

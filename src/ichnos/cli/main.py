@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from ichnos import __version__
+from ichnos.cli.bundle import app as bundle_app
+from ichnos.cli.bundle import export
 from ichnos.cli.failures import exit_code
 from ichnos.cli.prepare import app as prepare_app
 from ichnos.cli.study import app as study_app
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 app.add_typer(prepare_app, name="prepare")
 app.add_typer(study_app, name="study")
+app.add_typer(bundle_app, name="bundle")
+app.command("export")(export)
 
 Data = Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)]

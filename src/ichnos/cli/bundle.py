@@ -1,0 +1,65 @@
+"""`ichnos export` makes a bundle of trained runs; `ichnos bundle show` says what one is."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(help="Look at bundles.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def bundles() -> None:
+    """Look at bundles."""
+
+
+@app.command("show")
+def show(
+    file: Annotated[Path, typer.Argument(help="A bundle.", show_default=False)],
+    as_json: Annotated[bool, typer.Option("--json", help="Print bundle.json on standard output.")] = False,
+) -> None:
+    """Check a bundle and print its model card."""
+    from ichnos.inference import read_bundle
+
+    bundle = read_bundle(file)
+    if as_json:
+        print(json.dumps(bundle.manifest.model_dump(mode="json") | {"digest": bundle.digest}, indent=2))
+        return
+    print("".join(c for c in bundle.card if c.isprintable() or c == "\n"))  # no terminal's control sequences
+
+
+def export(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="What `ichnos train` wrote.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The bundle to write.", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The prepared set of the runs: its validation part calibrates.")
+    ] = None,
+    fold: Annotated[int | None, typer.Option("--fold", help="The fold that the runs were trained with.")] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option("--calibration", help="A predictions.parquet of unseen patients that calibrates instead."),
+    ] = None,
+    scorecard: Annotated[
+        Path | None, typer.Option("--scorecard", help="A scorecard.json to embed; RUN/scorecard.json by default.")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="The bundle's name; the recipe's by default.")] = None,
+    licence: Annotated[str, typer.Option("--licence", help="Of the bundle.")] = "Apache-2.0",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on standard output.")] = False,
+) -> None:
+    """Make one bundle of one or several trained runs: network, calibration, thresholds and model card in one file."""
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.export import ExportOptions, export_runs
+
+    options = ExportOptions(
+        data=data, fold=fold, calibration=calibration, scorecard=scorecard, title=title, licence=licence
+    )
+    with on_standard_error() as progress:
+        summary = export_runs(runs, out, progress, options, force=force, device=device)
+        progress.message(f"{out}: {summary['bytes'] / 1e6:.1f} MB; next: ichnos bundle show {out}")
+    if as_json:
+        print(json.dumps(summary, indent=2))

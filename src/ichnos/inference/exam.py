@@ -1,0 +1,174 @@
+"""From the HU of one exam to its findings, by one bundle."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos import __version__
+from ichnos.errors import BundleError, InputError
+from ichnos.findings import ClassFinding, ExamFindings, SliceFinding, Source
+from ichnos.inference.bundle import Bundle
+from ichnos.inference.engine import BATCH_SIZE, Engine, EngineOutput
+from ichnos.inputs import to_matrix
+from ichnos.subtypes import Subtype
+
+_DECIMALS = 6
+"""Of probabilities in findings: below that machines differ."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExamReading:
+    """Findings, and what lies behind them."""
+
+    findings: ExamFindings
+    probabilities: NDArray[np.float64]
+    """(n, reported classes), calibrated; columns in the order of `reported`."""
+    reported: tuple[Subtype, ...]
+    maps: NDArray[np.float32]
+    """(n, outputs, h, w) Grad-CAM, ≥ 0, over the whole (padded, square) slice; outputs in the order of `outputs`."""
+    outputs: tuple[Subtype, ...]
+    features: NDArray[np.float32]
+    """(n, features)."""
+
+
+class ExamClassifier:
+    """An open bundle that classifies exams."""
+
+    def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
+        """Raises BundleError where the bundle's network cannot be opened, or has never seen a normal slice."""
+        refuse_positives_only(bundle)
+        self.bundle = bundle
+        self._engine = Engine(bundle, threads)
+
+    def classify(
+        self,
+        hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
+        offsets: Sequence[float] | NDArray[np.floating] | None = None,
+        *,
+        name: str | None = None,
+        doubts: Sequence[str] = (),
+    ) -> ExamFindings:
+        """What an exam holds. See `read`."""
+        return self.read(hu, offsets, name=name, doubts=doubts).findings
+
+    def read(
+        self,
+        hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
+        offsets: Sequence[float] | NDArray[np.floating] | None = None,
+        *,
+        name: str | None = None,
+        doubts: Sequence[str] = (),
+    ) -> ExamReading:
+        """What an exam holds, with class maps and features.
+
+        hu: slices from foot to head, int16 Hounsfield units of any matrix, rows from anterior to posterior.
+        offsets: mm along the slice normal, growing; None: 0, 1, 2, ...
+        name: what the findings call the exam: never a patient's name or identifier. doubts: written beside the result.
+        Raises InputError where there are no slices, or what is given are no HU or not in order.
+        """
+        places = _checked_offsets(hu, offsets)
+        output = self._run(hu)
+        readout = self.bundle.manifest.readout
+        probabilities = readout.slice_probabilities(output.logits)
+        exam = readout.exam_probabilities(probabilities)
+        findings = self._findings(probabilities.round(_DECIMALS), exam.round(_DECIMALS), places, name, doubts)
+        return ExamReading(findings, probabilities, readout.reported, output.maps, readout.classes, output.features)
+
+    def _run(self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]]) -> EngineOutput:
+        """Batch by batch, so that an exam of other than 512×512 is never copied whole."""
+        parts = [
+            self._engine.run(np.stack([_square(one) for one in hu[start : start + BATCH_SIZE]]))
+            for start in range(0, len(hu), BATCH_SIZE)
+        ]
+        return EngineOutput(
+            np.concatenate([p.logits for p in parts]),
+            np.concatenate([p.features for p in parts]),
+            np.concatenate([p.maps for p in parts]),
+        )
+
+    def _findings(
+        self,
+        slices: NDArray[np.float64],
+        exam: NDArray[np.float64],
+        offsets: NDArray[np.float64],
+        name: str | None,
+        doubts: Sequence[str],
+    ) -> ExamFindings:
+        readout, manifest = self.bundle.manifest.readout, self.bundle.manifest
+        present = {c: bool(exam[k] >= readout.exams[c].balanced.threshold) for k, c in enumerate(readout.reported)}
+        present[Subtype.ANY] = any(present.values())
+        found = [
+            self._class(c, present=present[c], slices=slices[:, k], exam=float(exam[k]))
+            for k, c in enumerate(readout.reported)
+        ]
+        sensitive = readout.exams[Subtype.ANY].high_sensitivity.threshold
+        own = () if readout.calibrated else ("the bundle is not calibrated: probabilities and thresholds are raw",)
+        return ExamFindings(
+            source=Source(
+                ichnos=__version__,
+                bundle=manifest.title,
+                bundle_digest=self.bundle.digest,
+                population=manifest.population,
+                calibrated=readout.calibrated,
+            ),
+            exam=name,
+            urgent=bool(exam[-1] >= sensitive) or present[Subtype.ANY],
+            any=found[-1],
+            subtypes=tuple(found[:-1]),
+            slices=tuple(
+                SliceFinding(
+                    index=i,
+                    offset_mm=round(float(offsets[i]), 3),
+                    probabilities=dict(zip(readout.reported, row.tolist(), strict=True)),
+                )
+                for i, row in enumerate(slices)
+            ),
+            doubts=(*doubts, *own),
+        )
+
+    def _class(self, subtype: Subtype, *, present: bool, slices: NDArray[np.float64], exam: float) -> ClassFinding:
+        readout = self.bundle.manifest.readout
+        called = slices >= readout.slices[subtype].balanced.threshold
+        key = int(slices.argmax())
+        called[key] = True
+        return ClassFinding(
+            subtype=subtype,
+            present=present,
+            probability=exam,
+            threshold_balanced=readout.exams[subtype].balanced.threshold,
+            threshold_high_sensitivity=readout.exams[subtype].high_sensitivity.threshold,
+            slices=tuple(np.flatnonzero(called).tolist()) if present else (),
+            key_slice=key if present else None,
+        )
+
+
+def refuse_positives_only(bundle: Bundle) -> None:
+    """Raise BundleError for a network that has never seen a slice without hemorrhage."""
+    if bundle.manifest.recipe.population.slices == "positives":
+        raise BundleError(
+            f"{bundle.manifest.title} was trained on slices with hemorrhage only: it has never seen a normal slice and "
+            "would find a hemorrhage in everyone. Use a bundle of a recipe with population.slices=all"
+        )
+
+
+def _checked_offsets(
+    hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], offsets: Sequence[float] | NDArray[np.floating] | None
+) -> NDArray[np.float64]:
+    if not len(hu):
+        raise InputError("the exam has no slices")
+    if offsets is None:
+        return np.arange(len(hu), dtype=np.float64)
+    places = np.asarray(offsets, dtype=np.float64)
+    if places.shape != (len(hu),) or not np.isfinite(places).all():
+        raise InputError(f"{len(hu)} slices need as many offsets in mm, finite numbers, got shape {places.shape}")
+    if (np.diff(places) < 0).any():
+        raise InputError("slices must be given from foot to head, their offsets growing; sort them first")
+    return places
+
+
+def _square(hu: NDArray[np.int16]) -> NDArray[np.int16]:
+    if not isinstance(hu, np.ndarray) or not np.issubdtype(hu.dtype, np.integer):
+        raise InputError(f"a slice is an array of whole Hounsfield units (int16), got {getattr(hu, 'dtype', type(hu))}")
+    return to_matrix(hu)

@@ -1,0 +1,91 @@
+"""bundle.json: everything about a bundle that is not the network itself."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ichnos.readout import Readout
+from ichnos.recipe import SliceRecipe
+from ichnos.subtypes import Subtype
+
+BUNDLE_VERSION = 1
+"""Of the form. Readers refuse newer ones."""
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    """Frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class DataOrigin(_Part):
+    """The data that a bundle was made of."""
+
+    source: str
+    """As prepared sets name it: rsna, ct-ich, cq500, folder, phantom."""
+    fingerprint: str
+    """Of the prepared set."""
+    licence: str
+    attribution: str
+
+
+class Numbers(_Part):
+    """What the readout was fitted on, and how it fits."""
+
+    origin: str
+    """Where the patients come from, in words."""
+    patients: int
+    exams: int
+    slices: int
+    positives: Mapping[Subtype, tuple[int, int]]
+    """Slices and exams with each reported class."""
+    report: Mapping[str, Any]
+    """Calibration before and after, reliability, every aggregator that was tried."""
+
+
+class Manifest(_Part):
+    """bundle.json."""
+
+    form: Literal["ichnos-bundle"] = "ichnos-bundle"
+    version: Literal[1] = BUNDLE_VERSION
+    title: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,120}$")]
+    """One line."""
+    made_with: Mapping[str, str]
+    """Versions of what changes a result."""
+    recipe: SliceRecipe
+    """As it was resolved: the input road, the population, the classes, the training."""
+    networks: Annotated[int, Field(ge=1)] = 1
+    """How many trained networks the graph averages."""
+    readout: Readout
+    population: str
+    """Which slices the network has seen, in a sentence."""
+    data: DataOrigin | None
+    """None where the export was told of no data."""
+    fitted_on: Numbers | None
+    """None where the readout is not calibrated."""
+    scorecard: Mapping[str, Any] | None
+    """As `ichnos evaluate` wrote it."""
+    scorecard_is_of: Literal["this model", "the procedure"] | None = None
+    """`the procedure`: models trained alike, on other folds; this file itself was not measured."""
+    agreement: float | None = None
+    """The largest difference in probability between the trained network and this file's, on real input, at export."""
+    licence: str
+    """Of the bundle itself."""
+    digests: Mapping[str, Digest]
+    """SHA-256 of every other member of the file."""
+
+    def text(self) -> str:
+        """bundle.json, with a digest of itself."""
+        tree = self.model_dump(mode="json")
+        return json.dumps(tree | {"digest": content_digest(tree)}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def content_digest(tree: Mapping[str, Any]) -> str:
+    """SHA-256 of bundle.json's content, whatever its spacing, without the field `digest`. It names the bundle."""
+    content = {key: value for key, value in tree.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,74 @@
+"""The model card of a bundle: what it is, what it was made of, what it is for, where it ends, and its numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ichnos.subtypes import CLASSES, Subtype
+
+FEWEST_PATIENTS = 10
+"""Positive exams below which a class's numbers are called descriptive."""
+
+
+def model_card(manifest: Mapping[str, Any]) -> str:
+    """Markdown from bundle.json's tree."""
+    # Markdown, not HTML: nothing to escape
+    environment = Environment(  # noqa: S701
+        loader=PackageLoader("ichnos.reporting"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.get_template("model_card.md.j2")
+    reported = [c for c in CLASSES if c.value in manifest["readout"]["exams"]]
+    return template.render(
+        m=manifest,
+        rows=[_row(manifest, c) for c in reported],
+        names=[c.display_name for c in reported],
+        scores=_scores(manifest["scorecard"]),
+        aggregator=_aggregator(manifest["readout"]["aggregator"]),
+        few=FEWEST_PATIENTS,
+    )
+
+
+def _row(manifest: Mapping[str, Any], c: Subtype) -> dict[str, Any]:
+    """One line of the table of operating points."""
+    points = manifest["readout"]["exams"][c.value]
+    positives = (manifest["fitted_on"] or {"positives": {}})["positives"].get(c.value)
+    return {
+        "name": c.display_name,
+        "points": [_point(points[name]) for name in ("high_sensitivity", "balanced")],
+        "slices": positives[0] if positives else "–",
+        "exams": positives[1] if positives else "–",
+        "few": positives is not None and positives[1] < FEWEST_PATIENTS,
+    }
+
+
+def _point(point: Mapping[str, Any]) -> str:
+    if not point["positives"]:
+        return f"{point['threshold']:.3f} (not fitted)"
+    return f"{point['threshold']:.3f} ({point['sensitivity']:.2f} / {point['specificity']:.2f})"
+
+
+def _scores(scorecard: Mapping[str, Any] | None) -> list[dict[str, str]]:
+    """AUC a class, with its interval, where the scorecard is one that `ichnos evaluate` wrote."""
+    test = (scorecard or {}).get("test")
+    if not isinstance(test, Mapping) or not isinstance(test.get("auc"), Mapping):
+        return []
+    return [{"name": Subtype(c).display_name, "auc": _estimate(e)} for c, e in test["auc"].items() if c in set(Subtype)]
+
+
+def _estimate(estimate: Mapping[str, Any]) -> str:
+    if estimate.get("value") is None:
+        return "not defined"
+    if estimate.get("low") is None:
+        return f"{estimate['value']:.3f} (no interval)"
+    return f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f})"
+
+
+def _aggregator(tree: Mapping[str, Any]) -> str:
+    match tree["kind"]:
+        case "max":
+            return "the largest slice"
+        case "noisy-or":
+            return "noisy-or over slices"
+        case _:
+            return f"the mean of the {tree['k']} largest slices"

@@ -1,0 +1,277 @@
+"""From trained runs to one bundle: network, calibration, exam aggregation, thresholds and model card in one file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ichnos.data.splits import Part
+from ichnos.errors import BundleError, InputError, OutputError, UsageError, WeightsError
+from ichnos.evaluation.readout import FittedReadout, fit_readout
+from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
+from ichnos.inference.engine import Engine
+from ichnos.inference.manifest import DataOrigin, Manifest, Numbers
+from ichnos.inputs import to_matrix, to_planes
+from ichnos.models.checkpoint import load_classifier
+from ichnos.models.classifier import SliceClassifier
+from ichnos.models.export import export_graph
+from ichnos.phantom import CohortSettings, make_exam
+from ichnos.predictions import Predictions
+from ichnos.progress import Progress
+from ichnos.readout import Readout, logit, sigmoid
+from ichnos.recipe import SliceRecipe
+from ichnos.reporting.model_card import model_card
+from ichnos.workflows.evaluate import predict_part
+from ichnos.workflows.train import OpenData, open_data
+
+AGREEMENT = 1e-4
+"""In probability: a bundle whose network differs more from the trained one is not written."""
+
+_COMPARED = 24
+"""Slices on which the two are compared at export."""
+
+_MADE_WITH = ("ichnos", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+_ORIGINS: Mapping[str, tuple[str, str]] = {
+    "ct-ich": (
+        "CC BY 4.0 (version 1.0)",
+        (
+            "Hssayeni, M. D. et al., Computed Tomography Images for Intracranial Hemorrhage Detection and "
+            "Segmentation, version 1.0, PhysioNet; Data 2020, 5(1), 14"
+        ),
+    ),
+    "rsna": (
+        "the terms of the RSNA 2019 competition on Kaggle: non-commercial and academic research",
+        (
+            "Flanders, A. E. et al., Construction of a Machine Learning Dataset through Collaboration: The RSNA 2019 "
+            "Brain CT Hemorrhage Challenge, Radiology: Artificial Intelligence 2020"
+        ),
+    ),
+    "phantom": ("Apache-2.0", "synthetic head CT made by ichnos; no patient's image is in it"),
+}
+"""For each source its licence and whom to name."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What can be chosen about a bundle."""
+
+    data: Path | None = None
+    """The runs' prepared set; its validation part calibrates."""
+    fold: int | None = None
+    calibration: Path | None = None
+    """Predictions of unseen patients (Predictions.write_parquet) that calibrate instead of the validation part."""
+    scorecard: Path | None = None
+    title: str | None = None
+    licence: str = "Apache-2.0"
+
+
+def export_runs(
+    runs: Sequence[Path],
+    out: Path,
+    progress: Progress,
+    options: ExportOptions,
+    *,
+    force: bool = False,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Make the bundle `out` of the best checkpoints of `runs`. Returns a summary, JSON-able.
+
+    The test part is never touched. Raises OutputError where `out` exists (unless force), WeightsError where a
+    checkpoint is missing or the runs do not go together, InputError where what calibrates does not fit them.
+    """
+    if out.exists() and not force:
+        raise OutputError(f"{out} exists; give --out another name, or --force to replace it")
+    if not runs:
+        raise UsageError("give at least one run")
+    classifiers = _load(runs)
+    recipe = classifiers[0].recipe
+    card = _scorecard(runs, options)
+    data = open_data(options.data, options.fold) if options.data else None
+    fitted, origin = _fit(runs, recipe, data, options, progress, device)
+    with progress.task("Exporting the network", 1) as task:
+        network = export_graph(classifiers)
+        task.advance()
+    manifest = _manifest(recipe, len(runs), options, data, fitted, origin, card)
+    difference = _disagreement(classifiers, manifest, network, data)
+    if not difference <= AGREEMENT:
+        raise BundleError(
+            f"the exported network differs from the trained one by {difference:.2g} in probability, at most "
+            f"{AGREEMENT:g} is allowed; no bundle was written"
+        )
+    manifest = manifest.model_copy(update={"agreement": difference})
+    write_bundle(out, manifest, network, model_card(manifest.model_dump(mode="json")))
+    bundle = read_bundle(out)
+    return {
+        "bundle": str(out),
+        "digest": bundle.digest,
+        "bytes": out.stat().st_size,
+        "networks": len(runs),
+        "agreement": difference,
+        "readout": bundle.manifest.readout.model_dump(mode="json"),
+        "notes": list(bundle.manifest.fitted_on.report["notes"]) if bundle.manifest.fitted_on else [],
+    }
+
+
+def _load(runs: Sequence[Path]) -> list[SliceClassifier]:
+    classifiers: list[SliceClassifier] = []
+    for run in runs:
+        if not (run / "best.safetensors").exists():
+            raise WeightsError(f"no checkpoint at {run / 'best.safetensors'}: `ichnos train` writes one")
+        classifiers.append(load_classifier(run / "best.safetensors")[0])
+    first = classifiers[0].recipe
+    for other in (classifier.recipe for classifier in classifiers[1:]):
+        if (other.input, other.classes, other.population) != (first.input, first.classes, first.population):
+            raise WeightsError(
+                f"runs that become one bundle need one input road, one population and one list of classes; "
+                f"{other.name} has others than {first.name}; export them one by one"
+            )
+    return classifiers
+
+
+def _fit(
+    runs: Sequence[Path],
+    recipe: SliceRecipe,
+    data: OpenData | None,
+    options: ExportOptions,
+    progress: Progress,
+    device: str,
+) -> tuple[FittedReadout | None, str]:
+    """The readout, and on whom it was fitted, in words."""
+    if options.calibration is not None:
+        if not options.calibration.is_file():
+            raise InputError(f"no predictions at {options.calibration}")
+        predictions = Predictions.read_parquet(options.calibration)
+        if predictions.classes != recipe.classes:
+            raise InputError(
+                f"{options.calibration.name} is of the classes {', '.join(predictions.classes)}, the runs are of "
+                f"{', '.join(recipe.classes)}"
+            )
+        return fit_readout(predictions), f"{options.calibration.name}, as given at export"
+    if data is None:
+        progress.message("no --data: the bundle is not calibrated, and every reading with it will say so")
+        return None, ""
+    for run in runs:
+        _check_unseen(run, recipe, data, progress)
+    tables = [
+        predict_part(
+            run / "best.safetensors", data, Part.VALIDATION, progress, population=recipe.population, device=device
+        )
+        for run in runs
+    ]
+    split = "the split" if data.fold is None else f"fold {data.fold}"
+    return fit_readout(_averaged(tables)), f"the validation patients of {split} of {data.prepared.header.source}"
+
+
+def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Progress) -> None:
+    """The set's validation part must be what the run was validated on, else it may have learnt from it."""
+    _, _, metadata = load_classifier(run / "best.safetensors")
+    theirs = metadata.get("data", {}).get("validation")
+    if theirs != data.slices(recipe, Part.VALIDATION, progress).fingerprint():
+        raise InputError(
+            f"{run.name} was validated on other slices than this set's validation part, so it may have learnt from "
+            "them; give --data the set, and --fold the fold, that it was trained with"
+        )
+
+
+def _averaged(tables: list[Predictions]) -> Predictions:
+    """The mean of the logits, as the graph averages them."""
+    first = tables[0]
+    mean = np.mean([logit(table.probabilities, certain=1e-15) for table in tables], axis=0)
+    return Predictions(
+        first.classes, first.patient, first.exam, first.slice_name, first.offset, sigmoid(mean), first.labels
+    )
+
+
+def _manifest(
+    recipe: SliceRecipe,
+    networks: int,
+    options: ExportOptions,
+    data: OpenData | None,
+    fitted: FittedReadout | None,
+    origin: str,
+    card: tuple[dict[str, Any], Literal["this model", "the procedure"]] | None,
+) -> Manifest:
+    return Manifest(
+        title=options.title or recipe.title,
+        made_with={name: version(name) for name in _MADE_WITH},
+        recipe=recipe,
+        networks=networks,
+        readout=fitted.readout if fitted else Readout.uncalibrated(recipe.classes),
+        population=_population(recipe),
+        data=_origin(data) if data else None,
+        fitted_on=Numbers(
+            origin=origin,
+            patients=fitted.patients,
+            exams=fitted.exams,
+            slices=fitted.slices,
+            positives=fitted.positives,
+            report=fitted.report,
+        )
+        if fitted
+        else None,
+        scorecard=card[0] if card else None,
+        scorecard_is_of=card[1] if card else None,
+        licence=options.licence,
+        digests={},
+    )
+
+
+def _origin(data: OpenData) -> DataOrigin:
+    source = data.prepared.header.source
+    licence, attribution = _ORIGINS.get(source, ("not stated", "whoever made the data"))
+    return DataOrigin(
+        source=source, fingerprint=data.prepared.header.fingerprint, licence=licence, attribution=attribution
+    )
+
+
+def _population(recipe: SliceRecipe) -> str:
+    seen = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
+    without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)
+    return seen[recipe.population.slices] + without
+
+
+def _scorecard(
+    runs: Sequence[Path], options: ExportOptions
+) -> tuple[dict[str, Any], Literal["this model", "the procedure"]] | None:
+    """What `ichnos evaluate` measured, of this very run or of others like it."""
+    path = options.scorecard or runs[0] / "scorecard.json"
+    if options.scorecard is None and (len(runs) > 1 or not path.exists()):
+        return None
+    try:
+        tree = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"the scorecard {path} is absent or damaged ({error})") from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{path} is no scorecard: `ichnos evaluate` writes one")
+    return tree, "this model" if len(runs) == 1 and tree.get("run") == runs[0].name else "the procedure"
+
+
+def _disagreement(
+    classifiers: Sequence[SliceClassifier], manifest: Manifest, network: bytes, data: OpenData | None
+) -> float:
+    """The largest difference in probability between torch behind numpy's road and ONNX Runtime from raw HU."""
+    hu = _samples(manifest.recipe, data)
+    planes = torch.from_numpy(np.stack([to_planes(manifest.recipe.input, one) for one in hu]))
+    with torch.inference_mode():
+        trained = torch.stack([classifier(planes) for classifier in classifiers]).mean(dim=0).sigmoid().numpy()
+    engine = Engine(Bundle(manifest, "", network, ""))
+    exported = torch.from_numpy(engine.run(hu).logits).sigmoid().numpy()
+    return float(np.abs(trained - exported).max())
+
+
+def _samples(recipe: SliceRecipe, data: OpenData | None) -> NDArray[np.int16]:
+    """Slices of the validation part where there is one, else of a phantom. (n, 512, 512)."""
+    rows = data.rows(recipe.population, Part.VALIDATION) if data else []
+    if data is None or not len(rows):
+        slices = list(make_exam(CohortSettings(exams=1, seed=0, slices=(20, 20)), 0).hu[::4])
+    else:
+        spread = np.linspace(0, len(rows) - 1, min(_COMPARED, len(rows))).astype(np.intp)
+        slices = [data.prepared.hu(int(row)) for row in rows[spread]]
+    return np.stack([to_matrix(hu) for hu in slices])

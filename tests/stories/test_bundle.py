@@ -1,0 +1,192 @@
+"""Train a little on a synthetic cohort, export a bundle, open it, read an exam that it has not seen."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ichnos as package
+from ichnos.data.set import PreparedSet
+from ichnos.data.sources.phantom import PhantomSource
+from ichnos.errors import BundleError
+from ichnos.findings import ExamFindings
+from ichnos.inference import read_bundle
+from ichnos.phantom import RAISED_PREVALENCE, CohortSettings, make_exam
+from ichnos.progress import SILENT
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+from ichnos.workflows.phantom import write_cohort
+from ichnos.workflows.predict import classify, write_findings
+from ichnos.workflows.prepare import prepare_set
+from tests.stories.running import ichnos
+
+SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
+
+SHORT = ("input.size=64", "population.slices=all", "network.init=random", "fit.epochs=1", "fit.steps_per_epoch=2")
+SHORT += ("fit.batch_size=4", "fit.reestimate_batchnorm=true", "sampling=natural")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("bundle")
+    cohort = write_cohort(SETTINGS, root / "cohort", SILENT, workers=1)
+    prepare_set(PhantomSource(cohort), root / "set", SILENT, workers=1)
+    return root / "set"
+
+
+def trained(prepared: Path, name: str, *changes: str) -> Path:
+    run = prepared.parent / name
+    words = [word for change in (*SHORT, *changes) for word in ("--set", change)]
+    done = ichnos("train", "paper_model_2", "--data", str(prepared), "--out", str(run), "--device", "cpu", *words)
+    assert done.exit_code == 0, done.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(prepared: Path) -> Path:
+    return trained(prepared, "run", f"classes={json.dumps([c.value for c in CLASSES])}")
+
+
+@pytest.fixture(scope="module")
+def bundle(prepared: Path, run: Path) -> Path:
+    out = prepared.parent / "small.ichnos"
+    done = ichnos("export", str(run), "--out", str(out), "--data", str(prepared), "--title", "Small", "--json")
+    assert done.exit_code == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["agreement"] <= 1e-4
+    assert summary["readout"]["calibrated"]
+    return out
+
+
+def test_the_bundle_says_what_it_was_made_of(prepared: Path, bundle: Path) -> None:
+    manifest = read_bundle(bundle).manifest
+    header = PreparedSet(prepared).header
+    assert manifest.data is not None
+    assert (manifest.data.source, manifest.data.fingerprint) == ("phantom", header.fingerprint)
+    assert manifest.readout.classes == CLASSES
+    assert manifest.fitted_on is not None
+    assert 0 < manifest.fitted_on.slices < header.slices / 2, "calibrated on the validation part alone"
+    assert manifest.scorecard is None
+    shown = ichnos("bundle", "show", str(bundle))
+    assert shown.exit_code == 0
+    for words in ("# Small", "Not a medical device", "synthetic images", "quality was not measured", "Epidural"):
+        assert words in shown.stdout
+    assert json.loads(ichnos("bundle", "show", str(bundle), "--json").stdout)["title"] == "Small"
+
+
+def test_an_unseen_exam_is_read(bundle: Path, tmp_path: Path) -> None:
+    exam = make_exam(CohortSettings(exams=1, seed=99, prevalence=dict(RAISED_PREVALENCE), slices=(20, 20)), 0)
+    offsets = np.arange(len(exam.hu)) * 7.5
+    findings = package.load_bundle(bundle).classify(exam.hu, offsets, name="exam 1", doubts=["made up"])
+    assert [each.subtype for each in findings.subtypes] == list(SUBTYPES)
+    assert len(findings.slices) == 20
+    assert findings.slices[-1].offset_mm == offsets[-1]
+    assert findings.doubts == ("made up",)
+    assert findings.any.probability >= max(each.probability for each in findings.subtypes)
+    assert classify(exam.hu, offsets, bundle=bundle, name="exam 1", doubts=["made up"]) == findings
+    path = write_findings(findings, tmp_path / "out")
+    assert ExamFindings.model_validate_json(path.read_text()) == findings
+
+
+def test_reading_needs_no_torch(bundle: Path) -> None:
+    heavy = ("torch", "scipy", "sklearn", "polars", "matplotlib", "blosc2", "onnx", "monai")
+    program = (
+        f"import sys, numpy as np, ichnos; e = np.full((3, 512, 512), 30, np.int16);"
+        f"print(ichnos.load_bundle({str(bundle)!r}).classify(e).any.probability);"
+        f"print(*[m for m in {heavy!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=True)
+    assert 0 <= float(done.stdout.splitlines()[0]) <= 1
+    assert done.stdout.splitlines()[1:] == [""]
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_two_exports_are_the_same_bytes_and_none_is_replaced_unasked(prepared: Path, run: Path, bundle: Path) -> None:
+    before = bundle.read_bytes()
+    words = ("export", str(run), "--out", str(bundle), "--data", str(prepared), "--title", "Small")
+    refused = ichnos(*words)
+    assert refused.exit_code == 1
+    assert "--force" in refused.stderr
+    assert ichnos(*words, "--force").exit_code == 0
+    assert bundle.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_without_data_it_is_not_calibrated_and_says_so(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "raw.ichnos"
+    done = ichnos("export", str(run), "--out", str(out))
+    assert done.exit_code == 0
+    assert "not calibrated" in done.stderr
+    assert "Not calibrated" in read_bundle(out).card
+    findings = classify(np.full((2, 512, 512), 30, np.int16), bundle=out)
+    assert "not calibrated" in findings.doubts[0]
+    assert not findings.source.calibrated
+
+
+@pytest.mark.slow
+def test_a_scorecard_is_embedded(prepared: Path, run: Path, tmp_path: Path) -> None:
+    measured = ichnos("evaluate", str(run), "--data", str(prepared), "--out", str(tmp_path / "measured"))
+    assert measured.exit_code == 0
+    card = str(tmp_path / "measured" / "scorecard.json")
+    out = tmp_path / "measured.ichnos"
+    assert ichnos("export", str(run), "--out", str(out), "--data", str(prepared), "--scorecard", card).exit_code == 0
+    read = read_bundle(out)
+    assert read.manifest.scorecard_is_of == "this model"
+    assert read.manifest.scorecard is not None
+    assert read.manifest.scorecard["part"] == "test"
+    assert "slice AUC" in read.card
+
+
+def test_five_subtypes_derive_any(prepared: Path, tmp_path: Path) -> None:
+    five = trained(prepared, "five")
+    out = tmp_path / "five.ichnos"
+    assert ichnos("export", str(five), "--out", str(out), "--data", str(prepared)).exit_code == 0
+    readout = read_bundle(out).manifest.readout
+    assert readout.any_rule in ("noisy-or", "max")
+    findings = classify(np.full((2, 512, 512), 30, np.int16), bundle=out)
+    assert findings.any.subtype is Subtype.ANY
+
+
+@pytest.mark.slow
+def test_positives_only_can_be_exported_but_not_used_on_exams(prepared: Path, tmp_path: Path) -> None:
+    positives = trained(prepared, "positives", "population.slices=positives")
+    out = tmp_path / "positives.ichnos"
+    done = ichnos("export", str(positives), "--out", str(out), "--data", str(prepared))
+    assert done.exit_code == 0, done.stderr
+    assert "**Not for exams.**" in read_bundle(out).card
+    with pytest.raises(BundleError, match="has never seen a normal slice"):
+        classify(np.full((2, 512, 512), 30, np.int16), bundle=out)
+
+
+def test_another_fold_than_the_runs_own_is_refused(prepared: Path, run: Path, tmp_path: Path) -> None:
+    done = ichnos("export", str(run), "--out", str(tmp_path / "b"), "--data", str(prepared), "--fold", "1")
+    assert done.exit_code == 1
+    assert "may have learnt from them" in done.stderr
+    assert not (tmp_path / "b").exists()
+
+
+def test_runs_of_other_classes_do_not_go_together(prepared: Path, run: Path, tmp_path: Path) -> None:
+    five = trained(prepared, "five")
+    done = ichnos("export", str(run), str(five), "--out", str(tmp_path / "b"))
+    assert done.exit_code == 1
+    assert "export them one by one" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("export", "nowhere", "--out", "b"), "no checkpoint at"),
+        (("bundle", "show", "nowhere"), "no bundle at"),
+    ],
+)
+def test_what_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], complaint: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = ichnos(*words)
+    assert done.exit_code == 1
+    assert complaint in done.stderr
+    assert list(tmp_path.iterdir()) == []
