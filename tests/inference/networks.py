@@ -1,0 +1,82 @@
+"""Tiny ONNX networks with a bundle's interface, made with onnx alone: no training, no torch."""
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ichnos.ct.windows import BRAIN
+from ichnos.inference.manifest import Manifest
+from ichnos.readout import Readout
+from ichnos.recipe import InputSpec, Population, SliceRecipe
+from ichnos.subtypes import CLASSES, Subtype
+
+
+def brightness(classes: int = 6, gain: float = 0.1, outputs: int | None = None) -> onnx.ModelProto:
+    """Logit k = gain · (mean HU of the slice − 40 − 5 k); features: that mean; maps: the slice in 4×4, above 0."""
+    offsets = np.array([40 + 5 * k for k in range(outputs or classes)], dtype=np.float32)
+    slices = "slices"
+    return helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("Cast", ["hu"], ["x"], to=TensorProto.FLOAT),
+                helper.make_node("ReduceMean", ["x", "axes"], ["mean"], keepdims=0),
+                helper.make_node("Unsqueeze", ["mean", "one"], ["features"]),
+                helper.make_node("Sub", ["features", "offsets"], ["lifted"]),
+                helper.make_node("Mul", ["lifted", "gain"], ["logits"]),
+                helper.make_node("Unsqueeze", ["x", "one"], ["plane"]),
+                helper.make_node("AveragePool", ["plane"], ["pooled"], kernel_shape=[128, 128], strides=[128, 128]),
+                helper.make_node("Relu", ["pooled"], ["warm"]),
+                helper.make_node("Tile", ["warm", "repeats"], ["maps"]),
+            ],
+            "tiny",
+            [helper.make_tensor_value_info("hu", TensorProto.INT16, [slices, 512, 512])],
+            [
+                helper.make_tensor_value_info("logits", TensorProto.FLOAT, [slices, outputs or classes]),
+                helper.make_tensor_value_info("features", TensorProto.FLOAT, [slices, 1]),
+                helper.make_tensor_value_info("maps", TensorProto.FLOAT, [slices, classes, 4, 4]),
+            ],
+            [
+                numpy_helper.from_array(np.array([1, 2], dtype=np.int64), "axes"),
+                numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
+                numpy_helper.from_array(np.array([1, classes, 1, 1], dtype=np.int64), "repeats"),
+                numpy_helper.from_array(offsets, "offsets"),
+                numpy_helper.from_array(np.array(gain, dtype=np.float32), "gain"),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )
+
+
+def manifest(readout: Readout | None = None, population: str = "all") -> Manifest:
+    """Of a network of the readout's classes; all six, uncalibrated, where nobody says otherwise."""
+    readout = readout or Readout.uncalibrated(CLASSES)
+    classes = readout.classes
+    if population == "positives":
+        classes = tuple(c for c in classes if c is not Subtype.ANY)
+        readout = Readout.uncalibrated(classes)
+    recipe = SliceRecipe(
+        name="tiny",
+        title="Tiny",
+        input=InputSpec(windows=(BRAIN,), size=128),
+        population=Population.model_validate({"slices": population}),
+        classes=classes,
+    )
+    return Manifest(
+        title="Tiny",
+        made_with={"ichnos": "0"},
+        recipe=recipe,
+        readout=readout,
+        population="made up",
+        data=None,
+        fitted_on=None,
+        scorecard=None,
+        licence="Apache-2.0",
+        digests={},
+    )
+
+
+def exam(*means: float) -> NDArray[np.int16]:
+    """A slice of even HU for each mean."""
+    return np.stack([np.full((512, 512), mean, dtype=np.int16) for mean in means])

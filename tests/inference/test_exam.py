@@ -1,0 +1,190 @@
+"""From HU to findings with a tiny network whose answers can be worked out by hand."""
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ichnos.errors import BundleError, InputError
+from ichnos.inference import load_bundle
+from ichnos.inference.bundle import Bundle
+from ichnos.inference.engine import BATCH_SIZE, Engine
+from ichnos.inference.exam import ExamClassifier
+from ichnos.readout import Aggregator, OperatingPoint, Readout, Scaling, Thresholds
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+from tests.inference.networks import brightness, exam, manifest
+
+
+def bundle_of(
+    readout: Readout | None = None, network: onnx.ModelProto | None = None, population: str = "all"
+) -> Bundle:
+    made = manifest(readout, population)
+    network = network or brightness(len(made.readout.classes))
+    return Bundle(made, "0" * 64, network.SerializeToString(), "")
+
+
+def points(threshold: float, sensitive: float) -> Thresholds:
+    return Thresholds(
+        high_sensitivity=OperatingPoint(threshold=sensitive), balanced=OperatingPoint(threshold=threshold)
+    )
+
+
+def readout(**changes: object) -> Readout:
+    return Readout.model_validate(Readout.uncalibrated(CLASSES).model_dump() | {"calibrated": True} | changes)
+
+
+def test_slices_are_read_in_order_and_any_is_never_below_a_subtype() -> None:
+    # class k's logit is 0.1 (HU − 40 − 5k): `any`, the last, is the least likely of all as the network has it
+    reading = ExamClassifier(bundle_of(readout()), threads=1).read(exam(20, 45, 70), [0.0, 5.0, 10.0])
+    wanted = 1 / (1 + np.exp(-0.1 * (np.array([[20], [45], [70]]) - 40 - 5 * np.arange(6))))
+    np.testing.assert_allclose(reading.probabilities[:, :5], wanted[:, :5], atol=1e-5)
+    np.testing.assert_allclose(reading.probabilities[:, 5], wanted[:, 0], atol=1e-5)
+    assert reading.reported == CLASSES
+    assert reading.maps.shape == (3, 6, 4, 4)
+    assert reading.features[:, 0].tolist() == [20, 45, 70]
+    found = reading.findings
+    assert [each.offset_mm for each in found.slices] == [0, 5, 10]
+    assert found.doubts == ()
+    epidural = found[Subtype.EPIDURAL]
+    assert epidural.present
+    assert epidural.slices == (1, 2)
+    assert epidural.key_slice == 2
+    assert epidural.probability == pytest.approx(wanted[2, 0], abs=1e-5)
+
+
+def test_what_is_absent_has_no_slices() -> None:
+    found = ExamClassifier(bundle_of(readout()), threads=1).classify(exam(0, 10))
+    assert not found.urgent
+    assert not found.any.present
+    assert found.present == ()
+    assert all(each.slices == () and each.key_slice is None for each in (found.any, *found.subtypes))
+
+
+def test_urgent_is_any_at_the_high_sensitivity_point() -> None:
+    exams = {c: points(0.9, 0.2) for c in CLASSES}
+    classifier = ExamClassifier(bundle_of(readout(exams=exams)), threads=1)
+    assert not classifier.classify(exam(20)).urgent  # σ(−2) = 0.12
+    maybe = classifier.classify(exam(30))  # σ(−1) = 0.27
+    assert (maybe.urgent, maybe.any.present) == (True, False)
+
+
+def test_a_subtype_that_is_present_makes_any_present_and_urgent() -> None:
+    exams = {c: points(0.99, 0.99) for c in CLASSES} | {Subtype.SUBDURAL: points(0.1, 0.05)}
+    found = ExamClassifier(bundle_of(readout(exams=exams)), threads=1).classify(exam(50))
+    assert found.present == (Subtype.SUBDURAL,)
+    assert found.any.present
+    assert found.urgent
+
+
+def test_temperatures_aggregator_and_scaling_are_applied() -> None:
+    changed = readout(
+        temperatures=dict.fromkeys(CLASSES, 2.0),
+        aggregator=Aggregator(kind="top-mean", k=2),
+        exam_scaling=dict.fromkeys(CLASSES, Scaling(slope=2.0, intercept=1.0)),
+    )
+    reading = ExamClassifier(bundle_of(changed), threads=1).read(exam(20, 60, 80))
+    two = 1 / (1 + np.exp(-0.05 * (np.array([60, 80]) - 40)))
+    score = two.mean()
+    wanted = 1 / (1 + np.exp(-(2 * np.log(score / (1 - score)) + 1)))
+    assert reading.findings[Subtype.EPIDURAL].probability == pytest.approx(wanted, abs=1e-5)
+
+
+def test_derived_any() -> None:
+    for rule in ("noisy-or", "max"):
+        five = Readout.model_validate(Readout.uncalibrated(SUBTYPES).model_dump() | {"any_rule": rule})
+        row = ExamClassifier(bundle_of(five), threads=1).read(exam(45)).probabilities[0]
+        wanted = 1 - np.prod(1 - row[:5]) if rule == "noisy-or" else row[:5].max()
+        assert row[5] == pytest.approx(wanted)
+
+
+@given(st.lists(st.integers(-1024, 3000), min_size=1, max_size=14), st.sampled_from(["max", "noisy-or", "top-mean"]))
+@settings(max_examples=30, deadline=None)
+def test_any_is_never_below_a_subtype(means: list[int], kind: str) -> None:
+    scaling = {c: Scaling(slope=0.5 + k, intercept=k - 2) for k, c in enumerate(CLASSES)}
+    changed = readout(aggregator={"kind": kind, "k": 3}, exam_scaling=scaling)
+    reading = ExamClassifier(bundle_of(changed), threads=1).read(exam(*means))
+    assert (reading.probabilities[:, -1] >= reading.probabilities[:, :-1].max(axis=1)).all()
+    found = reading.findings
+    assert found.any.probability >= max(each.probability for each in found.subtypes)
+
+
+@pytest.mark.parametrize("count", [1, BATCH_SIZE, BATCH_SIZE + 1, 3 * BATCH_SIZE])
+def test_any_number_of_slices_gives_what_each_gives_alone(count: int) -> None:
+    engine = Engine(bundle_of(), threads=1)
+    hu = exam(*np.random.default_rng(0).integers(-100, 100, count))
+    whole = engine.run(hu)
+    alone = [engine.run(one[None]) for one in hu]
+    np.testing.assert_allclose(whole.logits, np.concatenate([one.logits for one in alone]), atol=1e-6)
+    np.testing.assert_allclose(whole.maps, np.concatenate([one.maps for one in alone]), atol=1e-6)
+
+
+def test_slices_of_any_matrix() -> None:
+    classifier = ExamClassifier(bundle_of(readout()), threads=1)
+    square = classifier.read([np.full((256, 256), 45, np.int16), np.full((512, 512), 45, np.int16)])
+    np.testing.assert_allclose(square.probabilities[0], square.probabilities[1], atol=1e-6)
+
+
+def test_an_uncalibrated_bundle_is_a_doubt() -> None:
+    found = ExamClassifier(bundle_of(), threads=1).classify(exam(45), doubts=["the exam is short"])
+    assert found.doubts[0] == "the exam is short"
+    assert "not calibrated" in found.doubts[1]
+
+
+def test_positives_only_is_refused() -> None:
+    with pytest.raises(BundleError, match="has never seen a normal slice"):
+        ExamClassifier(bundle_of(population="positives"))
+
+
+@pytest.mark.parametrize(
+    ("hu", "offsets", "complaint"),
+    [
+        ([], None, "the exam has no slices"),
+        (exam(1, 2), [0.0], r"2 slices need as many offsets"),
+        (exam(1, 2), [0.0, float("nan")], "finite numbers"),
+        (exam(1, 2), [5.0, 0.0], "from foot to head"),
+        (exam(1).astype(np.float32), None, "whole Hounsfield units"),
+        (["a slice"], None, "whole Hounsfield units"),
+        (np.zeros((1, 1, 512), np.int16), None, "got shape"),
+    ],
+)
+def test_what_is_no_exam(hu: object, offsets: list[float] | None, complaint: str) -> None:
+    with pytest.raises(InputError, match=complaint):
+        ExamClassifier(bundle_of(), threads=1).classify(hu, offsets)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("hu", [exam(1)[0], exam(1)[:, :256], exam(1).astype(np.int32), exam(1)[:0]])
+def test_the_engine_takes_hu_only(hu: np.ndarray) -> None:
+    with pytest.raises(InputError, match="the network takes int16 HU"):
+        Engine(bundle_of(), threads=1).run(hu)
+
+
+def test_a_network_that_is_none() -> None:
+    with pytest.raises(BundleError, match="cannot open"):
+        Engine(Bundle(manifest(), "", b"garbage", ""))
+
+
+def test_a_network_with_another_interface() -> None:
+    model = brightness()
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 256
+    with pytest.raises(BundleError, match="must take `hu`"):
+        Engine(bundle_of(network=model))
+    model = brightness()
+    del model.graph.output[2]
+    with pytest.raises(BundleError, match="must give `logits`"):
+        Engine(bundle_of(network=model))
+
+
+def test_a_network_of_another_number_of_classes() -> None:
+    with pytest.raises(BundleError, match="no finite numbers for its classes"):
+        Engine(bundle_of(network=brightness(6, outputs=4)), threads=1).run(exam(1))
+
+
+def test_a_network_that_gives_no_numbers() -> None:
+    with pytest.raises(BundleError, match="no finite numbers"):
+        Engine(bundle_of(network=brightness(gain=float("inf"))), threads=1).run(exam(40))
+
+
+def test_there_is_no_bundle_of_our_own_yet() -> None:
+    with pytest.raises(BundleError, match="give the path of one"):
+        load_bundle()
