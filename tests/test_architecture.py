@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "ichnos"
-HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia")
+HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia", "onnx")
 RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
 
 
@@ -18,6 +18,8 @@ RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
         f"{RUNNER} assert CliRunner().invoke(app, ['--help']).exit_code == 0",
         f"{RUNNER} assert CliRunner().invoke(app, ['recipes']).exit_code == 0",
         "import ichnos.inputs, ichnos.dicom.read, ichnos.ct, ichnos.predictions",
+        "import ichnos.inference, ichnos.workflows.predict, ichnos.findings, ichnos.readout",
+        f"{RUNNER} assert CliRunner().invoke(app, ['bundle', 'show', 'nowhere']).exit_code == 1",
     ],
 )
 def test_the_light_half_imports_nothing_heavy(program: str) -> None:
@@ -38,3 +40,9 @@ def test_pydicom_lives_in_one_room() -> None:
     users = {p.relative_to(PACKAGE).parts[0] for p in PACKAGE.rglob("*.py") if "import pydicom" in p.read_text()}
     users |= {p.relative_to(PACKAGE).parts[0] for p in PACKAGE.rglob("*.py") if "from pydicom" in p.read_text()}
     assert users <= {"dicom", "reporting", "service"}
+
+
+def test_importing_ichnos_opens_no_engine() -> None:
+    check = "import ichnos, sys; print('onnxruntime' in sys.modules, callable(ichnos.load_bundle))"
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["False", "True"]

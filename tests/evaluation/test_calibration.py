@@ -1,0 +1,205 @@
+"""Fits find what data were made with; measures are what their papers say; thresholds do what they promise."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import brier_score_loss, log_loss
+
+from ichnos.errors import InputError
+from ichnos.evaluation.aggregation import ExamTable, choose_aggregator
+from ichnos.evaluation.calibration import fit_scaling, fit_temperature, measure_calibration, reliability_table
+from ichnos.evaluation.operating_points import operating_points
+from ichnos.evaluation.readout import fit_readout
+from ichnos.predictions import Predictions
+from ichnos.readout import AnyRule, sigmoid
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+
+
+def drawn(logits: NDArray[np.float64], seed: int = 0) -> NDArray[np.bool_]:
+    return np.random.default_rng(seed).random(logits.shape) < sigmoid(logits)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_temperature_is_found_again(temperature: float) -> None:
+    true = np.random.default_rng(1).normal(0, 2, 20_000)
+    assert fit_temperature(true * temperature, drawn(true)) == pytest.approx(temperature, rel=0.06)
+
+
+def test_a_temperature_is_the_most_likely_one() -> None:
+    true = np.random.default_rng(1).normal(-1, 2, 400)
+    positive = drawn(true)
+    fitted = fit_temperature(true * 2, positive)
+    assert fitted is not None
+    losses = [log_loss(positive, sigmoid(true * 2 / t)) for t in (0.9 * fitted, fitted, 1.1 * fitted)]
+    assert losses[1] == min(losses)
+
+
+@pytest.mark.parametrize("positive", [np.zeros(5, np.bool_), np.ones(5, np.bool_)])
+def test_one_kind_of_slices_calibrates_nothing(positive: NDArray[np.bool_]) -> None:
+    assert fit_temperature(np.arange(5.0), positive) is None
+    assert fit_scaling(np.linspace(0, 1, 5), positive) is None
+    assert operating_points(np.linspace(0, 1, 5), positive) is None
+
+
+def test_perfect_separation_stays_finite() -> None:
+    scores, positive = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
+    assert fit_temperature(np.log(scores / (1 - scores)), positive) == pytest.approx(0.05, rel=0.01)
+    scaling = fit_scaling(scores, positive)
+    assert scaling is not None
+    assert 0.5 < scaling.slope < 10
+
+
+def test_a_scaling_is_found_again() -> None:
+    odds = np.random.default_rng(2).normal(1, 2, 20_000)
+    scaling = fit_scaling(sigmoid(odds), drawn(0.6 * odds - 1.5))
+    assert scaling is not None
+    assert scaling.slope == pytest.approx(0.6, rel=0.06)
+    assert scaling.intercept == pytest.approx(-1.5, abs=0.1)
+
+
+def test_measures_are_scikit_learns_and_the_papers() -> None:
+    logits = np.random.default_rng(3).normal(0, 2, 300)
+    p, positive = sigmoid(logits), drawn(logits)
+    measured = measure_calibration(p, positive)
+    assert measured.brier == pytest.approx(brier_score_loss(positive, p))
+    assert measured.log_loss == pytest.approx(log_loss(positive, p))
+    by_hand = 0.0
+    for low in np.arange(10) / 10:
+        held = (p >= low) & (p < low + 0.1)
+        if held.any():
+            by_hand += held.mean() * abs(p[held].mean() - positive[held].mean())
+    assert measured.expected_calibration_error == pytest.approx(by_hand)
+    table = reliability_table(p, positive)
+    assert sum(row["n"] for row in table) == 300
+
+
+@given(seed=st.integers(0, 10_000), n=st.integers(4, 80), levels=st.sampled_from([3, 10, 1000]))
+@settings(max_examples=80, deadline=None)
+def test_operating_points_keep_their_promise(seed: int, n: int, levels: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, levels + 1, n) / levels
+    positive = rng.random(n) < 0.4
+    if positive.all() or not positive.any():
+        return
+    points = operating_points(scores, positive)
+    assert points is not None
+    sensitive, balanced = points.high_sensitivity, points.balanced
+    assert sensitive.sensitivity is not None
+    assert balanced.specificity is not None
+    assert sensitive.sensitivity >= 0.95
+    assert sensitive.threshold <= balanced.threshold
+    youden = max((scores[positive] >= t).mean() + (scores[~positive] < t).mean() for t in [*scores, 2.0])
+    assert (balanced.sensitivity or 0) + balanced.specificity == pytest.approx(youden)
+    for point in (sensitive, balanced):
+        assert point.threshold == 0 or point.threshold not in scores, "a threshold lies between observed scores"
+        assert (scores >= point.threshold)[positive].mean() == point.sensitivity
+        assert (point.positives, point.negatives) == (positive.sum(), (~positive).sum())
+
+
+def test_a_threshold_lies_midway() -> None:
+    points = operating_points(np.array([0.1, 0.2, 0.6, 0.8]), np.array([False, False, True, True]))
+    assert points is not None
+    assert points.balanced.threshold == points.high_sensitivity.threshold == pytest.approx(0.4)
+
+
+def cohort(exams: int, slices: int, seed: int) -> tuple[NDArray[np.str_], NDArray[np.bool_]]:
+    """Exam names and labels (n, 1); in half of the exams a third of the slices bleeds."""
+    rng = np.random.default_rng(seed)
+    names = np.repeat([f"e{k:03d}" for k in range(exams)], slices)
+    bleeding = np.repeat(rng.random(exams) < 0.5, slices) & (np.tile(np.arange(slices), exams) < slices // 3)
+    return names, bleeding[:, None]
+
+
+def test_exams_are_found_in_any_order_of_rows() -> None:
+    names, labels = cohort(20, 6, 0)
+    shuffle = np.random.default_rng(1).permutation(len(names))
+    table = ExamTable.of(names[shuffle], labels[shuffle])
+    straight = ExamTable.of(names, labels)
+    assert table.labels.tolist() == straight.labels.tolist()
+    assert [sorted(shuffle[rows]) for rows in table.slices] == [sorted(rows) for rows in straight.slices]
+
+
+def test_the_mean_of_some_wins_where_single_slices_are_noisy_and_few_where_one_slice_tells() -> None:
+    names, labels = cohort(120, 15, 0)
+    rng = np.random.default_rng(1)
+    outliers = rng.random(labels.shape) < 0.06  # single false slices in every exam
+    noisy = sigmoid(np.where(labels, 1.5, -3) + 6 * outliers + rng.normal(0, 0.7, labels.shape))
+    choice = choose_aggregator(noisy, ExamTable.of(names, labels), [Subtype.SUBDURAL])
+    assert choice.aggregator.kind == "top-mean"
+    assert choice.aggregator.k > 1
+    assert len(choice.tried) == 5
+
+    single = np.zeros_like(labels)
+    single[::15] = labels[::15]  # one slice an exam
+    clear = sigmoid(np.where(single, 3.0, -4.0) + rng.normal(0, 1.5, labels.shape))
+    choice = choose_aggregator(clear, ExamTable.of(names, single), [Subtype.SUBDURAL])
+    assert choice.aggregator.kind != "top-mean" or choice.aggregator.k == 2
+
+
+def table(classes: tuple[Subtype, ...], exams: int = 60, slices: int = 8, seed: int = 0) -> Predictions:
+    """Overconfident logits of slices; class k bleeds in a quarter of the exams."""
+    rng = np.random.default_rng(seed)
+    exam = np.repeat(np.arange(exams), slices)
+    with_class = rng.random((exams, 5)) < 0.25
+    five = with_class[exam] & (rng.random((exams * slices, 5)) < 0.6)
+    everything = np.column_stack([five, five.any(axis=1)])
+    labels = everything[:, [CLASSES.index(c) for c in classes]]
+    logits = 3 * (np.where(labels, 1.0, -1.0) + rng.normal(0, 1, labels.shape))
+    names = np.array([f"e{k:03d}" for k in exam])
+    return Predictions(
+        classes,
+        names,
+        names,
+        np.array([str(k) for k in range(len(exam))]),
+        np.zeros(len(exam)),
+        sigmoid(logits),
+        labels,
+    )
+
+
+@pytest.mark.parametrize("classes", [CLASSES, SUBTYPES, SUBTYPES[1:]])
+def test_a_readout_is_fitted_whole(classes: tuple[Subtype, ...]) -> None:
+    predictions = table(classes)
+    fitted = fit_readout(predictions)
+    readout = fitted.readout
+    assert readout.calibrated
+    assert (readout.any_rule is AnyRule.EXPLICIT) == (Subtype.ANY in classes)
+    assert readout.reported == (*[c for c in SUBTYPES if c in classes], Subtype.ANY)
+    assert all(t > 1 for t in readout.temperatures.values()), "overconfident logits are cooled down"
+    assert (fitted.patients, fitted.exams, fitted.slices) == (60, 60, 480)
+    for c in classes:
+        before, after = (fitted.report["slices"][c.value][when]["log_loss"] for when in ("before", "after"))
+        assert after <= before + (0.05 if c is Subtype.ANY else 1e-9)  # any is raised to its subtypes
+    point = readout.exams[Subtype.ANY].high_sensitivity
+    assert point.sensitivity is not None
+    assert point.sensitivity >= 0.95
+    assert fitted.report["notes"] == []
+
+
+def test_what_cannot_be_fitted_is_said() -> None:
+    predictions = table(CLASSES)
+    predictions.labels[:, 0] = False
+    fitted = fit_readout(predictions)
+    assert fitted.readout.temperatures[Subtype.EPIDURAL] == 1
+    assert fitted.readout.exams[Subtype.EPIDURAL].balanced.threshold == 0.5
+    assert fitted.positives[Subtype.EPIDURAL] == (0, 0)
+    notes = " ".join(fitted.report["notes"])
+    for words in ("epidural: no temperature", "epidural: slice thresholds of 0.5", "epidural: exam thresholds of 0.5"):
+        assert words in notes
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    predictions = table(CLASSES)
+    shuffled = predictions.select(np.random.default_rng(5).permutation(len(predictions)))
+    first, second = fit_readout(predictions).readout, fit_readout(shuffled).readout
+    assert first.aggregator == second.aggregator
+    for c in CLASSES:
+        assert first.temperatures[c] == pytest.approx(second.temperatures[c], rel=1e-4)
+        assert first.exams[c].balanced.threshold == pytest.approx(second.exams[c].balanced.threshold, abs=1e-3)
+
+
+def test_no_slices_calibrate_nothing() -> None:
+    with pytest.raises(InputError, match="no slices to calibrate on"):
+        fit_readout(table(CLASSES).select(np.array([], dtype=np.intp)))

@@ -1,0 +1,87 @@
+"""The arithmetic from logits to calls."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from ichnos.readout import Aggregator, AnyRule, Readout, Scaling, logit, noisy_or, sigmoid
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+
+
+@given(st.floats(-700, 700))
+def test_sigmoid_does_not_overflow(x: float) -> None:
+    value = sigmoid(np.array([x]))
+    assert 0 <= value[0] <= 1
+    assert value[0] == pytest.approx(0.5 * (1 + np.tanh(x / 2)), abs=1e-12)
+
+
+def test_logit_undoes_sigmoid() -> None:
+    x = np.linspace(-15, 15, 31)
+    np.testing.assert_allclose(logit(sigmoid(x)), x, atol=1e-6)
+    assert np.isfinite(logit(np.array([0.0, 1.0]))).all()
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 8))
+def test_aggregators_stand_in_their_order(values: list[float], k: int) -> None:
+    p = np.array(values)[:, None]
+    top = Aggregator(kind="top-mean", k=k).apply(p)[0]
+    largest = Aggregator(kind="max").apply(p)[0]
+    every = Aggregator(kind="noisy-or").apply(p)[0]
+    assert top <= largest + 1e-12
+    assert largest <= every + 1e-12
+    assert top == pytest.approx(np.mean(sorted(values)[-k:]))
+    assert every == pytest.approx(noisy_or(np.array(values), axis=0))
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.randoms())
+@settings(max_examples=30)
+def test_the_order_of_slices_does_not_matter(values: list[float], random) -> None:
+    shuffled = list(values)
+    random.shuffle(shuffled)
+    for kind in ("max", "noisy-or", "top-mean"):
+        aggregator = Aggregator.model_validate({"kind": kind, "k": 3})
+        first, second = (aggregator.apply(np.array(each)[:, None]) for each in (values, shuffled))
+        np.testing.assert_allclose(first, second, atol=1e-12)
+
+
+def test_scaling_never_changes_a_ranking() -> None:
+    scores = np.sort(np.random.default_rng(0).random(50))
+    assert (np.diff(Scaling(slope=0.3, intercept=-2).apply(scores)) >= 0).all()
+    np.testing.assert_allclose(Scaling().apply(scores), scores, atol=1e-9)
+
+
+def test_outputs_in_any_order_are_reported_in_one() -> None:
+    readout = Readout.uncalibrated((Subtype.ANY, Subtype.SUBDURAL, Subtype.EPIDURAL))
+    assert readout.reported == (Subtype.EPIDURAL, Subtype.SUBDURAL, Subtype.ANY)
+    p = readout.slice_probabilities(np.array([[0.0, 1.0, -1.0]]))
+    np.testing.assert_allclose(p, sigmoid(np.array([[-1.0, 1.0, 1.0]])))  # any is raised to subdural's
+
+
+def test_what_stands_for_any_is_stated() -> None:
+    assert Readout.uncalibrated(CLASSES).any_rule is AnyRule.EXPLICIT
+    assert Readout.uncalibrated(SUBTYPES).any_rule is AnyRule.NOISY_OR
+
+
+def test_a_bundle_names_a_subtype() -> None:
+    with pytest.raises(ValidationError, match="at least one subtype"):
+        Readout.uncalibrated((Subtype.ANY,))
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"temperatures": {"any": 1.0}}, "every output needs one temperature"),
+        ({"temperatures": dict.fromkeys(CLASSES, -1.0)}, "greater than 0"),
+        ({"temperatures": dict.fromkeys(CLASSES, float("inf"))}, "finite"),
+        ({"exams": {}}, "exams must be given for every reported class"),
+        ({"aggregator": {"kind": "median"}}, "Input should be"),
+        ({"aggregator": {"kind": "top-mean", "k": 0}}, "greater than or equal to 1"),
+        ({"exam_scaling": {c: {"slope": 0} for c in CLASSES}}, "greater than 0"),
+        ({"classes": ["any", "any"]}, "named twice"),
+    ],
+)
+def test_a_readout_that_is_not_whole(change: dict[str, object], complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        Readout.model_validate(Readout.uncalibrated(CLASSES).model_dump() | change)
