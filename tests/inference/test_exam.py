@@ -143,8 +143,9 @@ def test_positives_only_is_refused() -> None:
         (exam(1, 2), [0.0], r"2 slices need as many offsets"),
         (exam(1, 2), [0.0, float("nan")], "finite numbers"),
         (exam(1, 2), [5.0, 0.0], "from foot to head"),
-        (exam(1).astype(np.float32), None, "whole Hounsfield units"),
-        (["a slice"], None, "whole Hounsfield units"),
+        (exam(1).astype(np.float32), None, "int16 Hounsfield units, got float32"),
+        (exam(1).astype(np.int32), None, "int16 Hounsfield units, got int32"),
+        (["a slice"], None, "int16 Hounsfield units"),
         (np.zeros((1, 1, 512), np.int16), None, "got shape"),
     ],
 )
@@ -153,10 +154,16 @@ def test_what_is_no_exam(hu: object, offsets: list[float] | None, complaint: str
         ExamClassifier(bundle_of(), threads=1).classify(hu, offsets)  # pyright: ignore[reportArgumentType]
 
 
-@pytest.mark.parametrize("hu", [exam(1)[0], exam(1)[:, :256], exam(1).astype(np.int32), exam(1)[:0]])
-def test_the_engine_takes_hu_only(hu: np.ndarray) -> None:
-    with pytest.raises(InputError, match="the network takes int16 HU"):
-        Engine(bundle_of(), threads=1).run(hu)
+def test_the_number_of_cores_changes_nothing() -> None:
+    hu = exam(*range(0, 90, 9))
+    one, three = (Engine(bundle_of(), threads=threads).run(hu) for threads in (1, 3))
+    for name in ("logits", "features", "maps"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
+
+
+def test_no_slices_run_no_network() -> None:
+    with pytest.raises(InputError, match="no slices"):
+        Engine(bundle_of(), threads=1).run([])
 
 
 def test_a_network_that_is_none() -> None:

@@ -15,11 +15,14 @@ from ichnos.errors import BundleError
 from ichnos.findings import ExamFindings
 from ichnos.inference import read_bundle
 from ichnos.phantom import RAISED_PREVALENCE, CohortSettings, make_exam
+from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.phantom import write_cohort
 from ichnos.workflows.predict import classify, write_findings
 from ichnos.workflows.prepare import prepare_set
+from tests.inference.networks import brightness
 from tests.stories.running import ichnos
 
 SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
@@ -175,18 +178,55 @@ def test_runs_of_other_classes_do_not_go_together(prepared: Path, run: Path, tmp
     assert "export them one by one" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (("export", "nowhere", "--out", "b"), "no checkpoint at"),
-        (("bundle", "show", "nowhere"), "no bundle at"),
-    ],
-)
-def test_what_is_not_there_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], complaint: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    done = ichnos(*words)
+@pytest.mark.slow
+def test_two_runs_become_one_bundle_calibrated_together(prepared: Path, run: Path, tmp_path: Path) -> None:
+    other = trained(prepared, "other", f"classes={json.dumps([c.value for c in CLASSES])}", "fit.seed=1")
+    out = tmp_path / "two.ichnos"
+    done = ichnos("export", str(run), str(other), "--out", str(out), "--data", str(prepared), "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["agreement"] <= 1e-4
+    manifest = read_bundle(out).manifest
+    assert manifest.networks == 2
+    assert manifest.readout.calibrated
+
+
+@pytest.mark.slow
+def test_given_predictions_calibrate_instead(prepared: Path, run: Path, tmp_path: Path) -> None:
+    measured = ichnos("evaluate", str(run), "--data", str(prepared), "--out", str(tmp_path / "m"), "--device", "cpu")
+    assert measured.exit_code == 0
+    table = tmp_path / "m" / "predictions.parquet"
+    options = ExportOptions(calibration=table)
+    export_runs([run], tmp_path / "b", SILENT, options)
+    manifest = read_bundle(tmp_path / "b").manifest
+    assert manifest.fitted_on is not None
+    assert manifest.fitted_on.slices == len(Predictions.read_parquet(table))
+    assert manifest.data is None
+
+
+def test_predictions_of_other_classes_calibrate_nothing(run: Path, tmp_path: Path) -> None:
+    one = np.array(["a"])
+    table = Predictions((Subtype.SUBDURAL,), one, one, one, np.zeros(1), np.full((1, 1), 0.5), np.ones((1, 1), bool))
+    table.write_parquet(tmp_path / "p.parquet")
+    done = ichnos("export", str(run), "--out", str(tmp_path / "b"), "--calibration", str(tmp_path / "p.parquet"))
     assert done.exit_code == 1
-    assert complaint in done.stderr
+    assert "p.parquet is of the classes subdural, the runs are of epidural" in done.stderr
+    (tmp_path / "p.parquet").write_bytes(b"torn")
+    done = ichnos("export", str(run), "--out", str(tmp_path / "b"), "--calibration", str(tmp_path / "p.parquet"))
+    assert done.exit_code == 1
+    assert "cannot be read" in done.stderr
+
+
+def test_a_scorecard_that_is_none(run: Path, tmp_path: Path) -> None:
+    for content, complaint in (("[]", "is no scorecard"), ("{", "absent or damaged")):
+        (tmp_path / "s.json").write_text(content)
+        done = ichnos("export", str(run), "--out", str(tmp_path / "b"), "--scorecard", str(tmp_path / "s.json"))
+        assert done.exit_code == 1
+        assert complaint in done.stderr
+
+
+def test_a_network_that_disagrees_is_not_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ichnos.workflows.export.export_graph", lambda _: brightness().SerializeToString())
+    done = ichnos("export", str(run), "--out", str(tmp_path / "b"))
+    assert done.exit_code == 1
+    assert "no bundle was written" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -10,8 +10,7 @@ from ichnos import __version__
 from ichnos.errors import BundleError, InputError
 from ichnos.findings import ClassFinding, ExamFindings, SliceFinding, Source
 from ichnos.inference.bundle import Bundle
-from ichnos.inference.engine import BATCH_SIZE, Engine, EngineOutput
-from ichnos.inputs import to_matrix
+from ichnos.inference.engine import Engine
 from ichnos.subtypes import Subtype
 
 _DECIMALS = 6
@@ -69,24 +68,12 @@ class ExamClassifier:
         Raises InputError where there are no slices, or what is given are no HU or not in order.
         """
         places = _checked_offsets(hu, offsets)
-        output = self._run(hu)
+        output = self._engine.run(hu)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(output.logits)
         exam = readout.exam_probabilities(probabilities)
         findings = self._findings(probabilities.round(_DECIMALS), exam.round(_DECIMALS), places, name, doubts)
         return ExamReading(findings, probabilities, readout.reported, output.maps, readout.classes, output.features)
-
-    def _run(self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]]) -> EngineOutput:
-        """Batch by batch, so that an exam of other than 512×512 is never copied whole."""
-        parts = [
-            self._engine.run(np.stack([_square(one) for one in hu[start : start + BATCH_SIZE]]))
-            for start in range(0, len(hu), BATCH_SIZE)
-        ]
-        return EngineOutput(
-            np.concatenate([p.logits for p in parts]),
-            np.concatenate([p.features for p in parts]),
-            np.concatenate([p.maps for p in parts]),
-        )
 
     def _findings(
         self,
@@ -166,9 +153,3 @@ def _checked_offsets(
     if (np.diff(places) < 0).any():
         raise InputError("slices must be given from foot to head, their offsets growing; sort them first")
     return places
-
-
-def _square(hu: NDArray[np.int16]) -> NDArray[np.int16]:
-    if not isinstance(hu, np.ndarray) or not np.issubdtype(hu.dtype, np.integer):
-        raise InputError(f"a slice is an array of whole Hounsfield units (int16), got {getattr(hu, 'dtype', type(hu))}")
-    return to_matrix(hu)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -145,9 +146,7 @@ def _fit(
 ) -> tuple[FittedReadout | None, str]:
     """The readout, and on whom it was fitted, in words."""
     if options.calibration is not None:
-        if not options.calibration.is_file():
-            raise InputError(f"no predictions at {options.calibration}")
-        predictions = Predictions.read_parquet(options.calibration)
+        predictions = _read_predictions(options.calibration)
         if predictions.classes != recipe.classes:
             raise InputError(
                 f"{options.calibration.name} is of the classes {', '.join(predictions.classes)}, the runs are of "
@@ -167,6 +166,15 @@ def _fit(
     ]
     split = "the split" if data.fold is None else f"fold {data.fold}"
     return fit_readout(_averaged(tables)), f"the validation patients of {split} of {data.prepared.header.source}"
+
+
+def _read_predictions(path: Path) -> Predictions:
+    if not path.is_file():
+        raise InputError(f"no predictions at {path}; `ichnos evaluate` writes a predictions.parquet")
+    try:
+        return Predictions.read_parquet(path)
+    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"the predictions {path.name} cannot be read: {error}") from error
 
 
 def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Progress) -> None:
