@@ -69,6 +69,7 @@ def test_recipes_as_text_and_as_json() -> None:
         (("prepare", "phantom", "nowhere", "--out", "o"), 1, "nowhere"),
         (("export", "nowhere", "--out", "b"), 1, "no checkpoint at"),
         (("export", "--out", "b"), 2, "Missing"),
+        (("export", "nowhere", "--out", ".", "--force"), 1, "is a folder"),
         (("bundle", "show", "nowhere"), 1, "no bundle at"),
         (("frobnicate",), 2, "No such command"),
         (("train",), 2, "Missing"),

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from ichnos import recipes
 from ichnos.ct.windows import BLOOD, BONE, BRAIN
 from ichnos.dicom.read import read_slice
 from ichnos.errors import WeightsError
@@ -27,8 +28,10 @@ SPECS = {
     "mean-64": InputSpec(windows=(BRAIN, BLOOD), size=64),
     "stack-128": InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=128),
     "stack-of-two-96": InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=96),
-    "mean-224": InputSpec(windows=(BRAIN, BLOOD), size=224),
 }
+for _name in recipes.names():  # and every road of the package's recipes, each once
+    if (_spec := recipes.find(_name).recipe.input) not in SPECS.values():
+        SPECS[_name] = _spec
 
 
 SOME = [pytest.param(name, marks=() if name in ("mean-64", "stack-128") else pytest.mark.slow) for name in SPECS]

@@ -15,7 +15,7 @@ from ichnos.inputs import MATRIX, to_matrix
 
 BATCH_SIZE = 2
 """Slices that a core takes at once. More are slower on a CPU, as their feature maps leave its caches, and cost memory:
-36 slices of EfficientNet-B0 at 224 px take 0.43 s of one core in twos, 0.46 s in fours, 0.53 s all at once."""
+36 slices of EfficientNet-B0 at 224 px take 0.43 s of a core in twos, 0.46 s in fours, 0.53 s all at once."""
 
 
 @dataclass(frozen=True, eq=False)

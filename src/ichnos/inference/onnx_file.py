@@ -15,8 +15,6 @@ _DEEPEST = 8
 _STANDARD = ("", "ai.onnx")
 """The two names of ONNX's own operators."""
 
-_VARINT, _FIXED64, _LENGTH, _FIXED32 = 0, 1, 2, 5
-
 
 @dataclass(frozen=True)
 class _Message:

@@ -87,6 +87,8 @@ def export_runs(
     The test part is never touched. Raises OutputError where `out` exists (unless force), WeightsError where a
     checkpoint is missing or the runs do not go together, InputError where what calibrates does not fit them.
     """
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; give --out the name of a file")
     if out.exists() and not force:
         raise OutputError(f"{out} exists; give --out another name, or --force to replace it")
     if not runs:
