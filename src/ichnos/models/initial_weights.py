@@ -1,4 +1,4 @@
-"""First weights: random ones, ImageNet's, a checkpoint of ours, or EfficientNet-B0 in the common PyTorch form."""
+"""First weights: random, ImageNet's, the phantom's, a checkpoint's, or EfficientNet-B0's in the common PyTorch form."""
 
 import pickle
 import re
@@ -13,6 +13,7 @@ from ichnos.models.backbones import fit_stem
 from ichnos.models.checkpoint import Checkpoint, load_checkpoint, part
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.imagenet_weights import imagenet_file
+from ichnos.models.phantom_weights import phantom_backbone
 from ichnos.progress import SILENT, Progress
 
 _BACKBONE = "backbone."
@@ -25,7 +26,7 @@ class InitialWeights:
     """Which weights a classifier began with."""
 
     backbone: str
-    """`random`, `imagenet`, or the name of the file."""
+    """`random`, `imagenet`, `phantom`, or the name of the file."""
     head: str
     """`random`, or the name of the file."""
     remark: str
@@ -33,7 +34,7 @@ class InitialWeights:
 
 
 def initialise(classifier: SliceClassifier, init: str, *, seed: int, progress: Progress = SILENT) -> InitialWeights:
-    """Give a classifier its first weights: `random`, `imagenet` or a file. What no file gives is random by the seed.
+    """Give a classifier its first weights, as `Network.init` names them. What they leave open is random by the seed.
 
     Raises WeightsError where a file is absent, damaged, or does not fit the backbone to the last tensor.
     """
@@ -44,9 +45,12 @@ def initialise(classifier: SliceClassifier, init: str, *, seed: int, progress: P
     if init == "imagenet":
         _fill_backbone(classifier, _read_common_form(imagenet_file(progress)), init)
         return InitialWeights("imagenet", "random", f"backbone from ImageNet, head random, seed {seed}")
+    if init == "phantom":
+        _fill_backbone(classifier, phantom_backbone(), init)
+        return InitialWeights("phantom", "random", f"backbone trained on synthetic heads, head random, seed {seed}")
     path = Path(init).expanduser()
     if not path.is_file():
-        raise WeightsError(f"network.init is neither 'imagenet' nor 'random' nor a file: no file at {path}")
+        raise WeightsError(f"network.init is none of imagenet, phantom, random, nor a file: no file at {path}")
     if path.suffix == ".safetensors":
         return _take_checkpoint(classifier, path, seed)
     _fill_backbone(classifier, _read_common_form(path), path.name)
