@@ -29,8 +29,7 @@ def main() -> int:
             "versions": json.loads((run / "environment.json").read_text(encoding="utf-8"))["versions"],
         },
     )
-    print(json.dumps(phantom_card(), indent=2))
-    print(f"{FILE.stat().st_size / 1e6:.1f} MB")
+    sys.stdout.write(f"{json.dumps(phantom_card(), indent=2)}\n{FILE.stat().st_size / 1e6:.1f} MB\n")
     return 0
 
 

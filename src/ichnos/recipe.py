@@ -99,9 +99,7 @@ class Network(_Grammar):
     @model_validator(mode="after")
     def _frozen_needs_weights(self) -> Self:
         if self.frozen and self.init == "random":
-            raise ValueError(
-                "a frozen backbone with random weights cannot learn: init must be imagenet, phantom or a file"
-            )
+            raise ValueError("a frozen backbone with random weights cannot learn: give it imagenet, phantom or a file")
         return self
 
 
