@@ -1,6 +1,8 @@
 """What the numbers say in plain sentences, derived from the intervals and nothing else."""
 
-from ichnos.evaluation import Difference
+from dataclasses import replace
+
+from ichnos.evaluation import Difference, Estimate
 from ichnos.reporting.measured import MeasuredPair, MeasuredStudy
 from ichnos.reporting.table import Kind, write_cell
 
@@ -20,6 +22,7 @@ def verdict(study: MeasuredStudy) -> str:
         return ""
     sentences = [_judge(pair), _auc(pair), _classes(pair)]
     sentences += [_early(p) for p in study.pairs if p.part == "test" and p.milestone is not None]
+    sentences.append(_caution([pair.comparison["macro_f1"].estimate, pair.comparison["mean_auc"].estimate]))
     return " ".join(s for s in sentences if s)
 
 
@@ -30,12 +33,14 @@ def headline(study: MeasuredStudy) -> tuple[str, ...]:
         e = m.test
         accuracy, f1, auc = e["exact_match"], e["macro_f1"], e["mean_auc"]
         numbers = [
-            f"accuracy {write_cell(accuracy, Kind.PERCENT)}",
-            f"macro F1 {write_cell(f1, Kind.RATIO)}",
-            f"mean AUC {write_cell(auc, Kind.RATIO)}",
+            f"accuracy {_write(accuracy, Kind.PERCENT)}",
+            f"macro F1 {_write(f1, Kind.RATIO)}",
+            f"mean AUC {_write(auc, Kind.RATIO)}",
         ]
         where = f"on {e.slices:,} test slices of {e.patients:,} patients"
         lines.append(f"{m.model.label}: " + "; ".join(numbers) + f", {where}.")
+    caution = _caution([m.test[metric] for m in study.models for metric in ("macro_f1", "mean_auc")])
+    lines += [caution] if caution else []
     patients = min(m.test.patients for m in study.models)
     if patients < FEW_PATIENTS:
         lines.append(
@@ -52,7 +57,6 @@ def _judge(pair: MeasuredPair) -> str:
         reason = (estimate.note or "no interval").removeprefix("no interval: ")
         return f"It cannot be tested here by macro F1: {reason}."
     change = f"{_change(difference)} for macro F1 over the same slices and classes"
-    change += f" ({estimate.note})" if estimate.note else ""
     match difference.sign:
         case 1:
             return f"It holds on this test set: {change}, an interval above 0."
@@ -94,4 +98,15 @@ def _early(pair: MeasuredPair) -> str:
 
 
 def _change(difference: Difference) -> str:
-    return str(write_cell(difference.estimate, Kind.CHANGE))
+    return _write(difference.estimate, Kind.CHANGE)
+
+
+def _write(estimate: Estimate, kind: Kind) -> str:
+    """Number and interval; a note only where there is no number, as `_caution` says the rest once for all."""
+    return str(write_cell(estimate if estimate.value is None else replace(estimate, note=None), kind))
+
+
+def _caution(estimates: list[Estimate]) -> str:
+    """What the estimates' notes say, each once, in a sentence; "" where they say nothing."""
+    notes = dict.fromkeys(e.note for e in estimates if e.note and e.value is not None and e.interval is not None)
+    return f"Intervals of means over classes: {'; '.join(notes)}." if notes else ""
