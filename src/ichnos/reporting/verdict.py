@@ -3,16 +3,12 @@
 from dataclasses import replace
 
 from ichnos.evaluation import Difference, Estimate
-from ichnos.reporting.measured import MeasuredPair, MeasuredStudy
+from ichnos.reporting.measured import FEW_PATIENTS, MeasuredPair, MeasuredStudy
 from ichnos.reporting.table import Kind, write_cell
 
 HYPOTHESIS = (
     "The paper's hypothesis: leaving epidural hemorrhage out improves the classification of the other subtypes."
 )
-
-FEW_PATIENTS = 30
-"""Below this the report says that intervals are too narrow: the percentile bootstrap covers too little in small samples
-(Efron and Tibshirani 1993, 13.3 and 14.3)."""
 
 
 def verdict(study: MeasuredStudy) -> str:
@@ -57,6 +53,8 @@ def _judge(pair: MeasuredPair) -> str:
         reason = (estimate.note or "no interval").removeprefix("no interval: ")
         return f"It cannot be tested here by macro F1: {reason}."
     change = f"{_change(difference)} for macro F1 over the same slices and classes"
+    if difference.untested:
+        return f"It cannot be tested on this test set ({difference.untested}): {change}."
     match difference.sign:
         case 1:
             return f"It holds on this test set: {change}, an interval above 0."
@@ -70,6 +68,8 @@ def _auc(pair: MeasuredPair) -> str:
     difference = pair.comparison["mean_auc"]
     if difference.estimate.interval is None:
         return ""
+    if difference.untested:
+        return f"Mean AUC differs by {_change(difference)}."
     match difference.sign:
         case 1:
             return f"Mean AUC rises ({_change(difference)})."
@@ -80,7 +80,10 @@ def _auc(pair: MeasuredPair) -> str:
 
 
 def _classes(pair: MeasuredPair) -> str:
-    signs = {c: pair.comparison["f1", c].sign for c in pair.comparison.first.classes}
+    differences = [pair.comparison["f1", c] for c in pair.comparison.first.classes]
+    if all(difference.bootstrap_p is None for difference in differences):
+        return ""
+    signs = {c: d.sign for c, d in zip(pair.comparison.first.classes, differences, strict=True)}
     better = [c.display_name.lower() for c, sign in signs.items() if sign > 0]
     worse = [c.display_name.lower() for c, sign in signs.items() if sign < 0]
     if not better and not worse:
@@ -109,4 +112,4 @@ def _write(estimate: Estimate, kind: Kind) -> str:
 def _caution(estimates: list[Estimate]) -> str:
     """What the estimates' notes say, each once, in a sentence; "" where they say nothing."""
     notes = dict.fromkeys(e.note for e in estimates if e.note and e.value is not None and e.interval is not None)
-    return f"Intervals of means over classes: {'; '.join(notes)}." if notes else ""
+    return f"Of the intervals of means over classes: {'; '.join(notes)}." if notes else ""
