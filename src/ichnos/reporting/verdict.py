@@ -110,6 +110,7 @@ def _write(estimate: Estimate, kind: Kind) -> str:
 
 
 def _caution(estimates: list[Estimate]) -> str:
-    """What the estimates' notes say, each once, in a sentence; "" where they say nothing."""
-    notes = dict.fromkeys(e.note for e in estimates if e.note and e.value is not None and e.interval is not None)
-    return f"Of the intervals of means over classes: {'; '.join(notes)}." if notes else ""
+    """Which intervals are too narrow and why, each reason once, in a sentence; "" where none is."""
+    notes = [e.note.partition(";")[0] for e in estimates if e.note and e.interval is not None]
+    narrow = dict.fromkeys(note.removeprefix("too narrow: ") for note in notes if note.startswith("too narrow"))
+    return f"Intervals of means over classes are too narrow: {', '.join(narrow)}." if narrow else ""
