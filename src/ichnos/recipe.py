@@ -90,7 +90,8 @@ class Network(_Grammar):
 
     backbone: Literal["efficientnet-b0"] = "efficientnet-b0"
     init: str = "imagenet"
-    """`imagenet`, `random`, or a file: a checkpoint of ours or EfficientNet-B0 weights in the common PyTorch form."""
+    """`imagenet`; `phantom` (ours, from synthetic heads, in the package); `random`; or a file: a checkpoint of ours or
+    EfficientNet-B0 weights in the common PyTorch form."""
     frozen: bool = False
     """Train the head alone; the backbone stays as it came, its BatchNorm statistics too."""
     head: Head = Head()
@@ -98,7 +99,7 @@ class Network(_Grammar):
     @model_validator(mode="after")
     def _frozen_needs_weights(self) -> Self:
         if self.frozen and self.init == "random":
-            raise ValueError("a frozen backbone with random weights cannot learn; give init a file or 'imagenet'")
+            raise ValueError("a frozen backbone with random weights cannot learn: give it imagenet, phantom or a file")
         return self
 
 

@@ -1,8 +1,10 @@
 """The command line: help for every verb, one line an error, exit codes that a machine can tell apart."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,17 @@ def test_failures(error: BaseException, code: int, complaint: str, capsys: pytes
 def test_the_module_is_the_command() -> None:
     result = subprocess.run([sys.executable, "-m", "ichnos", "--version"], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "0.1.0"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_command_says_how_to_go_on(tmp_path: Path, sent: signal.Signals) -> None:
+    words = ["phantom", "--exams", "500", "--matrix", "64", "--slices", "10-12", "--out", str(tmp_path / "cohort")]
+    process = subprocess.Popen([sys.executable, "-m", "ichnos", *words], stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not list(tmp_path.glob("cohort/parts/*")) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == failures.STOPPED
+    assert "give the same command again to go on" in said
+    assert "Traceback" not in said

@@ -60,3 +60,22 @@ def test_an_absent_class_has_no_difference() -> None:
 def test_other_slices_are_refused() -> None:
     with pytest.raises(InputError, match="same slices"):
         compare(POOR, GOOD[:100], LABELS, TWO, RESAMPLES)
+
+
+def test_a_handful_of_patients_gives_no_p() -> None:
+    few = PatientResamples.draw(np.array([f"{k // 100}" for k in range(600)]), seed=0, resamples=300)
+    difference = compare(POOR, GOOD, LABELS, TWO, few)["macro_f1"]
+    assert difference.estimate.interval is not None
+    assert difference.bootstrap_p is None
+    assert difference.sign == 0
+    assert difference.untested == "6 patients, at least 10 are needed"
+
+
+def test_resamples_that_seldom_define_a_difference_give_no_p() -> None:
+    labels = LABELS.copy()
+    labels[12:, 0] = False  # two of a hundred patients: one resample in eight has neither
+    labels[[0, 6], 0] = True
+    difference = compare(POOR, GOOD, labels, TWO, RESAMPLES)["auc", Subtype.SUBARACHNOID]
+    assert difference.estimate.interval is not None
+    assert difference.bootstrap_p is None
+    assert "of the resamples define it" in (difference.untested or "")

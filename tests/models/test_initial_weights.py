@@ -10,6 +10,7 @@ from ichnos.ct.windows import BLOOD, BRAIN
 from ichnos.errors import WeightsError
 from ichnos.models import SliceClassifier, save_checkpoint
 from ichnos.models.initial_weights import initialise
+from ichnos.models.phantom_weights import FILE, phantom_backbone, phantom_card
 from ichnos.recipe import InputSpec, SliceRecipe, WindowMerge
 from ichnos.subtypes import SUBTYPES
 
@@ -105,3 +106,27 @@ def test_own_checkpoint_gives_head_where_classes_agree(recipe: SliceRecipe, tmp_
     assert weights.head == "random"
     assert "classes are epidural" in weights.remark
     assert same(four.backbone, source.backbone)
+
+
+def test_phantom_is_a_backbone_in_the_package(recipe: SliceRecipe):
+    classifier = SliceClassifier(recipe)
+    weights = initialise(classifier, "phantom", seed=3)
+    assert (weights.backbone, weights.head) == ("phantom", "random")
+    assert same(classifier.head, SliceClassifier.seeded(recipe, 3).head)
+    assert not same(classifier.backbone, SliceClassifier.seeded(recipe, 3).backbone)
+    assert all(torch.isfinite(tensor).all() for tensor in classifier.backbone.state_dict().values())
+
+
+def test_the_phantom_weights_say_how_they_were_made():
+    card = phantom_card()
+    assert "no patient's data" in card["trained_on"]
+    assert SliceRecipe.model_validate(card["recipe"]).classes == SUBTYPES
+    assert 0.5 < card["validation"]["mean_auc"] < 1
+    assert FILE.stat().st_size < 10e6
+
+
+def test_damaged_phantom_weights(tmp_path: Path):
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(FILE.read_bytes()[:1000])
+    with pytest.raises(WeightsError, match="install ichnos again"):
+        phantom_backbone(path)

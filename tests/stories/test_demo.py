@@ -13,8 +13,9 @@ from ichnos.workflows.demo import run_demo
 @pytest.mark.timeout(1800)
 def test_the_demo_runs_from_nothing_to_its_report(tmp_path: Path) -> None:
     report = run_demo(tmp_path / "demo", SILENT)
-    card = json.loads((tmp_path / "demo" / "study" / "scorecard.json").read_text())
-    assert card["models"]["paper_model_2"]["test"]["patients"] >= 10
+    test = json.loads((tmp_path / "demo" / "study" / "scorecard.json").read_text())["models"]["paper_model_2"]["test"]
+    assert test["patients"] >= 10
+    assert test["mean_auc"]["value"] > 0.80
     page = report.read_text()
     assert "Slices: what each model says" in page
     assert "Phantom results are phantom results" in page

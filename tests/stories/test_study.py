@@ -2,8 +2,11 @@
 
 import html
 import json
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from ichnos.evaluation import slice_metrics
@@ -103,10 +106,16 @@ def test_train_and_evaluate_one_model_on_a_fold(folder: Path) -> None:
     trained = ichnos("train", *words, *short, "--set", "network.init=random", "--json")
     assert trained.exit_code == 0, trained.stderr
     assert json.loads(trained.stdout)["epochs"] == 2
-    measured = ichnos("evaluate", str(run), "--data", str(folder / "set"), "--out", str(out), "--fold", "1")
+    measured = ichnos("evaluate", str(run), "--data", str(folder / "set"), "--out", str(out), "--json")
     assert measured.exit_code == 0, measured.stderr
+    card = json.loads(measured.stdout)
+    assert (card["fold"], card["external"]) == (1, False), "a run is measured on its own fold"
     predictions = Predictions.read_parquet(out / "predictions.parquet")
     assert predictions.classes == SUBTYPES[1:]
+    leaking = ichnos("evaluate", str(run), "--data", str(folder / "set"), "--out", str(folder / "x"), "--fold", "0")
+    assert leaking.exit_code == 2
+    assert "fold 1 then, 0 now" in leaking.stderr
+    assert not (folder / "x").exists()
     again = ichnos("evaluate", str(run), "--data", str(folder / "set"), "--out", str(out), "--fold", "1")
     assert again.exit_code == 1
     assert "holds a scorecard already" in again.stderr
@@ -127,8 +136,40 @@ def test_imagenet_weights_that_cannot_be_had_end_in_one_line(folder: Path, monke
     words = ("train", "paper_model_1", "--data", str(folder / "set"), "--out", str(folder / "third"))
     result = ichnos(*words, "--set", "input.size=32")
     assert result.exit_code == 1
-    assert "network.init=random" in result.stderr
+    assert "network.init as phantom or random" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+    as_told = ichnos(*words, *SHORT[:-2], "--set", "network.init=random")
+    assert as_told.exit_code == 0, as_told.stderr
+
+
+def test_a_run_is_not_gone_on_with_from_other_weights(folder: Path) -> None:
+    start, out = folder / "start.safetensors", folder / "fifth"
+    best = folder / "study" / "runs"
+    words = ("train", "paper_model_2", "--data", str(folder / "set"), "--out", str(out), *SHORT[:-2])
+    start.write_bytes((best / "paper_model_1" / "best.safetensors").read_bytes())
+    assert ichnos(*words, "--set", f"network.init={start}").exit_code == 0
+    start.write_bytes((best / "paper_model_2" / "best.safetensors").read_bytes())
+    other = ichnos(*words, "--set", f"network.init={start}")
+    assert other.exit_code == 1
+    assert "began from other weights" in other.stderr
+
+
+def test_the_readmes_python_runs(folder: Path) -> None:
+    block = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL)[0]
+    names: dict[str, Any] = {}
+    exec(block.replace("sets/rsna", str(folder / "set")), names)
+    assert names["hu"].dtype == np.int16
+    assert names["labels"].shape == (5,)
+
+
+def test_another_set_is_external(folder: Path) -> None:
+    cohort = ("--exams", "8", "--seed", "4", "--matrix", "64", "--slices", "10-12", "--prevalence", "raised")
+    assert ichnos("phantom", *cohort, "--out", str(folder / "cohort-2")).exit_code == 0
+    assert ichnos("prepare", "phantom", str(folder / "cohort-2"), "--out", str(folder / "set-2")).exit_code == 0
+    run = folder / "study" / "runs" / "paper_model_2"
+    measured = ichnos("evaluate", str(run), "--data", str(folder / "set-2"), "--out", str(folder / "ext"), "--json")
+    assert measured.exit_code == 0, measured.stderr
+    assert json.loads(measured.stdout)["external"] is True
 
 
 def test_a_frozen_backbone_with_random_weights_is_refused(folder: Path) -> None:

@@ -5,6 +5,9 @@ import traceback
 
 from ichnos.errors import IchnosError, UsageError
 
+STOPPED = 130
+"""The exit code of a command that Ctrl-C ended, as shells have it (128 + SIGINT)."""
+
 _EXTRAS = {
     "[train]": (
         "PIL blosc2 filelock jinja2 kornia lightning_fabric matplotlib monai nibabel onnx onnxscript polars "
@@ -22,7 +25,7 @@ def exit_code(error: BaseException) -> int:
     match error:
         case KeyboardInterrupt():
             print("Stopped. What was finished is kept: give the same command again to go on.", file=sys.stderr)
-            return 130
+            return STOPPED
         case IchnosError():
             print(f"ichnos: {error}", file=sys.stderr)
             return 2 if isinstance(error, UsageError) else 1

@@ -11,7 +11,7 @@ import typer
 from ichnos import __version__
 from ichnos.cli.bundle import app as bundle_app
 from ichnos.cli.bundle import export
-from ichnos.cli.failures import exit_code
+from ichnos.cli.failures import STOPPED, exit_code
 from ichnos.cli.prepare import app as prepare_app
 from ichnos.cli.study import app as study_app
 
@@ -164,6 +164,10 @@ def run() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop is the user's
     try:
         app(standalone_mode=True)
+    except SystemExit as ended:
+        if ended.code == STOPPED:  # Typer makes this of Ctrl-C
+            exit_code(KeyboardInterrupt())
+        raise
     except (Exception, KeyboardInterrupt) as error:
         sys.exit(exit_code(error))
 

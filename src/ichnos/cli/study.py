@@ -21,7 +21,8 @@ def paper(
         str, typer.Option("--length", help="paper (its epochs) or from-scratch (the length of that recipe).")
     ] = "paper",
     init: Annotated[
-        str | None, typer.Option("--init", help="imagenet, random, or a file of weights; the recipes' own by default.")
+        str | None,
+        typer.Option("--init", help="imagenet, phantom, random, or a file of weights; the recipes' own by default."),
     ] = None,
     variants: Annotated[
         bool, typer.Option("--variants", help="Train our other readings of the study's Models 1 and 2 too.")

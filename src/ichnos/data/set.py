@@ -42,8 +42,9 @@ class SetHeader(BaseModel):
 class PreparedSet:
     """A finished set, open for reading."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         """Open the set in `path`. Raises SetError where it is none, unfinished, damaged or of another version."""
+        path = Path(path)
         self.path = path
         self.header = _read_header(path)
         self._shards = ShardReader(path / "shards")

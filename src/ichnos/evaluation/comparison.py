@@ -8,10 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.errors import InputError
-from ichnos.evaluation.intervals import Estimate, Evaluation, evaluate_with_samples, percentile_interval
+from ichnos.evaluation.intervals import Estimate, Evaluation, Interval, evaluate_with_samples, percentile_interval
 from ichnos.evaluation.metrics import THRESHOLD
 from ichnos.evaluation.resampling import MetricKey, PatientResamples
 from ichnos.subtypes import Subtype
+
+LEAST_PATIENTS = 10
+"""Fewer give no p: a bootstrap over a handful of patients finds anything certain."""
+
+LEAST_DEFINED = 0.9
+"""Where a smaller share of the resamples defines a difference there is no p: those that do are a choice of patients."""
 
 
 @dataclass(frozen=True)
@@ -20,13 +26,16 @@ class Difference:
 
     estimate: Estimate
     bootstrap_p: float | None
-    """Two-sided: twice the smaller share of resamples on either side of 0, each with one added (never 0)."""
+    """Two-sided: twice the smaller share of resamples on either side of 0, each with one added (never 0). None where
+    LEAST_PATIENTS or LEAST_DEFINED forbids one."""
+    untested: str | None = None
+    """Why there is no p although there is an interval."""
 
     @property
     def sign(self) -> int:
-        """+1 or -1 where the 95 % interval lies wholly above or below 0, else 0."""
+        """+1 or -1 where it may be tested and the 95 % interval lies wholly above or below 0, else 0."""
         interval = self.estimate.interval
-        if interval is None:
+        if interval is None or self.bootstrap_p is None:
             return 0
         return int(interval.low > 0) - int(interval.high < 0)
 
@@ -64,11 +73,12 @@ def compare(
         raise InputError(f"a paired comparison needs the same slices and classes, got {first.shape} and {second.shape}")
     one, before = evaluate_with_samples(first, labels, classes, resamples, threshold)
     two, after = evaluate_with_samples(second, labels, classes, resamples, threshold)
-    differences = {key: _difference(one[key], two[key], after[key] - before[key]) for key in before}
+    patients = resamples.patients
+    differences = {key: _difference(one[key], two[key], after[key] - before[key], patients) for key in before}
     return Comparison(one, two, differences)
 
 
-def _difference(first: Estimate, second: Estimate, values: NDArray[np.float64]) -> Difference:
+def _difference(first: Estimate, second: Estimate, values: NDArray[np.float64], patients: int) -> Difference:
     if first.value is None or second.value is None:
         return Difference(Estimate(None, None, first.note if first.value is None else second.note), None)
     value = second.value - first.value
@@ -78,6 +88,17 @@ def _difference(first: Estimate, second: Estimate, values: NDArray[np.float64]) 
     numbers = values[~np.isnan(values)]
     if interval is None:
         return Difference(Estimate(value, None, "no interval: no resample defines both"), None)
+    untested = _untested(interval, patients)
+    if untested:
+        return Difference(Estimate(value, interval, first.note or second.note), None, untested)
     below, above = int((numbers <= 0).sum()), int((numbers >= 0).sum())
     p = min(1.0, 2 * (min(below, above) + 1) / (len(numbers) + 1))
     return Difference(Estimate(value, interval, first.note or second.note), p)
+
+
+def _untested(interval: Interval, patients: int) -> str | None:
+    if patients < LEAST_PATIENTS:
+        return f"{patients} patients, at least {LEAST_PATIENTS} are needed"
+    if interval.defined_share < LEAST_DEFINED:
+        return f"only {100 * interval.defined_share:.0f} % of the resamples define it"
+    return None

@@ -38,11 +38,16 @@ def roc(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Curve | No
 
 
 def precision_recall(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Curve | None:
-    """Recall (rising) against precision, from (n,) scores; None without positives."""
+    """Recall (rising) against precision, from (n,) scores; None without positives.
+
+    A step function, as average precision is its area: the precision at a point holds back to the point before it. The
+    first point is at recall 0, with the precision of the first call; scikit-learn's own first point (0, 1) is no call.
+    """
     if not positive.any():
         return None
     precision, recall, _ = precision_recall_curve(positive, scores)
-    return _thin(recall[::-1], precision[::-1])
+    rising, held = recall[-2::-1], precision[-2::-1]
+    return _thin(np.concatenate([[0.0], rising]), np.concatenate([held[:1], held]))
 
 
 def reliability(scores: NDArray[np.floating], positive: NDArray[np.bool_], bins: int = 10) -> Reliability:

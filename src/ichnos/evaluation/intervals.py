@@ -116,7 +116,8 @@ def evaluate_with_samples(
         doubt = _undefined(key, support) if value is None else _too_few(key, support, resamples.patients)
         interval = None if doubt else percentile_interval(values)
         thin = _thin_mean(key, metrics, support) if interval else None
-        estimates[key] = Estimate(value, interval, doubt or thin or _share_note(interval))
+        notes = [note for note in (doubt, thin, _share_note(interval)) if note]
+        estimates[key] = Estimate(value, interval, "; ".join(notes) or None)
     patients, draws = resamples.patients, len(resamples)
     return Evaluation(len(labels), patients, tuple(classes), metrics, support, estimates, draws), samples
 

@@ -93,16 +93,16 @@ def load_classifier(path: Path) -> tuple[SliceClassifier, SliceRecipe, dict[str,
     """
     checkpoint = load_checkpoint(path)
     classifier = SliceClassifier.seeded(checkpoint.recipe, seed=0)
-    restore(classifier, checkpoint, path)
+    restore(classifier, checkpoint, str(path))
     return classifier.eval(), checkpoint.recipe, checkpoint.metadata
 
 
-def restore(classifier: SliceClassifier, checkpoint: Checkpoint, path: Path) -> None:
+def restore(classifier: SliceClassifier, checkpoint: Checkpoint, name: str) -> None:
     """Put a checkpoint's weights into a classifier. Raises WeightsError where any tensor is missing or left over."""
     try:
         classifier.load_state_dict(checkpoint.classifier_tensors())
     except RuntimeError as error:
-        raise WeightsError(f"{path} does not hold the weights that its recipe needs: {error}") from error
+        raise WeightsError(f"{name} does not hold the weights that its recipe needs: {error}") from error
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

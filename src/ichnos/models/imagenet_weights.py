@@ -80,5 +80,5 @@ def _reason(error: Exception) -> str:
 def _what_to_do(url: str, path: Path, reason: str) -> str:
     return (
         f"the ImageNet weights could not be downloaded ({reason}); put {url} at {path} by hand, "
-        "or train without them: --set network.init=random"
+        "or train without them: give network.init as phantom or random (--set network.init=..., --init ... of a study)"
     )

@@ -1,5 +1,6 @@
-"""First weights: random ones, ImageNet's, a checkpoint of ours, or EfficientNet-B0 in the common PyTorch form."""
+"""First weights: random, ImageNet's, the phantom's, a checkpoint's, or EfficientNet-B0's in the common PyTorch form."""
 
+import hashlib
 import pickle
 import re
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from ichnos.errors import WeightsError
 from ichnos.models.backbones import fit_stem
 from ichnos.models.checkpoint import Checkpoint, load_checkpoint, part
 from ichnos.models.classifier import SliceClassifier
-from ichnos.models.imagenet_weights import imagenet_file
+from ichnos.models.imagenet_weights import DIGEST_PREFIX, imagenet_file
+from ichnos.models.phantom_weights import FILE, phantom_backbone
 from ichnos.progress import SILENT, Progress
 
 _BACKBONE = "backbone."
@@ -25,15 +27,17 @@ class InitialWeights:
     """Which weights a classifier began with."""
 
     backbone: str
-    """`random`, `imagenet`, or the name of the file."""
+    """`random`, `imagenet`, `phantom`, or the name of the file."""
     head: str
     """`random`, or the name of the file."""
     remark: str
     """One sentence for the journal and for people."""
+    digest: str | None = None
+    """16 hex digits of the SHA-256 of the file that they were read from."""
 
 
 def initialise(classifier: SliceClassifier, init: str, *, seed: int, progress: Progress = SILENT) -> InitialWeights:
-    """Give a classifier its first weights: `random`, `imagenet` or a file. What no file gives is random by the seed.
+    """Give a classifier its first weights, as `Network.init` names them. What they leave open is random by the seed.
 
     Raises WeightsError where a file is absent, damaged, or does not fit the backbone to the last tensor.
     """
@@ -43,26 +47,49 @@ def initialise(classifier: SliceClassifier, init: str, *, seed: int, progress: P
         return InitialWeights("random", "random", f"random first weights, seed {seed}")
     if init == "imagenet":
         _fill_backbone(classifier, _read_common_form(imagenet_file(progress)), init)
-        return InitialWeights("imagenet", "random", f"backbone from ImageNet, head random, seed {seed}")
+        return InitialWeights(
+            "imagenet", "random", f"backbone from ImageNet, head random, seed {seed}", weights_digest(init)
+        )
+    if init == "phantom":
+        _fill_backbone(classifier, phantom_backbone(), init)
+        remark = f"backbone trained on synthetic heads, head random, seed {seed}"
+        return InitialWeights("phantom", "random", remark, weights_digest(init))
     path = Path(init).expanduser()
     if not path.is_file():
-        raise WeightsError(f"network.init is neither 'imagenet' nor 'random' nor a file: no file at {path}")
+        raise WeightsError(f"network.init is none of imagenet, phantom, random, nor a file: no file at {path}")
     if path.suffix == ".safetensors":
         return _take_checkpoint(classifier, path, seed)
     _fill_backbone(classifier, _read_common_form(path), path.name)
-    return InitialWeights(path.name, "random", f"backbone from {path.name}, head random, seed {seed}")
+    digest = weights_digest(init)
+    remark = f"backbone from {path.name} (SHA-256 {digest}), head random, seed {seed}"
+    return InitialWeights(path.name, "random", remark, digest)
+
+
+def weights_digest(init: str) -> str | None:
+    """16 hex digits of the SHA-256 of the file that `init` names (8 for ImageNet's); None for random or no file."""
+    if init == "random":
+        return None
+    if init == "imagenet":
+        return DIGEST_PREFIX
+    path = FILE if init == "phantom" else Path(init).expanduser()
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _take_checkpoint(classifier: SliceClassifier, path: Path, seed: int) -> InitialWeights:
     checkpoint = load_checkpoint(path)
     tensors = checkpoint.classifier_tensors()
     _fill_backbone(classifier, part(tensors, _BACKBONE), path.name)
+    digest = weights_digest(str(path))
+    origin = f"{path.name} ({checkpoint.recipe.name}, SHA-256 {digest})"
     difference = _head_difference(classifier, checkpoint)
     if difference:
-        remark = f"backbone from {path.name}; head random, seed {seed}, as {difference}"
-        return InitialWeights(path.name, "random", remark)
+        remark = f"backbone from {origin}; head random, seed {seed}, as {difference}"
+        return InitialWeights(path.name, "random", remark, digest)
     classifier.head.load_state_dict(part(tensors, _HEAD))
-    return InitialWeights(path.name, path.name, f"backbone and head from {path.name}")
+    return InitialWeights(path.name, path.name, f"backbone and head from {origin}", digest)
 
 
 def _head_difference(classifier: SliceClassifier, checkpoint: Checkpoint) -> str | None:

@@ -33,7 +33,7 @@ def _from_file(path: Path) -> RecipeFile:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except (SyntaxError, ValueError, TypeError, AttributeError, NameError, ImportError) as error:
+    except Exception as error:  # somebody's own Python: whatever it trips over, here is the border
         raise RecipeError(f"{path} is not a recipe: {type(error).__name__}: {error}") from error
     return _checked(module, path)
 

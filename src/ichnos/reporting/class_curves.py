@@ -90,7 +90,7 @@ def _draw_precision_recall(axes: Axes, m: MeasuredModel, k: int, c: Subtype) -> 
     test = m.model.test
     curve = curves.precision_recall(test.probabilities[:, k], test.labels[:, k])
     share = f" ({100 * test.labels[:, k].mean():.0f} %)" if test.labels[:, k].any() else ""
-    _line(axes, curve, c, _legend(c, "AP", m.test["average_precision", c]) + share)
+    _line(axes, curve, c, _legend(c, "AP", m.test["average_precision", c]) + share, drawstyle="steps-pre")
 
 
 def _draw_reliability(axes: Axes, m: MeasuredModel, k: int, c: Subtype) -> None:
@@ -103,9 +103,9 @@ def _draw_reliability(axes: Axes, m: MeasuredModel, k: int, c: Subtype) -> None:
     axes.plot(bins.predicted[drawn], bins.observed[drawn], **CLASS_LINES[c], marker="o", label=c.display_name)
 
 
-def _line(axes: Axes, curve: curves.Curve | None, c: Subtype, label: str) -> None:
+def _line(axes: Axes, curve: curves.Curve | None, c: Subtype, label: str, drawstyle: str = "default") -> None:
     x, y = ([], []) if curve is None else (curve.x, curve.y)
-    axes.plot(x, y, **CLASS_LINES[c], label=label)
+    axes.plot(x, y, **CLASS_LINES[c], label=label, drawstyle=drawstyle)
 
 
 def _legend(c: Subtype, what: str, estimate: Estimate) -> str:

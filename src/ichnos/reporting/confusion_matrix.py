@@ -4,6 +4,7 @@ from matplotlib.axes import Axes
 
 from ichnos.reporting.measured import MeasuredModel
 from ichnos.reporting.style import Picture, panels, picture, styled, wrapped
+from ichnos.subtypes import SUBTYPES
 
 _DARK = 0.55
 """Above this share the cell is dark and its text white."""
@@ -15,9 +16,11 @@ def confusion_matrix(m: MeasuredModel) -> Picture:
     with styled():
         size = len(confusion.classes) + 1
         rows = size if confusion.of[-1].any() else size - 1  # "none" only where there are slices without any subtype
-        figure, grid = panels(1, 1, 1.5 + 0.78 * size, 1.1 + 0.66 * rows)
+        wide = max(size, len(SUBTYPES) + 1)  # cells of one size for all models
+        figure, grid = panels(1, 1, 1.5 + 0.78 * wide, 1.1 + 0.66 * rows)
         axes = grid[0][0]
         axes.imshow(confusion.share[:rows], cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_xlim(-0.5, wide - 0.5)
         for row in range(rows):
             for column in range(size):
                 _cell(axes, row, column, int(confusion.called[row, column]), int(confusion.of[row, column]))

@@ -54,13 +54,15 @@ def choose(predictions: Predictions, c: Subtype, choice: Choice) -> Shown | None
 
 
 def gallery(m: MeasuredModel, slice_picture: SlicePicture) -> Picture:
-    """A row a choice, a column a class; under each slice its exam, place, probability and labels."""
+    """A row a choice that any class has a slice for, a column a class; under each slice its exam, place and labels."""
     test = m.model.test
+    chosen = {choice: [choose(test, c, choice) for c in test.classes] for choice in Choice}
+    rows = [choice for choice, shown in chosen.items() if any(shown)] or [Choice.RIGHT]
     with styled():
-        figure, grid = panels(len(Choice), len(test.classes), 2.15, 2.8)
-        for i, choice in enumerate(Choice):
+        figure, grid = panels(len(rows), len(test.classes), 2.15, 2.8)
+        for i, choice in enumerate(rows):
             for k, c in enumerate(test.classes):
-                _show(grid[i][k], test, choose(test, c, choice), slice_picture, choice)
+                _show(grid[i][k], test, chosen[choice][k], slice_picture, choice)
                 if i == 0:
                     grid[i][k].set_title(c.display_name, fontsize=10, loc="center")
             grid[i][0].set_ylabel(choice.value, fontsize=10, color="black", labelpad=6)
@@ -70,7 +72,8 @@ def gallery(m: MeasuredModel, slice_picture: SlicePicture) -> Picture:
             f"{m.model.label}: slices of which it is most certain, on test",
             "For each class (column) the slice with the highest probability where the class is labelled, the highest "
             "where it is not, and the lowest where it is. Brain window (width 80 HU, level 40 HU). Under each: exam, "
-            "place along the slice normal, the model's probability of the column's class, and the slice's labels.",
+            "place along the slice normal, the model's probability of the column's class, and the slice's labels. "
+            "A row that is not there has no slice.",
             raster=True,
         )
 

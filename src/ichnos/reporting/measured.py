@@ -16,6 +16,11 @@ Part = Literal["validation", "test"]
 PARTS: tuple[Part, ...] = ("validation", "test")
 
 
+FEW_PATIENTS = 30
+"""Below this the report says that intervals are too narrow: the percentile bootstrap covers too little in small samples
+(Efron and Tibshirani 1993, 13.3 and 14.3)."""
+
+
 @dataclass(frozen=True)
 class MeasuredModel:
     """One model's numbers."""

@@ -36,6 +36,10 @@ class ModelResult:
     """Of the best epoch."""
     test: Predictions
     """Of the best epoch."""
+    first_weights: str = ""
+    """A sentence: where they came from, with the digest of a file."""
+    trained_on: str = ""
+    """Device, precision and day, as the run's environment.json has them."""
     until_milestone: dict[int, tuple[Predictions, Predictions]] = field(default_factory=dict)
     """{n: (validation, test)} of the best of the first n epochs."""
     paper_row: PaperRow | None = None
@@ -102,7 +106,7 @@ class StudyResult:
     set_summary: SetSummary
     skipped: tuple[SkippedReason, ...]
     environment: dict[str, str]
-    """Versions, machine and device, in the order in which they are shown."""
+    """Versions and machine of the runs, in the order in which they are shown."""
     seed: int
     """Of the bootstrap."""
     command: str

@@ -2,7 +2,7 @@
 
 from ichnos.evaluation import Comparison, Evaluation
 from ichnos.evaluation.intervals import Estimate
-from ichnos.reporting.measured import PARTS, MeasuredModel, MeasuredPair, MeasuredStudy, Part
+from ichnos.reporting.measured import FEW_PATIENTS, PARTS, MeasuredModel, MeasuredPair, MeasuredStudy, Part
 from ichnos.reporting.paper import PaperRow
 from ichnos.reporting.study import ModelResult, SetSummary, SkippedReason
 from ichnos.reporting.table import Cell, Column, Kind, Table
@@ -15,9 +15,9 @@ TEST_NOTE = (
     "No choice was made on these patients: these are the numbers to quote. "
     "The paper has no such set; its validation numbers stand beside ours for orientation only."
 )
-INTERVAL_NOTE = (
-    "In brackets: 95 % intervals from a bootstrap over patients, {resamples:,} resamples. “In 88 % of resamples”: "
-    "the others lack a class and so do not define the number; the interval is of those that do."
+INTERVAL_NOTE = "In brackets: 95 % intervals from a bootstrap over patients, {resamples:,} resamples."
+SHARE_NOTE = (
+    "“In … % of resamples”: the others lack a class and so do not define the number; the interval is of those that do."
 )
 METRICS_NOTE = (
     "Accuracy is exact match; it and F1 are at a probability of 0.5. "
@@ -62,10 +62,30 @@ def table_1(study: MeasuredStudy, part: Part) -> Table:
         notes=(
             VALIDATION_NOTE if part == "validation" else TEST_NOTE,
             INTERVAL_NOTE.format(resamples=study.result.resamples),
+            *_share_notes([e[metric] for m in study.models for e in [m.part(part)] for metric in _TABLE_1_METRICS]),
             METRICS_NOTE,
+            *_few_patients(min(m.part(part).patients for m in study.models)),
             *_mean_notes(study, part),
         ),
     )
+
+
+_TABLE_1_METRICS = ("exact_match", "macro_f1", "mean_auc", "loss_mean", "loss_sum")
+
+
+def _share_notes(estimates: list[Estimate]) -> list[str]:
+    return [SHARE_NOTE] if any(e.interval and e.interval.defined_share < 1 for e in estimates) else []
+
+
+def _few_patients(patients: int) -> list[str]:
+    if patients >= FEW_PATIENTS:
+        return []
+    return [f"Only {patients} patient{'s' * (patients != 1)}: intervals of so few are themselves too narrow."]
+
+
+def _untested_notes(comparison: Comparison) -> list[str]:
+    reasons = dict.fromkeys(d.untested for d in comparison.differences.values() if d.untested)
+    return [f"No p where it would mislead: {'; '.join(reasons)}."] if reasons else []
 
 
 def _table_1_row(m: MeasuredModel, e: Evaluation) -> tuple[Cell, ...]:
@@ -96,7 +116,8 @@ def _mean_notes(study: MeasuredStudy, part: Part) -> list[str]:
             absent = {c: e[metric, c].note for c in e.classes if e[metric, c].value is None}
             if absent:
                 why = ", ".join(f"{c.display_name.lower()} is {note}" for c, note in absent.items())
-                notes.append(f"{m.model.label}: {what} is over {len(e.classes) - len(absent)} classes; {why}.")
+                count = len(e.classes) - len(absent)
+                notes.append(f"{m.model.label}: {what} is over {count} class{'es' * (count != 1)}; {why}.")
     return notes
 
 
@@ -128,6 +149,7 @@ def like_for_like(pair: MeasuredPair) -> Table:
             f"{e.slices:,} slices of {e.patients:,} patients, the same for both; {len(e.classes)} classes.",
             "Differences are paired: the same patients are drawn for both models.",
             "p is two-sided, not corrected for the number of rows.",
+            *_untested_notes(comparison),
             *([VALIDATION_NOTE] if pair.part == "validation" else []),
         ),
     )
@@ -157,6 +179,9 @@ def class_wise(study: MeasuredStudy, part: Part) -> Table:
         rows=tuple(_class_row(m, m.part(part), c, rates) for m in study.models for c in m.part(part).classes),
         notes=(
             INTERVAL_NOTE.format(resamples=study.result.resamples),
+            *_share_notes(
+                [m.part(part)[rate, c] for m in study.models for rate in rates for c in m.part(part).classes]
+            ),
             "F1, sensitivity, specificity and precision at a probability of 0.5.",
             *([VALIDATION_NOTE] if part == "validation" else []),
         ),
@@ -188,14 +213,19 @@ def training(study: MeasuredStudy) -> Table:
             Column("Recipe", Kind.TEXT),
             Column("Recipe fingerprint", Kind.TEXT),
             Column("Initial weights", Kind.TEXT),
+            Column("Seed", Kind.COUNT),
             Column("Parameters", Kind.COUNT),
             Column("Epochs run", Kind.COUNT),
             Column("Best epoch", Kind.COUNT),
             Column("Stopped early", Kind.TEXT),
             Column("Training time", Kind.TEXT),
+            Column("Trained on", Kind.TEXT),
         ),
         rows=tuple(_training_row(m.model) for m in study.models),
-        notes=("Best epoch: the lowest validation loss. Its weights are what is measured.",),
+        notes=(
+            "Best epoch: the lowest validation loss. Its weights are what is measured.",
+            *(f"{m.model.label}: {m.model.first_weights}." for m in study.models if m.model.first_weights),
+        ),
     )
 
 
@@ -205,11 +235,13 @@ def _training_row(model: ModelResult) -> tuple[Cell, ...]:
         model.recipe.name,
         model.recipe.fingerprint(),
         initial_weights(model),
+        model.recipe.fit.seed,
         model.parameters,
         len(model.history),
         model.best_epoch,
         "yes" if model.stopped_early else "no",
         duration(model.training_seconds),
+        model.trained_on or "–",
     )
 
 

@@ -1,16 +1,14 @@
 """What the numbers say in plain sentences, derived from the intervals and nothing else."""
 
-from ichnos.evaluation import Difference
-from ichnos.reporting.measured import MeasuredPair, MeasuredStudy
+from dataclasses import replace
+
+from ichnos.evaluation import Difference, Estimate
+from ichnos.reporting.measured import FEW_PATIENTS, MeasuredPair, MeasuredStudy
 from ichnos.reporting.table import Kind, write_cell
 
 HYPOTHESIS = (
     "The paper's hypothesis: leaving epidural hemorrhage out improves the classification of the other subtypes."
 )
-
-FEW_PATIENTS = 30
-"""Below this the report says that intervals are too narrow: the percentile bootstrap covers too little in small samples
-(Efron and Tibshirani 1993, 13.3 and 14.3)."""
 
 
 def verdict(study: MeasuredStudy) -> str:
@@ -20,6 +18,7 @@ def verdict(study: MeasuredStudy) -> str:
         return ""
     sentences = [_judge(pair), _auc(pair), _classes(pair)]
     sentences += [_early(p) for p in study.pairs if p.part == "test" and p.milestone is not None]
+    sentences.append(_caution([pair.comparison["macro_f1"].estimate, pair.comparison["mean_auc"].estimate]))
     return " ".join(s for s in sentences if s)
 
 
@@ -30,12 +29,14 @@ def headline(study: MeasuredStudy) -> tuple[str, ...]:
         e = m.test
         accuracy, f1, auc = e["exact_match"], e["macro_f1"], e["mean_auc"]
         numbers = [
-            f"accuracy {write_cell(accuracy, Kind.PERCENT)}",
-            f"macro F1 {write_cell(f1, Kind.RATIO)}",
-            f"mean AUC {write_cell(auc, Kind.RATIO)}",
+            f"accuracy {_write(accuracy, Kind.PERCENT)}",
+            f"macro F1 {_write(f1, Kind.RATIO)}",
+            f"mean AUC {_write(auc, Kind.RATIO)}",
         ]
         where = f"on {e.slices:,} test slices of {e.patients:,} patients"
         lines.append(f"{m.model.label}: " + "; ".join(numbers) + f", {where}.")
+    caution = _caution([m.test[metric] for m in study.models for metric in ("macro_f1", "mean_auc")])
+    lines += [caution] if caution else []
     patients = min(m.test.patients for m in study.models)
     if patients < FEW_PATIENTS:
         lines.append(
@@ -52,7 +53,8 @@ def _judge(pair: MeasuredPair) -> str:
         reason = (estimate.note or "no interval").removeprefix("no interval: ")
         return f"It cannot be tested here by macro F1: {reason}."
     change = f"{_change(difference)} for macro F1 over the same slices and classes"
-    change += f" ({estimate.note})" if estimate.note else ""
+    if difference.untested:
+        return f"It cannot be tested on this test set ({difference.untested}): {change}."
     match difference.sign:
         case 1:
             return f"It holds on this test set: {change}, an interval above 0."
@@ -66,6 +68,8 @@ def _auc(pair: MeasuredPair) -> str:
     difference = pair.comparison["mean_auc"]
     if difference.estimate.interval is None:
         return ""
+    if difference.untested:
+        return f"Mean AUC differs by {_change(difference)}."
     match difference.sign:
         case 1:
             return f"Mean AUC rises ({_change(difference)})."
@@ -76,7 +80,10 @@ def _auc(pair: MeasuredPair) -> str:
 
 
 def _classes(pair: MeasuredPair) -> str:
-    signs = {c: pair.comparison["f1", c].sign for c in pair.comparison.first.classes}
+    differences = [pair.comparison["f1", c] for c in pair.comparison.first.classes]
+    if all(difference.bootstrap_p is None for difference in differences):
+        return ""
+    signs = {c: d.sign for c, d in zip(pair.comparison.first.classes, differences, strict=True)}
     better = [c.display_name.lower() for c, sign in signs.items() if sign > 0]
     worse = [c.display_name.lower() for c, sign in signs.items() if sign < 0]
     if not better and not worse:
@@ -94,4 +101,16 @@ def _early(pair: MeasuredPair) -> str:
 
 
 def _change(difference: Difference) -> str:
-    return str(write_cell(difference.estimate, Kind.CHANGE))
+    return _write(difference.estimate, Kind.CHANGE)
+
+
+def _write(estimate: Estimate, kind: Kind) -> str:
+    """Number and interval; a note only where there is no number, as `_caution` says the rest once for all."""
+    return str(write_cell(estimate if estimate.value is None else replace(estimate, note=None), kind))
+
+
+def _caution(estimates: list[Estimate]) -> str:
+    """Which intervals are too narrow and why, each reason once, in a sentence; "" where none is."""
+    notes = [e.note.partition(";")[0] for e in estimates if e.note and e.interval is not None]
+    narrow = dict.fromkeys(note.removeprefix("too narrow: ") for note in notes if note.startswith("too narrow"))
+    return f"Intervals of means over classes are too narrow: {', '.join(narrow)}." if narrow else ""

@@ -69,23 +69,26 @@ class RunFolder:
         with locked(self.path):
             yield
 
-    def claim(self, recipe: SliceRecipe) -> None:
-        """Write the recipe, or see that the run that is here has the same. Raises TrainingError where it has not.
+    def check(self, recipe: SliceRecipe) -> None:
+        """See that the run that is here, if any, has the same recipe. Raises TrainingError where it has not.
 
-        Leavings of a killed run's unfinished writes are removed.
+        Leavings of a killed run's unfinished writes are removed. A recipe without weights is such a leaving too: the
+        run ended before its first save.
         """
-        mine = recipe.model_dump(mode="json")
-        if self.recipe.exists():
-            theirs = _read(self.recipe)
-            if theirs != mine:
-                raise TrainingError(
-                    f"{self.path} holds a run of another recipe ({_differences(theirs, mine)}); "
-                    "give another folder, or remove this one"
-                )
-        else:
-            write_json(self.recipe, mine)
         for leaving in self.path.glob(".*.tmp"):
             leaving.unlink(missing_ok=True)
+        if not self.recipe.exists() or not self.last.exists():
+            return
+        theirs, mine = _read(self.recipe), recipe.model_dump(mode="json")
+        if theirs != mine:
+            raise TrainingError(
+                f"{self.path} holds a run of another recipe ({_differences(theirs, mine)}); "
+                "give another folder, or remove this one"
+            )
+
+    def claim(self, recipe: SliceRecipe) -> None:
+        """Write the recipe: the run begins here."""
+        write_json(self.recipe, recipe.model_dump(mode="json"))
 
     def started(self) -> str:
         """When the run began, ISO 8601 in UTC: as environment.json says where there is one, else now."""

@@ -1,6 +1,7 @@
 """START READING HERE: `train` makes a run, or goes on with one that was stopped or killed."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ichnos.errors import TrainingError
 from ichnos.files import write_json
 from ichnos.models.checkpoint import Checkpoint, load_checkpoint, restore
 from ichnos.models.classifier import SliceClassifier
-from ichnos.models.initial_weights import initialise
+from ichnos.models.initial_weights import initialise, weights_digest
 from ichnos.progress import SILENT, Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.training.augmentation import AugmentedClassifier
@@ -55,6 +56,7 @@ def train(
     *,
     device: str = "auto",
     precision: str | None = None,
+    origin: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
 ) -> TrainingSummary:
     """Train the recipe into the folder `run`. If a run of the same recipe and slices is there, go on with it.
@@ -64,6 +66,7 @@ def train(
     last.safetensors is written, and KeyboardInterrupt is raised; a second one raises it at once, and the run goes on
     from the last save. device: auto, cpu or cuda.
     precision: 32-true, bf16-mixed, 16-mixed or None for what the device gains by (on a CPU always 32-true).
+    origin: plain JSON that says where the slices come from; every checkpoint keeps it.
 
     Raises TrainingError (slices do not fit, another run is in the folder, the loss is not finite), WeightsError
     (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains here).
@@ -72,16 +75,17 @@ def train(
     validation.check(recipe, "validation", at_least=1)
     folder = RunFolder(run)
     with folder.held():
-        folder.claim(recipe)
+        folder.check(recipe)
         data = {"training": training.fingerprint(), "validation": validation.fingerprint()}
-        checkpoint = _resumable(folder, data)
+        checkpoint = _resumable(folder, data, weights_digest(recipe.network.init))
         if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
             return _summary(folder, recipe, RunState(**checkpoint.metadata["state"]))
         fabric = choose(device, precision)
         with torch.random.fork_rng():
-            classifier, first = _weights(recipe, checkpoint, folder, progress)
-            provenance = {"data": data, "first_weights": first}
+            classifier, first = _weights(recipe, checkpoint, progress)
+            provenance = {"data": data, "origin": dict(origin or {}), "first_weights": first}
             if checkpoint is None:
+                folder.claim(recipe)  # not before: a run without device or first weights has not begun
                 _report_absent(recipe, training, validation, progress)
             session = _open(folder, fabric, classifier, (training, validation), checkpoint, provenance)
             _run(session, progress)
@@ -105,15 +109,15 @@ def _run(session: Session, progress: Progress) -> None:
 
 
 def _weights(
-    recipe: SliceRecipe, checkpoint: Checkpoint | None, folder: RunFolder, progress: Progress
-) -> tuple[SliceClassifier, str]:
+    recipe: SliceRecipe, checkpoint: Checkpoint | None, progress: Progress
+) -> tuple[SliceClassifier, dict[str, Any]]:
     """The classifier as the recipe begins it or as the run left it, and which first weights it had."""
     classifier = SliceClassifier(recipe)
     if checkpoint is None:
-        first = initialise(classifier, recipe.network.init, seed=recipe.fit.seed, progress=progress).remark
-        progress.message(f"{recipe.name}: {first}")
-        return classifier, first
-    restore(classifier, checkpoint, folder.last)
+        first = initialise(classifier, recipe.network.init, seed=recipe.fit.seed, progress=progress)
+        progress.message(f"{recipe.name}: {first.remark}")
+        return classifier, asdict(first)
+    restore(classifier, checkpoint, "last.safetensors")
     progress.message(f"{recipe.name}: goes on where it stopped")
     return classifier, checkpoint.metadata["first_weights"]
 
@@ -153,8 +157,11 @@ def _open(
     )
 
 
-def _resumable(folder: RunFolder, data: dict[str, str]) -> Checkpoint | None:
-    """The run's last checkpoint, if it has one. Raises TrainingError where it cannot be gone on with."""
+def _resumable(folder: RunFolder, data: dict[str, str], weights: str | None) -> Checkpoint | None:
+    """The run's last checkpoint, if it has one. Raises TrainingError where it cannot be gone on with.
+
+    weights: the digest of the first weights as they are now; None where they are no file, or the file is gone.
+    """
     if not folder.last.exists():
         return None
     checkpoint = load_checkpoint(folder.last)
@@ -162,6 +169,12 @@ def _resumable(folder: RunFolder, data: dict[str, str]) -> Checkpoint | None:
         raise TrainingError(
             f"{folder.path} holds a run on other slices (another set, split or cache); "
             "give another folder, or remove this one"
+        )
+    begun_with = checkpoint.metadata["first_weights"]["digest"]
+    if weights is not None and begun_with is not None and weights != begun_with:
+        raise TrainingError(
+            f"{folder.path} holds a run that began from other weights than network.init names now (SHA-256 "
+            f"{begun_with} then, {weights} now); give another folder, or remove this one"
         )
     if checkpoint.metadata["state"]["best_epoch"] is not None and not folder.best.exists():
         raise TrainingError(f"{folder.best} is gone, so the run cannot be gone on with; give another folder")

@@ -1,15 +1,16 @@
 """From a trained run to its predictions and its scorecard on patients that it has not seen."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ichnos.data.splits import Part
-from ichnos.errors import OutputError, WeightsError
+from ichnos.errors import OutputError, UsageError, WeightsError
 from ichnos.evaluation import PatientResamples, evaluate
 from ichnos.files import replacing, write_json
-from ichnos.models.checkpoint import load_classifier
+from ichnos.models.checkpoint import load_checkpoint, load_classifier
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.recipe import Population
@@ -25,19 +26,47 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Measure the best checkpoint of `run` on the test part of `data`; write scorecard.json and predictions.parquet.
 
-    Raises WeightsError where the run has no checkpoint, OutputError where `out` holds a scorecard already.
+    fold: None takes the run's own. Another set than the run's is an external one, and the scorecard says so. Raises
+    WeightsError where the run has no checkpoint, UsageError where the part holds patients that the run learnt from,
+    OutputError where `out` holds a scorecard already.
     """
     if (out / "scorecard.json").exists():
         raise OutputError(f"{out} holds a scorecard already; give --out another folder")
-    predictions = predict_part(run / "best.safetensors", open_data(data, fold), Part.TEST, progress, device=device)
+    best = run / "best.safetensors"
+    opened, external = _unseen(best, open_data(data, fold))
+    predictions = predict_part(best, opened, Part.TEST, progress, device=device)
     resamples = PatientResamples.draw(predictions.patient, seed=BOOTSTRAP_SEED)
     result = evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
     with replacing(out / "predictions.parquet") as temporary:
         predictions.write_parquet(temporary)
-    scorecard = {"run": run.name, "part": Part.TEST.value, "fold": fold, "bootstrap_seed": BOOTSTRAP_SEED}
+    scorecard = {"run": run.name, "part": Part.TEST.value, "fold": opened.fold, "bootstrap_seed": BOOTSTRAP_SEED}
+    scorecard |= {"set": opened.prepared.header.fingerprint, "external": external}
     scorecard |= {"notice": "Research use only. Not a medical device.", "test": result.to_json()}
     write_json(out / "scorecard.json", scorecard)
     return scorecard
+
+
+def _existing(checkpoint: Path) -> Path:
+    if not checkpoint.exists():
+        raise WeightsError(f"no checkpoint at {checkpoint}: `ichnos train` writes one after its first epoch")
+    return checkpoint
+
+
+def _unseen(checkpoint: Path, opened: OpenData) -> tuple[OpenData, bool]:
+    """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
+    origin = load_checkpoint(_existing(checkpoint)).metadata["origin"]
+    if opened.origin["set"] != origin.get("set"):
+        return opened, True
+    if opened.fold is None:
+        opened = replace(opened, fold=origin["fold"])
+    differing = [key for key in ("split_seed", "folds", "fold") if opened.origin[key] != origin[key]]
+    if differing:
+        said = ", ".join(f"{key} {origin[key]} then, {opened.origin[key]} now" for key in differing)
+        raise UsageError(
+            f"this run was trained on another split of this set ({said}), so it learnt from patients that would be "
+            "measured; leave --fold out to measure it on its own test patients"
+        )
+    return opened, False
 
 
 def predict_part(
@@ -53,9 +82,7 @@ def predict_part(
 
     Raises WeightsError where the checkpoint is absent or damaged.
     """
-    if not checkpoint.exists():
-        raise WeightsError(f"no checkpoint at {checkpoint}: `ichnos train` writes one after its first epoch")
-    classifier, recipe, _ = load_classifier(checkpoint)
+    classifier, recipe, _ = load_classifier(_existing(checkpoint))
     population = population or recipe.population
     slices = data.slices_of(recipe, population, part, progress)
     probabilities = predict(classifier, slices.images, slices.rows, device=device, progress=progress)

@@ -1,6 +1,6 @@
 """The study of the paper: train Models 1, 2 and 3 on one split, measure them on the same patients, write the report."""
 
-import platform
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -126,7 +126,8 @@ def _measured(
     recipe: SliceRecipe, summary: TrainingSummary, data: OpenData, progress: Progress, device: str
 ) -> ModelResult:
     best = summary.run / "best.safetensors"
-    classifier, trained, _ = load_classifier(best)
+    classifier, trained, metadata = load_classifier(best)
+    environment = json.loads((summary.run / "environment.json").read_bytes())
     until = {
         n: (
             predict_part(summary.run / f"best_until_{n}.safetensors", data, Part.VALIDATION, progress, device=device),
@@ -142,6 +143,8 @@ def _measured(
         stopped_early=summary.stopped_early,
         parameters=sum(p.numel() for p in classifier.parameters()),
         training_seconds=summary.seconds,
+        first_weights=metadata["first_weights"]["remark"],
+        trained_on=f"{environment['device']}, {environment['precision']}, {environment['started'][:10]}",
         validation=predict_part(best, data, Part.VALIDATION, progress, device=device),
         test=predict_part(best, data, Part.TEST, progress, device=device),
         until_milestone=until,
@@ -167,7 +170,7 @@ def _result(
         models=models,
         set_summary=_set_summary(data),
         skipped=_skipped(prepared),
-        environment=_environment(),
+        environment=_environment(out / "runs" / models[0].name),
         seed=BOOTSTRAP_SEED,
         command=options.command(path, out),
         slice_picture=_pictures(prepared),
@@ -216,11 +219,15 @@ def _skipped(prepared: PreparedSet) -> tuple[SkippedReason, ...]:
     )
 
 
-def _environment() -> dict[str, str]:
-    packages = ("ichnos", "torch", "monai", "lightning-fabric", "kornia", "scikit-learn", "numpy", "polars")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}} | {
-        "machine": platform.machine(),
-        "system": platform.system(),
+def _environment(run: Path) -> dict[str, str]:
+    """Of the training, as the run has it: the report may be drawn elsewhere."""
+    environment = json.loads((run / "environment.json").read_bytes())
+    machine = environment["machine"]
+    return environment["versions"] | {
+        "processor": machine["processor"],
+        "system": f"{machine['system']} {machine['architecture']}",
+        "threads": str(environment["threads"]),
+        **{f"{name} (report)": version(name) for name in ("scikit-learn", "polars", "matplotlib")},
     }
 
 

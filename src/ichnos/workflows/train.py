@@ -35,6 +35,17 @@ class OpenData:
         rows = self.rows(population, part)
         return TrainingSlices(cache.images, cache.positions_of(rows), self.prepared.labels_of(recipe.classes)[rows])
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Which patients are in which part, so that a run is never measured on those that it learnt from."""
+        return {
+            "source": self.prepared.header.source,
+            "set": self.prepared.header.fingerprint,
+            "split_seed": self.splits.seed,
+            "folds": self.splits.folds,
+            "fold": self.fold,
+        }
+
     def rows(self, population: Population, part: Part) -> NDArray[np.int64]:
         """The set's rows of a population in one part, ascending."""
         in_part = self.splits.rows(part) if self.fold is None else self.splits.rows_of_fold(self.fold, part)
@@ -69,4 +80,4 @@ def train_on(
     """Train `recipe` on data that is open already."""
     training = data.slices(recipe, Part.TRAIN, progress)
     validation = data.slices(recipe, Part.VALIDATION, progress)
-    return train(recipe, training, validation, run, device=device, progress=progress)
+    return train(recipe, training, validation, run, device=device, origin=data.origin, progress=progress)

@@ -1,12 +1,10 @@
 """Read the headers of many DICOM slices on all cores, keeping what is done so that a killed scan continues."""
 
 import hashlib
-import multiprocessing
-import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,8 @@ from ichnos.ct import order_along_normal
 from ichnos.data.sources.files import FileStore, StoredFile
 from ichnos.dicom import SliceHeader, read_header
 from ichnos.errors import DicomError
+from ichnos.files import replacing
+from ichnos.processes import in_processes
 from ichnos.progress import Progress
 
 _CHUNK = 4096
@@ -75,7 +75,7 @@ def scan_headers(
     todo = [(chunk, table) for chunk, table in zip(chunks, tables, strict=True) if not table.exists()]
     with progress.task("Reading headers", total=len(files)) as task:
         task.advance(len(files) - sum(len(chunk) for chunk, _ in todo))
-        for done in _scan_chunks(store, todo, min(workers or os.cpu_count() or 1, len(todo))):
+        for done in in_processes(partial(_scan_chunk, store), todo, workers):
             task.advance(done)
     found: list[FoundSlice] = []
     refused: list[RefusedFile] = []
@@ -106,26 +106,11 @@ def _foot_to_head(slices: list[FoundSlice]) -> list[FoundSlice]:
     return [settled[index] for index in order]
 
 
-def _scan_chunks(store: FileStore, todo: list[tuple[Sequence[StoredFile], Path]], workers: int) -> Iterator[int]:
-    if workers <= 1:
-        for chunk, table in todo:
-            yield _scan_chunk(store, chunk, table)
-        return
-    context = multiprocessing.get_context("spawn")  # polars' threads do not survive a fork
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        futures: list[Future[int]] = [pool.submit(_scan_chunk, store, chunk, table) for chunk, table in todo]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _scan_chunk(store: FileStore, chunk: Sequence[StoredFile], table: Path) -> int:
+def _scan_chunk(store: FileStore, work: tuple[Sequence[StoredFile], Path]) -> int:
+    chunk, table = work
     rows = [_scan_file(store, file) for file in chunk]
-    partial = table.with_suffix(f".{os.getpid()}.partial")
-    pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(partial)
-    partial.replace(table)
+    with replacing(table) as temporary:
+        pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(temporary)
     return len(chunk)
 
 
