@@ -10,6 +10,7 @@ import typer
 
 from ichnos import __version__
 from ichnos.cli.failures import exit_code
+from ichnos.cli.inspect import inspect
 from ichnos.cli.prepare import app as prepare_app
 from ichnos.cli.study import app as study_app
 
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(prepare_app, name="prepare")
 app.add_typer(study_app, name="study")
+app.command("inspect")(inspect)
 
 Data = Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)]

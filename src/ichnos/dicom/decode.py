@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import UID, ExplicitVRBigEndian
 
 from ichnos.dicom.elements import whole_number
@@ -27,7 +28,7 @@ class PixelLayout:
     signed: bool
 
     @classmethod
-    def of(cls, dataset: FileDataset) -> "PixelLayout":
+    def of(cls, dataset: Dataset) -> "PixelLayout":
         """Read the layout. Raises DicomError where it is incomplete, contradictory, or not of 8 or 16 bits."""
         rows, columns = whole_number(dataset, _ROWS), whole_number(dataset, _COLUMNS)
         allocated, stored = whole_number(dataset, _BITS_ALLOCATED), whole_number(dataset, _BITS_STORED)
@@ -61,29 +62,38 @@ def stored_values(dataset: FileDataset, layout: PixelLayout) -> NDArray[np.integ
     element = dataset.get_item(_PIXEL_DATA)
     if element is None or not element.value:
         raise DicomError("it has no pixel data (a file cut short, or no image); copy the file again")
-    cells = _decompressed(dataset, layout, syntax) if _is_compressed(syntax) else _native(element.value, layout, syntax)
-    return _without_unused_bits(cells, layout)
+    if is_compressed(syntax):
+        return without_unused_bits(decompressed_cells(dataset, layout), layout)
+    big_endian = syntax == ExplicitVRBigEndian
+    return without_unused_bits(native_cells(element.value, layout, big_endian=big_endian), layout)
 
 
-def _is_compressed(syntax: UID) -> bool:
+def is_compressed(syntax: UID) -> bool:
+    """Whether pixels in this transfer syntax need a decoder."""
     return syntax.is_encapsulated if syntax.is_transfer_syntax else True  # a private syntax may be anything
 
 
-def _native(data: bytes, layout: PixelLayout, syntax: UID) -> NDArray[np.integer]:
+def native_cells(data: bytes, layout: PixelLayout, *, big_endian: bool = False) -> NDArray[np.integer]:
+    """Uncompressed bytes as cells, shape (rows, columns). Raises DicomError where there are too few, or many frames."""
     wanted = layout.byte_count
     if len(data) < wanted:
         raise DicomError(f"it is cut short: {len(data)} of {wanted} bytes of pixels; copy the file again")
     if len(data) >= 2 * wanted:
         raise DicomError(f"it holds {len(data)} bytes of pixels where one slice has {wanted}; send single slices")
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    order = ">" if big_endian else "<"
     cell = np.dtype(f"{order}u{layout.bits_allocated // 8}")
     cells = np.frombuffer(data, dtype=cell, count=layout.rows * layout.columns)
     return cells.reshape(layout.rows, layout.columns)
 
 
-def _decompressed(dataset: FileDataset, layout: PixelLayout, syntax: UID) -> NDArray[np.integer]:
+def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | None = None) -> NDArray[np.integer]:
+    """Compressed pixels as cells, shape (rows, columns), in this process; frame: from 1, None for the only one.
+
+    Raises DicomError. Decoders are C code that damaged data can hang or crash: see decoder.py for where to run it.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        cells = dataset.pixel_array
+        cells = dataset.pixel_array if frame is None else pixel_array(dataset, index=frame - 1)
     except Exception as error:  # decoders raise whatever they like; here is the border
         raise DicomError(
             f"its pixels, compressed as {syntax.name}, cannot be decoded (damaged, or no decoder reads this form); "
@@ -97,7 +107,7 @@ def _decompressed(dataset: FileDataset, layout: PixelLayout, syntax: UID) -> NDA
     return cells
 
 
-def _without_unused_bits(cells: NDArray[np.integer], layout: PixelLayout) -> NDArray[np.integer]:
+def without_unused_bits(cells: NDArray[np.integer], layout: PixelLayout) -> NDArray[np.integer]:
     """Keep the stored bits alone, extending the sign: what lies beside them may be overlays (PS3.5 8.1.1)."""
     kind = "i" if layout.signed else "u"
     native = cells.astype(f"=u{layout.bits_allocated // 8}", copy=False) if not cells.dtype.isnative else cells
