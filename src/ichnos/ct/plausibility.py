@@ -33,6 +33,9 @@ _LEAST_BRAIN = 0.7
 """The share of what lies inside that ring that must be brain, fluid or blood."""
 
 _LEAST_BRAIN_CM2 = 4.0
+_LEAST_VERTEX_CM2 = 12.0
+"""Scalp and skull around the last of the brain; a bone of a limb with its marrow is smaller."""
+
 _LEAST_SHARE = 0.12
 """The share of slices that must show brain in a skull: a head scanned with its neck has more, a whole body less."""
 
@@ -41,6 +44,12 @@ _LARGEST_BODY_CM2 = 420.0
 
 _FEW_SLICES_MM = 80.0
 """Less coverage than this leaves parts of the brain unseen: it is about 130 mm high."""
+
+_HIGHEST_AIR = -700
+_LOWEST_WINDOW = -250
+"""Between these HU lie neither air, nor fat, nor the lower end of a window that a picture of a brain is clipped to."""
+
+_NO_AIR = "no air is in the picture, so HU cannot be checked against it"
 
 _AIR_HU = (-1060, -930)
 """Where the middle of the air around a body lies when HU are right; scanners give −1024 to −975."""
@@ -66,7 +75,7 @@ class _Seen:
     @property
     def may_be_vertex(self) -> NDArray[np.bool_]:
         """Slices through the top of a skull: thick bone around little brain."""
-        small = self.tissue_cm2 < _LARGEST_BODY_CM2 / 2
+        small = (self.tissue_cm2 > _LEAST_VERTEX_CM2) & (self.tissue_cm2 < _LARGEST_BODY_CM2 / 2)
         return (self.ring >= _LEAST_RING) & (self.brain >= 0.5) & (self.brain_cm2 >= 1.0) & small
 
 
@@ -80,7 +89,7 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
     if some.min() == some.max():
         raise ExamError("not a head CT: every pixel has the same value")
     air_doubts = _judge_air(some)
-    seen = _look(some, pixel_spacing)
+    seen = _look(some, pixel_spacing, _TISSUE_HU if not air_doubts else max(int(some.min()) + 5, _TISSUE_HU))
     shows_brain = seen.shows_brain
     if not shows_brain.any():
         shows_brain = seen.may_be_vertex
@@ -96,7 +105,7 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
         doubts.append(f"only {shows_brain.mean():.0%} of the slices show brain in a skull")
     if coverage < _FEW_SLICES_MM:
         doubts.append(f"the series covers {coverage:.0f} mm, and a brain is about 130 mm high: parts are not shown")
-    if np.median(seen.edge[shows_brain]) > 0.1:
+    if seen.edge[seen.tissue_cm2 > _LEAST_VERTEX_CM2].mean() > 0.1:
         doubts.append("the head is cut off by the edge of the picture")
     if middle < 15 or middle > 50:
         doubts.append(f"brain has {middle:.0f} HU, and 20 to 45 are usual")
@@ -106,15 +115,18 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
 def _judge_air(hu: NDArray[np.int16]) -> tuple[str, ...]:
     """Air must be near −1000. What is exactly the lowest value may be padding; a picture without air leaves a doubt."""
     coarse = hu[:, ::4, ::4]
-    low = coarse[(coarse < -700) & (coarse > coarse.min())]
+    low = coarse[(coarse < _HIGHEST_AIR) & (coarse > coarse.min())]
     if low.size < 0.005 * coarse.size:
-        low = coarse[coarse < -700]
-    if low.size < 0.005 * coarse.size:
-        return ("no air is in the picture, so HU cannot be checked against it",)
-    middle = float(np.median(low))
-    if middle > _AIR_HU[1] and (coarse < _AIR_HU[1]).mean() < 0.02:
-        raise ExamError(f"not a head CT: the darkest of it has {middle:.0f} HU, and air has -1000: are these HU?")
-    return ()
+        low = coarse[coarse < _HIGHEST_AIR]
+    if low.size >= 0.005 * coarse.size:
+        darkest, is_air = float(np.median(low)), (coarse < _AIR_HU[1]).mean() >= 0.02
+        if darkest <= _AIR_HU[1] or is_air:
+            return ()
+    else:
+        darkest = float(np.percentile(coarse, 0.5))
+        if darkest > _LOWEST_WINDOW:
+            return (_NO_AIR,)
+    raise ExamError(f"not a head CT: the darkest of it has {darkest:.0f} HU, and air has -1000: are these HU?")
 
 
 def _why_not(seen: _Seen) -> str:
@@ -130,14 +142,14 @@ def _why_not(seen: _Seen) -> str:
     return f"{seen.brain[best]:.0%} of what the bone surrounds has the HU of brain, and in a head most of it has"
 
 
-def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float]) -> _Seen:
-    """What every slice shows along rays from the middle of its tissue to the skull."""
+def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], lowest_tissue: int) -> _Seen:
+    """What every slice shows along rays from the middle of its tissue, above `lowest_tissue` HU, to the skull."""
     steps = (max(int(_CELL_MM / pixel_spacing[0]), 1), max(int(_CELL_MM / pixel_spacing[1]), 1))
     cell_mm = (steps[0] * pixel_spacing[0], steps[1] * pixel_spacing[1])
     highest = _block_maximum(hu, *steps)
     coarse = hu[:, steps[0] // 2 :: steps[0], steps[1] // 2 :: steps[1]]
     coarse = coarse[:, : highest.shape[1], : highest.shape[2]]
-    tissue: NDArray[np.bool_] = (coarse > _TISSUE_HU) & (coarse < 3000)
+    tissue: NDArray[np.bool_] = (coarse > lowest_tissue) & (coarse < 3000)
     areas: NDArray[np.float64] = tissue.sum(axis=(1, 2)).astype(np.float64)
     step = min(cell_mm)
     lengths: NDArray[np.float64] = np.arange(0.5, _LONGEST_RAY_MM / step) * step
@@ -146,7 +158,7 @@ def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float]) -> _Seen:
     bone: NDArray[np.bool_] = (highest[index] > _BONE_HU) & inside
 
     meets: NDArray[np.bool_] = np.asarray(bone.any(axis=2))
-    cut: NDArray[np.bool_] = ~meets & (((along > _TISSUE_HU) | ~inside).mean(axis=2) > 0.9)  # tissue up to the edge
+    cut: NDArray[np.bool_] = ~meets & (((along > lowest_tissue) | ~inside).mean(axis=2) > 0.9)  # tissue up to the edge
     judged: NDArray[np.float64] = (~cut).sum(axis=1).astype(np.float64)
     within: NDArray[np.bool_] = np.arange(lengths.size) < _inner_table(bone)[..., None]
     weights: NDArray[np.float64] = (within & inside & ~bone & meets[..., None]) * lengths  # a ray widens as it goes
