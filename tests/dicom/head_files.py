@@ -3,10 +3,13 @@
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
+import gdcm
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, EnhancedCTImageStorage, ExplicitVRLittleEndian
@@ -121,3 +124,24 @@ def _item(**values: object) -> Dataset:
     for keyword, value in values.items():
         setattr(item, keyword, value)
     return item
+
+
+def compressed_by_gdcm(data: bytes, name: str, folder: Path) -> bytes:
+    """A file in another transfer syntax, by GDCM's own name, such as JPEGLSLossless or JPEGLosslessProcess14_1."""
+    (folder / "in").write_bytes(data)
+    reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+    reader.SetFileName(str(folder / "in"))
+    assert reader.Read()
+    change.SetTransferSyntax(gdcm.TransferSyntax(getattr(gdcm.TransferSyntax, name)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer.SetFileName(str(folder / "out"))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    return (folder / "out").read_bytes()
+
+
+def relabelled(data: bytes, syntax: UID) -> bytes:
+    """The same file, said to be in another transfer syntax."""
+    return file_of(dcmread(BytesIO(data)), syntax)

@@ -3,14 +3,18 @@
 import copy
 import re
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
+    HTJ2KLossless,
     ImplicitVRLittleEndian,
     RLELossless,
 )
@@ -19,7 +23,18 @@ from ichnos.ct.exams import AIR, Exam, SourceKind
 from ichnos.dicom.exams import ExamReading, open_header, read_exam, read_exams
 from ichnos.errors import ExamError, InputError
 from tests.dicom.ct_files import file_of
-from tests.dicom.head_files import SLICES, as_series, changed, enhanced, head, head_datasets, stored, write
+from tests.dicom.head_files import (
+    SLICES,
+    as_series,
+    changed,
+    compressed_by_gdcm,
+    enhanced,
+    head,
+    head_datasets,
+    relabelled,
+    stored,
+    write,
+)
 
 
 def reading(folder: Path) -> ExamReading:
@@ -65,6 +80,37 @@ def test_compressed_slices_are_decoded_elsewhere(tmp_path: Path) -> None:
     for dataset in datasets:
         dataset.compress(RLELossless, generate_instance_uid=False)
     assert same(read_exam(write(tmp_path, datasets, syntax=RLELossless)))
+
+
+JPEGS = ["JPEGLSLossless", "JPEGLosslessProcess14", "JPEGLosslessProcess14_1", "JPEG2000Lossless"]
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_lossless_jpegs(tmp_path: Path, name: str) -> None:
+    (tmp_path / "exam").mkdir()
+    for k, dataset in enumerate(head_datasets()):
+        (tmp_path / "exam" / str(k)).write_bytes(compressed_by_gdcm(file_of(dataset), name, tmp_path))
+    assert same(read_exam(tmp_path / "exam"))
+
+
+def test_high_throughput_jpeg_2000_has_its_own_decoder(tmp_path: Path) -> None:
+    """Nothing here writes HTJ2K; the decoder that it goes to reads plain JPEG 2000 too, so that is given to it."""
+    (tmp_path / "exam").mkdir()
+    for k, dataset in enumerate(head_datasets()):
+        data = compressed_by_gdcm(file_of(dataset), "JPEG2000Lossless", tmp_path)
+        (tmp_path / "exam" / str(k)).write_bytes(relabelled(data, HTJ2KLossless))
+    assert same(read_exam(tmp_path / "exam"))
+
+
+@pytest.mark.parametrize("name", [*JPEGS, "RLELossless"])
+def test_a_compressed_stream_that_stops_is_refused_and_never_filled_with_zeros(tmp_path: Path, name: str) -> None:
+    (tmp_path / "exam").mkdir()
+    for k, dataset in enumerate(head_datasets()):
+        data = compressed_by_gdcm(file_of(dataset), name, tmp_path)
+        whole = dcmread(BytesIO(data))
+        whole.PixelData = encapsulate([get_frame(whole.PixelData, 0, number_of_frames=1)[:-500]])
+        (tmp_path / "exam" / str(k)).write_bytes(file_of(whole, whole.file_meta.TransferSyntaxUID))
+    assert "cannot be read" in (reading(tmp_path / "exam").refusal or "")
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, None])

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.uid import HTJ2K, UID, ExplicitVRBigEndian, HTJ2KLossless, HTJ2KLosslessRPCL, RLELossless
 
 from ichnos.dicom.elements import whole_number
 from ichnos.errors import DicomError
@@ -14,6 +15,12 @@ from ichnos.errors import DicomError
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
 _BITS_ALLOCATED, _BITS_STORED, _HIGH_BIT, _PIXEL_REPRESENTATION = 0x00280100, 0x00280101, 0x00280102, 0x00280103
 _PIXEL_DATA = 0x7FE00010
+
+_JPEG_END = b"\xff\xd9"
+"""What ends every JPEG, JPEG-LS and JPEG 2000 stream. Without it decoders fill what is missing with zeros."""
+
+_JPEG_END_WITHIN = 18
+"""Bytes from the end in which it must lie: streams are padded to even length, and by some to more."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,19 @@ def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | N
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        cells = dataset.pixel_array if frame is None else pixel_array(dataset, index=frame - 1)
+        stream = (
+            None
+            if syntax == RLELossless
+            else get_frame(dataset.PixelData, frame - 1 if frame else 0, **_count(dataset))
+        )
+        if stream is not None and _JPEG_END not in stream[-_JPEG_END_WITHIN:]:
+            raise DicomError("it is cut short: its compressed pixels have no end; copy the file again")
+        if syntax in (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL):
+            cells = _openjpeg(stream, layout)
+        else:
+            cells = dataset.pixel_array if frame is None else pixel_array(dataset, index=frame - 1)
+    except DicomError:
+        raise
     except Exception as error:  # decoders raise whatever they like; here is the border
         raise DicomError(
             f"its pixels, compressed as {syntax.name}, cannot be decoded (damaged, or no decoder reads this form); "
@@ -105,6 +124,20 @@ def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | N
             f"{layout.rows}×{layout.columns} cells of {layout.bits_allocated} bits; send single slices"
         )
     return cells
+
+
+def _count(dataset: FileDataset) -> dict[str, int]:
+    """How many frames there are: with it fragments of one frame are put together where no table says which are."""
+    return {"number_of_frames": int(dataset.get("NumberOfFrames") or 1)}
+
+
+def _openjpeg(stream: bytes, layout: PixelLayout) -> NDArray[np.integer]:
+    """High-throughput JPEG 2000, which GDCM cannot read (pydicom would want a further package between)."""
+    from openjpeg import decode  # loads a C library: only where it is needed
+
+    cells = np.asarray(decode(stream))
+    wanted = np.dtype(f"{cells.dtype.kind}{layout.bits_allocated // 8}")
+    return cells.astype(wanted) if cells.dtype.itemsize < wanted.itemsize else cells
 
 
 def without_unused_bits(cells: NDArray[np.integer], layout: PixelLayout) -> NDArray[np.integer]:

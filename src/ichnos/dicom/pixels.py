@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom import config
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from ichnos.ct.exams import AIR
@@ -47,7 +48,7 @@ def _raise_padding(hu: NDArray[np.int16], stored: NDArray[np.integer], frame: Fr
 
 
 def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:
-    syntax = UID(frame.syntax)
+    syntax = UID(frame.syntax, validation_mode=config.IGNORE)  # a damaged one is no syntax that is known
     if frame.syntax and is_compressed(syntax):
         return decoder.decode(frame.file, frame.number, frame.layout)
     if syntax == DeflatedExplicitVRLittleEndian:
