@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "ichnos"
-HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia")
+HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia", "nibabel")
 RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
 
 
@@ -18,6 +18,7 @@ RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
         f"{RUNNER} assert CliRunner().invoke(app, ['--help']).exit_code == 0",
         f"{RUNNER} assert CliRunner().invoke(app, ['recipes']).exit_code == 0",
         "import ichnos.inputs, ichnos.dicom.read, ichnos.ct, ichnos.predictions",
+        "import ichnos.dicom.exams, ichnos.dicom.decoding, ichnos.workflows.inspect",
     ],
 )
 def test_the_light_half_imports_nothing_heavy(program: str) -> None:

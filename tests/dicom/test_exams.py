@@ -63,6 +63,15 @@ def test_no_identifier_and_no_path_is_in_the_repr(tmp_path: Path) -> None:
     assert not re.search(r"1\.2\.3|somebody", shown, flags=re.IGNORECASE)
 
 
+def test_nothing_of_a_file_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """pydicom logs values that are not as they should be, and these may name a patient."""
+    for k, dataset in enumerate(head_datasets()):
+        data = file_of(dataset).replace(b"1.2.3.1\0", b"SOMEBODY").replace(b"CT", b"Ct")
+        (tmp_path / str(k)).write_bytes(data)
+    reading(tmp_path)
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(
     "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian], ids=lambda s: s.name
 )

@@ -70,6 +70,8 @@ def mutated(seed: bytes, rng: np.random.Generator) -> bytes:
     data = bytearray(seed)
     header = min(len(data), 1400)
     for _ in range(int(rng.integers(1, 6))):
+        if len(data) < 16:
+            break
         within = header if rng.random() < 0.6 else len(data)
         at = int(rng.integers(0, max(min(within, len(data)) - 8, 1)))
         match int(rng.integers(0, 6)):

@@ -100,12 +100,8 @@ def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | N
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        stream = (
-            None
-            if syntax == RLELossless
-            else get_frame(dataset.PixelData, frame - 1 if frame else 0, **_count(dataset))
-        )
-        if stream is not None and _JPEG_END not in stream[-_JPEG_END_WITHIN:]:
+        stream = get_frame(dataset.PixelData, (frame or 1) - 1, number_of_frames=_count(dataset))
+        if syntax != RLELossless and _JPEG_END not in stream[-_JPEG_END_WITHIN:]:
             raise DicomError("it is cut short: its compressed pixels have no end; copy the file again")
         if syntax in (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL):
             cells = _openjpeg(stream, layout)
@@ -126,14 +122,14 @@ def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | N
     return cells
 
 
-def _count(dataset: FileDataset) -> dict[str, int]:
+def _count(dataset: FileDataset) -> int:
     """How many frames there are: with it fragments of one frame are put together where no table says which are."""
-    return {"number_of_frames": int(dataset.get("NumberOfFrames") or 1)}
+    return int(dataset.get("NumberOfFrames") or 1)
 
 
 def _openjpeg(stream: bytes, layout: PixelLayout) -> NDArray[np.integer]:
     """High-throughput JPEG 2000, which GDCM cannot read (pydicom would want a further package between)."""
-    from openjpeg import decode  # loads a C library: only where it is needed
+    from openjpeg.utils import decode  # loads a C library: only where it is needed
 
     cells = np.asarray(decode(stream))
     wanted = np.dtype(f"{cells.dtype.kind}{layout.bits_allocated // 8}")

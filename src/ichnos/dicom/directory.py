@@ -1,6 +1,5 @@
 """DICOMDIR: the index of a CD, and the files it refers to (PS3.10 8, PS3.3 F)."""
 
-import warnings
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from ichnos.dicom.elements import items, texts
 from ichnos.dicom.finding import FoundFile, Unreadable
+from ichnos.dicom.parsing import quiet_pydicom
 
 _RECORDS, _FILE_ID = 0x00041220, 0x00041500
 
@@ -22,8 +22,7 @@ def is_directory(start: bytes) -> bool:
 def referenced_files(directory: FoundFile) -> Iterator[FoundFile | Unreadable]:
     """The files that a DICOMDIR on disk names, each once; only such as lie in its folder or below."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # values that are not used here
+        with quiet_pydicom():
             elements = dcmread(BytesIO(directory.read()), specific_tags=[_RECORDS])
             names = [texts(record, _FILE_ID) for record in items(elements, _RECORDS)]
     except Exception:

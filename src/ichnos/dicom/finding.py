@@ -26,8 +26,8 @@ _SMALL_ZIP = 256 << 20
 _ZIP_MARK = b"PK\x03\x04"
 _EMPTY_ZIP_MARK = b"PK\x05\x06"
 
-_CLUTTER = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""What operating systems leave in folders; it is passed over without a word."""
+_CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
+"""What operating systems leave in folders; it and files that begin with a dot are passed over without a word."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _walk(root: Path, given: int) -> Iterator[FoundFile | Unreadable]:
             continue
         folders: list[Path] = []
         for entry in listed:
-            if entry.name in _CLUTTER or entry.name == "__MACOSX":
+            if entry.name in _CLUTTER or (entry.name.startswith(".") and entry.is_file(follow_symlinks=False)):
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):
@@ -177,7 +177,7 @@ def _members(path: Path, given: int) -> Iterator[FoundFile | Unreadable]:
         return
     for number, member in sorted(enumerate(members), key=lambda numbered: numbered[1].filename):
         name = member.filename.rpartition("/")[2]
-        if member.is_dir() or name in _CLUTTER or member.filename.startswith("__MACOSX/") or not member.file_size:
+        if member.is_dir() or not member.file_size or name.startswith(".") or name in _CLUTTER:
             continue
         if member.flag_bits & 1:
             yield Unreadable(given, "a file in a zip is encrypted; unpack it and give the folder")

@@ -16,7 +16,7 @@ from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.elements import integer, items, number, numbers, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.hounsfield import Rescale
-from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse
+from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
 from ichnos.dicom.read import rescale_of, spacing_of
 from ichnos.errors import DicomError
 
@@ -119,7 +119,8 @@ def read_facts(file: FoundFile, start: bytes) -> FileFacts:
     """
     parsed = _parse(file, start)
     try:
-        return _facts(file, parsed)
+        with quiet_pydicom():
+            return _facts(file, parsed)
     except DicomError:
         raise
     except Exception as error:  # pydicom converts sequences only here, and trips over damaged ones

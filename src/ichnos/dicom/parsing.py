@@ -1,8 +1,10 @@
 """The elements of a DICOM file before its pixels: with or without preamble, of any syntax, deflated ones inflated."""
 
+import logging
 import warnings
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -73,8 +75,7 @@ def parse(data: bytes, tags: Sequence[BaseTag | int]) -> Parsed:
         raise DicomError("it is not a DICOM file; leave it out")
     stream = BytesIO(data)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pydicom warns of values that are not used, or are judged in frames.py
+        with quiet_pydicom():
             elements = read_partial(stream, stop_when=_at_pixels, force=True, specific_tags=list(tags))
     except InvalidDicomError:
         raise DicomError("it is not a DICOM file; leave it out") from None
@@ -86,9 +87,27 @@ def parse(data: bytes, tags: Sequence[BaseTag | int]) -> Parsed:
 def parse_whole(data: bytes) -> FileDataset:
     """All elements before the pixels. Raises DicomError where it is no DICOM file, or damaged."""
     try:
-        return read_partial(BytesIO(data), stop_when=_at_pixels, force=True)
+        with quiet_pydicom():
+            return read_partial(BytesIO(data), stop_when=_at_pixels, force=True)
     except Exception as error:  # see parse
         raise DicomError("it is damaged: its DICOM elements cannot be parsed; copy the file again") from error
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Keep pydicom from warning of values in files, and from logging them: they may be a patient's identifiers.
+
+    What matters of them is judged in frames.py and said in words of ours.
+    """
+    logger = logging.getLogger("pydicom")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = before
 
 
 def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, SeriesRecord, find_exams, read_found_exam
-from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, shown_code
+from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, shown_code, shown_modality
 from ichnos.progress import Progress
 
 VERSION = 1
@@ -98,7 +98,7 @@ def _series_tree(record: SeriesRecord) -> Tree:
         "series": series.number,
         "taken": record.taken,
         "reason": record.reason,
-        "modality": shown_code(series.modality),
+        "modality": shown_modality(series.modality),
         "image_type": [shown_code(word) for word in series.image_type[:4]],
         "kernel": shown_code(series.kernel),
         "contrast": series.contrast,
