@@ -245,6 +245,15 @@ def test_of_slices_at_one_position_the_first_acquired_is_kept(tmp_path: Path) ->
     assert any(doubt.startswith("2 slices lie where another does") for doubt in exam.doubts)
 
 
+def test_the_same_files_given_twice_are_one_exam_without_a_doubt(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a", head_datasets()), write(tmp_path / "b", head_datasets())]
+    (only,) = read_exams(paths)
+    assert only.found.given == (1, 2)
+    assert only.exam is not None
+    assert same(only.exam)
+    assert only.exam.doubts == ()
+
+
 def test_rsnas_invalid_uids_are_no_reason_to_refuse(tmp_path: Path) -> None:
     for k, dataset in enumerate(head_datasets()):
         data = file_of(dataset).replace(b"1.2.3.1\0", b"ID_a79b1").replace(b"1.2.3\0", b"ID_a79")

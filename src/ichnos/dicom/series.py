@@ -25,7 +25,8 @@ class Series:
     """Slices that lie one above the other, of one series of one study.
 
     number: from 1, in the order found, over everything that was given. frames: from foot to head, one a position.
-    offsets: (frames,) mm along the normal. duplicates: frames left out because another lies at their position.
+    offsets: (frames,) mm along the normal. duplicates: frames left out because another lies at their
+    position; copies of one and the same slice are not counted.
     faults: why further files of it cannot be used, one an entry. given: numbers of the paths that led to it.
     """
 
@@ -161,12 +162,17 @@ def _in_order(frames: Sequence[Frame]) -> tuple[tuple[Frame, ...], NDArray[np.fl
     except ValueError:
         return tuple(settled[:1]), np.zeros(1), 0  # no plane: a rule leaves it as not axial
     kept: list[int] = []
-    for index in order:
+    duplicates = 0
+    for index in map(int, order):
         if not kept or offsets[index] - offsets[kept[-1]] > _SAME_PLACE_MM:
-            kept.append(int(index))
-        elif index < kept[-1]:  # earlier among the settled
-            kept[-1] = int(index)
-    return tuple(settled[index] for index in kept), offsets[kept], len(settled) - len(kept)
+            kept.append(index)
+            continue
+        one, other = settled[index], settled[kept[-1]]
+        copied = one.sop_instance != "" and (one.sop_instance, one.number) == (other.sop_instance, other.number)
+        duplicates += not copied
+        if index < kept[-1]:  # earlier among the settled
+            kept[-1] = index
+    return tuple(settled[index] for index in kept), offsets[kept], duplicates
 
 
 def refused_by_all(series: Series) -> str:
