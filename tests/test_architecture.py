@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "ichnos"
-HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia", "onnx")
+HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia", "onnx", "nibabel")
 RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
 
 
@@ -20,6 +20,7 @@ RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
         "import ichnos.inputs, ichnos.dicom.read, ichnos.ct, ichnos.predictions",
         "import ichnos.inference, ichnos.workflows.predict, ichnos.findings, ichnos.readout",
         f"{RUNNER} assert CliRunner().invoke(app, ['bundle', 'show', 'nowhere']).exit_code == 1",
+        "import ichnos.dicom.exams, ichnos.dicom.decoding, ichnos.workflows.inspect",
     ],
 )
 def test_the_light_half_imports_nothing_heavy(program: str) -> None:

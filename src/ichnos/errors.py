@@ -6,6 +6,7 @@ IchnosError                  anything below; the command line prints its message
 ├── MissingExtraError        an optional dependency is not installed
 ├── InputError               what was given cannot be read or does not make sense
 │   ├── DicomError           one DICOM file cannot be turned into a CT slice
+│   ├── ExamError            slices or a volume do not make a head CT that can be read
 │   ├── SourceError          a folder, zip or table of labels is not what its source needs
 │   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version
 ├── WeightsError             initial weights or a checkpoint are absent, damaged or do not fit
@@ -40,6 +41,10 @@ class InputError(IchnosError):
 
 class DicomError(InputError):
     """One DICOM file cannot be turned into a CT slice."""
+
+
+class ExamError(InputError):
+    """Slices or a volume do not make a head CT that can be read."""
 
 
 class SourceError(InputError):

@@ -7,7 +7,12 @@ import pytest
 from numpy.typing import NDArray
 
 from ichnos.ct import order_along_normal
+from ichnos.ct.exams import AIR
+from ichnos.ct.plausibility import judge
 from ichnos.dicom import read_header, read_slice
+from ichnos.dicom.decoder import shared_decoder
+from ichnos.dicom.exams import find_exams, open_header, read_exam, read_exams, read_found_exam
+from ichnos.dicom.pixels import read_hu
 from ichnos.errors import DicomError
 
 LOSSLESS = [
@@ -104,3 +109,52 @@ def test_a_tilted_head_reads_as_hu(shared_data: Path) -> None:
     hu = read_slice(shared_data / "ge-head-tilt" / "14.dcm").hu
     assert hu.min() == -1500, "GE's padding is kept"
     assert 20 < np.median(hu[206:306, 206:306]) < 50, "the middle of the head is brain"
+
+
+def test_a_tilted_head_is_one_exam_without_a_doubt(shared_data: Path) -> None:
+    exam = read_exam(shared_data / "ge-head-tilt")
+    assert exam.hu.shape == (28, 512, 512)
+    assert exam.hu.min() == AIR, "GE's padding is air"
+    assert exam.doubts == ()
+    assert exam.tilt == pytest.approx(18.5, abs=0.1)
+    assert sorted({round(float(gap), 2) for gap in exam.gaps}) == pytest.approx([1.08, 4.0, 7.0], abs=0.02)
+    assert [open_header(r).InstanceNumber for r in exam.references] == list(range(1, 29))
+
+
+@pytest.mark.parametrize("syntax", LOSSLESS)
+def test_lossless_variants_decode_alike_in_the_reader(syntaxes: Path, plain: NDArray[np.int16], syntax: str) -> None:
+    (exam,) = find_exams([syntaxes / f"CTImage.dcm_{syntax}.dcm"]).exams
+    hu = read_hu(exam.series[0].frames[0], shared_decoder())
+    np.testing.assert_array_equal(hu, np.maximum(plain, AIR))
+    assert (read_found_exam(exam).refusal or "").startswith("not a head CT: the body in it measures")
+
+
+@pytest.mark.parametrize("syntax", UNREADABLE)
+def test_what_no_decoder_reads_is_named_by_the_reader(syntaxes: Path, syntax: str) -> None:
+    (reading,) = read_exams([syntaxes / f"CTImage.dcm_{syntax}.dcm"])
+    assert UNREADABLE[syntax] in (reading.refusal or "")
+
+
+def test_the_reader_refuses_a_perfusion_map_and_reads_a_nema_head(syntaxes: Path) -> None:
+    (perfusion,) = read_exams([syntaxes / "CT0012.fragmented_no_bot_jpeg_baseline.51.dcm"])
+    assert perfusion.refusal == "its ImageType says PERFUSION"
+    (body,) = read_exams([syntaxes / "CT1_J2KR"])
+    assert (body.refusal or "").startswith("not a head CT")
+    assert len(read_exam(syntaxes / "CT2_J2KR")) == 1
+
+
+def test_real_heads_of_all_ages_pass_for_heads(shared_data: Path) -> None:
+    """ct-ich's 82 patients, 27 of them under 18, from pictures: HU as their README gives them."""
+    image = pytest.importorskip("PIL.Image")
+    for patient in sorted((shared_data / "ct-ich" / "Patients_CT").iterdir())[::6]:
+        names = sorted((p.name for p in (patient / "bone").glob("*.jpg")), key=lambda name: int(name.split(".")[0]))
+        slices = [_hu_of_pictures(image, patient, name) for name in names if (patient / "brain" / name).exists()]
+        judge(np.stack(slices), (0.38, 0.38), coverage=5.0 * len(slices))
+
+
+def _hu_of_pictures(image, patient: Path, name: str) -> NDArray[np.int16]:  # type: ignore[no-untyped-def]
+    brain, bone = (np.asarray(image.open(patient / w / name).convert("L"), float) for w in ("brain", "bone"))
+    fine, coarse = 120 / 255 * brain - 20, 3200 / 255 * bone - 900
+    hu = np.where(brain >= 250, np.maximum(coarse, 95), np.where(brain <= 4, np.minimum(coarse, -20), fine))
+    hu[:10] = hu[-10:] = hu[:, :10] = hu[:, -10:] = -1000
+    return np.rint(hu).astype(np.int16)

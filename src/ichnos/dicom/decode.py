@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import FileDataset
-from pydicom.uid import UID, ExplicitVRBigEndian
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import HTJ2K, UID, ExplicitVRBigEndian, HTJ2KLossless, HTJ2KLosslessRPCL, RLELossless
 
 from ichnos.dicom.elements import whole_number
 from ichnos.errors import DicomError
@@ -13,6 +15,12 @@ from ichnos.errors import DicomError
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
 _BITS_ALLOCATED, _BITS_STORED, _HIGH_BIT, _PIXEL_REPRESENTATION = 0x00280100, 0x00280101, 0x00280102, 0x00280103
 _PIXEL_DATA = 0x7FE00010
+
+_JPEG_END = b"\xff\xd9"
+"""What ends every JPEG, JPEG-LS and JPEG 2000 stream. Without it decoders fill what is missing with zeros."""
+
+_JPEG_END_WITHIN = 18
+"""Bytes from the end in which it must lie: streams are padded to even length, and by some to more."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class PixelLayout:
     signed: bool
 
     @classmethod
-    def of(cls, dataset: FileDataset) -> "PixelLayout":
+    def of(cls, dataset: Dataset) -> "PixelLayout":
         """Read the layout. Raises DicomError where it is incomplete, contradictory, or not of 8 or 16 bits."""
         rows, columns = whole_number(dataset, _ROWS), whole_number(dataset, _COLUMNS)
         allocated, stored = whole_number(dataset, _BITS_ALLOCATED), whole_number(dataset, _BITS_STORED)
@@ -61,29 +69,46 @@ def stored_values(dataset: FileDataset, layout: PixelLayout) -> NDArray[np.integ
     element = dataset.get_item(_PIXEL_DATA)
     if element is None or not element.value:
         raise DicomError("it has no pixel data (a file cut short, or no image); copy the file again")
-    cells = _decompressed(dataset, layout, syntax) if _is_compressed(syntax) else _native(element.value, layout, syntax)
-    return _without_unused_bits(cells, layout)
+    if is_compressed(syntax):
+        return without_unused_bits(decompressed_cells(dataset, layout), layout)
+    big_endian = syntax == ExplicitVRBigEndian
+    return without_unused_bits(native_cells(element.value, layout, big_endian=big_endian), layout)
 
 
-def _is_compressed(syntax: UID) -> bool:
+def is_compressed(syntax: UID) -> bool:
+    """Whether pixels in this transfer syntax need a decoder."""
     return syntax.is_encapsulated if syntax.is_transfer_syntax else True  # a private syntax may be anything
 
 
-def _native(data: bytes, layout: PixelLayout, syntax: UID) -> NDArray[np.integer]:
+def native_cells(data: bytes, layout: PixelLayout, *, big_endian: bool = False) -> NDArray[np.integer]:
+    """Uncompressed bytes as cells, shape (rows, columns). Raises DicomError where there are too few, or many frames."""
     wanted = layout.byte_count
     if len(data) < wanted:
         raise DicomError(f"it is cut short: {len(data)} of {wanted} bytes of pixels; copy the file again")
     if len(data) >= 2 * wanted:
         raise DicomError(f"it holds {len(data)} bytes of pixels where one slice has {wanted}; send single slices")
-    order = ">" if syntax == ExplicitVRBigEndian else "<"
+    order = ">" if big_endian else "<"
     cell = np.dtype(f"{order}u{layout.bits_allocated // 8}")
     cells = np.frombuffer(data, dtype=cell, count=layout.rows * layout.columns)
     return cells.reshape(layout.rows, layout.columns)
 
 
-def _decompressed(dataset: FileDataset, layout: PixelLayout, syntax: UID) -> NDArray[np.integer]:
+def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | None = None) -> NDArray[np.integer]:
+    """Compressed pixels as cells, shape (rows, columns), in this process; frame: from 1, None for the only one.
+
+    Raises DicomError. Decoders are C code that damaged data can hang or crash: see decoder.py for where to run it.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        cells = dataset.pixel_array
+        stream = get_frame(dataset.PixelData, (frame or 1) - 1, number_of_frames=_count(dataset))
+        if syntax != RLELossless and _JPEG_END not in stream[-_JPEG_END_WITHIN:]:
+            raise DicomError("it is cut short: its compressed pixels have no end; copy the file again")
+        if syntax in (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL):
+            cells = _openjpeg(stream, layout)
+        else:
+            cells = dataset.pixel_array if frame is None else pixel_array(dataset, index=frame - 1)
+    except DicomError:
+        raise
     except Exception as error:  # decoders raise whatever they like; here is the border
         raise DicomError(
             f"its pixels, compressed as {syntax.name}, cannot be decoded (damaged, or no decoder reads this form); "
@@ -97,7 +122,21 @@ def _decompressed(dataset: FileDataset, layout: PixelLayout, syntax: UID) -> NDA
     return cells
 
 
-def _without_unused_bits(cells: NDArray[np.integer], layout: PixelLayout) -> NDArray[np.integer]:
+def _count(dataset: FileDataset) -> int:
+    """How many frames there are: with it fragments of one frame are put together where no table says which are."""
+    return int(dataset.get("NumberOfFrames") or 1)
+
+
+def _openjpeg(stream: bytes, layout: PixelLayout) -> NDArray[np.integer]:
+    """High-throughput JPEG 2000, which GDCM cannot read (pydicom would want a further package between)."""
+    from openjpeg.utils import decode  # loads a C library: only where it is needed
+
+    cells = np.asarray(decode(stream))
+    wanted = np.dtype(f"{cells.dtype.kind}{layout.bits_allocated // 8}")
+    return cells.astype(wanted) if cells.dtype.itemsize < wanted.itemsize else cells
+
+
+def without_unused_bits(cells: NDArray[np.integer], layout: PixelLayout) -> NDArray[np.integer]:
     """Keep the stored bits alone, extending the sign: what lies beside them may be overlays (PS3.5 8.1.1)."""
     kind = "i" if layout.signed else "u"
     native = cells.astype(f"=u{layout.bits_allocated // 8}", copy=False) if not cells.dtype.isnative else cells

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 from ichnos.errors import DicomError
 
@@ -59,6 +60,20 @@ def whole_number(dataset: Dataset, tag: int) -> int | None:
             return None
         return int(struct.unpack_from("<H" if element.is_little_endian else ">H", element.value)[0])
     return int(element.value) if isinstance(element.value, int) else None
+
+
+def integer(dataset: Dataset, tag: int) -> int:
+    """The first value of an integer string, 0 where it is absent or not a number."""
+    value = number(dataset, tag)
+    return int(value) if value is not None and abs(value) < 1e18 else 0
+
+
+def items(dataset: Dataset, tag: int) -> list[Dataset]:
+    """The items of a sequence, [] where it is absent or is no sequence. Raises what pydicom does for damaged ones."""
+    if dataset.get_item(tag) is None:
+        return []
+    value = dataset[tag].value
+    return list(value) if isinstance(value, Sequence) else []
 
 
 def _raw_value(dataset: Dataset, tag: int) -> bytes | Iterable[object]:

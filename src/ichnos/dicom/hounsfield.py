@@ -10,6 +10,9 @@ from ichnos.errors import DicomError
 COARSEST_STEP_HU = 8.0
 """Steps between neighbouring stored values above this are refused: clot lies only about 30 HU above grey matter."""
 
+_LARGEST_INTERCEPT = 600_000.0
+"""Far beyond any: 16 bits at the coarsest step, turned over. More is a damaged header, and overflows."""
+
 _WRAP = 4096
 """The number of values that 12 bits hold."""
 
@@ -33,6 +36,11 @@ class Rescale:
             raise DicomError(
                 f"one step of its pixels is {abs(self.slope):.0f} HU, and blood differs from brain by about 30 HU "
                 f"(at most {COARSEST_STEP_HU:.0f} HU a step is read); send the images before lossy compression"
+            )
+
+        if not abs(self.intercept) <= _LARGEST_INTERCEPT:
+            raise DicomError(
+                f"its RescaleIntercept is {self.intercept:g}, and CT has 0 to -8192; send the scanner's own images"
             )
 
     @property

@@ -47,3 +47,22 @@ def turn_upright(pixels: NDArray[_Scalar], orientation: Sequence[float]) -> NDAr
     if column[1] < 0:
         pixels = pixels[::-1]
     return np.ascontiguousarray(pixels)
+
+
+def corner_and_directions(
+    position: Sequence[float], orientation: Sequence[float], spacing: tuple[float, float], shape: Sequence[int]
+) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    """Where a slice's first pixel lies after `turn_upright`, (3,) mm, and its six direction cosines then.
+
+    position, orientation, spacing, shape: of the slice as it was written (mm between rows, mm between columns).
+    """
+    corner = np.asarray(position, np.float64)
+    row, column = np.asarray(orientation[:3], np.float64), np.asarray(orientation[3:], np.float64)
+    (row_mm, column_mm), (rows, columns) = spacing, shape
+    if is_transposed(orientation):
+        row, column, row_mm, column_mm, rows, columns = column, row, column_mm, row_mm, columns, rows
+    if row[0] < 0:
+        corner, row = corner + row * column_mm * (columns - 1), -row
+    if column[1] < 0:
+        corner, column = corner + column * row_mm * (rows - 1), -column
+    return corner, (*row.tolist(), *column.tolist())

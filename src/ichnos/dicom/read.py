@@ -8,7 +8,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import config, dcmread
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 
@@ -88,7 +88,7 @@ def read_slice(source: Path | bytes | BinaryIO) -> CtSlice:
     dataset = _open(source, with_pixels=True)
     header = _checked_header(dataset)
     layout = PixelLayout.of(dataset)
-    hu = to_hu(stored_values(dataset, layout), _rescale(dataset, layout))
+    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout))
     row_spacing, column_spacing = header.pixel_spacing
     upright = turn_upright(hu, header.orientation)
     transposed = is_transposed(header.orientation)
@@ -119,7 +119,7 @@ def _checked_header(dataset: FileDataset) -> SliceHeader:
     _check_kind(dataset)
     _check_pixels_are_grey(dataset)
     layout = PixelLayout.of(dataset)
-    _rescale(dataset, layout)
+    rescale_of(dataset, layout)
     return SliceHeader(
         sop_instance=_identifier(dataset, _SOP_INSTANCE, "SOPInstanceUID"),
         series=_identifier(dataset, _SERIES, "SeriesInstanceUID"),
@@ -127,7 +127,7 @@ def _checked_header(dataset: FileDataset) -> SliceHeader:
         patient=text(dataset, _PATIENT),
         position=numbers(dataset, _POSITION, "ImagePositionPatient", 3),
         orientation=numbers(dataset, _ORIENTATION, "ImageOrientationPatient", 6),
-        pixel_spacing=_spacing(dataset),
+        pixel_spacing=spacing_of(dataset),
         rows=layout.rows,
         columns=layout.columns,
         image_type=texts(dataset, _IMAGE_TYPE),
@@ -168,7 +168,8 @@ def _check_pixels_are_grey(dataset: FileDataset) -> None:
         )
 
 
-def _rescale(dataset: FileDataset, layout: PixelLayout) -> Rescale:
+def rescale_of(dataset: Dataset, layout: PixelLayout) -> Rescale:
+    """How stored values become HU. Raises DicomError where that is not said, or they are not HU."""
     if not text(dataset, _SLOPE) or not text(dataset, _INTERCEPT):
         raise DicomError("it has no RescaleSlope or RescaleIntercept, so HU cannot be known; send the scanner's images")
     unit = text(dataset, _RESCALE_TYPE)
@@ -179,7 +180,8 @@ def _rescale(dataset: FileDataset, layout: PixelLayout) -> Rescale:
     return Rescale(slope, intercept, layout.bits_stored, layout.signed)
 
 
-def _spacing(dataset: FileDataset) -> tuple[float, float]:
+def spacing_of(dataset: Dataset) -> tuple[float, float]:
+    """PixelSpacing: mm between rows, mm between columns. Raises DicomError where it is absent or not above 0."""
     rows, columns = numbers(dataset, _SPACING, "PixelSpacing", 2)
     if not (rows > 0 and columns > 0):
         raise DicomError(f"its PixelSpacing is {rows}×{columns} mm; it must be above 0; send the scanner's own images")

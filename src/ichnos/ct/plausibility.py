@@ -1,0 +1,218 @@
+"""Whether an array of HU is a head CT: air, brain, a skull around it, and a body the size of a head; judged whole."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import ExamError
+
+_MOST_SLICES = 24
+"""Slices looked at, evenly spread: enough to meet the brain wherever the series begins and ends."""
+
+_CELL_MM = 1.8
+"""The grid on which slices are looked at: finer than a skull is thick, coarse enough to be quick."""
+
+_RAYS = 72
+_LONGEST_RAY_MM = 125.0
+"""From the middle of a head no skull is farther; ribs and pelvis are."""
+
+_BONE_HU = 150
+"""An infant's skull is this dense; fresh blood and tissue are not, and contrast in vessels makes no ring."""
+
+_TISSUE_HU = -200
+"""Fat and all that is denser is body; the foam and shell of a head holder are not."""
+
+_BRAIN_HU = (-5, 95)
+"""From fluid to fresh clot."""
+
+_LEAST_RING = 0.7
+"""The share of rays that must meet bone: a burr hole, a flap or a suture leaves the rest."""
+
+_LEAST_BRAIN = 0.7
+"""The share of what lies inside that ring that must be brain, fluid or blood."""
+
+_LEAST_BRAIN_CM2 = 4.0
+_LEAST_VERTEX_CM2 = 12.0
+"""Scalp and skull around the last of the brain; a bone of a limb with its marrow is smaller."""
+
+_LEAST_SHARE = 0.12
+"""The share of slices that must show brain in a skull: a head scanned with its neck has more, a whole body less."""
+
+_LARGEST_BODY_CM2 = 420.0
+"""Tissue in one slice: a large head with its ears has 300 cm², a thin chest 450."""
+
+_FEW_SLICES_MM = 80.0
+"""Less coverage than this leaves parts of the brain unseen: it is about 130 mm high."""
+
+_HIGHEST_AIR = -700
+_LOWEST_WINDOW = -250
+"""Between these HU lie neither air, nor fat, nor the lower end of a window that a picture of a brain is clipped to."""
+
+_NO_AIR = "no air is in the picture, so HU cannot be checked against it"
+
+_AIR_HU = (-1060, -930)
+"""Where the middle of the air around a body lies when HU are right; scanners give −1024 to −975."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What each slice looked at shows; arrays of shape (slices,)."""
+
+    ring: NDArray[np.float64]
+    brain: NDArray[np.float64]
+    brain_cm2: NDArray[np.float64]
+    brain_hu: NDArray[np.float64]
+    tissue_cm2: NDArray[np.float64]
+    edge: NDArray[np.float64]
+
+    @property
+    def shows_brain(self) -> NDArray[np.bool_]:
+        """Slices of which nobody would doubt that they are of a head."""
+        enough = (self.brain >= _LEAST_BRAIN) & (self.brain_cm2 >= _LEAST_BRAIN_CM2)
+        return enough & (self.ring >= _LEAST_RING) & (self.tissue_cm2 <= _LARGEST_BODY_CM2)
+
+    @property
+    def may_be_vertex(self) -> NDArray[np.bool_]:
+        """Slices through the top of a skull: thick bone around little brain."""
+        small = (self.tissue_cm2 > _LEAST_VERTEX_CM2) & (self.tissue_cm2 < _LARGEST_BODY_CM2 / 2)
+        return (self.ring >= _LEAST_RING) & (self.brain >= 0.5) & (self.brain_cm2 >= 1.0) & small
+
+
+def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: float) -> tuple[str, ...]:
+    """The doubts that a head CT leaves, none where it is a plain one. Raises ExamError, `not a head CT: …`, otherwise.
+
+    hu: int16 (slices, rows, columns), upright, padding raised to air. coverage: mm from foot to head. No single slice
+    decides: a vertex, an infant, a head cut by the field of view or a craniectomy are heads.
+    """
+    some = hu[np.unique(np.linspace(0, len(hu) - 1, min(len(hu), _MOST_SLICES)).round().astype(int))]
+    if some.min() == some.max():
+        raise ExamError("not a head CT: every pixel has the same value")
+    air_doubts = _judge_air(some)
+    seen = _look(some, pixel_spacing, _TISSUE_HU if not air_doubts else max(int(some.min()) + 5, _TISSUE_HU))
+    shows_brain = seen.shows_brain
+    if not shows_brain.any():
+        shows_brain = seen.may_be_vertex
+    if shows_brain.mean() < _LEAST_SHARE or not shows_brain.any():
+        raise ExamError(f"not a head CT: {_why_not(seen)}")
+    middle = float(np.median(seen.brain_hu[shows_brain]))
+    if not 8 <= middle <= 60:
+        raise ExamError(f"not a head CT: what lies in the skull has {middle:.0f} HU, and brain about 30")
+    doubts = list(air_doubts)
+    if not seen.shows_brain.any():
+        doubts.append("it shows little brain: only the top of a head")
+    elif shows_brain.mean() < 0.35:
+        doubts.append(f"only {shows_brain.mean():.0%} of the slices show brain in a skull")
+    if coverage < _FEW_SLICES_MM:
+        doubts.append(f"the series covers {coverage:.0f} mm, and a brain is about 130 mm high: parts are not shown")
+    if seen.edge[seen.tissue_cm2 > _LEAST_VERTEX_CM2].mean() > 0.1:
+        doubts.append("the head is cut off by the edge of the picture")
+    if middle < 15 or middle > 50:
+        doubts.append(f"brain has {middle:.0f} HU, and 20 to 45 are usual")
+    return tuple(doubts)
+
+
+def _judge_air(hu: NDArray[np.int16]) -> tuple[str, ...]:
+    """Air must be near −1000. What is exactly the lowest value may be padding; a picture without air leaves a doubt."""
+    coarse = hu[:, ::4, ::4]
+    low = coarse[(coarse < _HIGHEST_AIR) & (coarse > coarse.min())]
+    if low.size < 0.005 * coarse.size:
+        low = coarse[coarse < _HIGHEST_AIR]
+    if low.size >= 0.005 * coarse.size:
+        darkest, is_air = float(np.median(low)), (coarse < _AIR_HU[1]).mean() >= 0.02
+        if darkest <= _AIR_HU[1] or is_air:
+            return ()
+    else:
+        darkest = float(np.percentile(coarse, 0.5))
+        if darkest > _LOWEST_WINDOW:
+            return (_NO_AIR,)
+    raise ExamError(f"not a head CT: the darkest of it has {darkest:.0f} HU, and air has -1000: are these HU?")
+
+
+def _why_not(seen: _Seen) -> str:
+    if np.median(seen.tissue_cm2) > _LARGEST_BODY_CM2:
+        return f"the body in it measures {np.median(seen.tissue_cm2):.0f} cm² a slice, and a head at most 350"
+    if not (seen.tissue_cm2 > _LEAST_BRAIN_CM2).any():
+        return "there is next to no tissue in it"
+    if not (seen.ring >= _LEAST_RING).any():
+        return f"no skull: bone surrounds {seen.ring.max():.0%} of what is in the middle, and a skull at least 70%"
+    best = int(np.argmax(np.where(seen.ring >= _LEAST_RING, seen.brain * (seen.brain_cm2 >= _LEAST_BRAIN_CM2), -1)))
+    if seen.shows_brain.any():
+        return f"brain in a skull is in {seen.shows_brain.mean():.0%} of the slices, and in a head CT in most"
+    return f"{seen.brain[best]:.0%} of what the bone surrounds has the HU of brain, and in a head most of it has"
+
+
+def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], lowest_tissue: int) -> _Seen:
+    """What every slice shows along rays from the middle of its tissue, above `lowest_tissue` HU, to the skull."""
+    steps = (max(int(_CELL_MM / pixel_spacing[0]), 1), max(int(_CELL_MM / pixel_spacing[1]), 1))
+    cell_mm = (steps[0] * pixel_spacing[0], steps[1] * pixel_spacing[1])
+    highest = _block_maximum(hu, *steps)
+    coarse = hu[:, steps[0] // 2 :: steps[0], steps[1] // 2 :: steps[1]]
+    coarse = coarse[:, : highest.shape[1], : highest.shape[2]]
+    tissue: NDArray[np.bool_] = (coarse > lowest_tissue) & (coarse < 3000)
+    areas: NDArray[np.float64] = tissue.sum(axis=(1, 2)).astype(np.float64)
+    step = min(cell_mm)
+    lengths: NDArray[np.float64] = np.arange(0.5, _LONGEST_RAY_MM / step) * step
+    index, inside = _rays(tissue, np.maximum(areas, 1.0), lengths, cell_mm)
+    along: NDArray[np.int16] = coarse[index]
+    bone: NDArray[np.bool_] = (highest[index] > _BONE_HU) & inside
+
+    meets: NDArray[np.bool_] = np.asarray(bone.any(axis=2))
+    cut: NDArray[np.bool_] = ~meets & (((along > lowest_tissue) | ~inside).mean(axis=2) > 0.9)  # tissue up to the edge
+    judged: NDArray[np.float64] = (~cut).sum(axis=1).astype(np.float64)
+    within: NDArray[np.bool_] = np.arange(lengths.size) < _inner_table(bone)[..., None]
+    weights: NDArray[np.float64] = (within & inside & ~bone & meets[..., None]) * lengths  # a ray widens as it goes
+    brain: NDArray[np.float64] = weights * ((along >= _BRAIN_HU[0]) & (along <= _BRAIN_HU[1]))
+    amount: NDArray[np.float64] = brain.sum(axis=(1, 2))
+    return _Seen(
+        ring=np.where(judged >= _RAYS / 3, meets.sum(axis=1) / np.maximum(judged, 1.0), 0.0),
+        brain=amount / np.maximum(weights.sum(axis=(1, 2)), 1e-9),
+        brain_cm2=amount * (step * 2 * np.pi / _RAYS / 100),
+        brain_hu=(brain * along).sum(axis=(1, 2)) / np.maximum(amount, 1e-9),
+        tissue_cm2=areas * (cell_mm[0] * cell_mm[1] / 100),
+        edge=cut.mean(axis=1),
+    )
+
+
+_Index = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]
+
+
+def _rays(
+    tissue: NDArray[np.bool_], areas: NDArray[np.float64], lengths: NDArray[np.float64], cell_mm: tuple[float, float]
+) -> tuple[_Index, NDArray[np.bool_]]:
+    """The cells on each ray from the middle of the tissue, (slices, rays, lengths), and which of them are there."""
+    count, rows, columns = tissue.shape
+    row_numbers: NDArray[np.float64] = np.arange(rows, dtype=np.float64)
+    column_numbers: NDArray[np.float64] = np.arange(columns, dtype=np.float64)
+    middle_row: NDArray[np.float64] = (tissue.sum(axis=2) * row_numbers).sum(axis=1) / areas
+    middle_column: NDArray[np.float64] = (tissue.sum(axis=1) * column_numbers).sum(axis=1) / areas
+    angles: NDArray[np.float64] = np.arange(_RAYS, dtype=np.float64) * (2 * np.pi / _RAYS)
+    down: NDArray[np.float64] = np.sin(angles)[:, None] * lengths / cell_mm[0]
+    across: NDArray[np.float64] = np.cos(angles)[:, None] * lengths / cell_mm[1]
+    r = np.rint(middle_row[:, None, None] + down).astype(np.intp)
+    c = np.rint(middle_column[:, None, None] + across).astype(np.intp)
+    inside: NDArray[np.bool_] = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
+    which: NDArray[np.intp] = np.arange(count, dtype=np.intp)[:, None, None]
+    return (which, np.clip(r, 0, rows - 1), np.clip(c, 0, columns - 1)), inside
+
+
+def _inner_table(bone: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Where the skull begins on each ray: the beginning of its last stretch of bone."""
+    length = bone.shape[2]
+    last: NDArray[np.intp] = length - 1 - np.argmax(bone[..., ::-1], axis=2)
+    before: NDArray[np.bool_] = np.arange(length, dtype=np.intp) < last[..., None]
+    gap: NDArray[np.bool_] = before & ~bone
+    return np.where(gap.any(axis=2), length - np.argmax(gap[..., ::-1], axis=2), 0)
+
+
+def _block_maximum(hu: NDArray[np.int16], row_step: int, column_step: int) -> NDArray[np.int16]:
+    """The highest HU of every cell, so that a thin skull is not stepped over."""
+    rows, columns = hu.shape[1] // row_step * row_step, hu.shape[2] // column_step * column_step
+    cut = hu[:, :rows, :columns]
+    most = cut[:, ::row_step]
+    for offset in range(1, row_step):
+        most = np.maximum(most, cut[:, offset::row_step])
+    result = most[:, :, ::column_step]
+    for offset in range(1, column_step):
+        result = np.maximum(result, most[:, :, offset::column_step])
+    return result

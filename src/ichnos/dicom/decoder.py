@@ -1,0 +1,156 @@
+"""Compressed pixels decoded in a process of its own: the decoders are C code, and damaged data hangs or crashes it."""
+
+import atexit
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.dicom.decode import PixelLayout
+from ichnos.dicom.finding import FoundFile
+from ichnos.errors import DicomError
+
+SECONDS_A_FILE = 5.0
+"""A 512×512 slice takes 5 to 40 ms in any syntax: what takes this long hangs."""
+
+_SECONDS_TO_START = 60.0
+"""A new process imports numpy and pydicom: half a second, far more on a machine that is out of memory."""
+
+_BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from ichnos.dicom.decoding import serve; serve(int(sys.argv[1]))"
+
+
+class Decoder:
+    """A process that decodes, begun when it is first needed, ended and begun anew where it hangs or crashes.
+
+    limit: seconds a file. Calls from several threads wait for each other.
+    """
+
+    def __init__(self, limit: float = SECONDS_A_FILE) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._line: socket.socket | None = None
+        self._held: FoundFile | None = None
+        """The multi-frame file that the process holds, so that it is sent once."""
+
+    def __enter__(self) -> "Decoder":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def decode(self, file: FoundFile, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
+        """The cells of one slice, shape (rows, columns). Raises DicomError where they cannot be had in time."""
+        with self._lock:
+            try:
+                return self._asked(file, frame, layout)
+            except _GoneError:  # it crashed on this file, or was ended by something else: a second time is the file's
+                with contextlib.suppress(_GoneError):
+                    return self._asked(file, frame, layout)
+        raise DicomError("its pixels are damaged: decoding them crashed; copy the file again")
+
+    def _asked(self, file: FoundFile, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
+        try:
+            line = self._connected()
+            data = b"" if self._held == file and frame is not None else file.read()
+            self._held = None
+            deadline = time.monotonic() + self._limit
+            line.settimeout(self._limit)
+            line.sendall(_packed({"bytes": len(data), "frame": frame}) + data)
+            reply, pixels = self._answer(line, deadline)
+        except TimeoutError:
+            self._end()
+            raise DicomError(
+                f"its pixels could not be decoded in {self._limit:g} seconds, so they are damaged; copy it again"
+            ) from None
+        except (OSError, EOFError, ValueError) as error:
+            self._end()
+            raise _GoneError from error
+        self._held = file
+        return _cells(reply, pixels, layout)
+
+    def close(self) -> None:
+        """End the process. The next call begins another."""
+        with self._lock:
+            self._end()
+
+    def _connected(self) -> socket.socket:
+        if self._line is not None and self._process is not None and self._process.poll() is None:
+            return self._line
+        self._end()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
+                [sys.executable, "-P", "-c", _BEGIN, str(theirs.fileno()), *sys.path],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # decoders write what they think of damaged data there
+                env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
+            )
+        ours.settimeout(_SECONDS_TO_START)
+        self._line = ours
+        if _received(ours, 1, time.monotonic() + _SECONDS_TO_START) != b"!":
+            raise EOFError
+        return ours
+
+    def _answer(self, line: socket.socket, deadline: float) -> tuple[dict[str, object], bytes]:
+        size = int.from_bytes(_received(line, 4, deadline), "little")
+        reply = json.loads(_received(line, size, deadline))
+        return reply, _received(line, int(reply["bytes"]), deadline)
+
+    def _end(self) -> None:
+        self._held = None
+        if self._line is not None:
+            self._line.close()
+            self._line = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+class _GoneError(Exception):
+    """The process ended before it answered."""
+
+
+@lru_cache(maxsize=1)
+def shared_decoder() -> Decoder:
+    """The one decoder of this process; it ends with it."""
+    decoder = Decoder()
+    atexit.register(decoder.close)
+    return decoder
+
+
+def _packed(request: dict[str, object]) -> bytes:
+    text = json.dumps(request).encode()
+    return len(text).to_bytes(4, "little") + text
+
+
+def _received(line: socket.socket, size: int, deadline: float) -> bytes:
+    parts = bytearray(size)
+    view = memoryview(parts)
+    while view:
+        line.settimeout(max(deadline - time.monotonic(), 0.001))
+        count = line.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return bytes(parts)
+
+
+def _cells(reply: dict[str, object], pixels: bytes, layout: PixelLayout) -> NDArray[np.integer]:
+    if "error" in reply:
+        raise DicomError(str(reply["error"]))
+    cell = np.dtype(str(reply["dtype"]))
+    if cell.itemsize * 8 != layout.bits_allocated or len(pixels) != layout.byte_count:
+        raise DicomError("its pixels decode to another size than its header says; copy the file again")
+    return np.frombuffer(pixels, cell).reshape(layout.rows, layout.columns)

@@ -1,0 +1,95 @@
+"""The other end of decoder.py: a process that takes compressed files over a socket and gives their pixels back."""
+
+import contextlib
+import json
+import signal
+import socket
+import sys
+import warnings
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.dataset import FileDataset
+
+from ichnos.dicom.decode import PixelLayout, decompressed_cells
+from ichnos.errors import DicomError
+
+_MOST_MEMORY = 6 << 30
+"""Bytes of address space: a header that promises 60,000 × 60,000 pixels must not take the machine down."""
+
+_PIXEL_TAGS = [0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011]
+_PIXEL_TAGS += [0x00280100, 0x00280101, 0x00280102, 0x00280103, 0x7FE00001, 0x7FE00002, 0x7FE00010]
+
+
+def serve(descriptor: int) -> None:
+    """Answer requests until the other end closes: a JSON line of lengths, then the file's bytes, both ways.
+
+    Nothing of a file is trusted: memory is limited, and the parent kills this process when it takes too long.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C
+    _limit_memory()
+    _end_with_parent()
+    warnings.simplefilter("ignore")  # the parent judges the result
+    held: FileDataset | None = None
+    with socket.socket(fileno=descriptor) as line, contextlib.suppress(EOFError, ConnectionError):
+        line.sendall(b"!")
+        while True:
+            request = json.loads(_received(line, int.from_bytes(_received(line, 4), "little")))
+            data = _received(line, request["bytes"])
+            reply: dict[str, object]
+            pixels = b""
+            try:
+                held = _opened(data) if data else held
+                cells = _decoded(held, request["frame"])
+                pixels = np.ascontiguousarray(cells).tobytes()
+                reply = {"dtype": cells.dtype.str, "bytes": len(pixels)}
+            except DicomError as error:
+                reply = {"error": str(error), "bytes": 0}
+            text = json.dumps(reply).encode()
+            line.sendall(len(text).to_bytes(4, "little") + text + pixels)
+
+
+def _opened(data: bytes) -> FileDataset:
+    try:
+        return dcmread(BytesIO(data), specific_tags=_PIXEL_TAGS, force=True)  # pyright: ignore[reportArgumentType]
+    except Exception as error:  # pydicom meets damaged files with whatever it trips over; here is the border
+        raise DicomError("it is damaged: its DICOM elements cannot be parsed; copy the file again") from error
+
+
+def _decoded(dataset: FileDataset | None, frame: int | None) -> NDArray[np.integer]:
+    if dataset is None:
+        raise DicomError("its pixels were not sent")  # cannot happen: the parent sends a file before its frames
+    try:
+        return decompressed_cells(dataset, PixelLayout.of(dataset), frame)
+    except MemoryError:
+        raise DicomError("its pixels ask for more memory than any CT slice needs; copy the file again") from None
+
+
+def _received(line: socket.socket, size: int) -> bytes:
+    parts = bytearray(size)
+    view = memoryview(parts)
+    while view:
+        count = line.recv_into(view)
+        if not count:
+            raise EOFError
+        view = view[count:]
+    return bytes(parts)
+
+
+def _limit_memory() -> None:
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _end_with_parent() -> None:
+    """A decoder that hangs never looks at its socket: let the kernel end it with its parent, where it can."""
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

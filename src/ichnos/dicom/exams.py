@@ -1,0 +1,264 @@
+"""From paths to exams in Hounsfield units: START READING HERE. Headers of everything first, then one exam at a time."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import FileDataset
+
+from ichnos.ct.exams import Exam, SliceReference, SourceKind
+from ichnos.ct.nifti import looks_like_nifti
+from ichnos.ct.plausibility import judge
+from ichnos.dicom.decoder import Decoder, shared_decoder
+from ichnos.dicom.directory import is_directory, referenced_files
+from ichnos.dicom.doubts import doubts_of
+from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
+from ichnos.dicom.frames import FileFacts, Frame, read_facts
+from ichnos.dicom.orientation import corner_and_directions, is_transposed
+from ichnos.dicom.parsing import START_BYTES, inflated, is_deflated, looks_like_dicom, parse_whole
+from ichnos.dicom.pixels import read_hu
+from ichnos.dicom.series import Series, series_of
+from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
+from ichnos.dicom.volumes import read_volume_exam
+from ichnos.errors import DicomError, ExamError, InputError
+from ichnos.progress import SILENT, Progress
+
+_LEAST_READ = 0.5
+"""The share of a series' slices that must be readable: with fewer, what is left says little of the head."""
+
+
+@dataclass(frozen=True, eq=False)
+class FoundExam:
+    """One exam whose headers are read: a DICOM study, or a NIfTI file (which has no series).
+
+    number: from 1, over everything that was given. given: numbers of the paths that led to it.
+    """
+
+    number: int
+    source: SourceKind
+    given: tuple[int, ...]
+    series: tuple[Series, ...] = ()
+    volume: FoundFile | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FoundExams:
+    """What lies under some paths. unreadable: files and folders that could not be read. passed_over: other files."""
+
+    exams: tuple[FoundExam, ...]
+    unreadable: tuple[Unreadable, ...]
+    passed_over: int
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesRecord:
+    """A series of an exam, whether it was taken, and why or why not."""
+
+    series: Series
+    taken: bool
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class ExamReading:
+    """An exam that was read, or the reason why it was refused: exactly one of `exam` and `refusal` is given.
+
+    skipped: for each slice of the series that could not be read, why.
+    """
+
+    found: FoundExam
+    exam: Exam | None
+    refusal: str | None
+    series: tuple[SeriesRecord, ...] = ()
+    skipped: tuple[str, ...] = field(default=())
+
+
+def read_exams(
+    paths: Sequence[Path], rules: SeriesRules = DEFAULT_RULES, progress: Progress = SILENT
+) -> Iterator[ExamReading]:
+    """Find and read exams one after the other; memory holds one at a time. See find_exams and read_found_exam."""
+    for found in find_exams(paths, progress).exams:
+        yield read_found_exam(found, rules)
+
+
+def read_exam(path: Path, rules: SeriesRules = DEFAULT_RULES) -> Exam:
+    """Read the one exam that lies under `path`. Raises InputError where there is none, more than one, or no head CT."""
+    found = find_exams([path])
+    if len(found.exams) != 1:
+        reason = f", the first problem: {found.unreadable[0].reason}" if found.unreadable else ""
+        raise InputError(f"{len(found.exams)} exams found and one is wanted; use read_exams for several{reason}")
+    reading = read_found_exam(found.exams[0], rules)
+    if reading.exam is None:
+        raise ExamError(reading.refusal or "")
+    return reading.exam
+
+
+def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams:
+    """Read the headers of everything under `paths`: folders, zips, DICOM and NIfTI files, DICOMDIR."""
+    files: list[tuple[int, FileFacts]] = []
+    volumes: list[FoundFile] = []
+    unreadable: list[Unreadable] = []
+    passed_over = 0
+    with progress.task("Reading headers", None) as task:
+        for found in _files(paths):
+            task.advance()
+            if isinstance(found, Unreadable):
+                unreadable.append(found)
+                continue
+            try:
+                start = found.read(START_BYTES)
+                if looks_like_nifti(start):
+                    volumes.append(found)
+                elif not looks_like_dicom(start):
+                    passed_over += 1
+                elif not is_directory(start):
+                    files.append((found.given, read_facts(found, start)))
+            except DicomError as error:
+                unreadable.append(Unreadable(found.given, str(error)))
+    return FoundExams(tuple(_exams(files, volumes)), tuple(unreadable), passed_over)
+
+
+def read_found_exam(
+    found: FoundExam, rules: SeriesRules = DEFAULT_RULES, decoder: Decoder | None = None
+) -> ExamReading:
+    """Choose a series by the rules, read its pixels and judge it; where it is no head CT, the next best is tried.
+
+    Raises nothing for bad input: what is wrong stands in the reading.
+    """
+    if found.volume is not None:
+        try:
+            return ExamReading(found, read_volume_exam(found.volume), None)
+        except InputError as error:
+            return ExamReading(found, None, str(error))
+    left = {series.number: why_left(series, rules) for series in found.series}
+    candidates = [series for series in found.series if left[series.number] is None]
+    candidates.sort(key=lambda series: rank(series, rules), reverse=True)  # stable: of equals the first found
+    for series in candidates:
+        try:
+            exam, skipped = _read_series(series, rules, decoder or shared_decoder())
+        except ExamError as error:
+            left[series.number] = str(error)
+            continue
+        records = [_record(each, series, left[each.number], rules) for each in found.series]
+        return ExamReading(found, exam, None, tuple(records), skipped)
+    records = [SeriesRecord(each, taken=False, reason=left[each.number] or "") for each in found.series]
+    tried = {series.number for series in candidates}
+    refusal = _common([record for record in records if record.series.number in tried] or records)
+    return ExamReading(found, None, refusal, tuple(records))
+
+
+def open_header(reference: SliceReference) -> FileDataset:
+    """The whole DICOM header that a slice came from, without its pixels: for output that refers to it.
+
+    Raises DicomError where the file is no longer there, or is no DICOM.
+    """
+    data = again(reference.path, reference.member).read()
+    return parse_whole(inflated(data) if is_deflated(data) else data)
+
+
+def _files(paths: Sequence[Path]) -> Iterator[FoundFile | Unreadable]:
+    """What is given; a DICOMDIR given by name stands for the files that it refers to."""
+    for found in find_files(paths):
+        yield found
+        if isinstance(found, FoundFile) and found.member is None and found.path == paths[found.given - 1]:
+            try:
+                start = found.read(START_BYTES)
+            except DicomError:
+                continue
+            if is_directory(start):
+                yield from referenced_files(found)
+
+
+def _exams(files: Sequence[tuple[int, FileFacts]], volumes: Sequence[FoundFile]) -> Iterator[FoundExam]:
+    studies: defaultdict[tuple[str, str], list[Series]] = defaultdict(list)
+    for series in series_of(files):
+        studies[series.patient, series.study].append(series)
+    number = 0
+    for number, members in enumerate(studies.values(), start=1):
+        given = tuple(sorted({each for series in members for each in series.given}))
+        yield FoundExam(number, SourceKind.DICOM, given, tuple(members))
+    for count, volume in enumerate(volumes, start=number + 1):
+        yield FoundExam(count, SourceKind.NIFTI, (volume.given,), volume=volume)
+
+
+def _record(series: Series, taken: Series, left: str | None, rules: SeriesRules) -> SeriesRecord:
+    if series is taken:
+        return SeriesRecord(series, taken=True, reason="the best by the rules")
+    return SeriesRecord(series, taken=False, reason=left or why_less(series, taken, rules))
+
+
+def _common(records: Sequence[SeriesRecord]) -> str:
+    reasons = sorted({record.reason for record in records}, key=lambda reason: not reason.startswith("not a head"))
+    if len(reasons) == 1:
+        return reasons[0]
+    return f"none of its {len(records)} series can be read: " + "; ".join(reasons[:3])
+
+
+def _read_series(series: Series, rules: SeriesRules, decoder: Decoder) -> tuple[Exam, tuple[str, ...]]:
+    frames = series.frames
+    hu, kept, skipped = _read_frames(frames, decoder)
+    coverage = series.coverage
+    inverted = False
+    try:
+        doubts = judge(hu, _spacing(frames[0]), coverage)
+    except ExamError:
+        if not any(frame.inverted_display for frame in frames):
+            raise
+        hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder)
+        doubts, inverted = judge(hu, _spacing(frames[0]), coverage), True
+    doubts = (*doubts_of(series, rules, skipped, values_inverted=inverted), *doubts)
+    return _exam(series, hu, kept, doubts), skipped
+
+
+def _read_frames(frames: Sequence[Frame], decoder: Decoder) -> tuple[NDArray[np.int16], list[int], tuple[str, ...]]:
+    """HU of the frames that can be read, which ones these are, and why not the others."""
+    layout = frames[0].layout
+    shape = (layout.columns, layout.rows) if is_transposed(frames[0].orientation) else (layout.rows, layout.columns)
+    hu = np.empty((len(frames), *shape), np.int16)
+    kept: list[int] = []
+    skipped: list[str] = []
+    for index, frame in enumerate(frames):
+        try:
+            hu[len(kept)] = read_hu(frame, decoder)
+        except DicomError as error:
+            skipped.append(str(error))
+            if len(skipped) > len(frames) * (1 - _LEAST_READ):
+                raise ExamError(f"{len(skipped)} of {index + 1} slices tried cannot be read: {skipped[0]}") from None
+        else:
+            kept.append(index)
+    return hu[: len(kept)], kept, tuple(skipped)
+
+
+def _exam(series: Series, hu: NDArray[np.int16], kept: Sequence[int], doubts: tuple[str, ...]) -> Exam:
+    frames = [series.frames[index] for index in kept]
+    placed = [_placed(frame) for frame in frames]
+    return Exam(
+        hu=hu,
+        offsets=series.offsets[list(kept)],
+        pixel_spacing=_spacing(frames[0]),
+        positions=np.array([corner for corner, _ in placed]),
+        orientation=placed[0][1],
+        references=tuple(
+            SliceReference(f.file.path, f.file.member, f.number, f.sop_instance, f.sop_class) for f in frames
+        ),
+        source=SourceKind.DICOM,
+        tilt=series.tilt,
+        thickness=series.thickness,
+        study=series.study,
+        series=series.uid,
+        doubts=doubts,
+    )
+
+
+def _placed(frame: Frame) -> tuple[NDArray[np.float64], tuple[float, ...]]:
+    shape = (frame.layout.rows, frame.layout.columns)
+    return corner_and_directions(frame.position, frame.orientation, frame.pixel_spacing, shape)
+
+
+def _spacing(frame: Frame) -> tuple[float, float]:
+    """Of the array as it is turned: mm between rows, mm between columns."""
+    rows, columns = frame.pixel_spacing
+    return (columns, rows) if is_transposed(frame.orientation) else (rows, columns)

@@ -1,0 +1,234 @@
+"""Files as people give them: folders, zips, single files, found without unpacking or following links out."""
+
+import os
+import stat
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from ichnos.errors import DicomError
+
+LARGEST_FILE = 2 << 30
+"""Bytes of one file, unpacked. The largest CT objects, thin whole-body multi-frames, are about 1 GB."""
+
+MOST_MEMBERS = 100_000
+"""Members of one zip: fifty exams of two thousand slices."""
+
+LARGEST_RATIO = 200
+"""How many times smaller a zip may be than what it holds. CT packs two to four times, an empty slice a thousand."""
+
+_SMALL_ZIP = 256 << 20
+"""Unpacked bytes up to which the ratio does not matter: a bomb that small is none."""
+
+_ZIP_MARK = b"PK\x03\x04"
+_EMPTY_ZIP_MARK = b"PK\x05\x06"
+
+_CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
+"""What operating systems leave in folders; it and files that begin with a dot are passed over without a word."""
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """One file on disk or in a zip. given: the number, from 1, of the path that led to it."""
+
+    path: Path = field(repr=False)
+    given: int
+    size: int
+    member: int | None = None
+
+    def read(self, limit: int | None = None) -> bytes:
+        """All bytes, or the first `limit`. Raises DicomError where they cannot be had."""
+        if self.size > LARGEST_FILE:
+            raise DicomError(f"it has {self.size >> 20:,} MB; files up to {LARGEST_FILE >> 20:,} MB are read")
+        wanted = self.size if limit is None else min(limit, self.size)
+        try:
+            if self.member is not None:
+                return _read_member(self.path, self.member, wanted)
+            with self.path.open("rb", buffering=0) as stream:
+                return _read_all(stream.fileno(), 0, wanted)
+        except PermissionError:
+            raise DicomError("it cannot be opened: no permission to read it; grant it") from None
+        except OSError as error:
+            raise DicomError(
+                f"it cannot be opened: {error.strerror or 'input/output error'}; check the disk"
+            ) from error
+
+    def read_part(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes from `offset`. Raises DicomError where they cannot be had."""
+        if self.member is not None:
+            return self.read(offset + length)[offset:]
+        try:
+            with self.path.open("rb", buffering=0) as stream:
+                return _read_all(stream.fileno(), offset, length)
+        except OSError as error:
+            raise DicomError(
+                f"it cannot be opened: {error.strerror or 'input/output error'}; check the disk"
+            ) from error
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Something that was given and could not be looked into, and why; `given` as in FoundFile. Names no file."""
+
+    given: int
+    reason: str
+
+
+def again(path: Path, member: int | None) -> FoundFile:
+    """A file that was found before. Raises DicomError where it is no longer there."""
+    try:
+        size = path.stat().st_size
+        if member is not None:
+            size = _archive(path, path.stat().st_mtime_ns).infolist()[member].file_size
+    except (OSError, BadZipFile, IndexError):
+        raise DicomError("it is no longer where it was read; put it back") from None
+    return FoundFile(path, 1, size, member)
+
+
+def find_files(paths: Sequence[Path]) -> Iterator[FoundFile | Unreadable]:
+    """Everything that lies under `paths`, in a settled order, each path's contents once.
+
+    Zip files are looked into, zips in zips are not. Links are followed only where a path itself is one, or where they
+    stay below the folder that was given.
+    """
+    for given, path in enumerate(paths, start=1):
+        try:
+            mode = path.stat().st_mode
+        except FileNotFoundError:
+            yield Unreadable(given, "it does not exist; give a folder, a zip, a DICOM or a NIfTI file")
+            continue
+        except OSError as error:
+            yield Unreadable(given, f"it cannot be opened: {error.strerror}; grant the permission to read it")
+            continue
+        if stat.S_ISDIR(mode):
+            yield from _walk(path, given)
+        elif stat.S_ISREG(mode):
+            yield from _file_or_zip(path, given, path.stat().st_size)
+        else:
+            yield Unreadable(given, "it is neither a file nor a folder; give a folder, a zip, a DICOM or a NIfTI file")
+
+
+def _walk(root: Path, given: int) -> Iterator[FoundFile | Unreadable]:
+    """Files below a folder, by name; what lies deeper comes where its folder's name stands."""
+    inside = root.resolve()
+    pending = [root]
+    while pending:
+        try:
+            with os.scandir(pending.pop()) as entries:
+                listed = sorted(entries, key=lambda entry: entry.name)
+        except OSError as error:
+            yield Unreadable(given, f"a folder cannot be opened: {error.strerror}; grant the permission to read it")
+            continue
+        folders: list[Path] = []
+        for entry in listed:
+            if entry.name in _CLUTTER or (entry.name.startswith(".") and entry.is_file(follow_symlinks=False)):
+                continue
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(Path(entry.path))
+                else:
+                    yield from _entry(entry, given, inside)
+            except OSError as error:
+                yield Unreadable(given, f"a file cannot be opened: {error.strerror}; grant the permission to read it")
+        pending += reversed(folders)
+
+
+def _entry(entry: "os.DirEntry[str]", given: int, inside: Path) -> Iterator[FoundFile | Unreadable]:
+    path = Path(entry.path)
+    if entry.is_symlink():
+        target = path.resolve()
+        if not target.exists() or target.is_dir() or not target.is_relative_to(inside):
+            yield Unreadable(given, "a link that leads out of the folder, to a folder or nowhere is not followed")
+        return  # a link to a file of this folder is that file, which is read by its own name
+    if not entry.is_file():
+        yield Unreadable(given, "a device, pipe or socket is not read")
+        return
+    yield from _file_or_zip(path, given, entry.stat().st_size)
+
+
+def _file_or_zip(path: Path, given: int, size: int) -> Iterator[FoundFile | Unreadable]:
+    found = FoundFile(path, given, size)
+    if size == 0:
+        yield Unreadable(given, "an empty file; copy it again")
+        return
+    try:
+        mark = found.read(4)
+    except DicomError as error:
+        yield Unreadable(given, str(error))
+        return
+    if mark in (_ZIP_MARK, _EMPTY_ZIP_MARK):
+        yield from _members(path, given)
+    else:
+        yield found
+
+
+def _members(path: Path, given: int) -> Iterator[FoundFile | Unreadable]:
+    try:
+        members = _archive(path, path.stat().st_mtime_ns).infolist()
+    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        yield Unreadable(given, "a zip file is damaged or cut short; copy it again")
+        return
+    reason = _bomb(members)
+    if reason:
+        yield Unreadable(given, reason)
+        return
+    for number, member in sorted(enumerate(members), key=lambda numbered: numbered[1].filename):
+        name = member.filename.rpartition("/")[2]
+        if member.is_dir() or not member.file_size or name.startswith(".") or name in _CLUTTER:
+            continue
+        if member.flag_bits & 1:
+            yield Unreadable(given, "a file in a zip is encrypted; unpack it and give the folder")
+            continue
+        found = FoundFile(path, given, member.file_size, number)
+        try:
+            nested = found.read(4) == _ZIP_MARK
+        except DicomError as error:
+            yield Unreadable(given, str(error))
+            continue
+        if nested:
+            yield Unreadable(given, "a zip inside a zip is not opened; unpack the outer one")
+        else:
+            yield found
+
+
+def _bomb(members: Sequence[ZipInfo]) -> str | None:
+    """Why a zip is not opened: what it would unpack to is out of all proportion."""
+    if len(members) > MOST_MEMBERS:
+        return f"a zip of {len(members):,} files is not opened (at most {MOST_MEMBERS:,}); split it"
+    unpacked = sum(member.file_size for member in members)
+    packed = sum(member.compress_size for member in members)
+    if unpacked > _SMALL_ZIP and unpacked > LARGEST_RATIO * packed:
+        return (
+            f"a zip of {packed >> 20:,} MB that would unpack to {unpacked >> 20:,} MB is not opened; "
+            "if it is what it should be, unpack it and give the folder"
+        )
+    return None
+
+
+@lru_cache(maxsize=4)
+def _archive(path: Path, _modified: int) -> ZipFile:
+    """A zip with its directory read, kept open: an exam's slices are members of the same one."""
+    return ZipFile(path)
+
+
+def _read_member(path: Path, number: int, wanted: int) -> bytes:
+    try:
+        archive = _archive(path, path.stat().st_mtime_ns)
+        with archive.open(archive.infolist()[number]) as stream:
+            data = stream.read(wanted)
+    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, IndexError, ValueError):
+        raise DicomError("it is damaged in the zip file, or packed in an unusual way; copy the zip again") from None
+    if len(data) < wanted:
+        raise DicomError("it is cut short in the zip file; copy the zip again")
+    return data
+
+
+def _read_all(descriptor: int, offset: int, length: int) -> bytes:
+    """One read of the operating system gives at most 2 GB, and less where it likes."""
+    data = os.pread(descriptor, length, offset)
+    while len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
+        data += more
+    return data

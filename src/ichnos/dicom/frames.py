@@ -1,0 +1,260 @@
+"""What a DICOM file says of itself before its pixels are read: its series' facts, and one Frame for every slice."""
+
+from dataclasses import dataclass, field, replace
+
+from pydicom import config
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+)
+
+from ichnos.dicom.decode import PixelLayout
+from ichnos.dicom.elements import integer, items, number, numbers, text, texts, whole_number
+from ichnos.dicom.finding import FoundFile
+from ichnos.dicom.hounsfield import Rescale
+from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
+from ichnos.dicom.read import rescale_of, spacing_of
+from ichnos.errors import DicomError
+
+IMAGES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+"""The SOP classes that hold CT slices."""
+
+_META_SOP_CLASS = 0x00020002
+_SHARED, _PER_FRAME = 0x52009229, 0x52009230
+_PLANE_POSITION, _PLANE_ORIENTATION, _PIXEL_MEASURES = 0x00209113, 0x00209116, 0x00289110
+_PIXEL_VALUES, _CT_FRAME_TYPE, _CT_RECONSTRUCTION = 0x00289145, 0x00189329, 0x00189314
+_CONTRAST_SEQUENCE, _FRAME_TYPE = 0x00180012, 0x00089007
+_IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION = (
+    0x00080008,
+    0x00080016,
+    0x00080018,
+    0x00080060,
+    0x0008103E,
+)
+_CONTRAST, _BODY_PART, _THICKNESS, _KERNEL = 0x00180010, 0x00180015, 0x00180050, 0x00181210
+_PATIENT, _STUDY, _SERIES = 0x00100020, 0x0020000D, 0x0020000E
+_SERIES_NUMBER, _ACQUISITION, _INSTANCE = 0x00200011, 0x00200012, 0x00200013
+_POSITION, _ORIENTATION = 0x00200032, 0x00200037
+_SAMPLES, _PHOTOMETRIC, _FRAMES, _SPACING = 0x00280002, 0x00280004, 0x00280008, 0x00280030
+_ROWS, _COLUMNS = 0x00280010, 0x00280011
+_ALLOCATED, _STORED, _HIGH, _SIGN = 0x00280100, 0x00280101, 0x00280102, 0x00280103
+_PADDING, _PADDING_LIMIT = 0x00280120, 0x00280121
+_INTERCEPT, _SLOPE, _RESCALE_TYPE, _LOSSY = 0x00281052, 0x00281053, 0x00281054, 0x00282110
+
+TAGS = [
+    *(_IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION, _CONTRAST, _CONTRAST_SEQUENCE, _BODY_PART),
+    *(_THICKNESS, _KERNEL, _PATIENT, _STUDY, _SERIES, _SERIES_NUMBER, _ACQUISITION, _INSTANCE, _POSITION, _ORIENTATION),
+    *(_SAMPLES, _PHOTOMETRIC, _FRAMES, _SPACING, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH, _SIGN, _PADDING),
+    *(_PADDING_LIMIT, _INTERCEPT, _SLOPE, _RESCALE_TYPE, _LOSSY, _SHARED, _PER_FRAME),
+]
+
+_LARGEST_SIDE = 4096
+"""No CT matrix is larger; a header that says so is damaged, and would ask for gigabytes."""
+
+_MOST_FRAMES = 20_000
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One slice, known but not yet read.
+
+    number: in its multi-frame object, from 1, else None. position, orientation: ImagePositionPatient in mm and
+    ImageOrientationPatient. padding: the lowest and highest stored value that is no measurement, or None.
+    syntax: the transfer syntax UID, "" where the file names none. pixels_at: where the pixel data element begins.
+    """
+
+    file: FoundFile = field(repr=False)
+    number: int | None
+    sop_instance: str = field(repr=False)
+    sop_class: str
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    pixel_spacing: tuple[float, float]
+    layout: PixelLayout
+    rescale: Rescale
+    padding: tuple[int, int] | None
+    thickness: float | None
+    syntax: str
+    pixels_at: int
+    inverted_display: bool
+    lossy: bool
+    acquired: tuple[int, int]
+
+    def with_values_inverted(self) -> "Frame":
+        """The same slice where its writer stored the highest value for the lowest: some do with MONOCHROME1."""
+        top = -1 if self.layout.signed else (1 << self.layout.bits_stored) - 1
+        rescale = replace(
+            self.rescale, slope=-self.rescale.slope, intercept=self.rescale.intercept + self.rescale.slope * top
+        )
+        return replace(self, rescale=rescale, padding=None)
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A DICOM file: which series it is of, what that is, and its frames; or why it has none that can be read."""
+
+    patient: str = field(repr=False)
+    study: str = field(repr=False)
+    series: str = field(repr=False)
+    modality: str
+    sop_class: UID
+    image_type: tuple[str, ...]
+    description: str = field(repr=False)
+    body_part: str
+    kernel: str
+    contrast: bool
+    frames: tuple[Frame, ...]
+    fault: str
+
+
+def read_facts(file: FoundFile, start: bytes) -> FileFacts:
+    """Read what comes before the pixels; start: the file's first START_BYTES.
+
+    What is no CT slice in HU (a slice without position, a slice in another unit) is returned with its `fault`, as its
+    series needs it. Raises DicomError where the file is no DICOM, or its elements are damaged.
+    """
+    parsed = _parse(file, start)
+    try:
+        with quiet_pydicom():
+            return _facts(file, parsed)
+    except DicomError:
+        raise
+    except Exception as error:  # pydicom converts sequences only here, and trips over damaged ones
+        raise DicomError("it is damaged: its DICOM elements cannot be parsed; copy the file again") from error
+
+
+def _parse(file: FoundFile, start: bytes) -> Parsed:
+    if is_deflated(start):
+        return replace(parse(inflated(file.read()), TAGS), syntax=DeflatedExplicitVRLittleEndian)
+    whole = len(start) >= file.size
+    try:
+        parsed = parse(start, TAGS)
+    except DicomError:
+        if whole or not looks_like_dicom(start):
+            raise
+        return parse(file.read(), TAGS)  # perhaps an element that was cut in two
+    return parsed if whole or parsed.end < len(start) - 12 else parse(file.read(), TAGS)
+
+
+def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
+    elements = parsed.elements
+    said = text(elements, _SOP_CLASS) or text(elements.file_meta, _META_SOP_CLASS)
+    sop_class = UID(said, validation_mode=config.IGNORE)
+    fault = ""
+    frames: tuple[Frame, ...] = ()
+    try:
+        frames = _frames(file, parsed, sop_class)
+    except DicomError as error:
+        fault = str(error)
+    shared = items(elements, _SHARED)
+    reconstruction = items(shared[0], _CT_RECONSTRUCTION) if shared else []
+    agent = text(elements, _CONTRAST).upper()
+    return FileFacts(
+        patient=text(elements, _PATIENT),
+        study=text(elements, _STUDY),
+        series=text(elements, _SERIES),
+        modality=text(elements, _MODALITY),
+        sop_class=sop_class,
+        image_type=tuple(word.upper() for word in texts(elements, _IMAGE_TYPE)),
+        description=text(elements, _DESCRIPTION),
+        body_part=text(elements, _BODY_PART).upper(),
+        kernel=text(reconstruction[0] if reconstruction else elements, _KERNEL).upper(),
+        contrast=bool(items(elements, _CONTRAST_SEQUENCE)) or agent not in ("", "NONE", "NO", "N", "0", "WITHOUT"),
+        frames=frames,
+        fault=fault,
+    )
+
+
+def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...]:
+    elements = parsed.elements
+    if text(elements, _MODALITY) != "CT" or sop_class not in ("", *IMAGES):
+        return ()
+    samples, photometric = whole_number(elements, _SAMPLES), text(elements, _PHOTOMETRIC)
+    if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
+        raise DicomError(f"it is a colour picture ({photometric or samples}), not CT in HU; send the axial series")
+    layout = PixelLayout.of(elements)
+    if max(layout.rows, layout.columns) > _LARGEST_SIDE or min(layout.rows, layout.columns) < 2:
+        raise DicomError(f"it has {layout.rows}×{layout.columns} pixels; CT of 2 to {_LARGEST_SIDE} a side is read")
+    shared, per_frame = items(elements, _SHARED), items(elements, _PER_FRAME)
+    if not per_frame:
+        if text(elements, _FRAMES) not in ("", "1", "0"):
+            raise DicomError("it is multi-frame, but does not say where each frame lies; send single slices")
+        return (_frame(file, parsed, layout, sop_class, [elements], None),)
+    if len(per_frame) > _MOST_FRAMES:
+        raise DicomError(f"it has {len(per_frame):,} frames; at most {_MOST_FRAMES:,} are read")
+    groups = [[frame, *shared[:1]] for frame in per_frame]
+    return tuple(_frame(file, parsed, layout, sop_class, group, number) for number, group in enumerate(groups, start=1))
+
+
+def _frame(
+    file: FoundFile, parsed: Parsed, layout: PixelLayout, sop_class: UID, groups: list[Dataset], number: int | None
+) -> Frame:
+    """One frame; `groups` are the places where its attributes may stand, the nearest first."""
+    elements = parsed.elements
+    measures = _macro(groups, _PIXEL_MEASURES, _SPACING)
+    values = _macro(groups, _PIXEL_VALUES, _SLOPE)
+    _refuse_other_kinds(groups)
+    return Frame(
+        file=file,
+        number=number,
+        sop_instance=text(elements, _SOP_INSTANCE),
+        sop_class=sop_class,
+        position=numbers(_macro(groups, _PLANE_POSITION, _POSITION), _POSITION, "ImagePositionPatient", 3),
+        orientation=numbers(
+            _macro(groups, _PLANE_ORIENTATION, _ORIENTATION), _ORIENTATION, "ImageOrientationPatient", 6
+        ),
+        pixel_spacing=spacing_of(measures),
+        layout=layout,
+        rescale=rescale_of(values, layout),
+        padding=_padding(elements, layout),
+        thickness=number_above_zero(measures, _THICKNESS),
+        syntax=parsed.syntax,
+        pixels_at=parsed.end,
+        inverted_display=text(elements, _PHOTOMETRIC) == "MONOCHROME1",
+        lossy=text(elements, _LOSSY) == "01",
+        acquired=(integer(elements, _ACQUISITION), integer(elements, _INSTANCE)),
+    )
+
+
+def _macro(groups: list[Dataset], sequence: int, tag: int) -> Dataset:
+    """The data set that holds an attribute: the item of a functional group, or the slice's own elements."""
+    for group in groups:
+        for item in items(group, sequence):
+            return item
+        if group.get_item(tag) is not None:
+            return group
+    return groups[-1]
+
+
+def _refuse_other_kinds(groups: list[Dataset]) -> None:
+    """A frame of a multi-frame object has a type of its own."""
+    for group in groups:
+        for item in items(group, _CT_FRAME_TYPE):
+            said = [word for word in ("LOCALIZER", "PERFUSION") if word in texts(item, _FRAME_TYPE)]
+            if said:
+                raise DicomError(f"its FrameType says {said[0]}; send the axial series")
+
+
+def _padding(elements: FileDataset, layout: PixelLayout) -> tuple[int, int] | None:
+    """The range of stored values that PixelPaddingValue and its limit name (PS3.3 C.7.5.1.1.2)."""
+    value = whole_number(elements, _PADDING)
+    if value is None:
+        return None
+    limit = whole_number(elements, _PADDING_LIMIT)
+    ends = [_signed(end, layout) for end in (value, value if limit is None else limit)]
+    return min(ends), max(ends)
+
+
+def _signed(value: int, layout: PixelLayout) -> int:
+    """The padding value was read as unsigned: its VR is US or SS, as the pixels are."""
+    return value - 0x10000 if layout.signed and value >= 0x8000 else value
+
+
+def number_above_zero(elements: Dataset, tag: int) -> float | None:
+    """A decimal string's value where it is above 0 and finite, else None."""
+    value = number(elements, tag)
+    return value if value is not None and 0 < value < float("inf") else None

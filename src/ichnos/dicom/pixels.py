@@ -1,0 +1,87 @@
+"""Frames to Hounsfield units: uncompressed pixels in this process, compressed ones in one that can be killed."""
+
+import struct
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import config
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+
+from ichnos.ct.exams import AIR
+from ichnos.dicom.decode import is_compressed, native_cells, without_unused_bits
+from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.frames import Frame
+from ichnos.dicom.hounsfield import to_hu
+from ichnos.dicom.orientation import turn_upright
+from ichnos.dicom.parsing import inflated
+from ichnos.errors import DicomError
+
+_HEAD_BYTES = 12
+_UNDEFINED = 0xFFFFFFFF
+_HIGHEST_AIR = -900
+_HIGHEST_TISSUE = 3071
+"""Padding between these HU has the value of something in the body, and cannot be told from it by value alone."""
+
+
+def read_hu(frame: Frame, decoder: Decoder) -> NDArray[np.int16]:
+    """HU of one slice, turned upright, nothing below AIR. Raises DicomError where its pixels are not all there."""
+    stored = without_unused_bits(_cells(frame, decoder), frame.layout)
+    hu = to_hu(stored, frame.rescale)
+    if frame.padding is not None:
+        _raise_padding(hu, stored, frame)
+    np.maximum(hu, AIR, out=hu)
+    return turn_upright(hu, frame.orientation)
+
+
+def _raise_padding(hu: NDArray[np.int16], stored: NDArray[np.integer], frame: Frame) -> None:
+    """Make padding air, in place; where its value is also that of tissue, only outside the reconstruction circle."""
+    assert frame.padding is not None
+    low, high = frame.padding
+    ends = to_hu(np.array([low, high], np.int32), frame.rescale)
+    padded = (stored >= low) & (stored <= high)
+    if ends.max() > _HIGHEST_AIR and ends.min() < _HIGHEST_TISSUE:
+        rows, columns = hu.shape
+        y, x = np.ogrid[:rows, :columns]
+        padded &= ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / columns - 0.5) ** 2 > 0.25
+    hu[padded] = AIR
+
+
+def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:
+    syntax = UID(frame.syntax, validation_mode=config.IGNORE)  # a damaged one is no syntax that is known
+    if frame.syntax and is_compressed(syntax):
+        return decoder.decode(frame.file, frame.number, frame.layout)
+    if syntax == DeflatedExplicitVRLittleEndian:
+        whole = inflated(frame.file.read())
+        return native_cells(_native_bytes(frame, lambda offset, length: whole[offset : offset + length]), frame.layout)
+    data = _native_bytes(frame, frame.file.read_part)
+    return native_cells(data, frame.layout, big_endian=syntax == ExplicitVRBigEndian)
+
+
+def _native_bytes(frame: Frame, part: Callable[[int, int], bytes]) -> bytes:
+    """The bytes of one frame from the pixel data element; part: (offset, length) to bytes, fewer at the file's end.
+
+    A single-frame file is read in one go, with what tells that it holds more than one frame.
+    """
+    size = frame.layout.byte_count
+    skipped = size * ((frame.number or 1) - 1)
+    head = part(frame.pixels_at, _HEAD_BYTES + (0 if skipped else size))
+    begin, length = _element(head)
+    if frame.number is None and length >= 2 * size:
+        raise DicomError(f"it holds {length} bytes of pixels where one slice has {size}; send single slices")
+    if skipped:
+        return part(frame.pixels_at + begin + skipped, max(min(size, length - skipped), 0))
+    return head[begin : begin + min(size, length)]
+
+
+def _element(head: bytes) -> tuple[int, int]:
+    """Where the value of the pixel data element begins and how long it is (PS3.5 7.1.2, 7.1.3)."""
+    order = {b"\xe0\x7f\x10\x00": "<", b"\x7f\xe0\x00\x10": ">"}.get(head[:4])
+    if order is None or len(head) < _HEAD_BYTES:
+        raise DicomError("it has no pixel data (a file cut short, or no image); copy the file again")
+    explicit = head[4:6] in (b"OB", b"OW", b"UN")  # read as an implicit length these would be odd, which none is
+    begin = 12 if explicit else 8
+    length = int(struct.unpack_from(f"{order}I", head, begin - 4)[0])
+    if length == _UNDEFINED:
+        raise DicomError("its pixels are compressed, but it does not say how (no transfer syntax); convert it again")
+    return begin, length

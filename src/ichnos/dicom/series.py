@@ -1,0 +1,182 @@
+"""Series as they were scanned: files put together by their identifiers, split where one series holds several stacks."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.uid import UID
+
+from ichnos.ct import order_along_normal
+from ichnos.dicom.frames import FileFacts, Frame
+from ichnos.dicom.orientation import is_axial, tilt_degrees
+from ichnos.errors import DicomError
+
+_SAME_DIRECTION = 0.01
+"""Direction cosines this close are one orientation: about half a degree, more than files round."""
+
+_SAME_PLACE_MM = 0.02
+"""Slices closer than this lie at one position: files round to 0.001 mm, and no scanner moves so little."""
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Slices that lie one above the other, of one series of one study.
+
+    number: from 1, in the order found, over everything that was given. frames: from foot to head, one a position.
+    offsets: (frames,) mm along the normal. duplicates: frames left out because another lies at their
+    position; copies of one and the same slice are not counted.
+    faults: why further files of it cannot be used, one an entry. given: numbers of the paths that led to it.
+    """
+
+    number: int
+    patient: str = field(repr=False)
+    study: str = field(repr=False)
+    uid: str = field(repr=False)
+    modality: str
+    sop_class: UID
+    image_type: tuple[str, ...]
+    description: str = field(repr=False)
+    body_part: str
+    kernel: str
+    contrast: bool
+    frames: tuple[Frame, ...]
+    offsets: NDArray[np.float64]
+    duplicates: int
+    faults: tuple[str, ...]
+    given: tuple[int, ...]
+
+    @property
+    def is_axial(self) -> bool:
+        """Whether its slices lie across the body, gantry tilt allowed."""
+        return bool(self.frames) and is_axial(self.frames[0].orientation)
+
+    @property
+    def tilt(self) -> float:
+        """Degrees between its slices and the patient's axial plane."""
+        return tilt_degrees(self.frames[0].orientation) if self.frames else 0.0
+
+    @property
+    def thickness(self) -> float | None:
+        """mm, the middle of what its slices say; the usual gap where they say nothing."""
+        said = [frame.thickness for frame in self.frames if frame.thickness is not None]
+        if said:
+            return float(np.median(said))
+        return float(np.median(self.gaps)) if len(self.frames) > 1 else None
+
+    @property
+    def gaps(self) -> NDArray[np.float64]:
+        """mm between neighbouring slices."""
+        return np.diff(self.offsets)
+
+    @property
+    def coverage(self) -> float:
+        """mm from the lowest slice to the highest, their own thickness included."""
+        return float(self.offsets[-1] - self.offsets[0]) + (self.thickness or 0.0) if self.frames else 0.0
+
+    @property
+    def missing(self) -> int:
+        """Gaps in which a slice seems to be missing: wider than half again any slice thickness or the usual gap."""
+        if len(self.frames) < 3:
+            return 0
+        thickest = max((frame.thickness or 0.0 for frame in self.frames), default=0.0)
+        return int((self.gaps > 1.5 * max(thickest, float(np.median(self.gaps))) + 0.1).sum())
+
+
+def series_of(files: Sequence[tuple[int, FileFacts]]) -> list[Series]:
+    """Put files together to series, in the order in which they were found. files: (given, facts)."""
+    by_series: defaultdict[tuple[str, ...], list[tuple[int, FileFacts]]] = defaultdict(list)
+    for given, facts in files:
+        by_series[facts.patient, facts.study, facts.series, facts.modality].append((given, facts))
+    found: list[Series] = []
+    for members in by_series.values():
+        stacks = _stacks([facts for _, facts in members])
+        given = tuple(sorted({number for number, _ in members}))
+        faults = tuple(facts.fault for _, facts in members if facts.fault)
+        for position, (facts, frames) in enumerate(stacks):
+            found.append(_series(len(found) + 1, facts, frames, faults if position == 0 else (), given))
+    return found
+
+
+def _series(
+    number: int, facts: FileFacts, frames: Sequence[Frame], faults: tuple[str, ...], given: tuple[int, ...]
+) -> Series:
+    kept, offsets, duplicates = _in_order(frames)
+    return Series(
+        number=number,
+        patient=facts.patient,
+        study=facts.study,
+        uid=facts.series,
+        modality=facts.modality,
+        sop_class=facts.sop_class,
+        image_type=facts.image_type,
+        description=facts.description,
+        body_part=facts.body_part,
+        kernel=facts.kernel,
+        contrast=facts.contrast,
+        frames=kept,
+        offsets=offsets,
+        duplicates=duplicates,
+        faults=faults,
+        given=given,
+    )
+
+
+def _stacks(files: Sequence[FileFacts]) -> list[tuple[FileFacts, list[Frame]]]:
+    """Slices that belong in one stack: same matrix, spacing, direction, kernel, contrast and kind of image."""
+    stacks: list[tuple[FileFacts, tuple[object, ...], list[Frame]]] = []
+    for facts in files:
+        for frame in facts.frames:
+            alike = (
+                *(frame.layout.rows, frame.layout.columns, *np.round(frame.pixel_spacing, 3)),
+                *(facts.kernel, facts.contrast, facts.image_type[:3], facts.sop_class),
+            )
+            for _, other, frames in stacks:
+                if other == alike and _same_direction(frames[0], frame):
+                    frames.append(frame)
+                    break
+            else:
+                stacks.append((facts, alike, [frame]))
+    if not stacks:
+        return [(files[0], [])]
+    return [(facts, frames) for facts, _, frames in stacks]
+
+
+def _same_direction(one: Frame, other: Frame) -> bool:
+    return all(abs(a - b) < _SAME_DIRECTION for a, b in zip(one.orientation, other.orientation, strict=True))
+
+
+def _in_order(frames: Sequence[Frame]) -> tuple[tuple[Frame, ...], NDArray[np.float64], int]:
+    """Frames from foot to head, one a position: of several, the one acquired first (then by identifier and frame).
+
+    The first is the plain one where contrast runs in or a slice was made again; and the rule does not depend on the
+    order in which files were found.
+    """
+    settled = sorted(frames, key=lambda f: (f.acquired, f.sop_instance, f.number or 0))
+    if not settled:
+        return (), np.empty(0), 0
+    positions = np.array([frame.position for frame in settled])
+    try:
+        order, offsets = order_along_normal(positions, np.array([frame.orientation for frame in settled]))
+    except ValueError:
+        return tuple(settled[:1]), np.zeros(1), 0  # no plane: a rule leaves it as not axial
+    kept: list[int] = []
+    duplicates = 0
+    for index in map(int, order):
+        if not kept or offsets[index] - offsets[kept[-1]] > _SAME_PLACE_MM:
+            kept.append(index)
+            continue
+        one, other = settled[index], settled[kept[-1]]
+        copied = one.sop_instance != "" and (one.sop_instance, one.number) == (other.sop_instance, other.number)
+        duplicates += not copied
+        if index < kept[-1]:  # earlier among the settled
+            kept[-1] = index
+    return tuple(settled[index] for index in kept), offsets[kept], duplicates
+
+
+def refused_by_all(series: Series) -> str:
+    """Why none of a series' files can be used: the commonest of their faults."""
+    if not series.faults:
+        raise DicomError("a series without faults was asked for them")
+    return max(sorted(set(series.faults)), key=series.faults.count)

@@ -1,0 +1,58 @@
+"""A NIfTI file as an exam: the same array as the DICOM series that it was made from, whichever way it lies."""
+
+import numpy as np
+
+from ichnos.ct import order_along_normal
+from ichnos.ct.exams import AIR, Exam, SliceReference, SourceKind
+from ichnos.ct.nifti import read_nifti
+from ichnos.ct.plausibility import judge
+from ichnos.dicom.finding import FoundFile
+from ichnos.dicom.orientation import corner_and_directions, is_transposed, tilt_degrees, turn_upright
+from ichnos.errors import ExamError
+
+_LARGEST_TILT = 40.0
+_MOST_SLICES = 20_000
+
+
+def read_volume_exam(file: FoundFile) -> Exam:
+    """Read a NIfTI volume in HU. Raises InputError where it is damaged, no volume of axial slices, or no head CT."""
+    volume = read_nifti(file.read())
+    slices = _slice_axis(volume.affine)
+    across, down = (axis for axis in range(3) if axis != slices)
+    steps = volume.affine[:3, :3]
+    spacing = (float(np.linalg.norm(steps[:, down])), float(np.linalg.norm(steps[:, across])))
+    orientation = (*(steps[:, across] / spacing[1]).tolist(), *(steps[:, down] / spacing[0]).tolist())
+    if tilt_degrees(orientation) > _LARGEST_TILT:
+        raise ExamError(f"its slices are not axial: they lie at {tilt_degrees(orientation):.0f}° to the axial plane")
+    values = volume.values.transpose(slices, down, across)
+    limits = np.iinfo(np.int16)
+    stored = values if values.dtype == np.int16 else np.clip(np.rint(values), limits.min, limits.max).astype(np.int16)
+    corners = volume.affine[:3, 3] + np.arange(len(stored))[:, None] * steps[:, slices]
+    order, offsets = order_along_normal(corners, np.tile(orientation, (len(corners), 1)))
+    if len(order) > 1 and not np.diff(offsets[order]).min() > 0:
+        raise ExamError("its slices all lie in one plane; write it again with its orientation")
+    hu = np.stack([turn_upright(np.maximum(stored[index], AIR), orientation) for index in order]).astype(np.int16)
+    transposed = is_transposed(orientation)
+    pixel_spacing = (spacing[1], spacing[0]) if transposed else spacing
+    gap = float(np.median(np.diff(offsets[order]))) if len(order) > 1 else None
+    coverage = float(np.ptp(offsets)) + (gap or 0.0)
+    doubts = judge(hu, pixel_spacing, coverage)
+    placed = [corner_and_directions(corners[index].tolist(), orientation, spacing, stored.shape[1:]) for index in order]
+    return Exam(
+        hu=hu,
+        offsets=offsets[order],
+        pixel_spacing=pixel_spacing,
+        positions=np.array([corner for corner, _ in placed]),
+        orientation=placed[0][1],
+        references=tuple(SliceReference(file.path, file.member, int(index) + 1) for index in order),
+        source=SourceKind.NIFTI,
+        tilt=tilt_degrees(orientation),
+        thickness=gap,
+        doubts=doubts,
+    )
+
+
+def _slice_axis(affine: np.ndarray) -> int:
+    """The index that runs from foot to head: of the three the one whose step rises most along z, for its length."""
+    steps = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return int(np.argmax(np.abs(steps[2])))

@@ -1,0 +1,105 @@
+"""NIfTI: every form of number and header that is read, and every damage that is refused."""
+
+import gzip
+import struct
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ichnos.ct.nifti import looks_like_nifti, read_nifti
+from ichnos.errors import ExamError
+from tests.ct.nifti_files import nifti_bytes
+
+AFFINE = np.array([[-0.5, 0, 0, 100.0], [0, -0.4, 0, 120.0], [0, 0, 5.0, -30.0], [0, 0, 0, 1]])
+VALUES = np.arange(4 * 5 * 6, dtype=np.int16).reshape(4, 5, 6) - 50
+TO_DICOM = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("dtype", ["i2", "u2", "i4", "u1", "f4", "f8"])
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("version", [1, 2])
+def test_numbers_of_every_kind(dtype: str, big_endian: bool, version: int) -> None:
+    values = np.abs(VALUES).astype(dtype)
+    data = nifti_bytes(values, AFFINE, big_endian=big_endian, version=version)
+    assert looks_like_nifti(data[:400])
+    volume = read_nifti(data)
+    np.testing.assert_array_equal(volume.values, values)
+    np.testing.assert_allclose(volume.affine, TO_DICOM @ AFFINE, atol=1e-5)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_slope_and_intercept(packed: bool) -> None:
+    data = nifti_bytes(np.abs(VALUES).astype("u2"), AFFINE, slope=0.5, intercept=-1024, packed=packed)
+    assert looks_like_nifti(data[:400])
+    np.testing.assert_allclose(read_nifti(data).values, np.abs(VALUES) * 0.5 - 1024)
+
+
+@given(st.integers(0, 2**32 - 1))
+@settings(max_examples=40, deadline=None)
+def test_quaternions_are_read_as_nibabel_reads_them(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    affine = np.eye(4)
+    affine[:3, :3] = q * rng.uniform(0.3, 6, 3)
+    affine[:3, 3] = rng.uniform(-200, 200, 3)
+    data = nifti_bytes(VALUES, affine, form="qform")
+    theirs = nibabel.Nifti1Image.from_bytes(data).affine
+    np.testing.assert_allclose(read_nifti(data).affine, TO_DICOM @ theirs, atol=1e-4)
+
+
+def _patched(offset: int, form: str, *values: float) -> bytes:
+    data = bytearray(nifti_bytes(VALUES, AFFINE))
+    struct.pack_into(form, data, offset, *values)
+    return bytes(data)
+
+
+REFUSED = {
+    "no NIfTI": (b"x" * 1000, "no NIfTI file"),
+    "empty": (b"", "damaged or cut short"),
+    "cut short": (nifti_bytes(VALUES, AFFINE)[:-10], "cut short: 230 of 240 bytes"),
+    "cut short in its header": (nifti_bytes(VALUES, AFFINE)[:200], "no NIfTI file|damaged"),
+    "packed and cut short": (nifti_bytes(VALUES, AFFINE, packed=True)[:-40], "damaged or cut short"),
+    "packed and damaged": (b"\x1f\x8b\x08\0" + b"rubbish" * 9, "damaged or cut short"),
+    "half a pair": (nifti_bytes(VALUES, AFFINE)[:344] + b"ni1\0" + bytes(300), "half of a NIfTI pair"),
+    "four dimensions": (_patched(40, "<5h", 4, 4, 5, 6, 3), "4 dimensions"),
+    "two dimensions": (_patched(40, "<3h", 2, 4, 5), "2 dimensions"),
+    "sides below 1": (_patched(42, "<h", -4), "header is damaged"),
+    "sides beyond measure": (_patched(42, "<3h", 20000, 20000, 20000), "would take"),
+    "complex numbers": (_patched(70, "<h", 32), "type 32"),
+    "no place for its values": (_patched(108, "<f", -5.0), "where its values begin"),
+    "no orientation": (_patched(252, "<2h", 0, 0), "no sform, no qform"),
+    "flat orientation": (_patched(280, "<12f", *[0.0] * 12), "is no orientation"),
+    "orientation that is no number": (_patched(280, "<f", float("nan")), "is no orientation"),
+    "values that are no numbers": (nifti_bytes(np.full((3, 3, 3), np.nan, "f4"), AFFINE), "no numbers"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name: str) -> None:
+    data, message = REFUSED[name]
+    with pytest.raises(ExamError, match=message):
+        read_nifti(data)
+
+
+def test_a_gzip_bomb_is_not_unpacked() -> None:
+    """The header says what there is to read; what follows it is never inflated."""
+    bomb = gzip.compress(nifti_bytes(VALUES, AFFINE) + bytes(50_000_000), 9)
+    np.testing.assert_array_equal(read_nifti(bomb).values, VALUES)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_damaged_files_are_read_or_refused(data: st.DataObject) -> None:
+    """Any bytes of the header changed, any cut: a volume or our own error."""
+    content = bytearray(nifti_bytes(VALUES, AFFINE, packed=False))
+    for _ in range(data.draw(st.integers(1, 6))):
+        content[data.draw(st.integers(0, 351))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content
+    try:
+        volume = read_nifti(bytes(content))
+    except ExamError:
+        return
+    assert volume.values.ndim == 3

@@ -1,0 +1,105 @@
+"""The decoder's process: pixels come back, hangs and crashes end it and refuse the slice, the next one is decoded."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.uid import RLELossless
+
+from ichnos.dicom import decoder as module
+from ichnos.dicom.decode import PixelLayout
+from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.finding import FoundFile, find_files
+from ichnos.errors import DicomError
+from tests.dicom.ct_files import PIXELS, ct_dataset, file_of
+
+LAYOUT = PixelLayout(32, 48, 16, 16, 15, signed=True)
+
+
+@pytest.fixture
+def rle(tmp_path: Path) -> FoundFile:
+    dataset = ct_dataset()
+    dataset.compress(RLELossless)
+    (tmp_path / "rle").write_bytes(file_of(dataset, RLELossless))
+    (found,) = find_files([tmp_path / "rle"])
+    assert isinstance(found, FoundFile)
+    return found
+
+
+def process_id(decoder: Decoder) -> int:
+    assert decoder._process is not None
+    return decoder._process.pid
+
+
+def test_one_process_decodes_many_files(rle: FoundFile) -> None:
+    with Decoder() as decoder:
+        for _ in range(3):
+            np.testing.assert_array_equal(decoder.decode(rle, None, LAYOUT).view(np.int16), PIXELS)
+            used = process_id(decoder)
+        assert used == process_id(decoder)
+
+
+def test_a_process_that_was_killed_is_begun_anew(rle: FoundFile) -> None:
+    with Decoder() as decoder:
+        decoder.decode(rle, None, LAYOUT)
+        first = process_id(decoder)
+        os.kill(first, signal.SIGKILL)
+        np.testing.assert_array_equal(decoder.decode(rle, None, LAYOUT).view(np.int16), PIXELS)
+        assert process_id(decoder) != first
+
+
+def test_a_hang_ends_after_the_limit_and_the_next_file_is_read(rle: FoundFile) -> None:
+    with Decoder(limit=0.5) as decoder:
+        decoder.decode(rle, None, LAYOUT)
+        os.kill(process_id(decoder), signal.SIGSTOP)
+        begun = time.monotonic()
+        with pytest.raises(DicomError, match=r"could not be decoded in 0\.5 seconds"):
+            decoder.decode(rle, None, LAYOUT)
+        assert time.monotonic() - begun < 2
+        np.testing.assert_array_equal(decoder.decode(rle, None, LAYOUT).view(np.int16), PIXELS)
+
+
+def test_a_crash_refuses_the_slice(rle: FoundFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = module._BEGIN.replace("serve(int", "import os, ichnos.dicom.decoding as d; d._opened = os.abort; serve(int")
+    monkeypatch.setattr(module, "_BEGIN", crash)
+    with Decoder() as decoder:
+        with pytest.raises(DicomError, match="decoding them crashed"):
+            decoder.decode(rle, None, LAYOUT)
+        monkeypatch.undo()
+        np.testing.assert_array_equal(decoder.decode(rle, None, LAYOUT).view(np.int16), PIXELS)
+
+
+def test_another_size_than_the_header_says_is_refused(rle: FoundFile) -> None:
+    with Decoder() as decoder, pytest.raises(DicomError, match="another size"):
+        decoder.decode(rle, None, PixelLayout(32, 32, 16, 16, 15, signed=True))
+
+
+def test_the_process_ends_with_its_parent(tmp_path: Path, rle: FoundFile) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from tests.dicom.test_decoder import LAYOUT;"
+        "from ichnos.dicom.decoder import Decoder; from ichnos.dicom.finding import FoundFile;"
+        f"d = Decoder(); d.decode(FoundFile(Path({str(rle.path)!r}), 1, {rle.size}), None, LAYOUT);"
+        "print(d._process.pid, flush=True); time.sleep(60)"
+    )
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+    end = time.monotonic() + 10
+    while _alive(child) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not _alive(child)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

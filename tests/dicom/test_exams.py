@@ -1,0 +1,390 @@
+"""From paths to exams: whole series in HU, in order, upright; what is refused, left or doubted is said."""
+
+import copy
+import re
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+    RLELossless,
+)
+
+from ichnos.ct.exams import AIR, Exam, SourceKind
+from ichnos.dicom.exams import ExamReading, open_header, read_exam, read_exams
+from ichnos.errors import ExamError, InputError
+from tests.dicom.ct_files import file_of
+from tests.dicom.head_files import (
+    SLICES,
+    as_series,
+    changed,
+    compressed_by_gdcm,
+    enhanced,
+    head,
+    head_datasets,
+    relabelled,
+    stored,
+    write,
+)
+
+
+def reading(folder: Path) -> ExamReading:
+    (only,) = read_exams([folder])
+    return only
+
+
+def same(exam: Exam, number: int = 0) -> bool:
+    return np.array_equal(exam.hu, head(number).hu)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_series_is_read_whole_and_in_order(tmp_path: Path, number: int) -> None:
+    exam = read_exam(write(tmp_path / "any", head_datasets(number)))
+    assert same(exam, number)
+    assert exam.source is SourceKind.DICOM
+    assert exam.doubts == ()
+    np.testing.assert_allclose(exam.positions, head(number).positions, atol=1e-4)
+    np.testing.assert_allclose(np.diff(exam.offsets), head(number).slice_thickness, atol=1e-3)
+    assert (exam.tilt > 5) == (number == 1)
+    assert [r.sop_instance for r in exam.references] == [f"1.2.3.1.{k + 1}" for k in range(SLICES)]
+
+
+def test_no_identifier_and_no_path_is_in_the_repr(tmp_path: Path) -> None:
+    shown = repr(reading(write(tmp_path / "Known_Somebody", head_datasets())))
+    assert not re.search(r"1\.2\.3|somebody", shown, flags=re.IGNORECASE)
+
+
+def test_nothing_of_a_file_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """pydicom logs values that are not as they should be, and these may name a patient."""
+    for k, dataset in enumerate(head_datasets()):
+        data = file_of(dataset).replace(b"1.2.3.1\0", b"SOMEBODY").replace(b"CT", b"Ct")
+        (tmp_path / str(k)).write_bytes(data)
+    reading(tmp_path)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian], ids=lambda s: s.name
+)
+def test_uncompressed_syntaxes(tmp_path: Path, syntax: object) -> None:
+    datasets = head_datasets()
+    if syntax == ExplicitVRBigEndian:
+        for dataset in datasets:
+            dataset.PixelData = stored(dataset).astype(">i2").tobytes()
+            dataset["PixelData"].VR = "OW"
+    assert same(read_exam(write(tmp_path, datasets, syntax=syntax)))
+
+
+def test_compressed_slices_are_decoded_elsewhere(tmp_path: Path) -> None:
+    datasets = head_datasets()
+    for dataset in datasets:
+        dataset.compress(RLELossless, generate_instance_uid=False)
+    assert same(read_exam(write(tmp_path, datasets, syntax=RLELossless)))
+
+
+JPEGS = ["JPEGLSLossless", "JPEGLosslessProcess14", "JPEGLosslessProcess14_1", "JPEG2000Lossless"]
+
+
+@pytest.mark.parametrize("name", JPEGS)
+def test_lossless_jpegs(tmp_path: Path, name: str) -> None:
+    (tmp_path / "exam").mkdir()
+    for k, dataset in enumerate(head_datasets()):
+        (tmp_path / "exam" / str(k)).write_bytes(compressed_by_gdcm(file_of(dataset), name, tmp_path))
+    assert same(read_exam(tmp_path / "exam"))
+
+
+def test_high_throughput_jpeg_2000_has_its_own_decoder(tmp_path: Path) -> None:
+    """Nothing here writes HTJ2K; the decoder that it goes to reads plain JPEG 2000 too, so that is given to it."""
+    (tmp_path / "exam").mkdir()
+    for k, dataset in enumerate(head_datasets()):
+        data = compressed_by_gdcm(file_of(dataset), "JPEG2000Lossless", tmp_path)
+        (tmp_path / "exam" / str(k)).write_bytes(relabelled(data, HTJ2KLossless))
+    assert same(read_exam(tmp_path / "exam"))
+
+
+@pytest.mark.parametrize("name", [*JPEGS, "RLELossless"])
+def test_a_compressed_stream_that_stops_is_refused_and_never_filled_with_zeros(tmp_path: Path, name: str) -> None:
+    (tmp_path / "exam").mkdir()
+    for k, dataset in enumerate(head_datasets()):
+        data = compressed_by_gdcm(file_of(dataset), name, tmp_path)
+        whole = dcmread(BytesIO(data))
+        whole.PixelData = encapsulate([get_frame(whole.PixelData, 0, number_of_frames=1)[:-500]])
+        (tmp_path / "exam" / str(k)).write_bytes(file_of(whole, whole.file_meta.TransferSyntaxUID))
+    assert "cannot be read" in (reading(tmp_path / "exam").refusal or "")
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, None])
+def test_files_without_the_dicm_mark(tmp_path: Path, syntax: object) -> None:
+    """Bare data sets, as some PACS export them: implicit VR, or explicit VR with nothing that says so."""
+    for k, dataset in enumerate(head_datasets()):
+        data = file_of(dataset, syntax or dataset.file_meta.TransferSyntaxUID)
+        length = int.from_bytes(data[140:144], "little")
+        (tmp_path / f"{k}").write_bytes(data[144 + length :])
+    assert same(read_exam(tmp_path))
+
+
+def test_files_without_the_mark_but_with_meta_header(tmp_path: Path) -> None:
+    for k, dataset in enumerate(head_datasets()):
+        (tmp_path / f"{k}").write_bytes(file_of(dataset)[132:])
+    assert same(read_exam(tmp_path))
+
+
+@pytest.mark.parametrize("intercept", [0, -1000, -1024])
+@pytest.mark.parametrize(("bits", "signed"), [(16, 1), (12, 0), (16, 0), (12, 1)])
+def test_ways_to_store_hu(tmp_path: Path, intercept: int, bits: int, signed: int) -> None:
+    lowest, highest = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    wrapped = bits == 12 and not signed and intercept == 0
+    if bits == 16 and not signed and intercept == 0:
+        pytest.skip("HU below 0 do not fit")
+    expected = np.clip(head().hu, *(-1000, 3095) if wrapped else (lowest + intercept, highest + intercept))
+    datasets = head_datasets(BitsStored=bits, HighBit=bits - 1, PixelRepresentation=signed, RescaleIntercept=intercept)
+    for k, dataset in enumerate(datasets):
+        values = expected[k].astype(int) - intercept
+        dataset.PixelData = (values & 0xFFF if wrapped else values).astype("<u2" if not signed else "<i2").tobytes()
+    exam = read_exam(write(tmp_path, datasets))
+    np.testing.assert_array_equal(exam.hu, np.maximum(expected, AIR))
+    assert any("lost their sign" in doubt for doubt in exam.doubts) == wrapped
+
+
+@pytest.mark.parametrize(("padding", "limit"), [(-2000, None), (-3000, -2500), (2000, None)])
+def test_padding_becomes_air(tmp_path: Path, padding: int, limit: int | None) -> None:
+    rows, columns = np.mgrid[:64, :64] - 31.5
+    outside = rows**2 + columns**2 > 32**2
+    datasets = head_datasets()
+    for dataset in datasets:
+        values = stored(dataset).copy()
+        values[outside] = padding
+        if limit is not None:
+            values[0] = limit
+        dataset.PixelData = values.tobytes()
+        dataset.add_new(0x00280120, "SS", padding)
+        if limit is not None:
+            dataset.add_new(0x00280121, "SS", limit)
+    exam = read_exam(write(tmp_path, datasets))
+    assert (exam.hu[:, outside] == AIR).all()
+    np.testing.assert_array_equal(exam.hu[:, ~outside][:, 60:], head().hu[:, ~outside][:, 60:])
+
+
+def test_monochrome1_by_the_standard_is_read_as_it_is(tmp_path: Path) -> None:
+    exam = read_exam(write(tmp_path, head_datasets(PhotometricInterpretation="MONOCHROME1")))
+    assert same(exam)
+    assert any("read as they are" in doubt for doubt in exam.doubts)
+
+
+def test_monochrome1_with_inverted_values_is_turned_back(tmp_path: Path) -> None:
+    datasets = head_datasets(PhotometricInterpretation="MONOCHROME1", BitsStored=12, HighBit=11, PixelRepresentation=0)
+    for dataset in datasets:
+        dataset.PixelData = (4095 - stored(dataset)).astype("<u2").tobytes()
+    exam = read_exam(write(tmp_path, datasets))
+    assert same(exam)
+    assert any("inverted, which was mended" in doubt for doubt in exam.doubts)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_enhanced_multi_frame(tmp_path: Path, compressed: bool) -> None:
+    order = [(5 * k) % SLICES for k in range(SLICES)]
+    multi = enhanced(head_datasets(), order)
+    if compressed:
+        multi.compress(RLELossless, generate_instance_uid=False)
+    write(tmp_path, [multi], syntax=multi.file_meta.TransferSyntaxUID)
+    exam = read_exam(tmp_path)
+    assert same(exam)
+    assert [r.frame for r in exam.references] == [
+        [(5 * k) % SLICES for k in range(SLICES)].index(n) + 1 for n in range(SLICES)
+    ]
+    assert {r.sop_instance for r in exam.references} == {"1.2.3.1.1"}
+
+
+def test_a_multi_frame_file_cut_short_loses_the_frames_behind_the_cut(tmp_path: Path) -> None:
+    data = file_of(enhanced(head_datasets()))
+    (tmp_path / "multi").write_bytes(data[: -3 * 64 * 64 * 2 + 10])
+    only = reading(tmp_path)
+    assert only.exam is not None
+    assert len(only.exam) == SLICES - 3
+    assert len(only.skipped) == 3
+    assert "cut short" in only.skipped[0]
+
+
+@pytest.mark.parametrize("matrix", [(64, 48), (48, 64)])
+def test_other_matrices(tmp_path: Path, matrix: tuple[int, int]) -> None:
+    datasets = head_datasets()
+    top, left = (64 - matrix[0]) // 2, (64 - matrix[1]) // 2
+    for dataset in datasets:
+        dataset.PixelData = stored(dataset)[top : 64 - top, left : 64 - left].tobytes()
+        dataset.Rows, dataset.Columns = matrix
+    assert read_exam(write(tmp_path, datasets)).hu.shape == (SLICES, *matrix)
+
+
+def test_uneven_gaps_are_kept_and_a_missing_slice_is_doubted(tmp_path: Path) -> None:
+    datasets = head_datasets()
+    del datasets[5]
+    exam = read_exam(write(tmp_path, datasets))
+    assert len(exam) == SLICES - 1
+    assert exam.gaps.max() == pytest.approx(2 * exam.gaps.min(), rel=1e-3)
+    assert any("slices may be missing" in doubt for doubt in exam.doubts)
+
+
+def test_of_slices_at_one_position_the_first_acquired_is_kept(tmp_path: Path) -> None:
+    repeated = head_datasets()[4:6]
+    for dataset in repeated:
+        dataset.InstanceNumber += 100
+        dataset.SOPInstanceUID += ".9"
+        dataset.PixelData = np.zeros((64, 64), "<i2").tobytes()
+    write(tmp_path, repeated, "a")
+    exam = read_exam(write(tmp_path, head_datasets(), "b"))
+    assert same(exam)
+    assert any(doubt.startswith("2 slices lie where another does") for doubt in exam.doubts)
+
+
+def test_the_same_files_given_twice_are_one_exam_without_a_doubt(tmp_path: Path) -> None:
+    paths = [write(tmp_path / "a", head_datasets()), write(tmp_path / "b", head_datasets())]
+    (only,) = read_exams(paths)
+    assert only.found.given == (1, 2)
+    assert only.exam is not None
+    assert same(only.exam)
+    assert only.exam.doubts == ()
+
+
+def test_rsnas_invalid_uids_are_no_reason_to_refuse(tmp_path: Path) -> None:
+    for k, dataset in enumerate(head_datasets()):
+        data = file_of(dataset).replace(b"1.2.3.1\0", b"ID_a79b1").replace(b"1.2.3\0", b"ID_a79")
+        (tmp_path / str(k)).write_bytes(data)
+    assert same(read_exam(tmp_path))
+
+
+def test_a_slice_that_cannot_be_read_is_missing_and_said_so(tmp_path: Path) -> None:
+    datasets = head_datasets()
+    datasets[3].PixelData = datasets[3].PixelData[:100]
+    only = reading(write(tmp_path, datasets))
+    assert only.exam is not None
+    assert len(only.exam) == SLICES - 1
+    assert "100 of 8192 bytes" in only.skipped[0]
+    assert only.exam.doubts[0].startswith("1 of 12 slices could not be read")
+
+
+def test_an_exam_of_which_most_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    datasets = head_datasets()
+    for dataset in datasets[:8]:
+        dataset.PixelData = dataset.PixelData[:100]
+    only = reading(write(tmp_path, datasets))
+    assert only.exam is None
+    assert only.refusal is not None
+    assert "cannot be read" in only.refusal
+
+
+def test_several_exams_at_once(tmp_path: Path) -> None:
+    write(tmp_path / "a" / "deep", head_datasets())
+    write(tmp_path / "b", as_series(head_datasets(1), 1, study=7))
+    first, second = read_exams([tmp_path])
+    assert first.exam is not None
+    assert second.exam is not None
+    assert same(first.exam)
+    assert same(second.exam, 1)
+    with pytest.raises(InputError, match="2 exams found and one is wanted"):
+        read_exam(tmp_path)
+
+
+def test_the_order_of_files_does_not_matter(tmp_path: Path) -> None:
+    a = read_exam(write(tmp_path / "a", head_datasets()))
+    b = read_exam(write(tmp_path / "b", reversed(head_datasets())))
+    np.testing.assert_array_equal(a.hu, b.hu)
+    np.testing.assert_array_equal(a.offsets, b.offsets)
+
+
+def test_a_zip_is_read_in_place_and_its_headers_can_be_opened_again(tmp_path: Path) -> None:
+    folder = write(tmp_path / "folder", head_datasets())
+    with zipfile.ZipFile(tmp_path / "exam.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"x/{path.name}")
+    exam = read_exam(tmp_path / "exam.zip")
+    assert same(exam)
+    assert [open_header(r).InstanceNumber for r in exam.references] == list(range(1, SLICES + 1))
+    assert "PixelData" not in open_header(exam.references[0])
+
+
+REFUSED = {
+    "a chest": (lambda d: setattr(d, "PixelSpacing", [8.0, 8.0]), "not a head CT"),
+    "values that are no HU": (lambda d: setattr(d, "RescaleIntercept", 0), "not a head CT"),
+    "empty": (lambda d: setattr(d, "PixelData", bytes(8192)), "every pixel has the same value"),
+    "noise": (
+        lambda d: setattr(d, "PixelData", np.random.default_rng(3).integers(0, 3000, 4096).astype("<i2").tobytes()),
+        "not a head CT",
+    ),
+    "no skull": (
+        lambda d: setattr(d, "PixelData", np.minimum(stored(d), 1024 + 60).tobytes()),
+        "no skull",
+    ),
+    "another modality": (lambda d: setattr(d, "Modality", "MR"), "its modality is MR, not CT"),
+    "a localizer": (lambda d: setattr(d, "ImageType", ["ORIGINAL", "PRIMARY", "LOCALIZER"]), "LOCALIZER"),
+    "sagittal": (lambda d: setattr(d, "ImageOrientationPatient", [0, 1, 0, 0, 0, -1]), "not axial"),
+    "no plane": (lambda d: setattr(d, "ImageOrientationPatient", [1, 0, 0, 1, 0, 0]), "not axial"),
+    "no position": (lambda d: delattr(d, "ImagePositionPatient"), "ImagePositionPatient is missing"),
+    "no rescale": (lambda d: delattr(d, "RescaleSlope"), "HU cannot be known"),
+    "colour": (lambda d: setattr(d, "PhotometricInterpretation", "RGB"), "colour picture"),
+    "32 bits": (lambda d: (setattr(d, "BitsAllocated", 32), setattr(d, "BitsStored", 32)), "8 or 16 bits"),
+    "a matrix beyond measure": (lambda d: setattr(d, "Rows", 60000), "CT of 2 to 4096 a side"),
+    "frames without their places": (lambda d: setattr(d, "NumberOfFrames", 7), "where each frame lies"),
+    "no pixels": (lambda d: delattr(d, "PixelData"), "no pixel data"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(tmp_path: Path, name: str) -> None:
+    change, message = REFUSED[name]
+    only = reading(write(tmp_path, changed(change)))
+    assert only.exam is None
+    assert message in (only.refusal or "")
+    assert not re.search(r"1\.2\.3|somebody", only.refusal or "", flags=re.IGNORECASE)
+    with pytest.raises(ExamError, match=re.escape(message)):
+        read_exam(tmp_path)
+
+
+def test_nothing_there_is_said(tmp_path: Path) -> None:
+    (tmp_path / "readme.txt").write_text("nothing here")
+    with pytest.raises(InputError, match="0 exams found"):
+        read_exam(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        read_exam(tmp_path / "absent")
+
+
+def test_a_compressed_file_that_names_no_syntax_is_refused(tmp_path: Path) -> None:
+    datasets = head_datasets()
+    for k, dataset in enumerate(datasets):
+        dataset.compress(RLELossless, generate_instance_uid=False)
+        data = file_of(dataset, RLELossless)
+        length = int.from_bytes(data[140:144], "little")
+        (tmp_path / str(k)).write_bytes(data[144 + length :])
+    assert "no transfer syntax" in (reading(tmp_path).refusal or "")
+
+
+def turned(dataset: Dataset, *, rows: bool, columns: bool, transpose: bool) -> Dataset:
+    """The same slice of the same patient, its array written another way round."""
+    made = copy.deepcopy(dataset)
+    pixels = stored(dataset)
+    position = np.array(dataset.ImagePositionPatient, float)
+    row, column = (
+        np.array(dataset.ImageOrientationPatient[:3], float),
+        np.array(dataset.ImageOrientationPatient[3:], float),
+    )
+    spacing = [float(s) for s in dataset.PixelSpacing]
+    if rows:
+        position, column, pixels = position + column * spacing[0] * (len(pixels) - 1), -column, pixels[::-1]
+    if columns:
+        position, row, pixels = position + row * spacing[1] * (pixels.shape[1] - 1), -row, pixels[:, ::-1]
+    if transpose:
+        row, column, pixels, spacing = column, row, pixels.T, spacing[::-1]
+    made.ImagePositionPatient = [f"{p:.6f}" for p in position]
+    made.ImageOrientationPatient = [f"{p:.6f}" for p in (*row, *column)]
+    made.PixelSpacing = spacing
+    made.Rows, made.Columns = pixels.shape
+    made.PixelData = np.ascontiguousarray(pixels).tobytes()
+    return made

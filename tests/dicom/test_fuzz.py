@@ -1,0 +1,185 @@
+"""Damaged files of every encoding: a slice or a clean error of ours, in time, and never made-up pixels."""
+
+import struct
+import tempfile
+import time
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.datadict import dictionary_VR
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    ImplicitVRLittleEndian,
+)
+
+from ichnos.ct.exams import AIR
+from ichnos.ct.nifti import looks_like_nifti, read_nifti
+from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.exams import find_exams, read_found_exam
+from ichnos.dicom.finding import FoundFile
+from ichnos.dicom.frames import read_facts
+from ichnos.dicom.parsing import START_BYTES
+from ichnos.dicom.pixels import read_hu
+from ichnos.errors import DicomError, ExamError
+from tests.ct.nifti_files import nifti_bytes
+from tests.dicom.ct_files import file_of
+from tests.dicom.head_files import compressed_by_gdcm, enhanced, head, head_datasets, relabelled, stored
+
+SECONDS_A_FILE = 5.0
+UNCOMPRESSED = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+COMPRESSED = ["RLELossless", "JPEGLSLossless", "JPEGLosslessProcess14_1", "JPEG2000Lossless"]
+
+
+@lru_cache(maxsize=1)
+def seeds() -> list[bytes]:
+    """One slice in every encoding that can be written here, a multi-frame, one without preamble, NIfTI twice."""
+    files = []
+    for syntax in UNCOMPRESSED:
+        dataset = head_datasets()[6]
+        if syntax == ExplicitVRBigEndian:
+            dataset.PixelData = stored(dataset).astype(">i2").tobytes()
+            dataset["PixelData"].VR = "OW"
+        files.append(file_of(dataset, syntax))
+    with tempfile.TemporaryDirectory() as folder:
+        files += [compressed_by_gdcm(files[0], name, Path(folder)) for name in COMPRESSED]
+    files.append(relabelled(files[-1], HTJ2KLossless))  # that decoder reads plain JPEG 2000 too
+    files.append(file_of(enhanced(head_datasets()[5:8])))
+    files.append(files[0][132:])
+    exam = head()
+    affine = np.diag([-exam.pixel_spacing[1], -exam.pixel_spacing[0], 15.0, 1.0])
+    files.append(nifti_bytes(exam.hu[5:8].transpose(2, 1, 0), affine))
+    files.append(nifti_bytes(exam.hu[5:8].transpose(2, 1, 0), affine, packed=True))
+    return files
+
+
+def real_seeds(shared_data: Path) -> list[bytes]:
+    """One slice in the syntaxes that only others can write: JPEG lossless, JPEG-LS, JPEG 2000, and lossy ones."""
+    return [path.read_bytes() for path in sorted((shared_data / "transfer-syntaxes").glob("CTImage*4.*"))]
+
+
+def mutated(seed: bytes, rng: np.random.Generator) -> bytes:
+    """Flip bits (in the header more often than not), cut, overwrite lengths, double or drop a stretch."""
+    data = bytearray(seed)
+    header = min(len(data), 1400)
+    for _ in range(int(rng.integers(1, 6))):
+        if len(data) < 16:
+            break
+        within = header if rng.random() < 0.6 else len(data)
+        at = int(rng.integers(0, max(min(within, len(data)) - 8, 1)))
+        match int(rng.integers(0, 6)):
+            case 0:
+                data[at] ^= 1 << int(rng.integers(0, 8))
+            case 1:
+                data[at : at + 4] = struct.pack("<I", int(rng.choice([0, 1, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF])))
+            case 2:
+                data[at : at + 2] = rng.bytes(2)
+            case 3:
+                data = data[: max(at, 1)] if rng.random() < 0.3 else data
+            case 4:
+                data[at:at] = data[at : at + int(rng.integers(1, 60))]
+            case _:
+                del data[at : at + int(rng.integers(1, 60))]
+    return bytes(data) or b"\0"
+
+
+def survives(data: bytes, folder: Path, decoder: Decoder) -> str:
+    """Read one file as the reader does; what came of it. Fails where it is neither pixels nor our own error."""
+    path = folder / "file"
+    path.write_bytes(data)
+    found = FoundFile(path, 1, len(data))
+    begun = time.monotonic()
+    try:
+        start = found.read(START_BYTES)
+        if looks_like_nifti(start):
+            assert read_nifti(found.read()).values.ndim == 3
+            return "read"
+        facts = read_facts(found, start)
+        for frame in facts.frames[:3]:
+            hu = read_hu(frame, decoder)
+            assert hu.dtype == np.int16
+            assert hu.size == frame.layout.rows * frame.layout.columns
+            assert hu.min() >= AIR
+        return "read" if facts.frames else "left"
+    except (DicomError, ExamError):
+        return "refused"
+    finally:
+        took = time.monotonic() - begun
+        assert took < SECONDS_A_FILE + 2, f"{took:.1f} s"
+
+
+def mutations(files: list[bytes], count: int, seed: int) -> Iterator[bytes]:
+    rng = np.random.default_rng(seed)
+    for number in range(count):
+        yield mutated(files[number % len(files)], rng)
+
+
+def test_three_hundred_damaged_files(tmp_path: Path) -> None:
+    with Decoder() as decoder:
+        outcomes = [survives(data, tmp_path, decoder) for data in mutations(seeds(), 300, seed=1)]
+    assert {"read", "refused"} <= set(outcomes)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_ten_thousand_damaged_files(tmp_path: Path, shared_data: Path) -> None:
+    with Decoder() as decoder:
+        for data in mutations([*seeds(), *real_seeds(shared_data)], 10_000, seed=2):
+            survives(data, tmp_path, decoder)
+
+
+def test_undamaged_seeds_are_read(tmp_path: Path) -> None:
+    with Decoder() as decoder:
+        assert {survives(seed, tmp_path, decoder) for seed in seeds()} == {"read"}
+
+
+def test_whole_folders_of_damaged_files_raise_nothing(tmp_path: Path) -> None:
+    for k, data in enumerate(mutations(seeds(), 60, seed=3)):
+        (tmp_path / str(k)).write_bytes(data)
+    for found in find_exams([tmp_path]).exams:
+        reading = read_found_exam(found)
+        assert (reading.exam is None) == bool(reading.refusal)
+
+
+KEYWORDS = (
+    *("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel"),
+    *("NumberOfFrames", "RescaleSlope", "RescaleIntercept", "ImagePositionPatient", "ImageOrientationPatient"),
+    *("PixelSpacing", "SliceThickness", "ImageType", "Modality", "PhotometricInterpretation", "PixelPaddingValue"),
+    *("ConvolutionKernel", "ContrastBolusAgent", "AcquisitionNumber", "InstanceNumber", "BodyPartExamined"),
+)
+TEXTS = st.one_of(
+    st.sampled_from(
+        ["", "0", "-1", "1e400", "nan", "inf", "-inf", "1\\2", "\\", "1\\0\\0\\0\\1\\0", "CT", "99999999999999999999"]
+    ),
+    st.floats().map(repr),
+    st.text(st.characters(max_codepoint=255), max_size=20),
+)
+
+
+@given(changes=st.dictionaries(st.sampled_from(KEYWORDS), st.tuples(TEXTS, st.integers(0, 65535)), max_size=5))
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_headers_of_any_values(tmp_path: Path, changes: dict[str, tuple[str, int]]) -> None:
+    """Values that no writer would write, put into the file's bytes where pydicom would not let them through."""
+    dataset = head_datasets()[6]
+    marks: list[tuple[bytes, bytes]] = []
+    for number, (keyword, (text, whole)) in enumerate(changes.items()):
+        if dictionary_VR(keyword) in ("US", "US or SS"):
+            dataset.add_new(keyword, "US", whole)
+            continue
+        mark = f"{number}" * 16
+        dataset.add_new(keyword, "LO", mark)
+        marks.append((mark.encode(), text.encode("latin-1")[:16].ljust(16, b" ")))
+    data = file_of(dataset, ImplicitVRLittleEndian)
+    for mark, value in marks:
+        data = data.replace(mark, value)
+    with Decoder() as decoder:
+        survives(data, tmp_path, decoder)
+    for found in find_exams([tmp_path]).exams:
+        read_found_exam(found)

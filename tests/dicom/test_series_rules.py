@@ -1,0 +1,182 @@
+"""Which series of an exam is taken, and that every other has its reason."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    BasicTextSRStorage,
+    KeyObjectSelectionDocumentStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+)
+
+from ichnos.dicom.exams import ExamReading, find_exams, read_exams, read_found_exam
+from ichnos.dicom.series_rules import DEFAULT_RULES, PREFER, SeriesRules, parse_rules
+from ichnos.errors import UsageError
+from tests.dicom.head_files import SLICES, as_series, head, head_datasets, write
+
+
+def read(folder: Path, rules: SeriesRules = DEFAULT_RULES) -> ExamReading:
+    (only,) = read_exams([folder], rules)
+    return only
+
+
+def taken(reading: ExamReading) -> list[str]:
+    """The kernels, descriptions or sizes do not matter here: which series by its own identifier."""
+    return [record.series.uid for record in reading.series if record.taken]
+
+
+def reasons(reading: ExamReading) -> dict[str, str]:
+    return {record.series.uid: record.reason for record in reading.series if not record.taken}
+
+
+def pair(tmp_path: Path, better: list[Dataset], worse: list[Dataset]) -> ExamReading:
+    write(tmp_path, as_series(worse, 1), "a")
+    write(tmp_path, as_series(better, 2), "b")
+    return read(tmp_path)
+
+
+PREFERENCES = {
+    "kernel": ({"ConvolutionKernel": "H31s"}, {"ConvolutionKernel": "H60s"}, "a sharper kernel than series 2"),
+    "kernel of GE": ({"ConvolutionKernel": "STANDARD"}, {"ConvolutionKernel": "BONEPLUS"}, "a sharper kernel"),
+    "kernel of Canon": ({"ConvolutionKernel": "FC26"}, {"ConvolutionKernel": "FC30"}, "a sharper kernel"),
+    "kernel of Philips": ({"ConvolutionKernel": "UB"}, {"ConvolutionKernel": "YD"}, "a sharper kernel"),
+    "kernel with a strength": ({"ConvolutionKernel": ["Hr38f", "3"]}, {"ConvolutionKernel": ["Hr64", "3"]}, "sharper"),
+    "kernel named in words": ({}, {"SeriesDescription": "HEAD BONE"}, "kernel"),
+    "contrast": ({}, {"ContrastBolusAgent": "Iohexol"}, "with contrast, other than series 2"),
+    "body part": ({"BodyPartExamined": "HEAD"}, {"BodyPartExamined": "CSPINE"}, "less clearly a head"),
+    "original": ({}, {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "more derived"),
+    "thickness": ({"SliceThickness": 5}, {"SliceThickness": 0.6}, "a less usual slice thickness"),
+}
+
+
+@pytest.mark.parametrize("name", PREFERENCES)
+def test_of_two_series_the_better_is_taken(tmp_path: Path, name: str) -> None:
+    better, worse, reason = PREFERENCES[name]
+    if name == "kernel named in words":
+        better = {"SeriesDescription": "HEAD", "ConvolutionKernel": "?"}
+    reading = pair(tmp_path, head_datasets(**better), head_datasets(**worse))
+    assert taken(reading) == ["1.2.1.2"]
+    assert reason in reasons(reading)["1.2.1.1"]
+
+
+def test_coverage_comes_before_the_number_of_slices(tmp_path: Path) -> None:
+    reading = pair(tmp_path, head_datasets(), head_datasets()[4:8])
+    assert taken(reading) == ["1.2.1.2"]
+    assert "covers less" in reasons(reading)["1.2.1.1"]
+
+
+def test_a_whole_series_comes_before_one_with_gaps(tmp_path: Path) -> None:
+    full = head_datasets()
+    reading = pair(tmp_path, full, [d for k, d in enumerate(head_datasets()) if k not in (4, 5)])
+    assert "more slices missing" in reasons(reading)["1.2.1.1"]
+
+
+def test_equals_are_told_apart_by_their_order(tmp_path: Path) -> None:
+    write(tmp_path, as_series(head_datasets(), 1), "a")
+    write(tmp_path, as_series(head_datasets(), 2), "b")
+    assert reasons(read(tmp_path)) == {"1.2.1.2": "as good as series 1, which comes first"}
+
+
+def _lone(kind: str, modality: str, series: int) -> Dataset:
+    dataset = head_datasets(SOPClassUID=kind, Modality=modality)[:1]
+    return as_series(dataset, series)[0]
+
+
+def test_a_folder_as_it_comes_from_a_pacs(tmp_path: Path) -> None:
+    """A scout, a dose report, a dose screen, captures, key images, a map, bone, sagittal, and the one to read."""
+    scout = as_series(head_datasets(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])[:2], 1)
+    write(tmp_path, scout, "a")
+    write(tmp_path, [_lone(BasicTextSRStorage, "SR", 2)], "b")
+    write(tmp_path, [_lone(SecondaryCaptureImageStorage, "OT", 3)], "c")
+    write(tmp_path, [_lone(KeyObjectSelectionDocumentStorage, "KO", 4)], "d")
+    write(tmp_path, [_lone(ParametricMapStorage, "CT", 5)], "e")
+    write(tmp_path, as_series(head_datasets(ConvolutionKernel="H60s"), 6), "f")
+    write(tmp_path, as_series(head_datasets(ImageOrientationPatient=[0, 1, 0, 0, 0, -1]), 7), "g")
+    write(tmp_path, as_series(head_datasets(ImageType=["DERIVED", "SECONDARY", "SCREEN SAVE"])[:1], 8), "h")
+    write(tmp_path, as_series(head_datasets(ConvolutionKernel="H30s"), 9), "i")
+    write(tmp_path, as_series(head_datasets(RescaleType="Z_EFF"), 10), "j")
+    reading = read(tmp_path)
+    assert reading.exam is not None
+    np.testing.assert_array_equal(reading.exam.hu, head().hu)
+    assert taken(reading) == ["1.2.1.9"]
+    said = reasons(reading)
+    for number, words in {
+        1: "LOCALIZER",
+        2: "a report (modality SR), perhaps an earlier result",
+        3: "a capture (modality OT), perhaps an earlier result",
+        4: "a selection of key images",
+        5: "it is a Parametric Map Storage, perhaps an earlier result",
+        6: "a sharper kernel",
+        7: "not axial: they lie at 90°",
+        8: "SCREEN SAVE",
+        10: "in Z_EFF, not in HU",
+    }.items():
+        assert words in said[f"1.2.1.{number}"], number
+
+
+def test_two_kernels_under_one_series_are_told_apart(tmp_path: Path) -> None:
+    datasets = head_datasets(ConvolutionKernel="H30s")
+    bone = head_datasets(ConvolutionKernel="H60s")
+    for k, dataset in enumerate(bone):
+        dataset.SOPInstanceUID = f"1.2.3.9.{k + 1}"
+    write(tmp_path, bone, "a")
+    reading = read(write(tmp_path, datasets, "b"))
+    assert reading.exam is not None
+    assert len(reading.exam) == SLICES
+    assert {record.series.kernel: record.taken for record in reading.series} == {"H30S": True, "H60S": False}
+
+
+def test_where_the_best_is_no_head_the_next_is_read(tmp_path: Path) -> None:
+    chest = head_datasets(PixelSpacing=[8.0, 8.0], BodyPartExamined="HEAD")
+    reading = pair(tmp_path, head_datasets(), chest)
+    assert taken(reading) == ["1.2.1.2"]
+    assert reasons(reading)["1.2.1.1"].startswith("not a head CT")
+
+
+def test_doubts_of_contrast_and_of_bone(tmp_path: Path) -> None:
+    exam = read(write(tmp_path, head_datasets(ContrastBolusAgent="Iohexol", ConvolutionKernel="BONE"))).exam
+    assert exam is not None
+    assert any("contrast was given" in doubt for doubt in exam.doubts)
+    assert any("sharp kernel" in doubt for doubt in exam.doubts)
+
+
+def test_rules_can_be_changed(tmp_path: Path) -> None:
+    write(tmp_path, as_series(head_datasets(ConvolutionKernel="H31s"), 1), "a")
+    write(tmp_path, as_series(head_datasets(ConvolutionKernel="H60s"), 2), "b")
+    rules = parse_rules(json.dumps({"sharp_kernels": ["H3"], "soft_kernels": ["H6"]}))
+    assert taken(read(tmp_path, rules)) == ["1.2.1.2"]
+    rules = parse_rules(json.dumps({"left_image_types": ["AXIAL"]}))
+    assert read(tmp_path, rules).refusal == "its ImageType says AXIAL"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("nonsense", "not JSON"),
+        ("[]", "an object with some of the fields"),
+        ('{"kernels": []}', "an object with some of the fields"),
+        ('{"thickness": 5}', "the rule thickness wants"),
+        ('{"thickness": [5]}', "two numbers"),
+        ('{"largest_tilt": "steep"}', "the rule largest_tilt wants"),
+        ('{"order": ["beauty"]}', "no preference 'beauty'"),
+        ('{"soft_kernels": ["("]}', "no regular expression"),
+    ],
+)
+def test_rules_that_are_wrong_are_refused(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_rules(text)
+
+
+def test_every_preference_is_in_the_order() -> None:
+    assert set(DEFAULT_RULES.order) == set(PREFER)
+
+
+def test_series_are_numbered_in_the_order_found(tmp_path: Path) -> None:
+    write(tmp_path, as_series(head_datasets(), 5), "b")
+    write(tmp_path, as_series(head_datasets(), 9), "a")
+    (found,) = find_exams([tmp_path]).exams
+    assert [(s.number, s.uid) for s in read_found_exam(found).found.series] == [(1, "1.2.1.9"), (2, "1.2.1.5")]
