@@ -230,3 +230,52 @@ def test_a_network_that_disagrees_is_not_written(run: Path, tmp_path: Path, monk
     assert done.exit_code == 1
     assert "no bundle was written" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predict_reads_what_lies_under_a_folder(prepared: Path, bundle: Path, tmp_path: Path) -> None:
+    cohort = CohortSettings(exams=2, seed=77, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(20, 22))
+    images = write_cohort(cohort, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"
+    (images / "torn.dcm").write_bytes(next(images.glob("*.dcm")).read_bytes()[:300])
+    out = tmp_path / "out"
+    words = ("predict", str(images), "--bundle", str(bundle), "--out", str(out))
+    done = ichnos(*words, "--json")
+    assert done.exit_code == 3, done.stderr
+    summary = json.loads(done.stdout)
+    *read, torn = summary["exams"]
+    assert [exam["findings"] for exam in read] == ["exam-001/findings.json", "exam-002/findings.json"]
+    assert torn["findings"] is None
+    assert torn["refusal"]
+    found = ExamFindings.model_validate_json((out / "exam-001" / "findings.json").read_text())
+    assert len(found.slices) == summary["exams"][0]["geometry"]["slices"]
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert "ID_" not in done.stdout + done.stderr + (out / "exam-001" / "findings.json").read_text()
+
+    again = ichnos(*words)
+    assert again.exit_code == 1
+    assert "--force" in again.stderr
+    before = (out / "exam-001" / "findings.json").read_bytes()
+    forced = ichnos(*words, "--force")
+    assert forced.exit_code == 3
+    assert "Not a medical device" in forced.stdout
+    assert (out / "exam-001" / "findings.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda root: None, "does not exist"),
+        (lambda root: root.mkdir(), "no DICOM or NIfTI file is there"),
+    ],
+)
+def test_predict_where_nothing_is(bundle: Path, tmp_path: Path, make, complaint: str) -> None:  # type: ignore[no-untyped-def]
+    make(tmp_path / "in")
+    done = ichnos("predict", str(tmp_path / "in"), "--bundle", str(bundle), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert complaint in done.stderr
+
+
+def test_predict_refuses_a_chest(bundle: Path, tmp_path: Path, shared_data: Path) -> None:
+    chest = shared_data / "transfer-syntaxes" / "CTImage.dcm"
+    done = ichnos("predict", str(chest), "--bundle", str(bundle), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert "not a head CT" in done.stdout

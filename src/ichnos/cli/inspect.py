@@ -2,11 +2,14 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ichnos.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from ichnos.dicom.series_rules import SeriesRules
 
 
 def inspect(
@@ -23,12 +26,10 @@ def inspect(
     Exit 0: all was read; 1: nothing can be read; 3: some of it cannot.
     """
     from ichnos.cli.progress import on_standard_error
-    from ichnos.dicom.series_rules import DEFAULT_RULES, parse_rules
     from ichnos.workflows.inspect import inspect_paths, is_partial, lines_of
 
-    chosen = DEFAULT_RULES if rules is None else parse_rules(_text(rules))
     with on_standard_error() as progress:
-        tree = inspect_paths(paths, progress, chosen)
+        tree = inspect_paths(paths, progress, rules_of(rules))
     if as_json:
         print(json.dumps(tree, indent=2, ensure_ascii=False))
     elif tree["exams"]:
@@ -42,8 +43,14 @@ def inspect(
         raise typer.Exit(3)
 
 
-def _text(path: Path) -> str:
+def rules_of(path: Path | None) -> "SeriesRules":
+    """The rules in a file, or the usual ones. Raises UsageError."""
+    from ichnos.dicom.series_rules import DEFAULT_RULES, parse_rules
+
+    if path is None:
+        return DEFAULT_RULES
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--rules wants a readable JSON file: {error}") from None
+    return parse_rules(text)

@@ -13,6 +13,7 @@ from ichnos.cli.bundle import app as bundle_app
 from ichnos.cli.bundle import export
 from ichnos.cli.failures import STOPPED, exit_code
 from ichnos.cli.inspect import inspect
+from ichnos.cli.predict import predict
 from ichnos.cli.prepare import app as prepare_app
 from ichnos.cli.study import app as study_app
 
@@ -31,6 +32,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(bundle_app, name="bundle")
 app.command("export")(export)
 app.command("inspect")(inspect)
+app.command("predict")(predict)
 
 Data = Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ichnos.ct.exams import Exam
-from ichnos.dicom.exams import ExamReading, SeriesRecord, find_exams, read_found_exam
+from ichnos.dicom.exams import ExamReading, FoundExams, SeriesRecord, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, shown_code, shown_modality
 from ichnos.progress import Progress
 
@@ -27,15 +27,20 @@ def inspect_paths(paths: Sequence[Path], progress: Progress, rules: SeriesRules 
     exams: list[Tree] = []
     with progress.task("Reading exams", len(found.exams)) as task:
         for each in found.exams:
-            exams.append(_exam_tree(read_found_exam(each, rules)))
+            exams.append(exam_tree(read_found_exam(each, rules)))
             task.advance()
     return {
         "version": VERSION,
         "exams": exams,
-        "unreadable": [
-            {"path": given, "reason": reason, "files": count}
-            for (given, reason), count in Counter((u.given, u.reason) for u in found.unreadable).items()
-        ],
+        **unread_tree(found),
+    }
+
+
+def unread_tree(found: FoundExams) -> Tree:
+    """What lies under the paths and belongs to no exam."""
+    unreadable = Counter((each.given, each.reason) for each in found.unreadable)
+    return {
+        "unreadable": [{"path": given, "reason": reason, "files": n} for (given, reason), n in unreadable.items()],
         "other_files": found.passed_over,
     }
 
@@ -58,7 +63,8 @@ def lines_of(tree: Tree) -> Iterator[str]:
     yield f"{read} of {len(tree['exams'])} exams can be read"
 
 
-def _exam_tree(reading: ExamReading) -> Tree:
+def exam_tree(reading: ExamReading) -> Tree:
+    """What was found of one exam, which series was taken and why, and what is doubtful or refused."""
     return {
         "exam": reading.found.number,
         "paths": list(reading.found.given),

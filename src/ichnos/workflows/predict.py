@@ -1,17 +1,102 @@
-"""From exams to findings with a bundle: no torch."""
+"""From exams to findings with a bundle: no torch. START READING HERE: `predict_paths`."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ichnos.errors import OutputError
-from ichnos.files import write_text
-from ichnos.findings import ExamFindings
+from ichnos.dicom.exams import ExamReading, find_exams, read_found_exam
+from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
+from ichnos.errors import InputError, OutputError
+from ichnos.files import explained, write_json, write_text
+from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import ExamClassifier, load_bundle
+from ichnos.progress import Progress
+from ichnos.workflows.inspect import exam_tree, unread_tree
 
 FINDINGS = "findings.json"
+SUMMARY = "summary.json"
+
+SUMMARY_VERSION = 1
+"""Of summary.json: raised where a field changes its meaning or goes away."""
+
+Tree = dict[str, Any]
+
+
+def predict_paths(
+    paths: Sequence[Path],
+    out: Path,
+    bundle: Path | None,
+    progress: Progress,
+    *,
+    rules: SeriesRules = DEFAULT_RULES,
+    force: bool = False,
+) -> Tree:
+    """Read all exams under `paths`, one at a time, and write out/exam-001/findings.json, ...; returns summary.json.
+
+    An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
+    after a patient: exams are numbered in the order found. bundle: None takes the package's own.
+
+    Raises BundleError before anything is read, InputError where no exam lies there, OutputError where `out` holds
+    something already (unless force) or cannot be written.
+    """
+    classifier = load_bundle(bundle)
+    _take(out, force=force)
+    found = find_exams(paths, progress)
+    if not found.exams:
+        reason = found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there"
+        raise InputError(f"no exam found: {reason}")
+    exams: list[Tree] = []
+    with progress.task("Reading exams", len(found.exams)) as task:
+        for each in found.exams:
+            exams.append(_predict(read_found_exam(each, rules), out, classifier, force=force))
+            task.advance()
+    manifest = classifier.bundle.manifest
+    summary: Tree = {
+        "version": SUMMARY_VERSION,
+        "notice": NOTICE,
+        "bundle": {"title": manifest.title, "digest": classifier.bundle.digest},
+        "exams": exams,
+        **unread_tree(found),
+    }
+    write_json(out / SUMMARY, summary)
+    return summary
+
+
+def is_partial(summary: Tree) -> bool:
+    """Whether something that was given was not read."""
+    return bool(summary["unreadable"]) or any(exam["findings"] is None or exam["skipped"] for exam in summary["exams"])
+
+
+def _predict(reading: ExamReading, out: Path, classifier: ExamClassifier, *, force: bool) -> Tree:
+    tree = exam_tree(reading) | {"findings": None, "urgent": None, "present": None, "probability_any": None}
+    if reading.exam is None:
+        return tree
+    name = f"exam-{reading.found.number:03d}"
+    doubts = [*reading.exam.doubts]
+    if reading.skipped:
+        doubts.append(f"{len(reading.skipped)} of its slices could not be read")
+    findings = classifier.classify(reading.exam.hu, reading.exam.offsets, name=name, doubts=doubts)
+    path = write_findings(findings, out / name, force=force)
+    return tree | {
+        "findings": path.relative_to(out).as_posix(),
+        "urgent": findings.urgent,
+        "present": [subtype.value for subtype in findings.present],
+        "probability_any": findings.any.probability,
+    }
+
+
+def _take(out: Path, *, force: bool) -> None:
+    """Make the folder, or see that it is empty; with force, that it is one that an earlier call made."""
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+        there = {path.name for path in out.iterdir()}
+    if there and not force:
+        raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
+    if foreign := [name for name in there if name != SUMMARY and not name.startswith("exam-")]:
+        raise OutputError(f"{out} holds {len(foreign)} things that are no findings of ours; give --out another folder")
 
 
 def classify(

@@ -1,0 +1,54 @@
+"""`ichnos predict PATH... --out DIR`: head CT in, findings out."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def predict(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Folders, zips, DICOM or NIfTI files.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder of findings, a folder an exam.", show_default=False)],
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="What `ichnos export` wrote; the package's own by default.")
+    ] = None,
+    rules: Annotated[
+        Path | None, typer.Option("--rules", help="A JSON file of rules for choosing series: see docs/reading.md.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace findings that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
+) -> None:
+    """Say of each exam under PATH... which hemorrhages it holds. Research use only, not a medical device.
+
+    Exit 0: all was read; 1: nothing could be read; 3: some of it could not.
+    """
+    from ichnos.cli.inspect import rules_of
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.predict import is_partial, predict_paths
+
+    with on_standard_error() as progress:
+        summary = predict_paths(paths, out, bundle, progress, rules=rules_of(rules), force=force)
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        for exam in summary["exams"]:
+            print(_line(exam))
+        for each in summary["unreadable"]:
+            print(f"not read: {each['files']} × in path {each['path']}: {each['reason']}")
+        print(f"findings and summary.json in {out}. {summary['notice']}")
+    if not any(exam["findings"] for exam in summary["exams"]):
+        raise typer.Exit(1)
+    if is_partial(summary):
+        raise typer.Exit(3)
+
+
+def _line(exam: dict[str, Any]) -> str:
+    if exam["findings"] is None:
+        return f"exam {exam['exam']}: refused: {exam['refusal']}"
+    said = ", ".join(exam["present"]) or "no hemorrhage called"
+    flag = "URGENT, " if exam["urgent"] else ""
+    doubts = f" ({len(exam['doubts'])} doubts)" if exam["doubts"] else ""
+    return f"exam {exam['exam']}: {flag}{said}, any {exam['probability_any']:.2f}{doubts}"
