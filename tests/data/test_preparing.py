@@ -19,7 +19,7 @@ from ichnos.data.set import PreparedSet
 from ichnos.errors import OutputError, SetError, SourceError
 from ichnos.files import LOCK
 from ichnos.progress import SILENT
-from tests.data.in_memory import InMemorySource
+from tests.data.in_memory import InMemorySource, Messages
 
 
 @pytest.fixture(autouse=True)
@@ -122,6 +122,24 @@ def test_a_prepared_set_is_not_prepared_again_nor_overwritten_by_another_source(
     assert not log.exists()
     with pytest.raises(OutputError, match="holds a set from in-memory already"):
         prepare(InMemorySource(name="other"), tmp_path / "set", SILENT, workers=1)
+
+
+def test_a_prepared_set_says_that_it_is_and_is_left_as_it_was(tmp_path: Path) -> None:
+    prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
+    before = {path: path.stat().st_mtime_ns for path in [tmp_path / "set", *(tmp_path / "set").rglob("*")]}
+    said = Messages()
+    prepare(InMemorySource(), tmp_path / "set", said, workers=1)
+    assert "already prepared" in " ".join(said.texts)
+    assert {path: path.stat().st_mtime_ns for path in [tmp_path / "set", *(tmp_path / "set").rglob("*")]} == before
+
+
+@pytest.mark.parametrize("change", [{"contents": "mended labels"}, {"exams": 13}, {"slices": 4}])
+def test_a_prepared_set_of_other_labels_files_or_options_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
+    before = contents(tmp_path / "set")
+    with pytest.raises(OutputError, match=r"other files or labels than these.*--out a new folder, or delete"):
+        prepare(replace(InMemorySource(), **change), tmp_path / "set", SILENT, workers=1)
+    assert contents(tmp_path / "set") == before
 
 
 def test_an_unfinished_set_of_other_data_is_not_mixed(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """From a source to a prepared set: shard by shard, on all cores, continued where it was stopped."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,7 @@ def prepare(source: Source, out: Path, progress: Progress, workers: int | None =
     holds something else or cannot be written. What was finished before an error stays and is used the next time.
     """
     if (out / "header.json").exists():
-        return _already_prepared(source, out)
+        return _already_prepared(source, out, progress)
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
         foreign = [p.name for p in out.iterdir() if p.name not in {"prepare.json", "shards", "parts", "scan", LOCK}]
@@ -74,11 +76,11 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None)
             for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
                 torn.unlink()
     try:
-        scan = _scan(source, out, progress)
+        scan = _scan(source, out / "scan", progress)
     except SourceError:
         _remove_if_empty(out)
         raise
-    _claim(out, source.name, scan.exams)
+    _claim(out, _claim_of(source.name, scan))
     batches = list(_batches(scan.exams))
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
     with progress.task("Reading slices", sum(r.slice_count for r in scan.exams)) as task:
@@ -89,8 +91,8 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None)
     return _finish(source.name, out, len(batches), scan.skipped)
 
 
-def _scan(source: Source, out: Path, progress: Progress) -> Scan:
-    scan = source.scan(progress, out / "scan")
+def _scan(source: Source, scratch: Path, progress: Progress) -> Scan:
+    scan = source.scan(progress, scratch)
     if not scan.exams:
         raise SourceError(
             f"no slice to prepare: 0 exams found, {len(scan.skipped)} files or labels left out"
@@ -177,10 +179,16 @@ def _batches(exams: tuple[ExamReference, ...]) -> Iterator[tuple[ExamReference, 
         yield tuple(batch)
 
 
-def _claim(out: Path, source: str, exams: tuple[ExamReference, ...]) -> None:
-    """Note what is being prepared here, or check that it is what was begun here."""
-    digest = hashlib.sha256("\n".join(repr(reference) for reference in exams).encode()).hexdigest()[:16]
-    claim = {"version": SET_VERSION, "source": source, "scan": digest}
+def _claim_of(source: str, scan: Scan) -> dict[str, Any]:
+    """What tells one set's source from another's: files, labels, and the order of exams and slices."""
+    digest = hashlib.sha256(scan.contents.encode())
+    for reference in scan.exams:
+        digest.update(f"\n{reference!r}".encode())
+    return {"version": SET_VERSION, "source": source, "scan": digest.hexdigest()[:16]}
+
+
+def _claim(out: Path, claim: dict[str, Any]) -> None:
+    """Note what is being prepared here, or check that it is what was begun here. The note stays in the finished set."""
     if (out / "prepare.json").exists():
         if read_json(out / "prepare.json") != claim:
             raise OutputError(
@@ -223,10 +231,21 @@ def _fingerprint(index: pl.DataFrame) -> str:
     return digest.hexdigest()[:16]
 
 
-def _already_prepared(source: Source, out: Path) -> PreparedSet:
+def _already_prepared(source: Source, out: Path, progress: Progress) -> PreparedSet:
+    """The finished set in `out`, where the source would give the same again. Writes nothing: it may be read-only."""
     prepared = PreparedSet(out)
     if prepared.header.source != source.name:
         raise OutputError(f"{out} holds a set from {prepared.header.source} already; give --out a new folder")
+    with explained(Path(os.environ.get("TMPDIR", "/tmp"))):  # noqa: S108 named for an error's text only
+        scratch = TemporaryDirectory(prefix="ichnos-")
+    with scratch as folder:
+        scan = _scan(source, Path(folder), progress)
+    if read_json(out / "prepare.json") != _claim_of(source.name, scan):
+        raise OutputError(
+            f"{out} holds a set that was made of other files or labels than these, or by an earlier ichnos; "
+            "give --out a new folder, or delete that one to prepare it anew"
+        )
+    progress.message(f"{out} is already prepared from these files and labels")
     return prepared
 
 

@@ -25,10 +25,15 @@ class ExamReference:
 
 @dataclass(frozen=True)
 class Scan:
-    """All that a source has: exams in a settled order, and what was left out before any pixel was read."""
+    """All that a source has: exams in a settled order, and what was left out before any pixel was read.
+
+    contents: a digest of the labels and of the used files, as far as the scan saw them (names, sizes): by it a set
+    knows whether they changed. Files that are left out have no part in it: the set itself may lie among them.
+    """
 
     exams: tuple[ExamReference, ...]
     skipped: tuple[SkippedSlice, ...] = ()
+    contents: str = ""
 
 
 class Source(Protocol):

@@ -1,7 +1,7 @@
 """CT-ICH (Hssayeni 2020, PhysioNet): 82 patients, in either of its published forms, pictures (1.0) or NIfTI (1.3.1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.ct_ich_tables import Demographics, Diagnosis, read_demographics, read_diagnoses
+from ichnos.data.sources.files import FolderStore, digest_of
 from ichnos.data.sources.nifti import read_volume
 from ichnos.data.sources.pictures import hu_from_pictures, read_picture
 from ichnos.errors import InputError, SourceError
@@ -53,7 +54,7 @@ class CtIchSource:
             task.advance()
         if not scan.exams:
             raise SourceError(f"{self.root} has a table, but no slice of it can be found in {form}; unpack it whole")
-        return scan
+        return replace(scan, contents=_contents(self.root, form, diagnoses))
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
@@ -61,6 +62,13 @@ class CtIchSource:
         if reference.files and reference.files[0].startswith(_VOLUMES):
             return _read_volume_exam(self.root, reference, demographics)
         return _read_picture_exam(self.root, reference, demographics)
+
+
+def _contents(root: Path, form: str, diagnoses: Sequence[Diagnosis]) -> str:
+    store = FolderStore(root)
+    files = [file for folder in (form, _MASKS) if (root / folder).is_dir() for file in store.find(folder)]
+    demographics = read_demographics([root / name for name in _DEMOGRAPHICS])
+    return digest_of(files, [(diagnoses,), *sorted(demographics.items())])
 
 
 def _form_of(root: Path) -> str:

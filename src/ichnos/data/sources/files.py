@@ -1,8 +1,9 @@
 """Where a source's files lie: in a folder, or in a zip file that is read in place and never unpacked."""
 
+import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -37,6 +38,19 @@ class FileStore(Protocol):
     def read_start(self, key: str, size: int) -> bytes:
         """The first `size` bytes of a file, without touching the rest. Raises OSError."""
         ...
+
+
+def digest_of(files: Iterable[StoredFile], labels: Iterable[tuple[object, ...]]) -> str:
+    """16 hex digits over labels and over the files' names, keys (a zip's hold checksums) and sizes, in their order.
+
+    The same wherever the root lies.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for file in files:
+        digest.update(f"{file.name}\n{file.key}\n{file.size}\n".encode())
+    for row in labels:
+        digest.update(f"{row!r}\n".encode())
+    return digest.hexdigest()
 
 
 def open_store(root: Path) -> FileStore:

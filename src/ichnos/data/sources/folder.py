@@ -9,7 +9,7 @@ from pathlib import Path
 from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.dicom_exams import exam_reference, read_exam
-from ichnos.data.sources.files import StoredFile, open_store
+from ichnos.data.sources.files import StoredFile, digest_of, open_store
 from ichnos.data.sources.folder_labels import FolderLabels, Level, read_folder_labels
 from ichnos.data.sources.headers import FoundSlice, group_series, scan_headers
 from ichnos.errors import SourceError
@@ -58,7 +58,9 @@ class FolderSource:
             exam_reference(series, lambda each: each.sop_instance, lambda each: labels.bits[_key(each, labels.level)])
             for series in group_series(pseudonymous)
         )
-        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))))
+        used = {each.key for each in wanted}
+        contents = digest_of((file for file in files if file.key in used), sorted(labels.bits.items()))
+        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))), contents)
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""

@@ -9,7 +9,7 @@ from typing import Literal
 from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.dicom_exams import exam_reference, read_exam
-from ichnos.data.sources.files import FileStore, FolderStore, StoredFile, ZipStore, open_store
+from ichnos.data.sources.files import FileStore, FolderStore, StoredFile, ZipStore, digest_of, open_store
 from ichnos.data.sources.headers import group_series, scan_headers
 from ichnos.data.sources.rsna_labels import read_labels
 from ichnos.errors import SourceError
@@ -61,7 +61,7 @@ class RsnaSource:
             exam_reference(series, lambda each: _image_id(each.name), lambda each: labels[_image_id(each.name)])
             for series in group_series(found)
         )
-        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))))
+        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))), digest_of(labelled, labels.items()))
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
