@@ -5,10 +5,14 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ichnos.errors import OutputError
+
+if TYPE_CHECKING:
+    import polars as pl  # of [train]: whoever has a table has it
 
 LOCK = ".lock"
 """The name of the file by which a process holds a folder. It may stay behind, and then means nothing."""
@@ -76,6 +80,18 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_parquet(path: Path, table: "pl.DataFrame") -> None:
+    """Write a whole table in one step."""
+    write_bytes(path, parquet_bytes(table))
+
+
+def parquet_bytes(table: "pl.DataFrame") -> bytes:
+    """A table as a Parquet file's bytes: made in memory, since a full disk is no OSError where polars writes."""
+    content = BytesIO()
+    table.write_parquet(content, compression="zstd")
+    return content.getvalue()
 
 
 def write_text(path: Path, content: str) -> None:

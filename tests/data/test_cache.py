@@ -1,6 +1,8 @@
 """The cache: exactly the road's output, continued after a stop, made anew when anything does not match."""
 
+import errno
 import json
+import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +16,7 @@ from ichnos.data import cache
 from ichnos.data.cache import open_cache
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
-from ichnos.errors import SetError
+from ichnos.errors import OutputError, SetError
 from ichnos.inputs import to_planes
 from ichnos.progress import SILENT
 from ichnos.recipe import InputSpec, Normalisation, Population, WindowMerge
@@ -128,6 +130,20 @@ def test_a_cut_off_one_is_made_anew(prepared: PreparedSet) -> None:
     path = next((prepared.path / "caches").rglob("images.u8"))
     path.write_bytes(right[:1000])
     assert open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes() == right
+
+
+@pytest.mark.parametrize("call", ["posix_fallocate", "fsync"])
+def test_disk_full_says_so_of_the_cache(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_arguments: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, call, full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            open_cache(prepared, SPEC, ALL, SILENT, workers=1)
+    np.testing.assert_array_equal(
+        open_cache(prepared, SPEC, ALL, SILENT, workers=1).images[3], to_planes(SPEC, prepared.hu(3))
+    )
 
 
 def test_a_population_without_slices_says_so(tmp_path: Path) -> None:

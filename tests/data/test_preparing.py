@@ -16,6 +16,7 @@ from filelock import FileLock
 from ichnos.data import preparing
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
+from ichnos.data.splits import split
 from ichnos.errors import OutputError, SetError, SourceError
 from ichnos.files import LOCK
 from ichnos.progress import SILENT
@@ -179,6 +180,24 @@ def test_disk_full_says_so_and_keeps_what_was_finished(tmp_path: Path, monkeypat
     log = tmp_path / "log"
     prepare(InMemorySource(log=log), tmp_path / "set", SILENT, workers=1)
     assert "0" not in log.read_text().split()
+
+
+@pytest.mark.parametrize("table", ["00001.skipped", "00001.index", "index", "skipped", "splits"])
+def test_disk_full_says_so_of_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name.startswith(f".{table}.parquet."):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=rf"the disk is full: {table}\.parquet"):
+        split(prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1))
+    monkeypatch.setattr(Path, "write_bytes", write)
+    split(prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1))
+    split(prepare(InMemorySource(), tmp_path / "whole", SILENT, workers=1))
+    assert contents(tmp_path / "set") == contents(tmp_path / "whole")
 
 
 def test_no_write_permission_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

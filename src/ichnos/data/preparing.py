@@ -18,7 +18,7 @@ from ichnos.data import shards
 from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
 from ichnos.data.sources import ExamReference, Scan, Source
 from ichnos.errors import OutputError, SourceError
-from ichnos.files import LOCK, explained, locked, replacing, write_json
+from ichnos.files import LOCK, explained, locked, replacing, write_json, write_parquet
 from ichnos.processes import in_processes
 from ichnos.progress import Progress
 
@@ -131,8 +131,8 @@ def write_shard(source: Source, out: Path, number: int, references: tuple[ExamRe
                 rows.append(_row(source.name, exam, one) | place)
         if not rows:
             file.write(b"\0")  # every slice of the shard was left out: the file still says that it was done
-    _write_table(_part(out, number, "skipped"), pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA))
-    _write_table(_part(out, number, "index"), _frame(rows))  # last: it says that the shard is whole
+    write_parquet(_part(out, number, "skipped"), pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA))
+    write_parquet(_part(out, number, "index"), _frame(rows))  # last: it says that the shard is whole
     return number
 
 
@@ -205,8 +205,8 @@ def _finish(source: str, out: Path, parts: int, left_out: tuple[SkippedSlice, ..
     skipped = pl.concat([earlier, *(pl.read_parquet(_part(out, n, "skipped")) for n in range(parts))])
     if index.is_empty():
         raise SourceError(f"no slice could be read; {len(skipped)} left out, the first because: {skipped['reason'][0]}")
-    _write_table(out / "index.parquet", index)
-    _write_table(out / "skipped.parquet", skipped)
+    write_parquet(out / "index.parquet", index)
+    write_parquet(out / "skipped.parquet", skipped)
     positives = {c: int(index[c].sum()) for c in LABEL_COLUMNS}
     header = SetHeader(
         version=SET_VERSION,
@@ -251,8 +251,3 @@ def _already_prepared(source: Source, out: Path, progress: Progress) -> Prepared
 
 def _part(out: Path, number: int, kind: str) -> Path:
     return out / "parts" / f"{number:05d}.{kind}.parquet"
-
-
-def _write_table(path: Path, frame: pl.DataFrame) -> None:
-    with replacing(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.set import LABEL_COLUMNS, PreparedSet, read_json
 from ichnos.errors import SetError, UsageError
-from ichnos.files import replacing, write_json
+from ichnos.files import write_json, write_parquet
 
 FRACTIONS = (0.6, 0.2, 0.2)
 """Train, validation, test: with some eighty patients rare subtypes still reach all three; a large set loses little."""
@@ -70,8 +70,7 @@ def split(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) -> Splits
     frame = prepared.index.select("patient", "exam", "name").with_columns(
         pl.Series("part", made.part.tolist()), pl.Series("fold", made.fold)
     )
-    with replacing(prepared.path / "splits.parquet") as temporary:
-        frame.write_parquet(temporary, compression="zstd")
+    write_parquet(prepared.path / "splits.parquet", frame)
     write_json(
         stored,
         {"set": prepared.header.fingerprint, "seed": seed, "folds": folds, "fractions": FRACTIONS}

@@ -58,7 +58,9 @@ CHANGES: dict[str, tuple[Callable[[Path], Source], Callable[[Path], object]]] = 
     "rsna, a label mended": (
         _rsna,
         lambda root: _replace(
-            "stage_2_train.csv", "\n".join(label_rows(image_id(0, 0))), "\n".join(label_rows(image_id(0, 0), "subdural"))
+            "stage_2_train.csv",
+            "\n".join(label_rows(image_id(0, 0))),
+            "\n".join(label_rows(image_id(0, 0), "subdural")),
         )(root),
     ),
     "rsna, a file gone": (_rsna, lambda root: (root / "stage_2_train" / f"{image_id(0, 0)}.dcm").unlink()),

@@ -14,7 +14,7 @@ from ichnos.ct import order_along_normal
 from ichnos.data.sources.files import FileStore, StoredFile
 from ichnos.dicom import SliceHeader, read_header
 from ichnos.errors import DicomError
-from ichnos.files import replacing
+from ichnos.files import write_parquet
 from ichnos.processes import in_processes
 from ichnos.progress import Progress
 
@@ -109,8 +109,7 @@ def _foot_to_head(slices: list[FoundSlice]) -> list[FoundSlice]:
 def _scan_chunk(store: FileStore, work: tuple[Sequence[StoredFile], Path]) -> int:
     chunk, table = work
     rows = [_scan_file(store, file) for file in chunk]
-    with replacing(table) as temporary:
-        pl.DataFrame(rows, schema=_SCHEMA, orient="row").write_parquet(temporary)
+    write_parquet(table, pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
     return len(chunk)
 
 

@@ -61,7 +61,11 @@ class RsnaSource:
             exam_reference(series, lambda each: _image_id(each.name), lambda each: labels[_image_id(each.name)])
             for series in group_series(found)
         )
-        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))), digest_of(labelled, labels.items()))
+        return Scan(
+            exams,
+            tuple(sorted(skipped, key=lambda each: (each.name, each.reason))),
+            digest_of(labelled, labels.items()),
+        )
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
