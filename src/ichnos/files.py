@@ -4,7 +4,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,8 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what went wrong before says more
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -51,7 +52,11 @@ def explained(path: Path) -> Iterator[None]:
             raise OutputError(
                 f"cannot write {path}: {error.strerror}; give a folder that you may write to with --out"
             ) from error
-        raise
+        if error.errno is None or isinstance(error, (ConnectionError, TimeoutError)):
+            raise  # of a decoder or of the network, not of a write
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}; check the disk, or give another folder with --out"
+        ) from error
 
 
 @contextmanager
