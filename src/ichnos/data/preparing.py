@@ -52,11 +52,14 @@ _INDEX_SCHEMA: dict[str, Any] = {
 _SKIPPED_SCHEMA: dict[str, Any] = {"exam": pl.String, "name": pl.String, "reason": pl.String}
 
 
-def prepare(source: Source, out: Path, progress: Progress, workers: int | None = None) -> PreparedSet:
+def prepare(
+    source: Source, out: Path, progress: Progress, workers: int | None = None, *, fewest_patients: int = 1
+) -> PreparedSet:
     """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
 
-    workers: processes; None: one a core. Raises SourceError where there is nothing to read, OutputError where `out`
-    holds something else or cannot be written. What was finished before an error stays and is used the next time.
+    workers: processes; None: one a core. fewest_patients: with fewer there is nothing to prepare for. Raises
+    SourceError where there is nothing to read, OutputError where `out` holds something else or cannot be written. What
+    was finished before an error stays and is used the next time.
     """
     if (out / "header.json").exists():
         return _already_prepared(source, out, progress)
@@ -66,10 +69,10 @@ def prepare(source: Source, out: Path, progress: Progress, workers: int | None =
     if foreign and not (out / "prepare.json").exists():
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
     with locked(out):
-        return _prepare(source, out, progress, workers)
+        return _prepare(source, out, progress, workers, fewest_patients)
 
 
-def _prepare(source: Source, out: Path, progress: Progress, workers: int | None) -> PreparedSet:
+def _prepare(source: Source, out: Path, progress: Progress, workers: int | None, fewest_patients: int) -> PreparedSet:
     with explained(out):
         for folder in ("shards", "parts", "scan"):
             (out / folder).mkdir(exist_ok=True)
@@ -77,6 +80,7 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None)
                 torn.unlink()
     try:
         scan = _scan(source, out / "scan", progress)
+        _refuse_few_patients(scan, fewest_patients)
     except SourceError:
         _remove_if_empty(out)
         raise
@@ -99,6 +103,16 @@ def _scan(source: Source, scratch: Path, progress: Progress) -> Scan:
             + (f", the first because: {scan.skipped[0].reason}" if scan.skipped else "")
         )
     return scan
+
+
+def _refuse_few_patients(scan: Scan, fewest: int) -> None:
+    """Before hours of reading, not after them."""
+    found = len({reference.patient for reference in scan.exams})
+    if found < fewest:
+        about = scan.about_patients or "give the data of more patients"
+        raise SourceError(
+            f"a split needs at least {fewest} patients, found {found} in {len(scan.exams)} exams; {about}"
+        )
 
 
 def _remove_if_empty(out: Path) -> None:

@@ -16,6 +16,9 @@ FRACTIONS = (0.6, 0.2, 0.2)
 
 FOLDS = 5
 
+FEWEST_PATIENTS = 3
+"""One to train on, one to validate, one to test."""
+
 
 class Part(StrEnum):
     """What a slice is used for."""
@@ -98,8 +101,11 @@ def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits
     labels = index.select(LABEL_COLUMNS).to_numpy().astype(np.int64)
     counts = np.zeros((int(groups.max()) + 1, labels.shape[1] + 1), dtype=np.int64)
     np.add.at(counts, groups, np.column_stack([labels, np.ones(len(labels), np.int64)]))
-    if len(counts) < 3:
-        raise SetError(f"a split needs at least 3 patients, got {len(counts)} (patients with shared pixels count as 1)")
+    if len(counts) < FEWEST_PATIENTS:
+        raise SetError(
+            f"a split needs at least {FEWEST_PATIENTS} patients, got {len(counts)} "
+            "(patients with shared pixels count as 1)"
+        )
     part = _assign(counts, np.array(FRACTIONS), np.random.default_rng([seed, 0]))
     fold = _assign(counts, np.full(folds, 1 / folds), np.random.default_rng([seed, 1]))
     names = np.array([p.value for p in Part])

@@ -29,11 +29,13 @@ class Scan:
 
     contents: a digest of the labels and of the used files, as far as the scan saw them (names, sizes): by it a set
     knows whether they changed. Files that are left out have no part in it: the set itself may lie among them.
+    about_patients: how the source tells patients apart and what to do where it cannot, for an error to say.
     """
 
     exams: tuple[ExamReference, ...]
     skipped: tuple[SkippedSlice, ...] = ()
     contents: str = ""
+    about_patients: str = ""
 
 
 class Source(Protocol):

@@ -10,12 +10,17 @@ from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.dicom_exams import exam_reference, read_exam
 from ichnos.data.sources.files import StoredFile, digest_of, open_store
-from ichnos.data.sources.folder_labels import FolderLabels, Level, read_folder_labels
+from ichnos.data.sources.folder_labels import PATIENT_COLUMN, FolderLabels, Level, read_folder_labels
 from ichnos.data.sources.headers import FoundSlice, group_series, scan_headers
 from ichnos.errors import SourceError
 from ichnos.progress import Progress
 
 _POSITIVE_EXAM = "its exam is labelled positive as a whole, which does not say which slices bleed"
+
+_ABOUT_PATIENTS = (
+    f"patients are told apart by PatientID, which anonymised files may share or lack: name them in a column "
+    f"`{PATIENT_COLUMN}` of the table of labels"
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +29,8 @@ class FolderSource:
 
     labels_csv: see `read_folder_labels`; a label of a whole study or series tells that every slice of a negative one is
     negative, but not which slices of a positive one bleed: those slices are skipped by reason, never guessed at.
-    Slices are named by SOPInstanceUID; patients are the hash of their PatientID; files that are left out are named by
-    their number in the order of paths, since folders are often named after patients.
+    Slices are named by SOPInstanceUID, patients by the hash of their name in the table, or else of PatientID; files
+    that are left out by their number in the order of paths, since folders are often named after patients.
     """
 
     root: Path
@@ -53,14 +58,22 @@ class FolderSource:
         skipped += unlabelled + _without_files(found, labels)
         if not wanted:
             raise SourceError(_nothing_found(self.root, files, skipped))
-        pseudonymous = [replace(each, patient=pseudonym(each.patient)) for each in wanted]
+        pseudonymous = [
+            replace(each, patient=pseudonym(labels.patients.get(_key(each, labels.level), each.patient)))
+            for each in wanted
+        ]
+        if labels.patients:
+            _refuse_shared_exams(pseudonymous, self.labels_csv)
         exams = tuple(
             exam_reference(series, lambda each: each.sop_instance, lambda each: labels.bits[_key(each, labels.level)])
             for series in group_series(pseudonymous)
         )
         used = {each.key for each in wanted}
-        contents = digest_of((file for file in files if file.key in used), sorted(labels.bits.items()))
-        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))), contents)
+        contents = digest_of(
+            (file for file in files if file.key in used),
+            [*sorted(labels.bits.items()), *sorted(labels.patients.items())],
+        )
+        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))), contents, _ABOUT_PATIENTS)
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
@@ -110,6 +123,14 @@ def _labelled(found: Sequence[FoundSlice], labels: FolderLabels) -> tuple[list[F
         else:
             wanted.append(each)
     return wanted, skipped
+
+
+def _refuse_shared_exams(slices: Sequence[FoundSlice], table: Path) -> None:
+    """An exam is of one patient: a table that says otherwise would let a patient cross from training into test."""
+    first: dict[str, str] = {}
+    shared = {each.study for each in slices if first.setdefault(each.study, each.patient) != each.patient}
+    if shared:
+        raise SourceError(f"{table} gives slices of one study to several patients ({len(shared)} studies); mend it")
 
 
 def _without_files(found: Sequence[FoundSlice], labels: FolderLabels) -> list[SkippedSlice]:

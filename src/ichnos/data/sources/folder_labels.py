@@ -25,26 +25,35 @@ _KEY_COLUMNS: dict[str, Level] = {
 }
 """The column that says what a row labels; where several are there the first of these counts."""
 
+PATIENT_COLUMN = "patient"
+"""The column that says whose image it is, where PatientID does not: anonymised files often share one, or have none."""
+
 
 @dataclass(frozen=True)
 class FolderLabels:
-    """bits: labels by UID of the level, bit k is SUBTYPES[k]. unknown_subtype: UIDs labelled `any` with no subtype."""
+    """What the table says, by UID of its level.
+
+    bits: labels, bit k is SUBTYPES[k]. unknown_subtype: UIDs labelled `any` with no subtype. patients: the patient of
+    every UID, or empty where the table does not say.
+    """
 
     level: Level
     bits: Mapping[str, int]
     unknown_subtype: frozenset[str]
+    patients: Mapping[str, str]
 
 
 def read_folder_labels(table: Path) -> FolderLabels:
     """Read a CSV with the header `SOPInstanceUID,epidural,intraparenchymal,intraventricular,subarachnoid,subdural`.
 
-    `SeriesInstanceUID` or `StudyInstanceUID` may stand for the first column, `any` may follow, the order is free.
-    Raises SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a subtype
-    that is 1, or a row is repeated with other labels.
+    `SeriesInstanceUID` or `StudyInstanceUID` may stand for the first column, `any` and `patient` may follow, the order
+    is free. Raises SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a
+    subtype that is 1, a patient is not named, or a row is repeated with other labels or another patient.
     """
     rows, columns = _rows(table)
     key = _check_columns(table, columns)
     bits: dict[str, int] = {}
+    patients: dict[str, str] = {}
     for line, row in enumerate(rows, start=2):
         uid = (row[key] or "").strip()
         if not uid:
@@ -52,12 +61,14 @@ def read_folder_labels(table: Path) -> FolderLabels:
         labels = _labels(row, f"{table}, row {line}")
         if bits.setdefault(uid, labels) != labels:
             raise SourceError(f"{table}, row {line}: this {key} is there twice, with other labels; keep one row")
+        if PATIENT_COLUMN in columns and patients.setdefault(uid, patient := _patient(row, table, line)) != patient:
+            raise SourceError(f"{table}, row {line}: this {key} is there twice, of another patient; keep one row")
     if not bits:
         raise SourceError(f"{table} has no rows; wanted is one row a slice")
     any_bit = 1 << CLASSES.index(Subtype.ANY)
     unknown = frozenset(uid for uid, labels in bits.items() if labels == any_bit)
     known = {uid: labels & (any_bit - 1) for uid, labels in bits.items() if uid not in unknown}
-    return FolderLabels(_KEY_COLUMNS[key], known, unknown)
+    return FolderLabels(_KEY_COLUMNS[key], known, unknown, patients)
 
 
 def _rows(table: Path) -> tuple[list[dict[str, str | None]], list[str]]:
@@ -81,10 +92,19 @@ def _check_columns(table: Path, columns: list[str]) -> str:
     if not keys or missing:
         lacking = ([] if keys else [f"one of {', '.join(_KEY_COLUMNS)}"]) + missing
         raise SourceError(f"{table} has the columns {', '.join(columns)}; it lacks {', '.join(lacking)}; add them")
-    if unknown := [column for column in columns if column not in (*_KEY_COLUMNS, *CLASSES)]:
+    if unknown := [column for column in columns if column not in (*_KEY_COLUMNS, *CLASSES, PATIENT_COLUMN)]:
         known = ", ".join(CLASSES)
         raise SourceError(f"{table} has columns of an unknown subtype: {', '.join(unknown)}; known are {known}")
     return keys[0]
+
+
+def _patient(row: Mapping[str, str | None], table: Path, line: int) -> str:
+    patient = (row[PATIENT_COLUMN] or "").strip()
+    if not patient:
+        raise SourceError(
+            f"{table}, row {line}: {PATIENT_COLUMN} is empty; name the patient in every row, or leave the column out"
+        )
+    return patient
 
 
 def _labels(row: Mapping[str, str | None], place: str) -> int:
