@@ -9,9 +9,11 @@ app = typer.Typer(help="Make a prepared set from labelled head CT.", no_args_is_
 
 Root = Annotated[Path, typer.Argument(help="Where the data lies.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The folder of the new set.", show_default=False)]
-Seed = Annotated[int, typer.Option("--split-seed", help="Who goes to train, validation and test, and to which fold.")]
-Folds = Annotated[int, typer.Option("--folds", help="How many folds, for cross-validation.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Processes; one a core by default.")]
+Seed = Annotated[
+    int, typer.Option("--split-seed", min=0, help="Who goes to train, validation and test, and to which fold.")
+]
+Folds = Annotated[int, typer.Option("--folds", min=3, help="How many folds, for cross-validation.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core by default.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the set's header as JSON on standard output.")]
 
 

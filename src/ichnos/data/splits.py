@@ -16,6 +16,8 @@ FRACTIONS = (0.6, 0.2, 0.2)
 
 FOLDS = 5
 
+FEWEST_FOLDS = 3
+
 FEWEST_PATIENTS = 3
 """One to train on, one to validate, one to test."""
 
@@ -82,6 +84,16 @@ def split(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) -> Splits
     return made
 
 
+def check_split(seed: int, folds: int) -> None:
+    """Raise UsageError where no set could be split so."""
+    if folds < FEWEST_FOLDS:
+        raise UsageError(
+            f"folds must be at least {FEWEST_FOLDS} (one tests, one validates, the rest train), got {folds}"
+        )
+    if seed < 0:
+        raise UsageError(f"the split's seed must be 0 or more, got {seed}")
+
+
 def stored_splits(prepared: PreparedSet) -> Splits:
     """The splits that are stored with the set. Raises SetError where there are none, or of another set."""
     if not (prepared.path / "splits.json").exists():
@@ -95,8 +107,7 @@ def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits
 
     index: needs the columns patient, pixel_hash, near_air and the five subtypes.
     """
-    if folds < 3:
-        raise UsageError(f"folds must be at least 3 (one tests, one validates, the rest train), got {folds}")
+    check_split(seed, folds)
     groups = _groups(index)
     labels = index.select(LABEL_COLUMNS).to_numpy().astype(np.int64)
     counts = np.zeros((int(groups.max()) + 1, labels.shape[1] + 1), dtype=np.int64)
