@@ -24,7 +24,7 @@ def rsna(
     """RSNA 2019 as Kaggle gives it: the unpacked folder, or the zip itself."""
     from ichnos.data.sources.rsna import RsnaSource
 
-    _prepare(RsnaSource(root), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(RsnaSource(root, workers=workers), out, split_seed, folds, workers, as_json=as_json)
 
 
 @app.command("ct-ich")
@@ -52,7 +52,7 @@ def folder(
     """Your own DICOM files, however they are nested, and a table of labels."""
     from ichnos.data.sources.folder import FolderSource
 
-    _prepare(FolderSource(root, labels), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(FolderSource(root, labels, workers), out, split_seed, folds, workers, as_json=as_json)
 
 
 @app.command("phantom")
@@ -62,7 +62,7 @@ def phantom(
     """What `ichnos phantom` made, with its masks."""
     from ichnos.data.sources.phantom import PhantomSource
 
-    _prepare(PhantomSource(root), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(PhantomSource(root, workers), out, split_seed, folds, workers, as_json=as_json)
 
 
 def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None, *, as_json: bool) -> None:
