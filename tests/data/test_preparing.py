@@ -162,6 +162,15 @@ def test_no_exams_is_an_error_that_says_so(tmp_path: Path) -> None:
         prepare(InMemorySource(exams=0), tmp_path / "set", SILENT, workers=1)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_a_source_that_is_none_leaves_things_as_they_were(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "mine").mkdir()
+    with pytest.raises(SourceError):
+        prepare(InMemorySource(exams=0), tmp_path / "mine", SILENT, workers=1)
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "mine"] if there else [])
+
+
 def test_disk_full_says_so_and_keeps_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, calls = preparing.shards.append, 0
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -64,11 +65,12 @@ def prepare(
     if (out / "header.json").exists():
         return _already_prepared(source, out, progress)
     with explained(out):
+        was_there = out.exists()
         out.mkdir(parents=True, exist_ok=True)
         foreign = [p.name for p in out.iterdir() if p.name not in {"prepare.json", "shards", "parts", "scan", LOCK}]
     if foreign and not (out / "prepare.json").exists():
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
-    with locked(out):
+    with locked(out), _without_traces(out, keep=was_there):
         return _prepare(source, out, progress, workers, fewest_patients)
 
 
@@ -78,12 +80,8 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None,
             (out / folder).mkdir(exist_ok=True)
             for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
                 torn.unlink()
-    try:
-        scan = _scan(source, out / "scan", progress)
-        _refuse_few_patients(scan, fewest_patients)
-    except SourceError:
-        _remove_if_empty(out)
-        raise
+    scan = _scan(source, out / "scan", progress)
+    _refuse_few_patients(scan, fewest_patients)
     _claim(out, _claim_of(source.name, scan))
     batches = list(_batches(scan.exams))
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
@@ -115,14 +113,19 @@ def _refuse_few_patients(scan: Scan, fewest: int) -> None:
         )
 
 
-def _remove_if_empty(out: Path) -> None:
-    """A source that is none leaves no half-made set behind."""
-    if not (out / "prepare.json").exists():
-        shutil.rmtree(out / "scan")
-        for folder in (out / "shards", out / "parts"):
-            folder.rmdir()
-        (out / LOCK).unlink()
-        out.rmdir()
+@contextmanager
+def _without_traces(out: Path, *, keep: bool) -> Iterator[None]:
+    """A source that is none leaves no half-made set behind. keep: the folder itself, as it was there before."""
+    try:
+        yield
+    except SourceError:
+        if not (out / "prepare.json").exists():
+            for folder in ("scan", "shards", "parts"):
+                shutil.rmtree(out / folder)
+            (out / LOCK).unlink()
+            if not keep:
+                out.rmdir()
+        raise
 
 
 def _write_numbered(source: Source, out: Path, shard: tuple[int, tuple[ExamReference, ...]]) -> int:
