@@ -42,6 +42,7 @@ class InMemorySource:
     twins: dict[int, int] = field(default_factory=dict)
     """exam → the exam whose pixels it shows again."""
     contents: str = ""
+    bleeding: bool = True
 
     def scan(self, progress: Progress, scratch: Path) -> Scan:
         return Scan(
@@ -63,7 +64,7 @@ class InMemorySource:
         for k in range(self.slices):
             name = f"{reference.exam}-{k}"
             hu = rng.integers(-1000, 100, (self.matrix, self.matrix)).astype(np.int16)
-            labels = np.array([number % 4 == 0, number % 4 == 1 and k > 1, False, False, False])
+            labels = self.bleeding & np.array([number % 4 == 0, number % 4 == 1 and k > 1, False, False, False])
             if name in self.unreadable:
                 skipped.append(SkippedSlice(name, "its pixels are truncated"))
             else:

@@ -8,7 +8,7 @@ import pytest
 from ichnos.errors import UsageError
 from ichnos.progress import SILENT
 from ichnos.workflows.prepare import prepare_set
-from tests.data.in_memory import InMemorySource
+from tests.data.in_memory import InMemorySource, Messages
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,10 @@ def test_options_that_make_no_sense_are_refused_before_work(
     with pytest.raises(UsageError, match=complaint):
         prepare_set(source, tmp_path / "set", SILENT, **{"workers": 1, **options})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_set_without_positive_slices_is_warned_of(tmp_path: Path) -> None:
+    for bleeding in (True, False):
+        said = Messages()
+        prepare_set(InMemorySource(bleeding=bleeding), tmp_path / str(bleeding), said, workers=1)
+        assert any("labels of whole exams give negative slices only" in text for text in said.texts) is not bleeding

@@ -96,7 +96,10 @@ def _build(
     workers: int | None,
 ) -> None:
     if not len(rows):
-        raise SetError("the set has no slice of this population: nothing to train on or to measure")
+        raise SetError(
+            "the set has no slice of this population: nothing to train on or to measure. Labels of whole exams give no "
+            "positive slices; label slices, and prepare again"
+        )
     partial, log = folder / "images.u8.partial", folder / "blocks.log"
     done = _blocks_done(partial, log, key)
     blocks = [b for b in range(-(-len(rows) // _BLOCK)) if b not in done]

@@ -28,4 +28,9 @@ def prepare_set(
         raise UsageError(f"workers must be at least 1 (or not given: one a core), got {workers}")
     prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS)
     split(prepared, seed=split_seed, folds=folds)
+    if not prepared.header.positives["any"]:
+        progress.message(
+            "no slice of this set is positive: there is no hemorrhage to train on; labels of whole exams give negative "
+            "slices only (docs/own-data.md)"
+        )
     return prepared
