@@ -3,8 +3,9 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data import shards
 from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
-from ichnos.data.sources import ExamReference, Scan, Source
+from ichnos.data.sources import ExamReference, Lazily, Scan, Source
 from ichnos.errors import OutputError, SourceError
 from ichnos.files import LOCK, explained, locked, replacing, write_json, write_parquet
 from ichnos.processes import in_processes
@@ -83,13 +84,16 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None,
     scan = _scan(source, out / "scan", progress)
     _refuse_few_patients(scan, fewest_patients)
     _claim(out, _claim_of(source.name, scan))
-    batches = list(_batches(scan.exams))
+    batches = _batches(scan.exams)
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
-    with progress.task("Reading slices", sum(r.slice_count for r in scan.exams)) as task:
-        task.advance(sum(r.slice_count for n, b in enumerate(batches) if n not in set(todo) for r in b))
-        shard = partial(_write_numbered, source, out)
-        for number in in_processes(shard, [(number, batches[number]) for number in todo], workers):
-            task.advance(sum(r.slice_count for r in batches[number]))
+
+    def shard(number: int) -> tuple[int, tuple[ExamReference, ...]]:
+        return number, tuple(scan.exams[exam] for exam in batches[number].exams)
+
+    with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task:
+        task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
+        for number in in_processes(partial(_write_numbered, source, out), Lazily(shard, todo), workers):
+            task.advance(batches[number].slices)
     return _finish(source.name, out, len(batches), scan.skipped)
 
 
@@ -184,16 +188,24 @@ def _pixel_hash(hu: NDArray[np.int16]) -> str:
     return digest.hexdigest()
 
 
-def _batches(exams: tuple[ExamReference, ...]) -> Iterator[tuple[ExamReference, ...]]:
+@dataclass(frozen=True)
+class _Batch:
+    """The exams of one shard, by their numbers, and how many slices they have."""
+
+    exams: range
+    slices: int
+
+
+def _batches(exams: Sequence[ExamReference]) -> list[_Batch]:
     """Consecutive exams, closed when SLICES_A_SHARD is reached: the same whatever the number of workers."""
-    batch: list[ExamReference] = []
-    for reference in exams:
-        batch.append(reference)
-        if sum(r.slice_count for r in batch) >= SLICES_A_SHARD:
-            yield tuple(batch)
-            batch = []
-    if batch:
-        yield tuple(batch)
+    batches: list[_Batch] = []
+    first, slices = 0, 0
+    for number, reference in enumerate(exams):
+        slices += reference.slice_count
+        if slices >= SLICES_A_SHARD or number == len(exams) - 1:
+            batches.append(_Batch(range(first, number + 1), slices))
+            first, slices = number + 1, 0
+    return batches
 
 
 def _claim_of(source: str, scan: Scan) -> dict[str, Any]:

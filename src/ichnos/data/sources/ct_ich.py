@@ -66,7 +66,7 @@ class CtIchSource:
 
 def _contents(root: Path, form: str, diagnoses: Sequence[Diagnosis]) -> str:
     store = FolderStore(root)
-    files = [file for folder in (form, _MASKS) if (root / folder).is_dir() for file in store.find(folder)]
+    files = [store.find(folder) for folder in (form, _MASKS) if (root / folder).is_dir()]
     demographics = read_demographics([root / name for name in _DEMOGRAPHICS])
     return digest_of(files, [(diagnoses,), *sorted(demographics.items())])
 

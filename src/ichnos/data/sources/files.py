@@ -5,30 +5,33 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+
+import polars as pl
 
 from ichnos.errors import SourceError
 
 _LOCAL_HEADER_BYTES = 30
 """The fixed part of a zip member's own header; its name and extra field follow (APPNOTE 4.3.7)."""
 
+FILES = {"name": pl.String(), "key": pl.String(), "size": pl.Int64()}
+"""Columns of a table of files."""
 
-@dataclass(frozen=True)
-class StoredFile:
-    """One file: its name, a key that is all that any process needs to read it, its size in bytes, unpacked."""
-
-    name: str
-    key: str
-    size: int
+_PIECE = 1 << 16
+"""Files that are Python objects at a time."""
 
 
 class FileStore(Protocol):
     """Files under one root. Picklable; keys stay good in other processes."""
 
-    def find(self, folder: str) -> list[StoredFile]:
-        """All files under `folder` ("" for all), by name in a settled order. Raises SourceError."""
+    def find(self, folder: str) -> pl.DataFrame:
+        """All files under `folder` ("" for all), by name. Raises SourceError.
+
+        Columns: name; key, which is all that any process needs to read the file; size in bytes, unpacked.
+        """
         ...
 
     def read(self, key: str) -> bytes:
@@ -40,15 +43,10 @@ class FileStore(Protocol):
         ...
 
 
-def digest_of(files: Iterable[StoredFile], labels: Iterable[tuple[object, ...]]) -> str:
-    """16 hex digits over labels and over the files' names, keys (a zip's hold checksums) and sizes, in their order.
-
-    The same wherever the root lies.
-    """
+def digest_of(files: Iterable[pl.DataFrame], labels: Iterable[tuple[object, ...]]) -> str:
+    """16 hex digits over labels and over the files' names and sizes, in their order, wherever the root lies."""
     digest = hashlib.blake2b(digest_size=8)
-    for file in files:
-        digest.update(f"{file.name}\n{file.key}\n{file.size}\n".encode())
-    for row in labels:
+    for row in (*chain.from_iterable(table.iter_rows() for table in files), *labels):
         digest.update(f"{row!r}\n".encode())
     return digest.hexdigest()
 
@@ -68,10 +66,10 @@ class FolderStore:
 
     root: Path
 
-    def find(self, folder: str) -> list[StoredFile]:
+    def find(self, folder: str) -> pl.DataFrame:
         """See FileStore."""
         try:
-            return sorted(self._walk(self.root / folder), key=lambda file: file.name)
+            return _table(self._walk(self.root / folder))
         except PermissionError as error:
             raise SourceError(f"no permission to read {error.filename}; grant it") from None
         except FileNotFoundError as error:
@@ -86,7 +84,7 @@ class FolderStore:
         with (self.root / key).open("rb", buffering=0) as stream:
             return stream.read(size)
 
-    def _walk(self, folder: Path) -> Iterator[StoredFile]:
+    def _walk(self, folder: Path) -> Iterator[tuple[str, str, int]]:
         pending = [str(folder)]
         while pending:
             with os.scandir(pending.pop()) as entries:
@@ -95,7 +93,7 @@ class FolderStore:
                         pending.append(entry.path)
                     elif entry.is_file():
                         name = Path(entry.path).relative_to(self.root).as_posix()
-                        yield StoredFile(name, name, entry.stat().st_size)
+                        yield name, name, entry.stat().st_size
 
 
 @dataclass(frozen=True)
@@ -104,22 +102,16 @@ class ZipStore:
 
     path: Path
 
-    def find(self, folder: str) -> list[StoredFile]:
+    def find(self, folder: str) -> pl.DataFrame:
         """See FileStore."""
         prefix = f"{folder.rstrip('/')}/" if folder else ""
         try:
             with ZipFile(self.path) as archive:
-                members = [entry for entry in archive.infolist() if not entry.is_dir()]
+                return _table(_members(archive, prefix))
         except PermissionError:
             raise SourceError(f"no permission to read {self.path}; grant it") from None
         except BadZipFile:
             raise SourceError(f"{self.path} is not a whole zip file; download it again, or give a folder") from None
-        files = []
-        for entry in members:
-            if entry.filename.startswith(prefix):
-                place = (entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC, entry.flag_bits & 1)
-                files.append(StoredFile(entry.filename, ":".join(map(str, place)), entry.file_size))
-        return sorted(files, key=lambda file: file.name)
 
     def read(self, key: str) -> bytes:
         """See FileStore."""
@@ -154,6 +146,21 @@ class ZipStore:
         if len(data) < size:
             raise OSError(None, "the zip file is cut short")
         return data
+
+
+def _members(archive: ZipFile, prefix: str) -> Iterator[tuple[str, str, int]]:
+    for entry in archive.infolist():
+        if entry.filename.startswith(prefix) and not entry.is_dir():
+            place = (entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC, entry.flag_bits & 1)
+            yield entry.filename, ":".join(map(str, place)), entry.file_size
+
+
+def _table(files: Iterator[tuple[str, str, int]]) -> pl.DataFrame:
+    """Names, keys and sizes as a table, by name; a piece at a time, as Python's own strings take ten times the room."""
+    pieces = [pl.DataFrame(schema=FILES)]
+    while piece := list(islice(files, _PIECE)):
+        pieces.append(pl.DataFrame(piece, schema=FILES, orient="row"))
+    return pl.concat(pieces).sort("name")
 
 
 def _inflated(data: bytes, method: int, size: int = 0) -> bytes:

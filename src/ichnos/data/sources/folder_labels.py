@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+import polars as pl
+
 from ichnos.errors import SourceError
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
@@ -25,22 +27,24 @@ _KEY_COLUMNS: dict[str, Level] = {
 }
 """The column that says what a row labels; where several are there the first of these counts."""
 
+ANY_BIT = 1 << CLASSES.index(Subtype.ANY)
+"""Of labels that say that a slice bleeds."""
+
 PATIENT_COLUMN = "patient"
 """The column that says whose image it is, where PatientID does not: anonymised files often share one, or have none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FolderLabels:
-    """What the table says, by UID of its level.
+    """What the table says.
 
-    bits: labels, bit k is SUBTYPES[k]. unknown_subtype: UIDs labelled `any` with no subtype. patients: the patient of
-    every UID, or empty where the table does not say.
+    table: columns uid, of the level; bits, bit k is SUBTYPES[k], or ANY_BIT alone where no subtype is known;
+    named_patient, null where the table does not say; by uid. names_patients: whether it does.
     """
 
     level: Level
-    bits: Mapping[str, int]
-    unknown_subtype: frozenset[str]
-    patients: Mapping[str, str]
+    table: pl.DataFrame
+    names_patients: bool
 
 
 def read_folder_labels(table: Path) -> FolderLabels:
@@ -65,10 +69,11 @@ def read_folder_labels(table: Path) -> FolderLabels:
             raise SourceError(f"{table}, row {line}: this {key} is there twice, of another patient; keep one row")
     if not bits:
         raise SourceError(f"{table} has no rows; wanted is one row a slice")
-    any_bit = 1 << CLASSES.index(Subtype.ANY)
-    unknown = frozenset(uid for uid, labels in bits.items() if labels == any_bit)
-    known = {uid: labels & (any_bit - 1) for uid, labels in bits.items() if uid not in unknown}
-    return FolderLabels(_KEY_COLUMNS[key], known, unknown, patients)
+    subtypes = [labels if labels == ANY_BIT else labels & (ANY_BIT - 1) for labels in bits.values()]
+    named = [patients.get(uid) for uid in bits]
+    schema = {"uid": pl.String(), "bits": pl.UInt8(), "named_patient": pl.String()}
+    told = pl.DataFrame({"uid": list(bits), "bits": subtypes, "named_patient": named}, schema=schema).sort("uid")
+    return FolderLabels(_KEY_COLUMNS[key], told, bool(patients))
 
 
 def _rows(table: Path) -> tuple[list[dict[str, str | None]], list[str]]:

@@ -38,7 +38,7 @@ class PhantomSource:
         _exam_table.cache_clear()  # it may have changed since it was read
         table = sorted(_exam_table(self.root / _EXAMS).items())
         scan = self._images().scan(progress, scratch)
-        masks = open_store(self.root).find(_MASKS) if (self.root / _MASKS).is_dir() else []
+        masks = [open_store(self.root).find(_MASKS)] if (self.root / _MASKS).is_dir() else []
         return replace(scan, contents=f"{scan.contents} {digest_of(masks, table)}")
 
     def read(self, reference: ExamReference) -> LabelledExam:
