@@ -201,6 +201,14 @@ def test_wrong_folder(tmp_path: Path) -> None:
         RsnaSource(tmp_path / "holiday" / "beach.jpg").scan(SILENT, tmp_path)
 
 
+def test_a_damaged_table_in_the_zip_is_named(tree: Path, tmp_path: Path) -> None:
+    archive = zip_tree(tree, tmp_path / "rsna.zip", zipfile.ZIP_STORED)
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace(b"ID,Label\n", b"ID,Lable\n", 1))
+    with pytest.raises(SourceError, match=r"stage_2_train\.csv in .* its checksum in the zip file is wrong; download"):
+        RsnaSource(archive).scan(SILENT, tmp_path)
+
+
 def test_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(SourceError, match="holds no stage_2_train"):

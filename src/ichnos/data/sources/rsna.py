@@ -89,7 +89,9 @@ def _find_table_and_images(store: FileStore, root: Path, stage: Stage | None) ->
                 keys = members.filter(pl.col("name") == f"{base}{table}")["key"]
                 if len(keys):
                     beside = [pl.col("name").str.starts_with(f"{base}{folder}/") for folder in folders]
-                    return store.read(keys[0]), _only_dicom(members.filter(pl.any_horizontal(beside)), root)
+                    return _read_table(store, keys[0], f"{table} in {root}"), _only_dicom(
+                        members.filter(pl.any_horizontal(beside)), root
+                    )
         case FolderStore():
             for base, table, folders in _places(stage):
                 if (root / base / table).is_file():
@@ -99,6 +101,13 @@ def _find_table_and_images(store: FileStore, root: Path, stage: Stage | None) ->
     raise SourceError(
         f"{root} holds no {wanted}; give the folder (or the zip file) of the Kaggle competition {_COMPETITION}"
     )
+
+
+def _read_table(store: ZipStore, key: str, name: str) -> bytes:
+    try:
+        return store.read(key)
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read: {error.strerror}; download it again") from error
 
 
 def _places(stage: Stage | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
