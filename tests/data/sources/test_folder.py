@@ -122,6 +122,16 @@ def test_any_without_a_subtype_is_skipped(tree: Path, tmp_path: Path) -> None:
     assert ("1.2.3.1.0", "it is labelled `any`, but with no subtype") in [(s.name, s.reason) for s in scan.skipped]
 
 
+def test_linked_images_are_read_and_links_to_nothing_counted(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "exam").symlink_to(tree / "a")
+    (tmp_path / "links" / "gone").symlink_to(tree / "nowhere")
+    labels = _labels(tmp_path, f"SOPInstanceUID,{COLUMNS}", *(f"1.2.3.1.{index},0,0,0,0,0" for index in range(3)))
+    scan = FolderSource(tmp_path / "links", labels, workers=1).scan(SILENT, tmp_path)
+    assert [each.slice_count for each in scan.exams] == [3]
+    assert any("No such file" in each.reason for each in scan.skipped)
+
+
 def test_the_same_image_twice_counts_once(tree: Path, tmp_path: Path) -> None:
     _write(tree, "z/copy", "1.2.3.1.0")
     labels = _labels(tmp_path, f"SOPInstanceUID,{COLUMNS}", "1.2.3.1.0,0,0,0,0,0")

@@ -62,7 +62,7 @@ def open_store(root: Path) -> FileStore:
 
 @dataclass(frozen=True)
 class FolderStore:
-    """Files in a folder; a key is the path below it."""
+    """Files in a folder; a key is the path below it. Symbolic links are followed, each folder is entered once."""
 
     root: Path
 
@@ -85,15 +85,29 @@ class FolderStore:
             return stream.read(size)
 
     def _walk(self, folder: Path) -> Iterator[tuple[str, str, int]]:
+        """Every file by its own path, then what links lead to; each real folder once, so that no circle is run."""
+        entered: set[str] = set()
+        links: list[str] = []
         pending = [str(folder)]
-        while pending:
-            with os.scandir(pending.pop()) as entries:
+        while pending or links:
+            links.sort()
+            path = pending.pop() if pending else links.pop(0)
+            if (real := os.path.realpath(path)) in entered:
+                continue
+            entered.add(real)
+            with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    elif entry.is_file():
-                        name = Path(entry.path).relative_to(self.root).as_posix()
-                        yield name, name, entry.stat().st_size
+                    if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():  # noqa: PTH112 a link to itself is none
+                        (links if entry.is_symlink() else pending).append(entry.path)
+                    elif entry.is_symlink() or entry.is_file():
+                        yield self._file(entry)
+
+    def _file(self, entry: os.DirEntry[str]) -> tuple[str, str, int]:
+        name = Path(entry.path).relative_to(self.root).as_posix()
+        try:
+            return name, name, entry.stat().st_size
+        except OSError:  # a link to nothing: reading it will say so, and it is counted
+            return name, name, 0
 
 
 @dataclass(frozen=True)
