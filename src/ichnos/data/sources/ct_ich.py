@@ -26,6 +26,7 @@ and areas measured on these slices are therefore estimates."""
 
 _PICTURES, _PICTURE_TABLE = "Patients_CT", "hemorrhage_diagnosis.csv"
 _VOLUMES, _VOLUME_TABLE, _MASKS = "ct_scans", "hemorrhage_diagnosis_raw_ct.csv", "masks"
+_VOLUME_SUFFIXES = (".nii", ".nii.gz")
 _DEMOGRAPHICS = ("patient_demographics.csv", "Patient_demographics.csv")
 
 
@@ -45,7 +46,7 @@ class CtIchSource:
         return "ct-ich"
 
     def scan(self, progress: Progress, scratch: Path) -> Scan:
-        """See Source. Rows without both pictures are skipped by reason, and pictures without a row."""
+        """See Source. Rows without both pictures or without a volume are skipped by reason, and so the other way."""
         del scratch  # nothing here takes long
         form = _form_of(self.root)
         diagnoses = read_diagnoses(self.root / (_VOLUME_TABLE if form == _VOLUMES else _PICTURE_TABLE))
@@ -98,6 +99,10 @@ def _scan_pictures(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
             skipped.append(
                 SkippedSlice(row.name, "it has a brain picture, but no bone picture, so HU above 100 are lost")
             )
+        elif twins[1]:
+            skipped.append(
+                SkippedSlice(row.name, "it has a bone picture, but no brain picture, so blood cannot be seen in it")
+            )
         else:
             skipped.append(SkippedSlice(row.name, "it is in the table, but has no picture"))
     skipped += _without_row(root, {row.name for row in diagnoses})
@@ -106,9 +111,9 @@ def _scan_pictures(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
 
 
 def _without_row(root: Path, known: set[str]) -> list[SkippedSlice]:
-    pictures = sorted((root / _PICTURES).glob("*/brain/*.jpg"))
-    names = [f"{path.parts[-3]}/{path.stem}" for path in pictures]
-    return [SkippedSlice(name, "it has a picture, but is not in the table") for name in names if name not in known]
+    pictures = [path for window in ("brain", "bone") for path in (root / _PICTURES).glob(f"*/{window}/*.jpg")]
+    names = {f"{path.parts[-3]}/{path.stem}" for path in pictures}
+    return [SkippedSlice(name, "it has a picture, but is not in the table") for name in sorted(names - known)]
 
 
 def _read_picture_exam(root: Path, reference: ExamReference, demographics: Demographics | None) -> LabelledExam:
@@ -136,9 +141,7 @@ def _scan_volumes(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
     exams: list[ExamReference] = []
     skipped: list[SkippedSlice] = []
     for patient in sorted(rows):
-        volume = next(
-            (f for f in (f"{patient:03d}.nii", f"{patient:03d}.nii.gz") if (root / _VOLUMES / f).is_file()), None
-        )
+        volume = next((f for s in _VOLUME_SUFFIXES if (root / _VOLUMES / (f := f"{patient:03d}{s}")).is_file()), None)
         if volume is None:
             skipped += [
                 SkippedSlice(row.name, "it is in the table, but its exam has no volume") for row in rows[patient]
@@ -146,6 +149,9 @@ def _scan_volumes(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
             continue
         labels = [f"{row.slice_number}|{row.labels}" for row in rows[patient]]
         exams.append(_reference(patient, [f"{_VOLUMES}/{volume}", *labels], len(labels)))
+    volumes = sorted(path.name for path in (root / _VOLUMES).glob("*.nii*"))
+    known = {f"{patient:03d}{suffix}" for patient in rows for suffix in _VOLUME_SUFFIXES}
+    skipped += [SkippedSlice(name, "its volume has no row in the table") for name in volumes if name not in known]
     return Scan(tuple(exams), tuple(skipped))
 
 
