@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from ichnos.errors import OutputError
-from ichnos.files import replacing, write_bytes, write_parquet
+from ichnos.files import cache_folder, replacing, write_bytes, write_parquet
 from ichnos.predictions import Predictions
 from ichnos.subtypes import Subtype
 
@@ -94,3 +94,12 @@ def test_what_is_no_failure_of_a_write_passes_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as caught, replacing(tmp_path / "weights"):
             raise error
         assert caught.value is error
+
+
+def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ICHNOS_CACHE", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert cache_folder() == Path("/somewhere/ichnos")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/reader")
+    assert cache_folder() == Path("/home/reader/.cache/ichnos")

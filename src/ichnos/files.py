@@ -3,10 +3,11 @@
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from ichnos.errors import OutputError
@@ -60,25 +61,51 @@ def explained(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, before_waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a folder that exists for this process alone; the lock goes with the process, however it ends.
 
-    Where another process holds it: wait for it, or raise OutputError.
+    Where another process holds it: call `before_waiting` and wait, or raise OutputError where none is given.
     """
     from filelock import FileLock, Timeout  # of [train]: a reader of exams needs no lock
 
     lock = FileLock(folder / LOCK)
     try:
         with explained(folder):
-            lock.acquire(timeout=-1 if wait else 0)
+            lock.acquire(timeout=0)
     except Timeout as error:
-        raise OutputError(
-            f"another process is at work in {folder}; wait for it, or give --out another folder"
-        ) from error
+        if before_waiting is None:
+            raise OutputError(
+                f"another process is at work in {folder}; wait for it, or give --out another folder"
+            ) from error
+        before_waiting()
+        with explained(folder):
+            lock.acquire(timeout=-1)
     try:
         yield
     finally:
         lock.release()
+
+
+def can_be_written(folder: Path) -> bool:
+    """Whether files can be made in `folder`, which is made if need be: tried, as permissions do not tell it all.
+
+    Only a lack of permission and a read-only disk count; whatever else is wrong shows, explained, at the first write.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def cache_folder() -> Path:
+    """Where what can be made or fetched again is kept: $ICHNOS_CACHE, else ichnos in $XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("ICHNOS_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ichnos"
 
 
 def write_bytes(path: Path, content: bytes) -> None:
