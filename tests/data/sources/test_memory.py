@@ -10,6 +10,7 @@ MOST_BYTES_A_SLICE = 1000
 """docs/rsna.md states what it comes to for RSNA. Objects of Python for each slice would take more than 1,200."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_a_scan_takes_little_memory_a_slice(tmp_path: Path) -> None:
     few, many = 20_000, 80_000

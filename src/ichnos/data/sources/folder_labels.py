@@ -1,7 +1,8 @@
 """The table of labels for a user's own images: one row a slice, a series or a study, one column a subtype."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -54,19 +55,20 @@ def read_folder_labels(table: Path) -> FolderLabels:
     is free. Raises SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a
     subtype that is 1, a patient is not named, or a row is repeated with other labels or another patient.
     """
-    rows, columns = _rows(table)
-    key = _check_columns(table, columns)
     bits: dict[str, int] = {}
     patients: dict[str, str] = {}
-    for line, row in enumerate(rows, start=2):
-        uid = (row[key] or "").strip()
-        if not uid:
-            raise SourceError(f"{table}, row {line}: {key} is empty; name what the row labels")
-        labels = _labels(row, f"{table}, row {line}")
-        if bits.setdefault(uid, labels) != labels:
-            raise SourceError(f"{table}, row {line}: this {key} is there twice, with other labels; keep one row")
-        if PATIENT_COLUMN in columns and patients.setdefault(uid, patient := _patient(row, table, line)) != patient:
-            raise SourceError(f"{table}, row {line}: this {key} is there twice, of another patient; keep one row")
+    with _opened(table) as reader:
+        columns = list(reader.fieldnames or ())
+        key = _check_columns(table, columns)
+        for line, row in enumerate(reader, start=2):
+            uid = (row[key] or "").strip()
+            if not uid:
+                raise SourceError(f"{table}, row {line}: {key} is empty; name what the row labels")
+            labels = _labels(row, f"{table}, row {line}")
+            if bits.setdefault(uid, labels) != labels:
+                raise SourceError(f"{table}, row {line}: this {key} is there twice, with other labels; keep one row")
+            if PATIENT_COLUMN in columns and patients.setdefault(uid, patient := _patient(row, table, line)) != patient:
+                raise SourceError(f"{table}, row {line}: this {key} is there twice, of another patient; keep one row")
     if not bits:
         raise SourceError(f"{table} has no rows; wanted is one row a slice")
     subtypes = [labels if labels == ANY_BIT else labels & (ANY_BIT - 1) for labels in bits.values()]
@@ -76,19 +78,17 @@ def read_folder_labels(table: Path) -> FolderLabels:
     return FolderLabels(_KEY_COLUMNS[key], told, bool(patients))
 
 
-def _rows(table: Path) -> tuple[list[dict[str, str | None]], list[str]]:
+@contextmanager
+def _opened(table: Path) -> Iterator["csv.DictReader[str]"]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey="")
-            rows = list(reader)
-            columns = list(reader.fieldnames or ())
+            yield csv.DictReader(stream, restkey="")
     except FileNotFoundError:
         raise SourceError(f"{table} does not exist; give the CSV of labels") from None
     except PermissionError:
         raise SourceError(f"no permission to read {table}; grant it") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{table} cannot be read as CSV ({type(error).__name__}); save it as UTF-8 CSV") from error
-    return rows, columns
 
 
 def _check_columns(table: Path, columns: list[str]) -> str:
