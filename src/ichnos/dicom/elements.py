@@ -61,6 +61,17 @@ def whole_number(dataset: Dataset, tag: int) -> int | None:
     return int(element.value) if isinstance(element.value, int) else None
 
 
+def pixel_value(dataset: Dataset, tag: int, *, signed: bool) -> int | None:
+    """A value of the pixels' own type (US or SS), None where it is absent or empty.
+
+    Its VR is not asked: implicit files do not say it, and some explicit ones say US where the pixels are signed.
+    """
+    value = whole_number(dataset, tag)
+    if value is None:
+        return None
+    return (value & 0xFFFF) - ((value & 0x8000) << 1 if signed else 0)
+
+
 def _raw_value(dataset: Dataset, tag: int) -> bytes | Iterable[object]:
     element = dataset.get_item(tag)
     if element is None or element.value is None:
