@@ -3,12 +3,17 @@
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any
 
 from ichnos.errors import OutputError
+
+if TYPE_CHECKING:
+    import polars as pl  # of [train]: whoever has a table has it
 
 LOCK = ".lock"
 """The name of the file by which a process holds a folder. It may stay behind, and then means nothing."""
@@ -29,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 os.fsync(written.fileno())
             temporary.replace(path)
     finally:
-        with suppress(NotADirectoryError):  # where the folder is a file there is nothing to remove
+        with suppress(OSError):  # what went wrong before says more
             temporary.unlink(missing_ok=True)
 
 
@@ -48,35 +53,77 @@ def explained(path: Path) -> Iterator[None]:
             raise OutputError(
                 f"cannot write {path}: {error.strerror}; give a folder that you may write to with --out"
             ) from error
-        raise
+        if error.errno is None or isinstance(error, (ConnectionError, TimeoutError)):
+            raise  # of a decoder or of the network, not of a write
+        raise OutputError(
+            f"cannot write {path}: {error.strerror}; check the disk, or give another folder with --out"
+        ) from error
 
 
 @contextmanager
-def locked(folder: Path, *, wait: bool = False) -> Iterator[None]:
+def locked(folder: Path, *, before_waiting: Callable[[], None] | None = None) -> Iterator[None]:
     """Hold a folder that exists for this process alone; the lock goes with the process, however it ends.
 
-    Where another process holds it: wait for it, or raise OutputError.
+    Where another process holds it: call `before_waiting` and wait, or raise OutputError where none is given.
     """
     from filelock import FileLock, Timeout  # of [train]: a reader of exams needs no lock
 
     lock = FileLock(folder / LOCK)
     try:
         with explained(folder):
-            lock.acquire(timeout=-1 if wait else 0)
+            lock.acquire(timeout=0)
     except Timeout as error:
-        raise OutputError(
-            f"another process is at work in {folder}; wait for it, or give --out another folder"
-        ) from error
+        if before_waiting is None:
+            raise OutputError(
+                f"another process is at work in {folder}; wait for it, or give --out another folder"
+            ) from error
+        before_waiting()
+        with explained(folder):
+            lock.acquire(timeout=-1)
     try:
         yield
     finally:
         lock.release()
 
 
+def can_be_written(folder: Path) -> bool:
+    """Whether files can be made in `folder`, which is made if need be: tried, as permissions do not tell it all.
+
+    Only a lack of permission and a read-only disk count; whatever else is wrong shows, explained, at the first write.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        return error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def cache_folder() -> Path:
+    """Where what can be made or fetched again is kept: $ICHNOS_CACHE, else ichnos in $XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("ICHNOS_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "ichnos"
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a whole file in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def write_parquet(path: Path, table: "pl.DataFrame") -> None:
+    """Write a whole table in one step."""
+    write_bytes(path, parquet_bytes(table))
+
+
+def parquet_bytes(table: "pl.DataFrame") -> bytes:
+    """A table as a Parquet file's bytes: made in memory, since a full disk is no OSError where polars writes."""
+    content = BytesIO()
+    table.write_parquet(content, compression="zstd")
+    return content.getvalue()
 
 
 def write_text(path: Path, content: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.errors import InputError
+from ichnos.files import parquet_bytes
 from ichnos.subtypes import Subtype
 
 
@@ -78,7 +79,7 @@ class Predictions:
             columns[f"p_{c.value}"] = self.probabilities[:, k]
         for k, c in enumerate(self.classes):
             columns[f"y_{c.value}"] = self.labels[:, k]
-        pl.DataFrame(columns).write_parquet(path)
+        path.write_bytes(parquet_bytes(pl.DataFrame(columns)))
 
     @classmethod
     def read_parquet(cls, path: Path) -> "Predictions":

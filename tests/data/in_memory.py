@@ -1,5 +1,6 @@
 """A source that makes its exams up as they are read: small, settled by its numbers, and picklable."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,7 +8,20 @@ import numpy as np
 
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data.sources import ExamReference, Scan
-from ichnos.progress import Progress
+from ichnos.progress import SILENT, Progress, Task
+
+
+@dataclass
+class Messages:
+    """Progress that keeps what was said."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def task(self, description: str, total: float | None) -> AbstractContextManager[Task]:
+        return SILENT.task(description, total)
+
+    def message(self, text: str) -> None:
+        self.texts.append(text)
 
 
 @dataclass(frozen=True)
@@ -27,10 +41,15 @@ class InMemorySource:
     log: Path | None = None
     twins: dict[int, int] = field(default_factory=dict)
     """exam → the exam whose pixels it shows again."""
+    contents: str = ""
+    bleeding: bool = True
 
     def scan(self, progress: Progress, scratch: Path) -> Scan:
         return Scan(
-            tuple(ExamReference(f"p{n // 2:03d}", f"e{n:03d}", f"s{n:03d}", self.slices, ()) for n in range(self.exams))
+            tuple(
+                ExamReference(f"p{n // 2:03d}", f"e{n:03d}", f"s{n:03d}", self.slices, ()) for n in range(self.exams)
+            ),
+            contents=self.contents,
         )
 
     def read(self, reference: ExamReference) -> LabelledExam:
@@ -45,7 +64,7 @@ class InMemorySource:
         for k in range(self.slices):
             name = f"{reference.exam}-{k}"
             hu = rng.integers(-1000, 100, (self.matrix, self.matrix)).astype(np.int16)
-            labels = np.array([number % 4 == 0, number % 4 == 1 and k > 1, False, False, False])
+            labels = self.bleeding & np.array([number % 4 == 0, number % 4 == 1 and k > 1, False, False, False])
             if name in self.unreadable:
                 skipped.append(SkippedSlice(name, "its pixels are truncated"))
             else:

@@ -1,6 +1,8 @@
 """The cache: exactly the road's output, continued after a stop, made anew when anything does not match."""
 
+import errno
 import json
+import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from ichnos.ct import Window
 from ichnos.data import cache
 from ichnos.data.cache import open_cache
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
-from ichnos.errors import SetError
+from ichnos.errors import OutputError, SetError
+from ichnos.files import LOCK
 from ichnos.inputs import to_planes
 from ichnos.progress import SILENT
 from ichnos.recipe import InputSpec, Normalisation, Population, WindowMerge
 from ichnos.subtypes import Subtype
-from tests.data.in_memory import InMemorySource
+from tests.data.in_memory import InMemorySource, Messages
 
 SPEC = InputSpec(windows=(Window(40, 80), Window(80, 200)), size=32)
 ALL = Population(slices="all")
@@ -79,6 +83,53 @@ def test_two_trainings_make_it_once(prepared: PreparedSet, monkeypatch: pytest.M
     assert caches[0].images.tobytes() == caches[1].images.tobytes()
 
 
+def test_waiting_for_another_process_is_said(prepared: PreparedSet) -> None:
+    folder = prepared.path / "caches" / f"{SPEC.fingerprint()}-all"
+    folder.mkdir(parents=True)
+    lock = FileLock(folder / LOCK, thread_local=False)
+    lock.acquire()
+    said = Messages()
+    with ThreadPoolExecutor(1) as pool:
+        opened = pool.submit(open_cache, prepared, SPEC, ALL, said, 1)
+        deadline = time.monotonic() + 20
+        while not said.texts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert said.texts == ["another process is making the cache at 32 px: waiting for it"]
+        assert not opened.done()
+        lock.release()
+        assert len(opened.result().rows) == 60
+
+
+def test_a_read_only_sets_cache_lies_in_the_users_cache_folder(
+    prepared: PreparedSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = Path.mkdir
+
+    def denied(path: Path, *arguments: object, **options: object) -> None:
+        if path.is_relative_to(prepared.path):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        mkdir(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", denied)  # tests may run as root, who may write everywhere
+    monkeypatch.setenv("ICHNOS_CACHE", str(tmp_path / "mine"))
+    for _ in range(2):
+        said = Messages()
+        images = open_cache(prepared, SPEC, ALL, said, workers=1).images
+        np.testing.assert_array_equal(images[7], to_planes(SPEC, prepared.hu(7)))
+        place = tmp_path / "mine" / "sets" / prepared.header.fingerprint
+        assert f"cannot be written: its cache is kept in {place}" in said.texts[0]
+    assert len(list(place.rglob("images.u8"))) == 1
+    assert not (prepared.path / "caches").exists()
+
+
+def test_a_read_only_set_with_its_cache_needs_no_other(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_cache(prepared, SPEC, ALL, SILENT, workers=1)
+    monkeypatch.setattr(cache, "can_be_written", lambda folder: False)
+    said = Messages()
+    open_cache(prepared, SPEC, ALL, said, workers=1)
+    assert said.texts == []
+
+
 def stopped_in_the_middle(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     real, filled = cache.fill_block, []
 
@@ -130,8 +181,22 @@ def test_a_cut_off_one_is_made_anew(prepared: PreparedSet) -> None:
     assert open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes() == right
 
 
+@pytest.mark.parametrize("call", ["posix_fallocate", "fsync"])
+def test_disk_full_says_so_of_the_cache(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    def full(*_arguments: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, call, full)
+        with pytest.raises(OutputError, match="the disk is full"):
+            open_cache(prepared, SPEC, ALL, SILENT, workers=1)
+    np.testing.assert_array_equal(
+        open_cache(prepared, SPEC, ALL, SILENT, workers=1).images[3], to_planes(SPEC, prepared.hu(3))
+    )
+
+
 def test_a_population_without_slices_says_so(tmp_path: Path) -> None:
     prepared = prepare(InMemorySource(exams=6, slices=1), tmp_path / "set", SILENT, workers=1)
     object.__setattr__(prepared, "labels", np.zeros((6, 5), dtype=np.bool_))
-    with pytest.raises(SetError, match="no slice of this population"):
+    with pytest.raises(SetError, match=r"no slice of this population.*Labels of whole exams give no positive slices"):
         open_cache(prepared, SPEC, Population(), SILENT, workers=1)

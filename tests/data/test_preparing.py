@@ -16,10 +16,11 @@ from filelock import FileLock
 from ichnos.data import preparing
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
+from ichnos.data.splits import split
 from ichnos.errors import OutputError, SetError, SourceError
 from ichnos.files import LOCK
 from ichnos.progress import SILENT
-from tests.data.in_memory import InMemorySource
+from tests.data.in_memory import InMemorySource, Messages
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +125,24 @@ def test_a_prepared_set_is_not_prepared_again_nor_overwritten_by_another_source(
         prepare(InMemorySource(name="other"), tmp_path / "set", SILENT, workers=1)
 
 
+def test_a_prepared_set_says_that_it_is_and_is_left_as_it_was(tmp_path: Path) -> None:
+    prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
+    before = {path: path.stat().st_mtime_ns for path in [tmp_path / "set", *(tmp_path / "set").rglob("*")]}
+    said = Messages()
+    prepare(InMemorySource(), tmp_path / "set", said, workers=1)
+    assert "already prepared" in " ".join(said.texts)
+    assert {path: path.stat().st_mtime_ns for path in [tmp_path / "set", *(tmp_path / "set").rglob("*")]} == before
+
+
+@pytest.mark.parametrize("change", [{"contents": "mended labels"}, {"exams": 13}, {"slices": 4}])
+def test_a_prepared_set_of_other_labels_files_or_options_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
+    before = contents(tmp_path / "set")
+    with pytest.raises(OutputError, match=r"other files or labels than these.*--out a new folder, or delete"):
+        prepare(replace(InMemorySource(), **change), tmp_path / "set", SILENT, workers=1)
+    assert contents(tmp_path / "set") == before
+
+
 def test_an_unfinished_set_of_other_data_is_not_mixed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         prepare(InMemorySource(fail_at=7), tmp_path / "set", SILENT, workers=1)
@@ -141,6 +160,15 @@ def test_a_folder_with_other_files_is_not_written_to(tmp_path: Path) -> None:
 def test_no_exams_is_an_error_that_says_so(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="0 exams found"):
         prepare(InMemorySource(exams=0), tmp_path / "set", SILENT, workers=1)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_source_that_is_none_leaves_things_as_they_were(tmp_path: Path, there: bool) -> None:
+    if there:
+        (tmp_path / "mine").mkdir()
+    with pytest.raises(SourceError):
+        prepare(InMemorySource(exams=0), tmp_path / "mine", SILENT, workers=1)
+    assert list(tmp_path.rglob("*")) == ([tmp_path / "mine"] if there else [])
 
 
 def test_disk_full_says_so_and_keeps_what_was_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,6 +189,24 @@ def test_disk_full_says_so_and_keeps_what_was_finished(tmp_path: Path, monkeypat
     log = tmp_path / "log"
     prepare(InMemorySource(log=log), tmp_path / "set", SILENT, workers=1)
     assert "0" not in log.read_text().split()
+
+
+@pytest.mark.parametrize("table", ["00001.skipped", "00001.index", "index", "skipped", "splits"])
+def test_disk_full_says_so_of_every_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str) -> None:
+    write = Path.write_bytes
+
+    def full(path: Path, content: bytes) -> int:
+        if path.name.startswith(f".{table}.parquet."):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=rf"the disk is full: {table}\.parquet"):
+        split(prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1))
+    monkeypatch.setattr(Path, "write_bytes", write)
+    split(prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1))
+    split(prepare(InMemorySource(), tmp_path / "whole", SILENT, workers=1))
+    assert contents(tmp_path / "set") == contents(tmp_path / "whole")
 
 
 def test_no_write_permission_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

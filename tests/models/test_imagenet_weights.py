@@ -10,7 +10,7 @@ import pytest
 
 from ichnos.errors import WeightsError
 from ichnos.models import imagenet_weights
-from ichnos.models.imagenet_weights import cache_folder, imagenet_file
+from ichnos.models.imagenet_weights import imagenet_file
 from ichnos.progress import SILENT
 
 CONTENT = b"weights" * 100_000
@@ -87,15 +87,6 @@ def test_cache_that_cannot_be_written(server: str, cache: Path):
     cache.write_bytes(b"a file where the folder should be")
     with pytest.raises(WeightsError, match="could not be downloaded"):
         imagenet_file(SILENT, f"{server}/b0.pth", PREFIX)
-
-
-def test_cache_folder(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("ICHNOS_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
-    assert cache_folder() == Path("/somewhere/ichnos")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", "/home/reader")
-    assert cache_folder() == Path("/home/reader/.cache/ichnos")
 
 
 def test_the_released_name_carries_its_digest():

@@ -9,9 +9,11 @@ app = typer.Typer(help="Make a prepared set from labelled head CT.", no_args_is_
 
 Root = Annotated[Path, typer.Argument(help="Where the data lies.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The folder of the new set.", show_default=False)]
-Seed = Annotated[int, typer.Option("--split-seed", help="Who goes to train, validation and test, and to which fold.")]
-Folds = Annotated[int, typer.Option("--folds", help="How many folds, for cross-validation.")]
-Workers = Annotated[int | None, typer.Option("--workers", help="Processes; one a core by default.")]
+Seed = Annotated[
+    int, typer.Option("--split-seed", min=0, help="Who goes to train, validation and test, and to which fold.")
+]
+Folds = Annotated[int, typer.Option("--folds", min=3, help="How many folds, for cross-validation.")]
+Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core by default.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the set's header as JSON on standard output.")]
 
 
@@ -22,7 +24,7 @@ def rsna(
     """RSNA 2019 as Kaggle gives it: the unpacked folder, or the zip itself."""
     from ichnos.data.sources.rsna import RsnaSource
 
-    _prepare(RsnaSource(root), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(RsnaSource(root, workers=workers), out, split_seed, folds, workers, as_json=as_json)
 
 
 @app.command("ct-ich")
@@ -50,7 +52,7 @@ def folder(
     """Your own DICOM files, however they are nested, and a table of labels."""
     from ichnos.data.sources.folder import FolderSource
 
-    _prepare(FolderSource(root, labels), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(FolderSource(root, labels, workers), out, split_seed, folds, workers, as_json=as_json)
 
 
 @app.command("phantom")
@@ -60,7 +62,7 @@ def phantom(
     """What `ichnos phantom` made, with its masks."""
     from ichnos.data.sources.phantom import PhantomSource
 
-    _prepare(PhantomSource(root), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(PhantomSource(root, workers), out, split_seed, folds, workers, as_json=as_json)
 
 
 def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None, *, as_json: bool) -> None:

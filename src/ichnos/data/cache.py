@@ -1,10 +1,10 @@
 """The cache: a population's slices as uint8 planes, ready for a network, derived once from the set for an InputSpec."""
 
-import functools
 import hashlib
 import json
 import os
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import ichnos.inputs
 from ichnos.data.set import PreparedSet
 from ichnos.errors import SetError
-from ichnos.files import explained, locked, write_json
+from ichnos.files import cache_folder, can_be_written, explained, locked, write_json
 from ichnos.inputs import to_planes
 from ichnos.processes import in_processes
 from ichnos.progress import Progress
@@ -51,15 +51,21 @@ def open_cache(
 ) -> SliceCache:
     """The cache of a population for an input road; made, continued or made anew as need be.
 
-    Every population's slices are a selection of `positives` or of `all`, so one cache each serves them all.
+    Every population's slices are a selection of `positives` or of `all`, so one cache each serves them all. It lies in
+    the set's folder, or in the user's cache folder where the set's cannot be written.
     """
     rows = prepared.rows_of(Population(slices=population.slices))
-    folder = prepared.path / "caches" / f"{spec.fingerprint()}-{population.slices}"
     key = _key(prepared, spec, rows)
+    name = f"{spec.fingerprint()}-{population.slices}"
+    folder = prepared.path / "caches" / name
+    if not _is_whole(folder, key) and not can_be_written(folder):
+        folder = cache_folder() / "sets" / prepared.header.fingerprint / name
+        progress.message(f"{prepared.path} cannot be written: its cache is kept in {folder}")
     if not _is_whole(folder, key):
         with explained(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder, wait=True), explained(folder):
+        waiting = partial(progress.message, f"another process is making the cache at {spec.size} px: waiting for it")
+        with locked(folder, before_waiting=waiting), explained(folder):
             if not _is_whole(folder, key):  # else another training made it while we waited
                 _build(prepared, spec, rows, folder, key, progress, workers)
     images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=_shape(spec, len(rows)))
@@ -96,33 +102,36 @@ def _build(
     workers: int | None,
 ) -> None:
     if not len(rows):
-        raise SetError("the set has no slice of this population: nothing to train on or to measure")
-    partial, log = folder / "images.u8.partial", folder / "blocks.log"
-    done = _blocks_done(partial, log, key)
+        raise SetError(
+            "the set has no slice of this population: nothing to train on or to measure. Labels of whole exams give no "
+            "positive slices; label slices, and prepare again"
+        )
+    unfinished, log = folder / "images.u8.partial", folder / "blocks.log"
+    done = _blocks_done(unfinished, log, key)
     blocks = [b for b in range(-(-len(rows) // _BLOCK)) if b not in done]
     with progress.task(f"Making the cache at {spec.size} px", len(rows)) as task, log.open("a") as journal:
         task.advance(min(len(done) * _BLOCK, len(rows)))
-        fill = functools.partial(fill_block, prepared.path, spec, partial)
+        fill = partial(fill_block, prepared.path, spec, unfinished)
         work = [(block, start, rows[start : start + _BLOCK]) for block in blocks for start in [block * _BLOCK]]
         for block in in_processes(fill, work, workers if len(work) >= _WORTH_PROCESSES else 1):
             journal.write(f"{block}\n")  # after the block's pixels were flushed: what the log names is on the disk
             journal.flush()
             os.fsync(journal.fileno())
             task.advance(min(_BLOCK, len(rows) - block * _BLOCK))
-    partial.replace(folder / "images.u8")
+    unfinished.replace(folder / "images.u8")
     write_json(folder / "header.json", key)
     log.unlink()
 
 
-def _blocks_done(partial: Path, log: Path, key: dict[str, Any]) -> set[int]:
+def _blocks_done(unfinished: Path, log: Path, key: dict[str, Any]) -> set[int]:
     """The blocks that an earlier, stopped run of the very same cache finished; else an empty file to begin with."""
     first = json.dumps(key, sort_keys=True)
     size = int(np.prod(key["shape"]))
-    if log.exists() and partial.exists() and partial.stat().st_size == size:
+    if log.exists() and unfinished.exists() and unfinished.stat().st_size == size:
         head, *lines = log.read_text().split("\n")
         if head == first:
             return {int(line) for line in lines[:-1]}  # what follows the last line feed was not finished
-    with partial.open("wb") as file:
+    with unfinished.open("wb") as file:
         _reserve(file.fileno(), size)
     log.write_text(first + "\n")
     return set()
@@ -136,7 +145,7 @@ def _reserve(descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)
 
 
-def fill_block(path: Path, spec: InputSpec, partial: Path, work: tuple[int, int, NDArray[np.int64]]) -> int:
+def fill_block(path: Path, spec: InputSpec, unfinished: Path, work: tuple[int, int, NDArray[np.int64]]) -> int:
     """Turn a block's rows into planes, write them where its first belongs and flush them; returns the block's number.
 
     work: the block's number, the place of its first image in the file, its rows of the set.
@@ -144,7 +153,7 @@ def fill_block(path: Path, spec: InputSpec, partial: Path, work: tuple[int, int,
     block, start, rows = work
     prepared = _opened(path)
     planes = np.stack([to_planes(spec, prepared.hu(int(row))) for row in rows])
-    with partial.open("r+b") as file:
+    with unfinished.open("r+b") as file:
         file.seek(start * planes[0].nbytes)
         file.write(planes.tobytes())
         file.flush()
@@ -152,7 +161,7 @@ def fill_block(path: Path, spec: InputSpec, partial: Path, work: tuple[int, int,
     return block
 
 
-@functools.lru_cache(maxsize=1)
+@lru_cache(maxsize=1)
 def _opened(path: Path) -> PreparedSet:
     """The set, opened once a worker: its index can be long."""
     return PreparedSet(path)

@@ -1,10 +1,14 @@
 """From a source to a prepared set: shard by shard, on all cores, continued where it was stopped."""
 
 import hashlib
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,9 +18,9 @@ from numpy.typing import NDArray
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data import shards
 from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
-from ichnos.data.sources import ExamReference, Scan, Source
+from ichnos.data.sources import ExamReference, Lazily, Scan, Source
 from ichnos.errors import OutputError, SourceError
-from ichnos.files import LOCK, explained, locked, replacing, write_json
+from ichnos.files import LOCK, explained, locked, replacing, write_json, write_parquet
 from ichnos.processes import in_processes
 from ichnos.progress import Progress
 
@@ -50,47 +54,51 @@ _INDEX_SCHEMA: dict[str, Any] = {
 _SKIPPED_SCHEMA: dict[str, Any] = {"exam": pl.String, "name": pl.String, "reason": pl.String}
 
 
-def prepare(source: Source, out: Path, progress: Progress, workers: int | None = None) -> PreparedSet:
+def prepare(
+    source: Source, out: Path, progress: Progress, workers: int | None = None, *, fewest_patients: int = 1
+) -> PreparedSet:
     """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
 
-    workers: processes; None: one a core. Raises SourceError where there is nothing to read, OutputError where `out`
-    holds something else or cannot be written. What was finished before an error stays and is used the next time.
+    workers: processes; None: one a core. fewest_patients: with fewer there is nothing to prepare for. Raises
+    SourceError where there is nothing to read, OutputError where `out` holds something else or cannot be written. What
+    was finished before an error stays and is used the next time.
     """
     if (out / "header.json").exists():
-        return _already_prepared(source, out)
+        return _already_prepared(source, out, progress)
     with explained(out):
+        was_there = out.exists()
         out.mkdir(parents=True, exist_ok=True)
         foreign = [p.name for p in out.iterdir() if p.name not in {"prepare.json", "shards", "parts", "scan", LOCK}]
     if foreign and not (out / "prepare.json").exists():
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
-    with locked(out):
-        return _prepare(source, out, progress, workers)
+    with locked(out), _without_traces(out, keep=was_there):
+        return _prepare(source, out, progress, workers, fewest_patients)
 
 
-def _prepare(source: Source, out: Path, progress: Progress, workers: int | None) -> PreparedSet:
+def _prepare(source: Source, out: Path, progress: Progress, workers: int | None, fewest_patients: int) -> PreparedSet:
     with explained(out):
         for folder in ("shards", "parts", "scan"):
             (out / folder).mkdir(exist_ok=True)
             for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
                 torn.unlink()
-    try:
-        scan = _scan(source, out, progress)
-    except SourceError:
-        _remove_if_empty(out)
-        raise
-    _claim(out, source.name, scan.exams)
-    batches = list(_batches(scan.exams))
+    scan = _scan(source, out / "scan", progress)
+    _refuse_few_patients(scan, fewest_patients)
+    _claim(out, _claim_of(source.name, scan))
+    batches = _batches(scan.exams)
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
-    with progress.task("Reading slices", sum(r.slice_count for r in scan.exams)) as task:
-        task.advance(sum(r.slice_count for n, b in enumerate(batches) if n not in set(todo) for r in b))
-        shard = partial(_write_numbered, source, out)
-        for number in in_processes(shard, [(number, batches[number]) for number in todo], workers):
-            task.advance(sum(r.slice_count for r in batches[number]))
+
+    def shard(number: int) -> tuple[int, tuple[ExamReference, ...]]:
+        return number, tuple(scan.exams[exam] for exam in batches[number].exams)
+
+    with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task:
+        task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
+        for number in in_processes(partial(_write_numbered, source, out), Lazily(shard, todo), workers):
+            task.advance(batches[number].slices)
     return _finish(source.name, out, len(batches), scan.skipped)
 
 
-def _scan(source: Source, out: Path, progress: Progress) -> Scan:
-    scan = source.scan(progress, out / "scan")
+def _scan(source: Source, scratch: Path, progress: Progress) -> Scan:
+    scan = source.scan(progress, scratch)
     if not scan.exams:
         raise SourceError(
             f"no slice to prepare: 0 exams found, {len(scan.skipped)} files or labels left out"
@@ -99,14 +107,29 @@ def _scan(source: Source, out: Path, progress: Progress) -> Scan:
     return scan
 
 
-def _remove_if_empty(out: Path) -> None:
-    """A source that is none leaves no half-made set behind."""
-    if not (out / "prepare.json").exists():
-        shutil.rmtree(out / "scan")
-        for folder in (out / "shards", out / "parts"):
-            folder.rmdir()
-        (out / LOCK).unlink()
-        out.rmdir()
+def _refuse_few_patients(scan: Scan, fewest: int) -> None:
+    """Before hours of reading, not after them."""
+    found = len({reference.patient for reference in scan.exams})
+    if found < fewest:
+        about = scan.about_patients or "give the data of more patients"
+        raise SourceError(
+            f"a split needs at least {fewest} patients, found {found} in {len(scan.exams)} exams; {about}"
+        )
+
+
+@contextmanager
+def _without_traces(out: Path, *, keep: bool) -> Iterator[None]:
+    """A source that is none leaves no half-made set behind. keep: the folder itself, as it was there before."""
+    try:
+        yield
+    except SourceError:
+        if not (out / "prepare.json").exists():
+            for folder in ("scan", "shards", "parts"):
+                shutil.rmtree(out / folder)
+            (out / LOCK).unlink()
+            if not keep:
+                out.rmdir()
+        raise
 
 
 def _write_numbered(source: Source, out: Path, shard: tuple[int, tuple[ExamReference, ...]]) -> int:
@@ -129,8 +152,8 @@ def write_shard(source: Source, out: Path, number: int, references: tuple[ExamRe
                 rows.append(_row(source.name, exam, one) | place)
         if not rows:
             file.write(b"\0")  # every slice of the shard was left out: the file still says that it was done
-    _write_table(_part(out, number, "skipped"), pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA))
-    _write_table(_part(out, number, "index"), _frame(rows))  # last: it says that the shard is whole
+    write_parquet(_part(out, number, "skipped"), pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA))
+    write_parquet(_part(out, number, "index"), _frame(rows))  # last: it says that the shard is whole
     return number
 
 
@@ -165,22 +188,36 @@ def _pixel_hash(hu: NDArray[np.int16]) -> str:
     return digest.hexdigest()
 
 
-def _batches(exams: tuple[ExamReference, ...]) -> Iterator[tuple[ExamReference, ...]]:
+@dataclass(frozen=True)
+class _Batch:
+    """The exams of one shard, by their numbers, and how many slices they have."""
+
+    exams: range
+    slices: int
+
+
+def _batches(exams: Sequence[ExamReference]) -> list[_Batch]:
     """Consecutive exams, closed when SLICES_A_SHARD is reached: the same whatever the number of workers."""
-    batch: list[ExamReference] = []
-    for reference in exams:
-        batch.append(reference)
-        if sum(r.slice_count for r in batch) >= SLICES_A_SHARD:
-            yield tuple(batch)
-            batch = []
-    if batch:
-        yield tuple(batch)
+    batches: list[_Batch] = []
+    first, slices = 0, 0
+    for number, reference in enumerate(exams):
+        slices += reference.slice_count
+        if slices >= SLICES_A_SHARD or number == len(exams) - 1:
+            batches.append(_Batch(range(first, number + 1), slices))
+            first, slices = number + 1, 0
+    return batches
 
 
-def _claim(out: Path, source: str, exams: tuple[ExamReference, ...]) -> None:
-    """Note what is being prepared here, or check that it is what was begun here."""
-    digest = hashlib.sha256("\n".join(repr(reference) for reference in exams).encode()).hexdigest()[:16]
-    claim = {"version": SET_VERSION, "source": source, "scan": digest}
+def _claim_of(source: str, scan: Scan) -> dict[str, Any]:
+    """What tells one set's source from another's: files, labels, and the order of exams and slices."""
+    digest = hashlib.sha256(scan.contents.encode())
+    for reference in scan.exams:
+        digest.update(f"\n{reference!r}".encode())
+    return {"version": SET_VERSION, "source": source, "scan": digest.hexdigest()[:16]}
+
+
+def _claim(out: Path, claim: dict[str, Any]) -> None:
+    """Note what is being prepared here, or check that it is what was begun here. The note stays in the finished set."""
     if (out / "prepare.json").exists():
         if read_json(out / "prepare.json") != claim:
             raise OutputError(
@@ -197,8 +234,8 @@ def _finish(source: str, out: Path, parts: int, left_out: tuple[SkippedSlice, ..
     skipped = pl.concat([earlier, *(pl.read_parquet(_part(out, n, "skipped")) for n in range(parts))])
     if index.is_empty():
         raise SourceError(f"no slice could be read; {len(skipped)} left out, the first because: {skipped['reason'][0]}")
-    _write_table(out / "index.parquet", index)
-    _write_table(out / "skipped.parquet", skipped)
+    write_parquet(out / "index.parquet", index)
+    write_parquet(out / "skipped.parquet", skipped)
     positives = {c: int(index[c].sum()) for c in LABEL_COLUMNS}
     header = SetHeader(
         version=SET_VERSION,
@@ -223,17 +260,23 @@ def _fingerprint(index: pl.DataFrame) -> str:
     return digest.hexdigest()[:16]
 
 
-def _already_prepared(source: Source, out: Path) -> PreparedSet:
+def _already_prepared(source: Source, out: Path, progress: Progress) -> PreparedSet:
+    """The finished set in `out`, where the source would give the same again. Writes nothing: it may be read-only."""
     prepared = PreparedSet(out)
     if prepared.header.source != source.name:
         raise OutputError(f"{out} holds a set from {prepared.header.source} already; give --out a new folder")
+    with explained(Path(os.environ.get("TMPDIR", "/tmp"))):  # noqa: S108 named for an error's text only
+        scratch = TemporaryDirectory(prefix="ichnos-")
+    with scratch as folder:
+        scan = _scan(source, Path(folder), progress)
+    if read_json(out / "prepare.json") != _claim_of(source.name, scan):
+        raise OutputError(
+            f"{out} holds a set that was made of other files or labels than these, or by an earlier ichnos; "
+            "give --out a new folder, or delete that one to prepare it anew"
+        )
+    progress.message(f"{out} is already prepared from these files and labels")
     return prepared
 
 
 def _part(out: Path, number: int, kind: str) -> Path:
     return out / "parts" / f"{number:05d}.{kind}.parquet"
-
-
-def _write_table(path: Path, frame: pl.DataFrame) -> None:
-    with replacing(path) as temporary:
-        frame.write_parquet(temporary, compression="zstd")

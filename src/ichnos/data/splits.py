@@ -9,12 +9,17 @@ from numpy.typing import NDArray
 
 from ichnos.data.set import LABEL_COLUMNS, PreparedSet, read_json
 from ichnos.errors import SetError, UsageError
-from ichnos.files import replacing, write_json
+from ichnos.files import write_json, write_parquet
 
 FRACTIONS = (0.6, 0.2, 0.2)
 """Train, validation, test: with some eighty patients rare subtypes still reach all three; a large set loses little."""
 
 FOLDS = 5
+
+FEWEST_FOLDS = 3
+
+FEWEST_PATIENTS = 3
+"""One to train on, one to validate, one to test."""
 
 
 class Part(StrEnum):
@@ -23,7 +28,7 @@ class Part(StrEnum):
     TRAIN = "train"
     """To learn from."""
     VALIDATION = "validation"
-    """To choose the epoch, calibration and thresholds."""
+    """To choose the epoch. Calibration and thresholds will be chosen on it too, when models are exported."""
     TEST = "test"
     """To report; touched once."""
 
@@ -70,14 +75,23 @@ def split(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) -> Splits
     frame = prepared.index.select("patient", "exam", "name").with_columns(
         pl.Series("part", made.part.tolist()), pl.Series("fold", made.fold)
     )
-    with replacing(prepared.path / "splits.parquet") as temporary:
-        frame.write_parquet(temporary, compression="zstd")
+    write_parquet(prepared.path / "splits.parquet", frame)
     write_json(
         stored,
         {"set": prepared.header.fingerprint, "seed": seed, "folds": folds, "fractions": FRACTIONS}
         | {"counts": _counts(prepared.index, made)},
     )
     return made
+
+
+def check_split(seed: int, folds: int) -> None:
+    """Raise UsageError where no set could be split so."""
+    if folds < FEWEST_FOLDS:
+        raise UsageError(
+            f"folds must be at least {FEWEST_FOLDS} (one tests, one validates, the rest train), got {folds}"
+        )
+    if seed < 0:
+        raise UsageError(f"the split's seed must be 0 or more, got {seed}")
 
 
 def stored_splits(prepared: PreparedSet) -> Splits:
@@ -93,14 +107,16 @@ def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits
 
     index: needs the columns patient, pixel_hash, near_air and the five subtypes.
     """
-    if folds < 3:
-        raise UsageError(f"folds must be at least 3 (one tests, one validates, the rest train), got {folds}")
+    check_split(seed, folds)
     groups = _groups(index)
     labels = index.select(LABEL_COLUMNS).to_numpy().astype(np.int64)
     counts = np.zeros((int(groups.max()) + 1, labels.shape[1] + 1), dtype=np.int64)
     np.add.at(counts, groups, np.column_stack([labels, np.ones(len(labels), np.int64)]))
-    if len(counts) < 3:
-        raise SetError(f"a split needs at least 3 patients, got {len(counts)} (patients with shared pixels count as 1)")
+    if len(counts) < FEWEST_PATIENTS:
+        raise SetError(
+            f"a split needs at least {FEWEST_PATIENTS} patients, got {len(counts)} "
+            "(patients with shared pixels count as 1)"
+        )
     part = _assign(counts, np.array(FRACTIONS), np.random.default_rng([seed, 0]))
     fold = _assign(counts, np.full(folds, 1 / folds), np.random.default_rng([seed, 1]))
     names = np.array([p.value for p in Part])

@@ -76,6 +76,17 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
     return list(value) if isinstance(value, Sequence) else []
 
 
+def pixel_value(dataset: Dataset, tag: int, *, signed: bool) -> int | None:
+    """A value of the pixels' own type (US or SS), None where it is absent or empty.
+
+    Its VR is not asked: implicit files do not say it, and some explicit ones say US where the pixels are signed.
+    """
+    value = whole_number(dataset, tag)
+    if value is None:
+        return None
+    return (value & 0xFFFF) - ((value & 0x8000) << 1 if signed else 0)
+
+
 def _raw_value(dataset: Dataset, tag: int) -> bytes | Iterable[object]:
     element = dataset.get_item(tag)
     if element is None or element.value is None:

@@ -20,6 +20,24 @@ _LOWEST_HU = -1000
 """Where wrapped files really begin (RSNA 2019: add 1000, subtract 4096 where >= 4096, use intercept -1000)."""
 
 
+AIR_HU = -1024
+"""What padding becomes; `ichnos.inputs.AIR`, to which every road raises what lies below it."""
+
+_CT_HU = (-1000, 3071)
+"""Air to the top of 12 bits: HU that a patient may have. Padding is declared outside them, or it is not believed."""
+
+
+@dataclass(frozen=True)
+class Padding:
+    """The stored values, from lowest to highest, that the file declares to be no part of the image.
+
+    PixelPaddingValue (0028,0120) and PixelPaddingRangeLimit (0028,0121), DICOM PS3.3 C.7.5.1.1.2.
+    """
+
+    lowest: int
+    highest: int
+
+
 @dataclass(frozen=True)
 class Rescale:
     """HU = slope × stored + intercept (DICOM PS3.3 C.11.1.1.2), and what is needed to see that values wrapped."""
@@ -49,11 +67,21 @@ class Rescale:
         return not self.signed and self.bits_stored == 12 and self.intercept in (0, 1) and self.slope == 1
 
 
-def to_hu(stored: NDArray[np.integer], rescale: Rescale) -> NDArray[np.int16]:
-    """Stored values of any shape to int16 HU of that shape, rounded and held to int16's range, padding kept as it is.
+def to_hu(stored: NDArray[np.integer], rescale: Rescale, padding: Padding | None = None) -> NDArray[np.int16]:
+    """Stored values of any shape to int16 HU of that shape, rounded and held to int16's range, padding made air.
 
-    Padding outside the field of view (−2000, −3024 and the like) is below every window, so it needs no special case.
+    Padding that is not declared (−2000, −3024 and the like) is kept as it is: it is below every window. What is
+    declared becomes AIR_HU only where its HU is below −1000 or above 3071: some scanners declare a value that tissue
+    has too, such as 0 in images stored as HU, and only a guess could tell the two apart.
     """
+    hu = _rescaled(stored, rescale)
+    if padding is not None:
+        declared = (stored >= padding.lowest) & (stored <= padding.highest)
+        hu[declared & ((hu < _CT_HU[0]) | (hu > _CT_HU[1]))] = AIR_HU
+    return hu
+
+
+def _rescaled(stored: NDArray[np.integer], rescale: Rescale) -> NDArray[np.int16]:
     if rescale.wrapped:
         return _unwrap(stored)
     if rescale.slope == 1 and rescale.intercept.is_integer():

@@ -13,8 +13,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 
 from ichnos.dicom.decode import PixelLayout, stored_values
-from ichnos.dicom.elements import number, numbers, text, texts, whole_number
-from ichnos.dicom.hounsfield import Rescale, to_hu
+from ichnos.dicom.elements import number, numbers, pixel_value, text, texts, whole_number
+from ichnos.dicom.hounsfield import Padding, Rescale, to_hu
 from ichnos.dicom.orientation import is_axial, is_transposed, tilt_degrees, turn_upright
 from ichnos.errors import DicomError
 
@@ -25,6 +25,7 @@ _STUDY, _SERIES, _POSITION, _ORIENTATION = 0x0020000D, 0x0020000E, 0x00200032, 0
 _SAMPLES, _PHOTOMETRIC, _FRAMES, _SPACING = 0x00280002, 0x00280004, 0x00280008, 0x00280030
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
 _ALLOCATED, _STORED, _HIGH, _SIGN = 0x00280100, 0x00280101, 0x00280102, 0x00280103
+_PADDING, _PADDING_LIMIT = 0x00280120, 0x00280121
 _INTERCEPT, _SLOPE, _RESCALE_TYPE = 0x00281052, 0x00281053, 0x00281054
 _PIXEL_DATA = 0x7FE00010
 
@@ -88,7 +89,7 @@ def read_slice(source: Path | bytes | BinaryIO) -> CtSlice:
     dataset = _open(source, with_pixels=True)
     header = _checked_header(dataset)
     layout = PixelLayout.of(dataset)
-    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout))
+    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout), _padding(dataset, layout))
     row_spacing, column_spacing = header.pixel_spacing
     upright = turn_upright(hu, header.orientation)
     transposed = is_transposed(header.orientation)
@@ -102,7 +103,7 @@ def read_header(source: Path | bytes | BinaryIO) -> SliceHeader:
 
 def _open(source: Path | bytes | BinaryIO, *, with_pixels: bool) -> FileDataset:
     stream = BytesIO(source) if isinstance(source, bytes) else source
-    tags = [*_HEADER_TAGS, _PIXEL_DATA] if with_pixels else _HEADER_TAGS
+    tags = [*_HEADER_TAGS, _PADDING, _PADDING_LIMIT, _PIXEL_DATA] if with_pixels else _HEADER_TAGS
     try:
         return dcmread(stream, stop_before_pixels=not with_pixels, specific_tags=tags)
     except PermissionError:
@@ -178,6 +179,14 @@ def rescale_of(dataset: Dataset, layout: PixelLayout) -> Rescale:
     (slope,) = numbers(dataset, _SLOPE, "RescaleSlope", 1)
     (intercept,) = numbers(dataset, _INTERCEPT, "RescaleIntercept", 1)
     return Rescale(slope, intercept, layout.bits_stored, layout.signed)
+
+
+def _padding(dataset: FileDataset, layout: PixelLayout) -> Padding | None:
+    value = pixel_value(dataset, _PADDING, signed=layout.signed)
+    if value is None:
+        return None
+    limit = pixel_value(dataset, _PADDING_LIMIT, signed=layout.signed)
+    return Padding(value, value) if limit is None else Padding(min(value, limit), max(value, limit))
 
 
 def spacing_of(dataset: Dataset) -> tuple[float, float]:

@@ -2,13 +2,12 @@
 
 import hashlib
 import http.client
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from ichnos.errors import OutputError, WeightsError
-from ichnos.files import replacing
+from ichnos.files import cache_folder, replacing
 from ichnos.progress import Progress
 
 URL = "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0/efficientnet-b0-355c32eb.pth"
@@ -22,15 +21,6 @@ _BLOCK = 1 << 18
 
 _TIMEOUT = 30.0
 """Seconds without an answer after which the server counts as out of reach."""
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: $ICHNOS_CACHE, else ichnos in $XDG_CACHE_HOME or ~/.cache."""
-    own = os.environ.get("ICHNOS_CACHE")
-    if own:
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "ichnos"
 
 
 def imagenet_file(progress: Progress, url: str = URL, digest_prefix: str = DIGEST_PREFIX) -> Path:

@@ -5,7 +5,8 @@ from pathlib import Path
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.sources import Source
-from ichnos.data.splits import FOLDS, split
+from ichnos.data.splits import FEWEST_PATIENTS, FOLDS, check_split, split
+from ichnos.errors import UsageError
 from ichnos.progress import Progress
 
 
@@ -18,7 +19,18 @@ def prepare_set(
     folds: int = FOLDS,
     workers: int | None = None,
 ) -> PreparedSet:
-    """Read all of `source` into `out` and split it by patient. See ichnos.data.preparing.prepare for what it raises."""
-    prepared = prepare(source, out, progress, workers)
+    """Read all of `source` into `out` and split it by patient. See ichnos.data.preparing.prepare for what it raises.
+
+    Raises UsageError, before anything is read, where the split or the number of workers makes no sense.
+    """
+    check_split(split_seed, folds)
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers must be at least 1 (or not given: one a core), got {workers}")
+    prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS)
     split(prepared, seed=split_seed, folds=folds)
+    if not prepared.header.positives["any"]:
+        progress.message(
+            "no slice of this set is positive: there is no hemorrhage to train on; labels of whole exams give negative "
+            "slices only (docs/own-data.md)"
+        )
     return prepared

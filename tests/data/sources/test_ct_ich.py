@@ -84,6 +84,28 @@ def test_a_picture_without_its_twin_is_skipped(tmp_path: Path) -> None:
     assert "no bone picture" in skipped.reason
 
 
+def test_a_bone_picture_alone_is_skipped_by_its_own_reason(tmp_path: Path) -> None:
+    _table(tmp_path / "hemorrhage_diagnosis.csv", ["7,1,0,0,0,0,0,1,0", "7,2,0,0,0,0,0,1,0"])
+    for window, number in (("brain", 1), ("bone", 1), ("bone", 2), ("bone", 3)):
+        _picture(tmp_path, 7, window, number, 100)
+    skipped = CtIchSource(tmp_path).scan(SILENT, tmp_path).skipped
+    assert {each.name: each.reason for each in skipped} == {
+        "007/2": "it has a bone picture, but no brain picture, so blood cannot be seen in it",
+        "007/3": "it has a picture, but is not in the table",
+    }
+
+
+def test_a_volume_without_a_row_is_counted(tmp_path: Path) -> None:
+    for name in ("049.nii", "050.nii", "051.nii.gz"):
+        _nifti(tmp_path / "ct_scans" / name, np.zeros((2, 2, 1), np.int16), ("L", "P", "S"))
+    _table(tmp_path / "hemorrhage_diagnosis_raw_ct.csv", ["49,1,0,0,0,0,0,1,0"])
+    scan = CtIchSource(tmp_path).scan(SILENT, tmp_path)
+    assert [(each.name, each.reason) for each in scan.skipped] == [
+        ("050.nii", "its volume has no row in the table"),
+        ("051.nii.gz", "its volume has no row in the table"),
+    ]
+
+
 def test_damaged_and_odd_pictures_are_skipped(tmp_path: Path) -> None:
     _table(tmp_path / "hemorrhage_diagnosis.csv", [f"7,{n},0,0,0,0,0,1,0" for n in (1, 2, 3)])
     for number in (1, 2, 3):

@@ -12,6 +12,7 @@ from ichnos.data.sources.folder import FolderSource, pseudonym
 from ichnos.dicom import read_header
 from ichnos.errors import SourceError
 from ichnos.progress import SILENT
+from ichnos.workflows.prepare import prepare_set
 from tests.data.sources.rsna_trees import read_all
 from tests.dicom.ct_files import ct_dataset, file_of
 
@@ -91,11 +92,44 @@ def test_an_exams_label_is_a_slices_label_only_where_negative(
     assert sum("does not say which slices" in each.reason for each in scan.skipped) == 3
 
 
+def test_the_tables_patients_count_instead_of_patient_id(tree: Path, tmp_path: Path) -> None:
+    rows = [f"1.2.{exam}.1.{index},case {exam},0,0,0,0,0" for exam in (3, 4) for index in range(3)]
+    scan = FolderSource(tree, _labels(tmp_path, f"SOPInstanceUID,patient,{COLUMNS}", *rows)).scan(SILENT, tmp_path)
+    assert sorted(each.patient for each in scan.exams) == sorted([pseudonym("case 3"), pseudonym("case 4")])
+
+
+def test_a_study_of_two_patients_is_refused(tree: Path, tmp_path: Path) -> None:
+    rows = [f"1.2.3.1.{index},case {index},0,0,0,0,0" for index in range(3)]
+    with pytest.raises(SourceError, match=r"one study to several patients \(1 studies\)"):
+        FolderSource(tree, _labels(tmp_path, f"SOPInstanceUID,patient,{COLUMNS}", *rows)).scan(SILENT, tmp_path)
+
+
+def test_one_patient_id_for_all_is_said_before_pixels_are_read(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [f"1.2.{exam}.1.{index},0,0,0,0,0" for exam in (3, 4) for index in range(3)]
+    source = FolderSource(tree, _labels(tmp_path, f"SOPInstanceUID,{COLUMNS}", *rows), workers=1)
+    monkeypatch.setattr(FolderSource, "read", lambda *_: pytest.fail("pixels were read"))
+    with pytest.raises(SourceError, match=r"at least 3 patients, found 1 in 2 exams.*PatientID.*column `patient`"):
+        prepare_set(source, tmp_path / "set", SILENT, workers=1)
+    assert not (tmp_path / "set").exists()
+
+
 def test_any_without_a_subtype_is_skipped(tree: Path, tmp_path: Path) -> None:
     rows = [f"SOPInstanceUID,{COLUMNS},any", "1.2.3.1.0,0,0,0,0,0,1", "1.2.3.1.1,0,0,0,0,0,0"]
     scan = FolderSource(tree, _labels(tmp_path, *rows)).scan(SILENT, tmp_path)
     assert [each.slice_count for each in scan.exams] == [1]
     assert ("1.2.3.1.0", "it is labelled `any`, but with no subtype") in [(s.name, s.reason) for s in scan.skipped]
+
+
+def test_linked_images_are_read_and_links_to_nothing_counted(tree: Path, tmp_path: Path) -> None:
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "exam").symlink_to(tree / "a")
+    (tmp_path / "links" / "gone").symlink_to(tree / "nowhere")
+    labels = _labels(tmp_path, f"SOPInstanceUID,{COLUMNS}", *(f"1.2.3.1.{index},0,0,0,0,0" for index in range(3)))
+    scan = FolderSource(tmp_path / "links", labels, workers=1).scan(SILENT, tmp_path)
+    assert [each.slice_count for each in scan.exams] == [3]
+    assert any("No such file" in each.reason for each in scan.skipped)
 
 
 def test_the_same_image_twice_counts_once(tree: Path, tmp_path: Path) -> None:
@@ -117,6 +151,11 @@ def test_the_same_image_twice_counts_once(tree: Path, tmp_path: Path) -> None:
         ([f"SOPInstanceUID,{COLUMNS}", "1,0,0,0,0,0", "1,0,0,0,0,1"], "row 3: this SOPInstanceUID is there twice"),
         ([f"SOPInstanceUID,{COLUMNS},any", "1,0,0,0,0,1,0"], "`any` is 0, but a subtype is 1"),
         ([f"SOPInstanceUID,{COLUMNS}"], "no rows"),
+        ([f"SOPInstanceUID,{COLUMNS},patient", "1,0,0,0,0,0,"], "row 2: patient is empty; name the patient"),
+        (
+            [f"SOPInstanceUID,{COLUMNS},patient", "1,0,0,0,0,0,a", "1,0,0,0,0,0,b"],
+            "row 3: .* twice, of another patient",
+        ),
     ],
 )
 def test_tables_that_are_refused(tree: Path, tmp_path: Path, lines: list[str], message: str) -> None:

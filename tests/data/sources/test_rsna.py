@@ -1,5 +1,6 @@
 """RSNA 2019: the same exams from folder and zip, whatever the order of files; and all that may be wrong with a tree."""
 
+import errno
 import os
 import pickle
 import random
@@ -11,7 +12,7 @@ import pytest
 from ichnos.data.sources import headers
 from ichnos.data.sources.rsna import RsnaSource
 from ichnos.dicom import PixelEncoding
-from ichnos.errors import SourceError
+from ichnos.errors import OutputError, SourceError
 from ichnos.progress import SILENT
 from tests.data.sources.rsna_trees import (
     EXAMS,
@@ -103,9 +104,18 @@ def test_a_killed_scan_continues(tree: Path, tmp_path: Path, monkeypatch: pytest
     tables[1].unlink()
     read: list[str] = []
     scan_file = headers._scan_file
-    monkeypatch.setattr(headers, "_scan_file", lambda store, file: read.append(file.name) or scan_file(store, file))
+    monkeypatch.setattr(headers, "_scan_file", lambda store, file: read.append(file[0]) or scan_file(store, file))
     assert RsnaSource(tree, workers=1).scan(SILENT, tmp_path) == expected
     assert 0 < len(read) <= 5, "only the lost table's files are read again"
+
+
+def test_disk_full_says_so_of_the_headers_table(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="the disk is full: headers-"):
+        RsnaSource(tree, workers=1).scan(SILENT, tmp_path)
 
 
 def test_repeated_positions_are_kept_in_the_order_of_their_identifiers(tmp_path: Path) -> None:
@@ -189,6 +199,14 @@ def test_wrong_folder(tmp_path: Path) -> None:
         RsnaSource(tmp_path / "nowhere").scan(SILENT, tmp_path)
     with pytest.raises(SourceError, match="not a whole zip"):
         RsnaSource(tmp_path / "holiday" / "beach.jpg").scan(SILENT, tmp_path)
+
+
+def test_a_damaged_table_in_the_zip_is_named(tree: Path, tmp_path: Path) -> None:
+    archive = zip_tree(tree, tmp_path / "rsna.zip", zipfile.ZIP_STORED)
+    data = archive.read_bytes()
+    archive.write_bytes(data.replace(b"ID,Label\n", b"ID,Lable\n", 1))
+    with pytest.raises(SourceError, match=r"stage_2_train\.csv in .* its checksum in the zip file is wrong; download"):
+        RsnaSource(archive).scan(SILENT, tmp_path)
 
 
 def test_empty_folder(tmp_path: Path) -> None:

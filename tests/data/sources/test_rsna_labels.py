@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from ichnos.data.sources import rsna_labels
 from ichnos.data.sources.rsna_labels import read_labels
 from ichnos.errors import SourceError
 from ichnos.subtypes import SUBTYPES, Subtype
@@ -20,16 +21,23 @@ def _table(rows: list[str], header: str = "ID,Label") -> bytes:
 def test_labels_are_bits_in_the_order_of_the_subtypes() -> None:
     labels = read_labels(_table(ROWS))
     expected = 1 << SUBTYPES.index(Subtype.SUBDURAL) | 1 << SUBTYPES.index(Subtype.EPIDURAL)
-    assert labels == {ONE: expected, TWO: 0}
+    assert labels.rows() == [(ONE, expected), (TWO, 0)]
 
 
 def test_a_file_reads_like_bytes(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_bytes(_table(ROWS))
-    assert read_labels(tmp_path / "labels.csv") == read_labels(_table(ROWS))
+    assert read_labels(tmp_path / "labels.csv").equals(read_labels(_table(ROWS)))
 
 
 def test_duplicates_that_agree_count_once() -> None:
-    assert read_labels(_table(ROWS + ROWS[:6] + ROWS[3:5])) == read_labels(_table(ROWS))
+    assert read_labels(_table(ROWS + ROWS[:6] + ROWS[3:5])).equals(read_labels(_table(ROWS)))
+
+
+def test_a_table_is_the_same_in_any_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read_labels(_table(ROWS))
+    for size in (1, 30, 100):
+        monkeypatch.setattr(rsna_labels, "_PIECE_BYTES", size)
+        assert read_labels(_table(ROWS)).equals(whole)
 
 
 @pytest.mark.parametrize(

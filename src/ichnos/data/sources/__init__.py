@@ -1,5 +1,5 @@
 """Sources of labelled slices, one file each: rsna, ct_ich, folder, phantom."""
 
-from ichnos.data.sources.base import ExamReference, Scan, Source
+from ichnos.data.sources.base import ExamReference, Lazily, Scan, Source
 
-__all__ = ["ExamReference", "Scan", "Source"]
+__all__ = ["ExamReference", "Lazily", "Scan", "Source"]

@@ -1,11 +1,14 @@
 """What a source of labelled slices is: it finds exams, then reads them one by one, in any process."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar, overload
 
 from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.progress import Progress
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -25,10 +28,42 @@ class ExamReference:
 
 @dataclass(frozen=True)
 class Scan:
-    """All that a source has: exams in a settled order, and what was left out before any pixel was read."""
+    """All that a source has: exams in a settled order, and what was left out before any pixel was read.
 
-    exams: tuple[ExamReference, ...]
+    contents: a digest of the labels and of the used files, as far as the scan saw them (names, sizes): by it a set
+    knows whether they changed. Files that are left out have no part in it: the set itself may lie among them.
+    about_patients: how the source tells patients apart and what to do where it cannot, for an error to say.
+    """
+
+    exams: Sequence[ExamReference]
     skipped: tuple[SkippedSlice, ...] = ()
+    contents: str = ""
+    about_patients: str = ""
+
+
+class Lazily(Sequence[Item]):
+    """Items made as they are asked for, so that a million of them cost no memory: make(n) for each n of `numbers`."""
+
+    def __init__(self, make: Callable[[int], Item], numbers: Sequence[int]) -> None:
+        self._make = make
+        self._numbers = numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Lazily[Item]": ...
+    def __getitem__(self, index: int | slice) -> "Item | Lazily[Item]":
+        if isinstance(index, slice):
+            return Lazily(self._make, self._numbers[index])
+        return self._make(self._numbers[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Lazily) and list(self) == list(other)
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
 class Source(Protocol):

@@ -1,7 +1,7 @@
 """CT-ICH (Hssayeni 2020, PhysioNet): 82 patients, in either of its published forms, pictures (1.0) or NIfTI (1.3.1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.ct_ich_tables import Demographics, Diagnosis, read_demographics, read_diagnoses
+from ichnos.data.sources.files import FolderStore, digest_of
 from ichnos.data.sources.nifti import read_volume
 from ichnos.data.sources.pictures import hu_from_pictures, read_picture
 from ichnos.errors import InputError, SourceError
@@ -25,6 +26,7 @@ and areas measured on these slices are therefore estimates."""
 
 _PICTURES, _PICTURE_TABLE = "Patients_CT", "hemorrhage_diagnosis.csv"
 _VOLUMES, _VOLUME_TABLE, _MASKS = "ct_scans", "hemorrhage_diagnosis_raw_ct.csv", "masks"
+_VOLUME_SUFFIXES = (".nii", ".nii.gz")
 _DEMOGRAPHICS = ("patient_demographics.csv", "Patient_demographics.csv")
 
 
@@ -44,7 +46,7 @@ class CtIchSource:
         return "ct-ich"
 
     def scan(self, progress: Progress, scratch: Path) -> Scan:
-        """See Source. Rows without both pictures are skipped by reason, and pictures without a row."""
+        """See Source. Rows without both pictures or without a volume are skipped by reason, and so the other way."""
         del scratch  # nothing here takes long
         form = _form_of(self.root)
         diagnoses = read_diagnoses(self.root / (_VOLUME_TABLE if form == _VOLUMES else _PICTURE_TABLE))
@@ -53,7 +55,7 @@ class CtIchSource:
             task.advance()
         if not scan.exams:
             raise SourceError(f"{self.root} has a table, but no slice of it can be found in {form}; unpack it whole")
-        return scan
+        return replace(scan, contents=_contents(self.root, form, diagnoses))
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
@@ -61,6 +63,13 @@ class CtIchSource:
         if reference.files and reference.files[0].startswith(_VOLUMES):
             return _read_volume_exam(self.root, reference, demographics)
         return _read_picture_exam(self.root, reference, demographics)
+
+
+def _contents(root: Path, form: str, diagnoses: Sequence[Diagnosis]) -> str:
+    store = FolderStore(root)
+    files = [store.find(folder) for folder in (form, _MASKS) if (root / folder).is_dir()]
+    demographics = read_demographics([root / name for name in _DEMOGRAPHICS])
+    return digest_of(files, [(diagnoses,), *sorted(demographics.items())])
 
 
 def _form_of(root: Path) -> str:
@@ -90,6 +99,10 @@ def _scan_pictures(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
             skipped.append(
                 SkippedSlice(row.name, "it has a brain picture, but no bone picture, so HU above 100 are lost")
             )
+        elif twins[1]:
+            skipped.append(
+                SkippedSlice(row.name, "it has a bone picture, but no brain picture, so blood cannot be seen in it")
+            )
         else:
             skipped.append(SkippedSlice(row.name, "it is in the table, but has no picture"))
     skipped += _without_row(root, {row.name for row in diagnoses})
@@ -98,9 +111,9 @@ def _scan_pictures(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
 
 
 def _without_row(root: Path, known: set[str]) -> list[SkippedSlice]:
-    pictures = sorted((root / _PICTURES).glob("*/brain/*.jpg"))
-    names = [f"{path.parts[-3]}/{path.stem}" for path in pictures]
-    return [SkippedSlice(name, "it has a picture, but is not in the table") for name in names if name not in known]
+    pictures = [path for window in ("brain", "bone") for path in (root / _PICTURES).glob(f"*/{window}/*.jpg")]
+    names = {f"{path.parts[-3]}/{path.stem}" for path in pictures}
+    return [SkippedSlice(name, "it has a picture, but is not in the table") for name in sorted(names - known)]
 
 
 def _read_picture_exam(root: Path, reference: ExamReference, demographics: Demographics | None) -> LabelledExam:
@@ -128,9 +141,7 @@ def _scan_volumes(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
     exams: list[ExamReference] = []
     skipped: list[SkippedSlice] = []
     for patient in sorted(rows):
-        volume = next(
-            (f for f in (f"{patient:03d}.nii", f"{patient:03d}.nii.gz") if (root / _VOLUMES / f).is_file()), None
-        )
+        volume = next((f for s in _VOLUME_SUFFIXES if (root / _VOLUMES / (f := f"{patient:03d}{s}")).is_file()), None)
         if volume is None:
             skipped += [
                 SkippedSlice(row.name, "it is in the table, but its exam has no volume") for row in rows[patient]
@@ -138,6 +149,9 @@ def _scan_volumes(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
             continue
         labels = [f"{row.slice_number}|{row.labels}" for row in rows[patient]]
         exams.append(_reference(patient, [f"{_VOLUMES}/{volume}", *labels], len(labels)))
+    volumes = sorted(path.name for path in (root / _VOLUMES).glob("*.nii*"))
+    known = {f"{patient:03d}{suffix}" for patient in rows for suffix in _VOLUME_SUFFIXES}
+    skipped += [SkippedSlice(name, "its volume has no row in the table") for name in volumes if name not in known]
     return Scan(tuple(exams), tuple(skipped))
 
 

@@ -1,29 +1,45 @@
 """Labelled exams made of DICOM slices: what the sources `rsna` and `folder` share once they know files and labels."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice, order_along_normal
-from ichnos.data.sources.base import ExamReference
+from ichnos.data.sources.base import ExamReference, Lazily
 from ichnos.data.sources.files import FileStore
-from ichnos.data.sources.headers import FoundSlice
 from ichnos.dicom import CtSlice, SliceHeader, read_slice
 from ichnos.errors import DicomError
 from ichnos.subtypes import SUBTYPES
 
 
-def exam_reference(
-    series: Sequence[FoundSlice], name: Callable[[FoundSlice], str], labels: Callable[[FoundSlice], int]
-) -> ExamReference:
-    """A reference to one series. name: how its source names a slice, without `|`; labels: bits, bit k is SUBTYPES[k].
+def exam_references(slices: pl.DataFrame) -> Sequence[ExamReference]:
+    """References to series, each made when it is asked for from a table of `group_series`.
 
+    It needs two columns more. slice: how the source names a slice, without `|`; bits: its labels, bit k is SUBTYPES[k].
     Labels travel with each file, so that a worker that reads an exam needs no table of labels.
     """
-    first = series[0]
-    files = tuple(f"{name(found)}|{labels(found)}|{found.key}" for found in series)
-    return ExamReference(first.patient, first.study, first.series, len(files), files)
+    places = slices.with_row_index("row").group_by("series_number", maintain_order=True)
+    exams = places.agg(pl.col("patient", "study", "series", "row").first(), pl.len().alias("count"))
+    files = slices.select("slice", "bits", "key")
+
+    def reference(number: int) -> ExamReference:
+        _, patient, study, series, start, count = exams.row(number)
+        entries = tuple("|".join(map(str, row)) for row in files.slice(start, count).iter_rows())
+        return ExamReference(patient, study, series, count, entries)
+
+    return Lazily(reference, range(len(exams)))
+
+
+def contents_of(slices: pl.DataFrame, labels: pl.DataFrame) -> str:
+    """16 hex digits over the slices' files, as far as their headers were read, and over all labels, in their order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for table in (slices.select("key", "start"), labels):
+        for row in table.iter_rows():
+            digest.update(f"{row!r}\n".encode())
+    return digest.hexdigest()
 
 
 def read_exam(store: FileStore, reference: ExamReference) -> LabelledExam:

@@ -1,33 +1,37 @@
 """Where a source's files lie: in a folder, or in a zip file that is read in place and never unpacked."""
 
+import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+
+import polars as pl
 
 from ichnos.errors import SourceError
 
 _LOCAL_HEADER_BYTES = 30
 """The fixed part of a zip member's own header; its name and extra field follow (APPNOTE 4.3.7)."""
 
+FILES = {"name": pl.String(), "key": pl.String(), "size": pl.Int64()}
+"""Columns of a table of files."""
 
-@dataclass(frozen=True)
-class StoredFile:
-    """One file: its name, a key that is all that any process needs to read it, its size in bytes, unpacked."""
-
-    name: str
-    key: str
-    size: int
+_PIECE = 1 << 16
+"""Files that are Python objects at a time."""
 
 
 class FileStore(Protocol):
     """Files under one root. Picklable; keys stay good in other processes."""
 
-    def find(self, folder: str) -> list[StoredFile]:
-        """All files under `folder` ("" for all), by name in a settled order. Raises SourceError."""
+    def find(self, folder: str) -> pl.DataFrame:
+        """All files under `folder` ("" for all), by name. Raises SourceError.
+
+        Columns: name; key, which is all that any process needs to read the file; size in bytes, unpacked.
+        """
         ...
 
     def read(self, key: str) -> bytes:
@@ -37,6 +41,14 @@ class FileStore(Protocol):
     def read_start(self, key: str, size: int) -> bytes:
         """The first `size` bytes of a file, without touching the rest. Raises OSError."""
         ...
+
+
+def digest_of(files: Iterable[pl.DataFrame], labels: Iterable[tuple[object, ...]]) -> str:
+    """16 hex digits over labels and over the files' names and sizes, in their order, wherever the root lies."""
+    digest = hashlib.blake2b(digest_size=8)
+    for row in (*chain.from_iterable(table.iter_rows() for table in files), *labels):
+        digest.update(f"{row!r}\n".encode())
+    return digest.hexdigest()
 
 
 def open_store(root: Path) -> FileStore:
@@ -50,14 +62,14 @@ def open_store(root: Path) -> FileStore:
 
 @dataclass(frozen=True)
 class FolderStore:
-    """Files in a folder; a key is the path below it."""
+    """Files in a folder; a key is the path below it. Symbolic links are followed, each folder is entered once."""
 
     root: Path
 
-    def find(self, folder: str) -> list[StoredFile]:
+    def find(self, folder: str) -> pl.DataFrame:
         """See FileStore."""
         try:
-            return sorted(self._walk(self.root / folder), key=lambda file: file.name)
+            return _table(self._walk(self.root / folder))
         except PermissionError as error:
             raise SourceError(f"no permission to read {error.filename}; grant it") from None
         except FileNotFoundError as error:
@@ -72,16 +84,30 @@ class FolderStore:
         with (self.root / key).open("rb", buffering=0) as stream:
             return stream.read(size)
 
-    def _walk(self, folder: Path) -> Iterator[StoredFile]:
+    def _walk(self, folder: Path) -> Iterator[tuple[str, str, int]]:
+        """Every file by its own path, then what links lead to; each real folder once, so that no circle is run."""
+        entered: set[str] = set()
+        links: list[str] = []
         pending = [str(folder)]
-        while pending:
-            with os.scandir(pending.pop()) as entries:
+        while pending or links:
+            links.sort()
+            path = pending.pop() if pending else links.pop(0)
+            if (real := os.path.realpath(path)) in entered:
+                continue
+            entered.add(real)
+            with os.scandir(path) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    elif entry.is_file():
-                        name = Path(entry.path).relative_to(self.root).as_posix()
-                        yield StoredFile(name, name, entry.stat().st_size)
+                    if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():  # noqa: PTH112 a link to itself is none
+                        (links if entry.is_symlink() else pending).append(entry.path)
+                    elif entry.is_symlink() or entry.is_file():
+                        yield self._file(entry)
+
+    def _file(self, entry: os.DirEntry[str]) -> tuple[str, str, int]:
+        name = Path(entry.path).relative_to(self.root).as_posix()
+        try:
+            return name, name, entry.stat().st_size
+        except OSError:  # a link to nothing: reading it will say so, and it is counted
+            return name, name, 0
 
 
 @dataclass(frozen=True)
@@ -90,22 +116,16 @@ class ZipStore:
 
     path: Path
 
-    def find(self, folder: str) -> list[StoredFile]:
+    def find(self, folder: str) -> pl.DataFrame:
         """See FileStore."""
         prefix = f"{folder.rstrip('/')}/" if folder else ""
         try:
             with ZipFile(self.path) as archive:
-                members = [entry for entry in archive.infolist() if not entry.is_dir()]
+                return _table(_members(archive, prefix))
         except PermissionError:
             raise SourceError(f"no permission to read {self.path}; grant it") from None
         except BadZipFile:
             raise SourceError(f"{self.path} is not a whole zip file; download it again, or give a folder") from None
-        files = []
-        for entry in members:
-            if entry.filename.startswith(prefix):
-                place = (entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC, entry.flag_bits & 1)
-                files.append(StoredFile(entry.filename, ":".join(map(str, place)), entry.file_size))
-        return sorted(files, key=lambda file: file.name)
 
     def read(self, key: str) -> bytes:
         """See FileStore."""
@@ -140,6 +160,21 @@ class ZipStore:
         if len(data) < size:
             raise OSError(None, "the zip file is cut short")
         return data
+
+
+def _members(archive: ZipFile, prefix: str) -> Iterator[tuple[str, str, int]]:
+    for entry in archive.infolist():
+        if entry.filename.startswith(prefix) and not entry.is_dir():
+            place = (entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC, entry.flag_bits & 1)
+            yield entry.filename, ":".join(map(str, place)), entry.file_size
+
+
+def _table(files: Iterator[tuple[str, str, int]]) -> pl.DataFrame:
+    """Names, keys and sizes as a table, by name; a piece at a time, as Python's own strings take ten times the room."""
+    pieces = [pl.DataFrame(schema=FILES)]
+    while piece := list(islice(files, _PIECE)):
+        pieces.append(pl.DataFrame(piece, schema=FILES, orient="row"))
+    return pl.concat(pieces).sort("name")
 
 
 def _inflated(data: bytes, method: int, size: int = 0) -> bytes:

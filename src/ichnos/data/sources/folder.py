@@ -3,19 +3,28 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+
+import polars as pl
 
 from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
-from ichnos.data.sources.dicom_exams import exam_reference, read_exam
-from ichnos.data.sources.files import StoredFile, open_store
-from ichnos.data.sources.folder_labels import FolderLabels, Level, read_folder_labels
-from ichnos.data.sources.headers import FoundSlice, group_series, scan_headers
+from ichnos.data.sources.dicom_exams import contents_of, exam_references, read_exam
+from ichnos.data.sources.files import open_store
+from ichnos.data.sources.folder_labels import ANY_BIT, PATIENT_COLUMN, FolderLabels, Level, read_folder_labels
+from ichnos.data.sources.headers import group_series, scan_headers
 from ichnos.errors import SourceError
 from ichnos.progress import Progress
 
 _POSITIVE_EXAM = "its exam is labelled positive as a whole, which does not say which slices bleed"
+
+_REPEATED = "it is the same image as another file"
+
+_ABOUT_PATIENTS = (
+    f"patients are told apart by PatientID, which anonymised files may share or lack: name them in a column "
+    f"`{PATIENT_COLUMN}` of the table of labels"
+)
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,8 @@ class FolderSource:
 
     labels_csv: see `read_folder_labels`; a label of a whole study or series tells that every slice of a negative one is
     negative, but not which slices of a positive one bleed: those slices are skipped by reason, never guessed at.
-    Slices are named by SOPInstanceUID; patients are the hash of their PatientID; files that are left out are named by
-    their number in the order of paths, since folders are often named after patients.
+    Slices are named by SOPInstanceUID, patients by the hash of their name in the table, or else of PatientID; files
+    that are left out by their number in the order of paths, since folders are often named after patients.
     """
 
     root: Path
@@ -42,23 +51,29 @@ class FolderSource:
         labels = read_folder_labels(self.labels_csv)
         store = open_store(self.root)
         files = store.find("")
-        if not files:
+        if files.is_empty():
             raise SourceError(f"{self.root} is empty; give the folder that holds the DICOM files")
-        found, refused = scan_headers(store, files, progress, scratch, self.workers)
-        names = {file.key: _file_name(number) for number, file in enumerate(files, start=1)}
-        skipped = [SkippedSlice(names[file.key], file.reason) for file in refused]
-        single, repeated = _without_repeats(found)
-        skipped += [SkippedSlice(names[each.key], "it is the same image as another file") for each in repeated]
-        wanted, unlabelled = _labelled(single, labels)
-        skipped += unlabelled + _without_files(found, labels)
-        if not wanted:
-            raise SourceError(_nothing_found(self.root, files, skipped))
-        pseudonymous = [replace(each, patient=pseudonym(each.patient)) for each in wanted]
-        exams = tuple(
-            exam_reference(series, lambda each: each.sop_instance, lambda each: labels.bits[_key(each, labels.level)])
-            for series in group_series(pseudonymous)
+        names = files.select(
+            "key", file=pl.format("file {}", pl.int_range(1, pl.len() + 1).cast(pl.String).str.zfill(6))
         )
-        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))))
+        found, refused = scan_headers(store, files, progress, scratch, self.workers)
+        single = found.unique("sop_instance", keep="first", maintain_order=True)  # the first by path
+        repeated = found.join(single, on="key", how="anti").with_columns(reason=pl.lit(_REPEATED))
+        unused = pl.concat([table.select("key", "reason") for table in (refused, repeated)]).join(names, on="key")
+        wanted, unlabelled = _labelled(single, labels)
+        left_out = [unused.select("file", "reason"), unlabelled, _without_files(found, labels)]
+        skipped = [SkippedSlice(*row) for table in left_out for row in table.iter_rows()]
+        if wanted.is_empty():
+            raise SourceError(_nothing_found(self.root, len(files), skipped))
+        if labels.names_patients:
+            _refuse_shared_exams(wanted, self.labels_csv)
+        slices = group_series(_pseudonymous(wanted)).with_columns(slice="sop_instance")
+        return Scan(
+            exam_references(slices),
+            tuple(sorted(skipped, key=lambda each: (each.name, each.reason))),
+            contents_of(slices, labels.table),
+            _ABOUT_PATIENTS,
+        )
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
@@ -73,50 +88,58 @@ def pseudonym(patient: str) -> str:
     return hashlib.blake2b(patient.encode(), digest_size=6).hexdigest()
 
 
-def _file_name(number: int) -> str:
-    return f"file {number:06d}"
+def _pseudonymous(slices: pl.DataFrame) -> pl.DataFrame:
+    patients = slices.select("patient").unique()
+    own = pl.Series("pseudonym", [pseudonym(patient) for patient in patients["patient"]], pl.String())
+    joined = slices.join(patients.with_columns(own), on="patient", how="left", maintain_order="left")
+    return joined.with_columns(patient="pseudonym").drop("pseudonym")
 
 
-def _without_repeats(found: Sequence[FoundSlice]) -> tuple[list[FoundSlice], list[FoundSlice]]:
-    """Each image once, the first by path; and the copies."""
-    first: dict[str, FoundSlice] = {}
-    repeated = [each for each in found if first.setdefault(each.sop_instance, each) is not each]
-    return list(first.values()), repeated
-
-
-def _key(found: FoundSlice, level: Level) -> str:
+def _key(level: Level) -> pl.Expr:
+    """What a slice is looked up by in the table of labels."""
     match level:
         case Level.SLICE:
-            return found.sop_instance
+            return pl.col("sop_instance").alias("uid")
         case Level.SERIES:
-            return found.series
+            return pl.col("series").alias("uid")
         case Level.STUDY:
-            return found.study
+            return pl.col("study").alias("uid")
 
 
-def _labelled(found: Sequence[FoundSlice], labels: FolderLabels) -> tuple[list[FoundSlice], list[SkippedSlice]]:
-    wanted: list[FoundSlice] = []
-    skipped: list[SkippedSlice] = []
-    for each in found:
-        key = _key(each, labels.level)
-        if key in labels.unknown_subtype:
-            skipped.append(SkippedSlice(each.sop_instance, "it is labelled `any`, but with no subtype"))
-        elif key not in labels.bits:
-            skipped.append(SkippedSlice(each.sop_instance, "it has a file, but no labels"))
-        elif labels.level is not Level.SLICE and labels.bits[key]:
-            skipped.append(SkippedSlice(each.sop_instance, _POSITIVE_EXAM))
-        else:
-            wanted.append(each)
-    return wanted, skipped
+def _labelled(found: pl.DataFrame, labels: FolderLabels) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Slices with bits and the patient that the table names, if it does; and names and reasons of those left out."""
+    told = found.with_columns(_key(labels.level)).join(labels.table, on="uid", how="left", maintain_order="left")
+    told = told.with_columns(patient=pl.coalesce("named_patient", "patient")).drop("uid", "named_patient")
+    bits = pl.col("bits")
+    of_exams = pl.lit(labels.level is not Level.SLICE)
+    reason = (
+        pl.when(bits == ANY_BIT)
+        .then(pl.lit("it is labelled `any`, but with no subtype"))
+        .when(bits.is_null())
+        .then(pl.lit("it has a file, but no labels"))
+        .when(of_exams & (bits != 0))
+        .then(pl.lit(_POSITIVE_EXAM))
+        .alias("reason")
+    )
+    told = told.with_columns(reason)
+    skipped = told.filter(pl.col("reason").is_not_null()).select("sop_instance", "reason")
+    return told.filter(pl.col("reason").is_null()).drop("reason"), skipped
 
 
-def _without_files(found: Sequence[FoundSlice], labels: FolderLabels) -> list[SkippedSlice]:
-    present = {_key(each, labels.level) for each in found}
-    absent = (labels.bits.keys() | labels.unknown_subtype) - present
-    return [SkippedSlice(key, f"it has labels, but no usable file ({labels.level} of the table)") for key in absent]
+def _refuse_shared_exams(slices: pl.DataFrame, table: Path) -> None:
+    """An exam is of one patient: a table that says otherwise would let a patient cross from training into test."""
+    shared = slices.group_by("study").agg(pl.col("patient").n_unique()).filter(pl.col("patient") > 1)
+    if len(shared):
+        raise SourceError(f"{table} gives slices of one study to several patients ({len(shared)} studies); mend it")
 
 
-def _nothing_found(root: Path, files: Sequence[StoredFile], skipped: Sequence[SkippedSlice]) -> str:
+def _without_files(found: pl.DataFrame, labels: FolderLabels) -> pl.DataFrame:
+    reason = f"it has labels, but no usable file ({labels.level} of the table)"
+    absent = labels.table.join(found.select(_key(labels.level)), on="uid", how="anti")
+    return absent.select("uid", pl.lit(reason).alias("reason"))
+
+
+def _nothing_found(root: Path, files: int, skipped: Sequence[SkippedSlice]) -> str:
     (reason, count), *_ = Counter(each.reason for each in skipped).most_common(1)
-    found = f"none of the {len(files)} files under {root} is a labelled axial CT slice"
+    found = f"none of the {files} files under {root} is a labelled axial CT slice"
     return f"{found}; the commonest reason, {count} times: {reason}"

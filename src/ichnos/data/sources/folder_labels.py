@@ -1,10 +1,13 @@
 """The table of labels for a user's own images: one row a slice, a series or a study, one column a subtype."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+
+import polars as pl
 
 from ichnos.errors import SourceError
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
@@ -25,54 +28,67 @@ _KEY_COLUMNS: dict[str, Level] = {
 }
 """The column that says what a row labels; where several are there the first of these counts."""
 
+ANY_BIT = 1 << CLASSES.index(Subtype.ANY)
+"""Of labels that say that a slice bleeds."""
 
-@dataclass(frozen=True)
+PATIENT_COLUMN = "patient"
+"""The column that says whose image it is, where PatientID does not: anonymised files often share one, or have none."""
+
+
+@dataclass(frozen=True, eq=False)
 class FolderLabels:
-    """bits: labels by UID of the level, bit k is SUBTYPES[k]. unknown_subtype: UIDs labelled `any` with no subtype."""
+    """What the table says.
+
+    table: columns uid, of the level; bits, bit k is SUBTYPES[k], or ANY_BIT alone where no subtype is known;
+    named_patient, null where the table does not say; by uid. names_patients: whether it does.
+    """
 
     level: Level
-    bits: Mapping[str, int]
-    unknown_subtype: frozenset[str]
+    table: pl.DataFrame
+    names_patients: bool
 
 
 def read_folder_labels(table: Path) -> FolderLabels:
     """Read a CSV with the header `SOPInstanceUID,epidural,intraparenchymal,intraventricular,subarachnoid,subdural`.
 
-    `SeriesInstanceUID` or `StudyInstanceUID` may stand for the first column, `any` may follow, the order is free.
-    Raises SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a subtype
-    that is 1, or a row is repeated with other labels.
+    `SeriesInstanceUID` or `StudyInstanceUID` may stand for the first column, `any` and `patient` may follow, the order
+    is free. Raises SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a
+    subtype that is 1, a patient is not named, or a row is repeated with other labels or another patient.
     """
-    rows, columns = _rows(table)
-    key = _check_columns(table, columns)
     bits: dict[str, int] = {}
-    for line, row in enumerate(rows, start=2):
-        uid = (row[key] or "").strip()
-        if not uid:
-            raise SourceError(f"{table}, row {line}: {key} is empty; name what the row labels")
-        labels = _labels(row, f"{table}, row {line}")
-        if bits.setdefault(uid, labels) != labels:
-            raise SourceError(f"{table}, row {line}: this {key} is there twice, with other labels; keep one row")
+    patients: dict[str, str] = {}
+    with _opened(table) as reader:
+        columns = list(reader.fieldnames or ())
+        key = _check_columns(table, columns)
+        for line, row in enumerate(reader, start=2):
+            uid = (row[key] or "").strip()
+            if not uid:
+                raise SourceError(f"{table}, row {line}: {key} is empty; name what the row labels")
+            labels = _labels(row, f"{table}, row {line}")
+            if bits.setdefault(uid, labels) != labels:
+                raise SourceError(f"{table}, row {line}: this {key} is there twice, with other labels; keep one row")
+            if PATIENT_COLUMN in columns and patients.setdefault(uid, patient := _patient(row, table, line)) != patient:
+                raise SourceError(f"{table}, row {line}: this {key} is there twice, of another patient; keep one row")
     if not bits:
         raise SourceError(f"{table} has no rows; wanted is one row a slice")
-    any_bit = 1 << CLASSES.index(Subtype.ANY)
-    unknown = frozenset(uid for uid, labels in bits.items() if labels == any_bit)
-    known = {uid: labels & (any_bit - 1) for uid, labels in bits.items() if uid not in unknown}
-    return FolderLabels(_KEY_COLUMNS[key], known, unknown)
+    subtypes = [labels if labels == ANY_BIT else labels & (ANY_BIT - 1) for labels in bits.values()]
+    named = [patients.get(uid) for uid in bits]
+    schema = {"uid": pl.String(), "bits": pl.UInt8(), "named_patient": pl.String()}
+    told = pl.DataFrame({"uid": list(bits), "bits": subtypes, "named_patient": named}, schema=schema).sort("uid")
+    return FolderLabels(_KEY_COLUMNS[key], told, bool(patients))
 
 
-def _rows(table: Path) -> tuple[list[dict[str, str | None]], list[str]]:
+@contextmanager
+def _opened(table: Path) -> Iterator["csv.DictReader[str]"]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restkey="")
-            rows = list(reader)
-            columns = list(reader.fieldnames or ())
+            yield csv.DictReader(stream, restkey="")
     except FileNotFoundError:
         raise SourceError(f"{table} does not exist; give the CSV of labels") from None
     except PermissionError:
         raise SourceError(f"no permission to read {table}; grant it") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{table} cannot be read as CSV ({type(error).__name__}); save it as UTF-8 CSV") from error
-    return rows, columns
 
 
 def _check_columns(table: Path, columns: list[str]) -> str:
@@ -81,10 +97,19 @@ def _check_columns(table: Path, columns: list[str]) -> str:
     if not keys or missing:
         lacking = ([] if keys else [f"one of {', '.join(_KEY_COLUMNS)}"]) + missing
         raise SourceError(f"{table} has the columns {', '.join(columns)}; it lacks {', '.join(lacking)}; add them")
-    if unknown := [column for column in columns if column not in (*_KEY_COLUMNS, *CLASSES)]:
+    if unknown := [column for column in columns if column not in (*_KEY_COLUMNS, *CLASSES, PATIENT_COLUMN)]:
         known = ", ".join(CLASSES)
         raise SourceError(f"{table} has columns of an unknown subtype: {', '.join(unknown)}; known are {known}")
     return keys[0]
+
+
+def _patient(row: Mapping[str, str | None], table: Path, line: int) -> str:
+    patient = (row[PATIENT_COLUMN] or "").strip()
+    if not patient:
+        raise SourceError(
+            f"{table}, row {line}: {PATIENT_COLUMN} is empty; name the patient in every row, or leave the column out"
+        )
+    return patient
 
 
 def _labels(row: Mapping[str, str | None], place: str) -> int:

@@ -1,15 +1,17 @@
 """RSNA 2019 (the Kaggle competition `rsna-intracranial-hemorrhage-detection`), unpacked or in its zip file."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
+
+import polars as pl
 
 from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
-from ichnos.data.sources.dicom_exams import exam_reference, read_exam
-from ichnos.data.sources.files import FileStore, FolderStore, StoredFile, ZipStore, open_store
+from ichnos.data.sources.dicom_exams import contents_of, exam_references, read_exam
+from ichnos.data.sources.files import FILES, FileStore, FolderStore, ZipStore, open_store
 from ichnos.data.sources.headers import group_series, scan_headers
 from ichnos.data.sources.rsna_labels import read_labels
 from ichnos.errors import SourceError
@@ -25,6 +27,9 @@ _IMAGE_FOLDERS: dict[Stage, tuple[str, ...]] = {
     "stage_1": ("stage_1_train_images", "stage_1_train"),
 }
 """Where images lie, by stage, the newer first; the table beside them is `<stage>_train.csv`."""
+
+_IMAGE_ID = pl.col("name").str.extract(r"([^/]*)\.dcm$").alias("image")
+"""`ID_000012eaf`, from a file's name."""
 
 
 @dataclass(frozen=True)
@@ -49,50 +54,60 @@ class RsnaSource:
         store = open_store(self.root)
         table, images = _find_table_and_images(store, self.root, self.stage)
         labels = read_labels(table)
-        files = {_image_id(file.name): file for file in images}
-        skipped = [SkippedSlice(image, "it has labels, but no file") for image in labels.keys() - files.keys()]
-        skipped += [SkippedSlice(image, "it has a file, but no labels") for image in files.keys() - labels.keys()]
-        labelled = [file for image, file in files.items() if image in labels]
+        files = images.with_columns(_IMAGE_ID).unique("image", keep="last", maintain_order=True)
+        without_file = labels.join(files, on="image", how="anti")["image"]
+        without_labels = files.join(labels, on="image", how="anti")["image"]
+        labelled = files.join(labels, on="image", how="semi", maintain_order="left").drop("image")
+        del images, files
         found, refused = scan_headers(store, labelled, progress, scratch, self.workers)
-        skipped += [SkippedSlice(_image_id(file.name), file.reason) for file in refused]
-        if not found:
+        skipped = [SkippedSlice(image, "it has labels, but no file") for image in without_file]
+        skipped += [SkippedSlice(image, "it has a file, but no labels") for image in without_labels]
+        skipped += [SkippedSlice(*row) for row in refused.select(_IMAGE_ID, "reason").iter_rows()]
+        if found.is_empty():
             raise SourceError(_nothing_found(self.root, skipped))
-        exams = tuple(
-            exam_reference(series, lambda each: _image_id(each.name), lambda each: labels[_image_id(each.name)])
-            for series in group_series(found)
+        slices = group_series(found).with_columns(_IMAGE_ID.alias("slice")).drop("name", "sop_instance")
+        del found
+        bits = slices.select("slice").join(labels, left_on="slice", right_on="image", how="left", maintain_order="left")
+        slices = slices.with_columns(bits["bits"])
+        return Scan(
+            exam_references(slices),
+            tuple(sorted(skipped, key=lambda each: (each.name, each.reason))),
+            contents_of(slices, labels),
         )
-        return Scan(exams, tuple(sorted(skipped, key=lambda each: (each.name, each.reason))))
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
         return read_exam(open_store(self.root), reference)
 
 
-def _image_id(name: str) -> str:
-    return PurePosixPath(name).stem
-
-
-def _find_table_and_images(store: FileStore, root: Path, stage: Stage | None) -> tuple[Path | bytes, list[StoredFile]]:
+def _find_table_and_images(store: FileStore, root: Path, stage: Stage | None) -> tuple[Path | bytes, pl.DataFrame]:
     """The table of labels and the images beside it, in a folder or in a zip."""
     match store:
         case ZipStore():
             members = store.find("")  # once: a zip of 750,000 members takes its time
-            tables = {file.name: file for file in members}
             for base, table, folders in _places(stage):
-                if f"{base}{table}" in tables:
-                    prefixes = tuple(f"{base}{folder}/" for folder in folders)
-                    images = [file for file in members if file.name.startswith(prefixes)]
-                    return store.read(tables[f"{base}{table}"].key), _only_dicom(images, root)
+                keys = members.filter(pl.col("name") == f"{base}{table}")["key"]
+                if len(keys):
+                    beside = [pl.col("name").str.starts_with(f"{base}{folder}/") for folder in folders]
+                    return _read_table(store, keys[0], f"{table} in {root}"), _only_dicom(
+                        members.filter(pl.any_horizontal(beside)), root
+                    )
         case FolderStore():
             for base, table, folders in _places(stage):
                 if (root / base / table).is_file():
-                    present = [f"{base}{folder}" for folder in folders if (root / base / folder).is_dir()]
-                    images = [file for folder in present for file in store.find(folder)]
-                    return root / base / table, _only_dicom(images, root)
+                    found = [store.find(f"{base}{each}") for each in folders if (root / base / each).is_dir()]
+                    return root / base / table, _only_dicom(pl.concat([pl.DataFrame(schema=FILES), *found]), root)
     wanted = " or ".join(f"{each}_train.csv" for each in _IMAGE_FOLDERS if stage in (None, each))
     raise SourceError(
         f"{root} holds no {wanted}; give the folder (or the zip file) of the Kaggle competition {_COMPETITION}"
     )
+
+
+def _read_table(store: ZipStore, key: str, name: str) -> bytes:
+    try:
+        return store.read(key)
+    except OSError as error:
+        raise SourceError(f"{name} cannot be read: {error.strerror}; download it again") from error
 
 
 def _places(stage: Stage | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -103,9 +118,9 @@ def _places(stage: Stage | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 yield base, f"{each}_train.csv", folders
 
 
-def _only_dicom(files: Iterable[StoredFile], root: Path) -> list[StoredFile]:
-    images = [file for file in files if file.name.endswith(".dcm")]
-    if not images:
+def _only_dicom(files: pl.DataFrame, root: Path) -> pl.DataFrame:
+    images = files.filter(pl.col("name").str.ends_with(".dcm"))
+    if images.is_empty():
         raise SourceError(f"{root} has the table of labels, but no images (.dcm) beside it; unpack them there too")
     return images
 
