@@ -1,6 +1,8 @@
 """From exams to findings with a bundle: no torch. START READING HERE: `predict_paths`."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from ichnos.files import explained, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import ExamClassifier, load_bundle
 from ichnos.progress import Progress
+from ichnos.reporting.exam import ExamResult, Format, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
 FINDINGS = "findings.json"
@@ -32,9 +35,12 @@ def predict_paths(
     progress: Progress,
     *,
     rules: SeriesRules = DEFAULT_RULES,
+    formats: Collection[Format] = (),
     force: bool = False,
 ) -> Tree:
     """Read all exams under `paths`, one at a time, and write out/exam-001/findings.json, ...; returns summary.json.
+
+    formats: in which forms findings are written beside findings.json; what an exam cannot have stands in its summary.
 
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
     after a patient: exams are numbered in the order found. bundle: None takes the package's own.
@@ -51,7 +57,8 @@ def predict_paths(
     exams: list[Tree] = []
     with progress.task("Reading exams", len(found.exams)) as task:
         for each in found.exams:
-            exams.append(_predict(read_found_exam(each, rules), out, classifier, force=force))
+            reading = read_found_exam(each, rules)
+            exams.append(_predict(reading, out, classifier, rules=rules, formats=formats, force=force))
             task.advance()
     manifest = classifier.bundle.manifest
     summary: Tree = {
@@ -66,25 +73,43 @@ def predict_paths(
 
 
 def is_partial(summary: Tree) -> bool:
-    """Whether something that was given was not read."""
-    return bool(summary["unreadable"]) or any(exam["findings"] is None or exam["skipped"] for exam in summary["exams"])
+    """Whether something that was given was not read, or not written in a form that was asked for."""
+    return bool(summary["unreadable"]) or any(
+        exam["findings"] is None or exam["skipped"] or exam["refused_formats"] for exam in summary["exams"]
+    )
 
 
-def _predict(reading: ExamReading, out: Path, classifier: ExamClassifier, *, force: bool) -> Tree:
-    tree = exam_tree(reading) | {"findings": None, "urgent": None, "present": None, "probability_any": None}
+def _predict(
+    reading: ExamReading,
+    out: Path,
+    classifier: ExamClassifier,
+    *,
+    rules: SeriesRules,
+    formats: Collection[Format],
+    force: bool,
+) -> Tree:
+    tree = exam_tree(reading)
+    said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
+    said |= {"files": [], "refused_formats": {}, "empty_formats": {}}
     if reading.exam is None:
-        return tree
+        return tree | said
     name = f"exam-{reading.found.number:03d}"
     doubts = [*reading.exam.doubts]
     if reading.skipped:
         doubts.append(f"{len(reading.skipped)} of its slices could not be read")
-    findings = classifier.classify(reading.exam.hu, reading.exam.offsets, name=name, doubts=doubts)
-    path = write_findings(findings, out / name, force=force)
+    told = classifier.read(reading.exam.hu, reading.exam.offsets, name=name, doubts=doubts)
+    path = write_findings(told.findings, out / name, force=force)
+    options = "" if rules == DEFAULT_RULES else json.dumps(asdict(rules), sort_keys=True)
+    result = ExamResult(reading.exam, told.findings, told.maps, told.outputs, tree, options)
+    written = write_outputs(result, formats, out / name, force=force)
     return tree | {
         "findings": path.relative_to(out).as_posix(),
-        "urgent": findings.urgent,
-        "present": [subtype.value for subtype in findings.present],
-        "probability_any": findings.any.probability,
+        "urgent": told.findings.urgent,
+        "present": [subtype.value for subtype in told.findings.present],
+        "probability_any": told.findings.any.probability,
+        "files": [f"{name}/{file}" for file in (path.name, *written.files)],
+        "refused_formats": {each.value: reason for each, reason in written.refused.items()},
+        "empty_formats": {each.value: reason for each, reason in written.empty.items()},
     }
 
 
