@@ -56,6 +56,7 @@ def test_nothing_called_shows_the_most_suspicious_slice_without_colour(head_fold
     page = exam_page(result_of(head_folder, called={}))
     assert "No hemorrhage called; probability of any 0.12" in page
     assert "To be looked at first" not in page
+    assert "Grad-CAM" not in page
     assert [each.ndim for each in pictures(page)] == [2]
 
 

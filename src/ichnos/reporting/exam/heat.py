@@ -18,8 +18,8 @@ _COOL, _WARM = np.array([213, 94, 0], np.float32), np.array([240, 228, 66], np.f
 _OPAQUE = 0.55
 """Of the strongest part: what lies under it must stay visible."""
 
-_SMALLEST_TEXT = 11
-"""Pixels."""
+_TEXT, _SMALLEST_TEXT = 1 / 22, 11
+"""Height of words as a share of the picture's, legible at half its size; and at least so many pixels."""
 
 
 def class_map(result: ExamResult, subtype: Subtype, index: int) -> NDArray[np.float32]:
@@ -54,7 +54,7 @@ def labelled(picture: NDArray[np.uint8], top: str, bottom: str) -> NDArray[np.ui
     rows, columns = picture.shape[:2]
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(max(_SMALLEST_TEXT, round(rows / 32)))
+    font = ImageFont.load_default(max(_SMALLEST_TEXT, round(rows * _TEXT)))
     edge = max(2, rows // 128)
     style: dict[str, Any] = {"font": font, "fill": (255, 255, 255), "stroke_width": 1, "stroke_fill": (0, 0, 0)}
     draw.text((columns / 2, edge), top, anchor="ma", **style)
