@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from ichnos.dicom.exams import read_exams
 from ichnos.dicom.series_rules import SeriesRules
-from ichnos.errors import InputError, OutputError
-from ichnos.inference import write_bundle
+from ichnos.errors import ExamError, InputError, OutputError
+from ichnos.inference import load_bundle, write_bundle
 from ichnos.progress import SILENT
 from ichnos.reporting.exam import Format
-from ichnos.workflows.predict import is_partial, predict_paths
+from ichnos.workflows.predict import classify_reading, is_partial, predict_paths
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.inference.networks import brightness, manifest
 from tests.reporting.exam.results import write_nifti
@@ -87,6 +88,26 @@ def test_what_is_there_is_replaced_with_force_only(folder: Path, bundle: Path, t
     assert [path.name for path in (tmp_path / "out/exam-001").iterdir()] == ["findings.json"]
 
 
+def test_a_refused_exam_cannot_be_classified(bundle: Path, tmp_path: Path) -> None:
+    (reading,) = read_exams([write(tmp_path, head_datasets(PixelSpacing=[8, 8]))])
+    with pytest.raises(ExamError, match="not a head CT"):
+        classify_reading(reading, load_bundle(bundle))
+
+
 def test_no_exam_is_an_error(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no exam found"):
         predict_paths([tmp_path / "absent"], tmp_path / "out", bundle, SILENT)
+
+
+def test_what_was_written_into_the_study_does_not_disturb_the_next_reading(
+    folder: Path, bundle: Path, tmp_path: Path
+) -> None:
+    first = predict_paths([folder], tmp_path / "out", bundle, SILENT, formats=Format)
+    again = predict_paths([folder, tmp_path / "out"], tmp_path / "again", bundle, SILENT, formats=Format)
+    (exam,) = again["exams"]
+    assert exam["files"] == first["exams"][0]["files"]
+    assert [series["modality"] for series in exam["series"] if series["taken"]] == ["CT"]
+    assert {series["modality"] for series in exam["series"]} == {"CT", "SR", "KO", "OT"}
+    for name in exam["files"]:
+        if name.endswith((".dcm", ".json")):
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()

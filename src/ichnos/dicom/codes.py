@@ -38,7 +38,6 @@ MEASUREMENT_REPORT = Concept("126000", "DCM", "Imaging Measurement Report", f"{_
 COMMENT = Concept("121106", "DCM", "Comment", f"{_PS316} annex D")
 DEVICE = Concept("121007", "DCM", "Device", f"{_PS316} CID 270")
 OF_INTEREST = Concept("113000", "DCM", "Of Interest", f"{_PS316} CID 7010")
-SOURCE = Concept("260753009", "SCT", "Source", f"{_PS316} TID 2010, PS3.3 C.17.3")
 GRAD_CAM = Concept("130403", "DCM", "Gradient-weighted class activation", f"{_PS316} annex D")
 
 

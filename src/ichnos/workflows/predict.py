@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ichnos.dicom.exams import ExamReading, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import InputError, OutputError
+from ichnos.errors import ExamError, InputError, OutputError
 from ichnos.files import explained, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import ExamClassifier, load_bundle
@@ -93,24 +93,41 @@ def _predict(
     said |= {"files": [], "refused_formats": {}, "empty_formats": {}}
     if reading.exam is None:
         return tree | said
-    name = f"exam-{reading.found.number:03d}"
-    doubts = [*reading.exam.doubts]
-    if reading.skipped:
-        doubts.append(f"{len(reading.skipped)} of its slices could not be read")
-    told = classifier.read(reading.exam.hu, reading.exam.offsets, name=name, doubts=doubts)
-    path = write_findings(told.findings, out / name, force=force)
-    options = "" if rules == DEFAULT_RULES else json.dumps(asdict(rules), sort_keys=True)
-    result = ExamResult(reading.exam, told.findings, told.maps, told.outputs, tree, options)
+    name = _name(reading)
+    result = classify_reading(reading, classifier, rules)
+    path = write_findings(result.findings, out / name, force=force)
     written = write_outputs(result, formats, out / name, force=force)
     return tree | {
         "findings": path.relative_to(out).as_posix(),
-        "urgent": told.findings.urgent,
-        "present": [subtype.value for subtype in told.findings.present],
-        "probability_any": told.findings.any.probability,
+        "urgent": result.findings.urgent,
+        "present": [subtype.value for subtype in result.findings.present],
+        "probability_any": result.findings.any.probability,
         "files": [f"{name}/{file}" for file in (path.name, *written.files)],
         "refused_formats": {each.value: reason for each, reason in written.refused.items()},
         "empty_formats": {each.value: reason for each, reason in written.empty.items()},
     }
+
+
+def classify_reading(
+    reading: ExamReading, classifier: ExamClassifier, rules: SeriesRules = DEFAULT_RULES
+) -> ExamResult:
+    """What an exam that was read holds, with all that its output is made from: give it to write_outputs.
+
+    rules: those that it was read by. Raises ExamError where it was refused.
+    """
+    if reading.exam is None:
+        raise ExamError(reading.refusal or "")
+    doubts = [*reading.exam.doubts]
+    if reading.skipped:
+        doubts.append(f"{len(reading.skipped)} of its slices could not be read")
+    told = classifier.read(reading.exam.hu, reading.exam.offsets, name=_name(reading), doubts=doubts)
+    options = "" if rules == DEFAULT_RULES else json.dumps(asdict(rules), sort_keys=True)
+    return ExamResult(reading.exam, told.findings, told.maps, told.outputs, exam_tree(reading), options)
+
+
+def _name(reading: ExamReading) -> str:
+    """Of findings and folders: a number, never a patient."""
+    return f"exam-{reading.found.number:03d}"
 
 
 def _take(out: Path, *, force: bool) -> None:

@@ -1,6 +1,7 @@
 """Our DICOM objects: what they say, what they refer to, and that the same exam gives the same bytes."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 from highdicom.sr import Comprehensive3DSR
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 
 from ichnos.dicom.identifiers import is_valid_uid
@@ -239,3 +241,48 @@ def test_nifti_has_nothing_to_refer_to(tmp_path: Path) -> None:
 def test_maps_must_fit_the_exam(result: ExamResult) -> None:
     with pytest.raises(ValueError, match="need as many maps"):
         ExamResult(result.exam, result.findings, result.maps[:-1], CLASSES, {})
+
+
+def test_a_map_without_any_response_is_written(result: ExamResult) -> None:
+    made = objects(replace(result, maps=np.zeros_like(result.maps)))
+    assert not np.frombuffer(dcmread(BytesIO(made["map-subdural"])).FloatPixelData, "<f4").any()
+
+
+def test_numbers_of_many_digits_fit_decimal_strings(result: ExamResult) -> None:
+    tilt = 0.123456789
+    exam = replace(
+        result.exam,
+        pixel_spacing=(1 / 3, 1 / 7),
+        orientation=(1.0, 1e-17, 0.0, -0.0, float(np.cos(tilt)), -float(np.sin(tilt))),
+        positions=result.exam.positions + 1000 / 3,
+        thickness=10 / 3,
+    )
+    for data in objects(replace(result, exam=exam)).values():
+        for element in dcmread(BytesIO(data)).iterall():
+            if element.VR == "DS" and element.value not in (None, ""):
+                values = element.value if element.VM > 1 else [element.value]
+                assert all(len(str(each)) <= 16 for each in values)
+
+
+@pytest.mark.parametrize(
+    ("charset", "name", "read"),
+    [
+        ("ISO_IR 100", b"M\xfcller^J\xf6rg", "Müller^Jörg"),
+        ("ISO_IR 999", b"M\xfcller^J\xf6rg", "Müller^Jörg"),
+        ("\\ISO 2022 IR 87", b"Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B", "Yamada^Tarou=山田^太郎"),
+    ],
+)
+def test_names_in_any_character_set_are_written_in_utf_8(tmp_path: Path, charset: str, name: bytes, read: str) -> None:
+    def spoil(dataset: Dataset) -> None:
+        dataset.SpecificCharacterSet = "ISO_IR 100"
+        dataset.add(DataElement(0x00100010, "UN", name))
+
+    folder = write(tmp_path, changed(spoil))
+    padded = charset.encode() + b" " * (len(charset) % 2)
+    for path in folder.iterdir():
+        before, after = b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100", b"\x08\x00\x05\x00CS"
+        data = path.read_bytes().replace(before, after + len(padded).to_bytes(2, "little") + padded)
+        path.write_bytes(data)
+    for data in objects(result_of(folder)).values():
+        dataset = dcmread(BytesIO(data))
+        assert (dataset.SpecificCharacterSet, str(dataset.PatientName)) == ("ISO_IR 192", read)
