@@ -44,6 +44,13 @@ def test_pydicom_lives_in_one_room() -> None:
     assert users <= {"dicom", "reporting", "service"}
 
 
+def test_names_imported_on_first_use_are_no_modules() -> None:
+    check = "import ichnos.reporting as r, pathlib; names = [n for n in r.__all__ if not hasattr(r, n)]"
+    check += "; print(*names, *({p.stem for p in pathlib.Path(r.__path__[0]).glob('*')} & {*r.__all__}))"
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
 def test_findings_alone_wait_for_no_writer_of_dicom_or_pages() -> None:
     check = "import ichnos.workflows.predict, sys; print(*{'highdicom', 'jinja2'} & {*sys.modules})"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

@@ -1,6 +1,7 @@
 """Results for people: tables, figures, the self-contained HTML report of a study, and what is written of one exam.
 
 Names of a study's report are imported on first use: they bring matplotlib and polars, which a reader of exams has not.
+None of them may be called as a module here is: `ichnos.reporting.scorecard` is the module, its function lies in it.
 """
 
 from importlib import import_module
@@ -8,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ichnos.reporting.paper import MODEL_1, MODEL_2, MODEL_3, PaperRow
-    from ichnos.reporting.scorecard import scorecard
     from ichnos.reporting.study import (
         LikeForLike,
         ModelResult,
@@ -30,13 +30,11 @@ __all__ = [
     "SetSummary",
     "SkippedReason",
     "StudyResult",
-    "scorecard",
     "write_study",
 ]
 
 _HOMES = {
     "paper": ("MODEL_1", "MODEL_2", "MODEL_3", "PaperRow"),
-    "scorecard": ("scorecard",),
     "study": ("LikeForLike", "ModelResult", "PartSummary", "SetSummary", "SkippedReason", "StudyResult"),
     "write": ("write_study",),
 }
