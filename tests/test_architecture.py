@@ -21,6 +21,7 @@ RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
         "import ichnos.inference, ichnos.workflows.predict, ichnos.findings, ichnos.readout",
         f"{RUNNER} assert CliRunner().invoke(app, ['bundle', 'show', 'nowhere']).exit_code == 1",
         "import ichnos.dicom.exams, ichnos.dicom.decoding, ichnos.workflows.inspect",
+        "import ichnos.reporting.exam.page, ichnos.reporting.exam.heatmaps, ichnos.reporting.exam.structured_report",
     ],
 )
 def test_the_light_half_imports_nothing_heavy(program: str) -> None:
@@ -41,6 +42,19 @@ def test_pydicom_lives_in_one_room() -> None:
     users = {p.relative_to(PACKAGE).parts[0] for p in PACKAGE.rglob("*.py") if "import pydicom" in p.read_text()}
     users |= {p.relative_to(PACKAGE).parts[0] for p in PACKAGE.rglob("*.py") if "from pydicom" in p.read_text()}
     assert users <= {"dicom", "reporting", "service"}
+
+
+def test_names_imported_on_first_use_are_no_modules() -> None:
+    check = "import ichnos.reporting as r, pathlib; names = [n for n in r.__all__ if not hasattr(r, n)]"
+    check += "; print(*names, *({p.stem for p in pathlib.Path(r.__path__[0]).glob('*')} & {*r.__all__}))"
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
+def test_findings_alone_wait_for_no_writer_of_dicom_or_pages() -> None:
+    check = "import ichnos.workflows.predict, sys; print(*{'highdicom', 'jinja2'} & {*sys.modules})"
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
 
 
 def test_importing_ichnos_opens_no_engine() -> None:

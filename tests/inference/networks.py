@@ -12,9 +12,9 @@ from ichnos.recipe import InputSpec, Population, SliceRecipe
 from ichnos.subtypes import CLASSES, Subtype
 
 
-def brightness(classes: int = 6, gain: float = 0.1, outputs: int | None = None) -> onnx.ModelProto:
-    """Logit k = gain · (mean HU of the slice − 40 − 5 k); features: that mean; maps: the slice in 4×4, above 0."""
-    offsets = np.array([40 + 5 * k for k in range(outputs or classes)], dtype=np.float32)
+def brightness(classes: int = 6, gain: float = 0.1, outputs: int | None = None, level: float = 40) -> onnx.ModelProto:
+    """Logit k = gain · (mean HU of the slice − level − 5 k); features: that mean; maps: the slice in 4×4, above 0."""
+    offsets = np.array([level + 5 * k for k in range(outputs or classes)], dtype=np.float32)
     slices = "slices"
     return helper.make_model(
         helper.make_graph(

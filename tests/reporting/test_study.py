@@ -7,9 +7,10 @@ import pytest
 
 from ichnos.errors import InputError, UsageError
 from ichnos.evaluation import slice_metrics
-from ichnos.reporting import LikeForLike, ModelResult, StudyResult, scorecard
+from ichnos.reporting import LikeForLike, ModelResult, StudyResult
 from ichnos.reporting.gallery import Choice, choose
 from ichnos.reporting.measured import measure
+from ichnos.reporting.scorecard import scorecard
 from ichnos.reporting.verdict import headline, verdict
 from ichnos.subtypes import SUBTYPES, Subtype
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.reporting.conftest import make_study
 
 from ichnos.reporting.what_models_say import draw_slices, what_models_say
+from tests.reporting.conftest import make_study
 
 
 def test_each_class_is_shown_once_by_lot() -> None:

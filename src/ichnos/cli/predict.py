@@ -2,9 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ichnos.reporting.exam import Format
 
 
 def predict(
@@ -18,6 +21,17 @@ def predict(
     rules: Annotated[
         Path | None, typer.Option("--rules", help="A JSON file of rules for choosing series: see docs/reading.md.")
     ] = None,
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORM,...",
+            help=(
+                "What to write of each exam, with commas between: json (always), sr (DICOM structured report), "
+                "key-objects (DICOM), heatmap (DICOM pictures and maps), html (a page): see docs/outputs.md."
+            ),
+        ),
+    ] = "json",
     force: Annotated[bool, typer.Option("--force", help="Replace findings that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
 ) -> None:
@@ -29,13 +43,16 @@ def predict(
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.predict import is_partial, predict_paths
 
+    asked = _formats(formats)
     with on_standard_error() as progress:
-        summary = predict_paths(paths, out, bundle, progress, rules=rules_of(rules), force=force)
+        summary = predict_paths(paths, out, bundle, progress, rules=rules_of(rules), formats=asked, force=force)
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
         for exam in summary["exams"]:
             print(_line(exam))
+            for form, reason in exam["refused_formats"].items():
+                print(f"  {form} not written: {reason}")
         for each in summary["unreadable"]:
             print(f"not read: {each['files']} × in path {each['path']}: {each['reason']}")
         print(f"findings and summary.json in {out}. {summary['notice']}")
@@ -43,6 +60,16 @@ def predict(
         raise typer.Exit(1)
     if is_partial(summary):
         raise typer.Exit(3)
+
+
+def _formats(words: str) -> "list[Format]":
+    from ichnos.errors import UsageError
+    from ichnos.reporting.exam import Format
+
+    names = [word.strip() for word in words.split(",") if word.strip()]
+    if unknown := [name for name in names if name not in list(Format)]:
+        raise UsageError(f"--format has no {unknown[0]!r}; there are: {', '.join(Format)}")
+    return [Format(name) for name in names]
 
 
 def _line(exam: dict[str, Any]) -> str:

@@ -1,6 +1,7 @@
-"""Identifiers: whether a UID is valid, and a valid one for every invalid one, the same each time."""
+"""Identifiers: whether a UID is valid, a valid one for every invalid one, and one for what is made from something."""
 
 import re
+from hashlib import sha256
 from uuid import UUID, uuid5
 
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*))+")
@@ -20,3 +21,12 @@ def valid_uid(uid: str) -> str:
     RSNA 2019's identifiers, such as `ID_a79b194880`, are not valid; what refers to them in DICOM needs ones that are.
     """
     return uid if is_valid_uid(uid) else f"2.25.{uuid5(_NAMESPACE, uid).int}"
+
+
+def derived_uid(*parts: str) -> str:
+    """A UID (2.25 and 128 bits of SHA-256, PS3.5 B.2) of what is made from `parts`: from the same parts the same.
+
+    Where one part ends matters: ("a", "b") and ("ab",) give different ones.
+    """
+    text = "".join(f"{len(part)}:{part}" for part in ("ichnos", *parts))
+    return f"2.25.{int.from_bytes(sha256(text.encode()).digest()[:16], 'big')}"

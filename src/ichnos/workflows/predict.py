@@ -1,6 +1,8 @@
 """From exams to findings with a bundle: no torch. START READING HERE: `predict_paths`."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +11,12 @@ from numpy.typing import NDArray
 
 from ichnos.dicom.exams import ExamReading, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import InputError, OutputError
+from ichnos.errors import ExamError, InputError, OutputError
 from ichnos.files import explained, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import ExamClassifier, load_bundle
 from ichnos.progress import Progress
+from ichnos.reporting.exam import ExamResult, Format, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
 FINDINGS = "findings.json"
@@ -32,9 +35,12 @@ def predict_paths(
     progress: Progress,
     *,
     rules: SeriesRules = DEFAULT_RULES,
+    formats: Collection[Format] = (),
     force: bool = False,
 ) -> Tree:
     """Read all exams under `paths`, one at a time, and write out/exam-001/findings.json, ...; returns summary.json.
+
+    formats: in which forms findings are written beside findings.json; what an exam cannot have stands in its summary.
 
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
     after a patient: exams are numbered in the order found. bundle: None takes the package's own.
@@ -51,7 +57,8 @@ def predict_paths(
     exams: list[Tree] = []
     with progress.task("Reading exams", len(found.exams)) as task:
         for each in found.exams:
-            exams.append(_predict(read_found_exam(each, rules), out, classifier, force=force))
+            reading = read_found_exam(each, rules)
+            exams.append(_predict(reading, out, classifier, rules=rules, formats=formats, force=force))
             task.advance()
     manifest = classifier.bundle.manifest
     summary: Tree = {
@@ -66,26 +73,61 @@ def predict_paths(
 
 
 def is_partial(summary: Tree) -> bool:
-    """Whether something that was given was not read."""
-    return bool(summary["unreadable"]) or any(exam["findings"] is None or exam["skipped"] for exam in summary["exams"])
+    """Whether something that was given was not read, or not written in a form that was asked for."""
+    return bool(summary["unreadable"]) or any(
+        exam["findings"] is None or exam["skipped"] or exam["refused_formats"] for exam in summary["exams"]
+    )
 
 
-def _predict(reading: ExamReading, out: Path, classifier: ExamClassifier, *, force: bool) -> Tree:
-    tree = exam_tree(reading) | {"findings": None, "urgent": None, "present": None, "probability_any": None}
+def _predict(
+    reading: ExamReading,
+    out: Path,
+    classifier: ExamClassifier,
+    *,
+    rules: SeriesRules,
+    formats: Collection[Format],
+    force: bool,
+) -> Tree:
+    tree = exam_tree(reading)
+    said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
+    said |= {"files": [], "refused_formats": {}, "empty_formats": {}}
     if reading.exam is None:
-        return tree
-    name = f"exam-{reading.found.number:03d}"
+        return tree | said
+    name = _name(reading)
+    result = classify_reading(reading, classifier, rules)
+    path = write_findings(result.findings, out / name, force=force)
+    written = write_outputs(result, formats, out / name, force=force)
+    return tree | {
+        "findings": path.relative_to(out).as_posix(),
+        "urgent": result.findings.urgent,
+        "present": [subtype.value for subtype in result.findings.present],
+        "probability_any": result.findings.any.probability,
+        "files": [f"{name}/{file}" for file in (path.name, *written.files)],
+        "refused_formats": {each.value: reason for each, reason in written.refused.items()},
+        "empty_formats": {each.value: reason for each, reason in written.empty.items()},
+    }
+
+
+def classify_reading(
+    reading: ExamReading, classifier: ExamClassifier, rules: SeriesRules = DEFAULT_RULES
+) -> ExamResult:
+    """What an exam that was read holds, with all that its output is made from: give it to write_outputs.
+
+    rules: those that it was read by. Raises ExamError where it was refused.
+    """
+    if reading.exam is None:
+        raise ExamError(reading.refusal or "")
     doubts = [*reading.exam.doubts]
     if reading.skipped:
         doubts.append(f"{len(reading.skipped)} of its slices could not be read")
-    findings = classifier.classify(reading.exam.hu, reading.exam.offsets, name=name, doubts=doubts)
-    path = write_findings(findings, out / name, force=force)
-    return tree | {
-        "findings": path.relative_to(out).as_posix(),
-        "urgent": findings.urgent,
-        "present": [subtype.value for subtype in findings.present],
-        "probability_any": findings.any.probability,
-    }
+    told = classifier.read(reading.exam.hu, reading.exam.offsets, name=_name(reading), doubts=doubts)
+    options = "" if rules == DEFAULT_RULES else json.dumps(asdict(rules), sort_keys=True)
+    return ExamResult(reading.exam, told.findings, told.maps, told.outputs, exam_tree(reading), options)
+
+
+def _name(reading: ExamReading) -> str:
+    """Of findings and folders: a number, never a patient."""
+    return f"exam-{reading.found.number:03d}"
 
 
 def _take(out: Path, *, force: bool) -> None:

@@ -1,0 +1,131 @@
+"""report.html: one exam on one page that holds everything it shows, and names no patient."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from ichnos.findings import ClassFinding
+from ichnos.reporting.exam.heat import labelled, overlaid, plain, png
+from ichnos.reporting.exam.result import ExamResult
+from ichnos.subtypes import Subtype
+
+_BAR = 12
+"""CSS pixels of a slice's bar."""
+
+_TALLEST = 90
+"""CSS pixels of a probability of 1."""
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A slice as it is, and with a class's map over it where the class is called. Sources are data URIs."""
+
+    title: str
+    caption: str
+    pictures: tuple[tuple[str, str], ...]
+    """Source and alternative text of each."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A slice in the chart of slices: from which x, how high, whether it is called, and what is said of it."""
+
+    x: int
+    height: float
+    called: bool
+    title: str
+
+
+def exam_page(result: ExamResult) -> str:
+    """The whole page as text; from the same exam the same."""
+    environment = Environment(
+        loader=PackageLoader("ichnos.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows, columns = result.exam.hu.shape[1:]
+    row_mm, column_mm = result.exam.pixel_spacing
+    return environment.get_template("exam.html.j2").render(
+        findings=result.findings,
+        called=_named(result),
+        classes=(result.findings.any, *result.findings.subtypes),
+        reading=result.reading,
+        plates=[_called(each, result) for each in result.present] or [_most_suspicious(result)],
+        bars=_bars(result),
+        bar=_BAR,
+        tallest=_TALLEST,
+        shape=f"{columns * column_mm:.1f} / {rows * row_mm:.1f}",
+        ranges=slice_ranges,
+    )
+
+
+def slice_ranges(slices: tuple[int, ...]) -> str:
+    """Slices as people count them, from 1: (0, 1, 2, 5) → "1–3, 6"."""
+    runs: list[list[int]] = []
+    for index in slices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return ", ".join(str(run[0] + 1) if len(run) == 1 else f"{run[0] + 1}–{run[-1] + 1}" for run in runs)
+
+
+def _named(result: ExamResult) -> str:
+    """The subtypes that are called, or any hemorrhage where none is."""
+    subtypes = [each for each in result.present if each.subtype is not Subtype.ANY] or list(result.present)
+    return ", ".join(f"{each.subtype.display_name.lower()} ({each.probability:.2f})" for each in subtypes)
+
+
+def _called(finding: ClassFinding, result: ExamResult) -> Plate:
+    index = finding.key_slice
+    assert index is not None
+    place = _place(result, index)
+    name = finding.subtype.display_name
+    here = result.findings.slices[index].probabilities[finding.subtype]
+    return Plate(
+        title=f"{name}: {finding.probability:.2f}",
+        caption=f"Key {place}, {here:.2f} in this slice.",
+        pictures=(
+            (_source(result, index, None), f"{place}, brain window"),
+            (_source(result, index, finding.subtype), f"{place} with the map of {name.lower()} over it"),
+        ),
+    )
+
+
+def _most_suspicious(result: ExamResult) -> Plate:
+    every = [each.probabilities[Subtype.ANY] for each in result.findings.slices]
+    index = every.index(max(every))
+    place = _place(result, index)
+    return Plate(
+        title="Nothing called",
+        caption=f"The slice with the highest probability of any hemorrhage, {every[index]:.2f}: {place}.",
+        pictures=((_source(result, index, None), f"{place}, brain window"),),
+    )
+
+
+def _place(result: ExamResult, index: int) -> str:
+    offset = result.findings.slices[index].offset_mm - result.findings.slices[0].offset_mm
+    return f"slice {index + 1} of {len(result.exam)}, {offset:.0f} mm above the lowest"
+
+
+def _source(result: ExamResult, index: int, subtype: Subtype | None) -> str:
+    picture = plain(result, index) if subtype is None else overlaid(result, subtype, index)
+    named = labelled(picture, "" if subtype is None else subtype.display_name, "not for diagnosis")
+    return f"data:image/png;base64,{b64encode(png(named)).decode()}"
+
+
+def _bars(result: ExamResult) -> list[Bar]:
+    findings = result.findings
+    called = {index for each in (findings.any, *findings.subtypes) for index in each.slices}
+    return [
+        Bar(
+            x=index * _BAR,
+            height=round(max(1.0, _TALLEST * each.probabilities[Subtype.ANY]), 1),
+            called=index in called,
+            title=f"slice {index + 1}: {each.probabilities[Subtype.ANY]:.2f}",
+        )
+        for index, each in enumerate(findings.slices)
+    ]

@@ -1,0 +1,55 @@
+"""`ichnos predict`: what was asked for is written, exit codes tell a machine, and nobody is named."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ichnos.cli.main import run
+from ichnos.inference import write_bundle
+from tests.dicom.head_files import as_series, head_datasets, write
+from tests.inference.networks import brightness, manifest
+from tests.reporting.exam.results import write_nifti
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    write_bundle(tmp_path / "tiny.ichnos", manifest(), brightness(level=-385, gain=0.05).SerializeToString(), "card")
+    return tmp_path / "tiny.ichnos"
+
+
+def predict(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["ichnos", "predict", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    return int(ended.value.code or 0)
+
+
+def test_formats(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "SOMEBODY_KNOWN", as_series(head_datasets(PatientID="KNOWN-17"), 1))
+    out = tmp_path / "out"
+    code = predict(monkeypatch, folder, "--out", out, "--bundle", bundle, "--format", "sr, html", "--json")
+    assert code == 0
+    printed = capsys.readouterr()
+    (exam,) = json.loads(printed.out)["exams"]
+    assert exam["files"] == ["exam-001/findings.json", "exam-001/sr.dcm", "exam-001/report.html"]
+    assert "known" not in (printed.out + printed.err).lower()
+
+
+def test_dicom_of_nifti_is_3_with_the_reason(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    volume = write_nifti(tmp_path / "head.nii")
+    assert predict(monkeypatch, volume, "--out", tmp_path / "out", "--bundle", bundle, "--format", "key-objects") == 3
+    assert "key-objects not written: a NIfTI file names no patient" in capsys.readouterr().out
+
+
+def test_an_unknown_format_is_2_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(monkeypatch, tmp_path, "--out", tmp_path / "out", "--format", "sr,pdf") == 2
+    assert "--format has no 'pdf'; there are: json, sr, key-objects, heatmap, html" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,113 @@
+"""Exams in, findings and what else was asked for out, an exam at a time."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ichnos.dicom.exams import read_exams
+from ichnos.dicom.series_rules import SeriesRules
+from ichnos.errors import ExamError, InputError, OutputError
+from ichnos.inference import load_bundle, write_bundle
+from ichnos.progress import SILENT
+from ichnos.reporting.exam import Format
+from ichnos.workflows.predict import classify_reading, is_partial, predict_paths
+from tests.dicom.head_files import as_series, head_datasets, write
+from tests.inference.networks import brightness, manifest
+from tests.reporting.exam.results import write_nifti
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It calls bright slices: of the head of tests.dicom.head_files some, not all."""
+    path = tmp_path_factory.mktemp("bundle") / "tiny.ichnos"
+    write_bundle(path, manifest(), brightness(level=-385, gain=0.05).SerializeToString(), "card")
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "SOMEBODY_KNOWN", as_series(head_datasets(), 1))
+
+
+def test_everything_that_was_asked_for_is_in_the_exams_folder(folder: Path, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    summary = predict_paths([folder], out, bundle, SILENT, formats=Format)
+    (exam,) = summary["exams"]
+    assert exam["urgent"]
+    assert exam["findings"] == exam["files"][0] == "exam-001/findings.json"
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.*")} == {*exam["files"], "summary.json"}
+    assert {"exam-001/sr.dcm", "exam-001/map-any.dcm", "exam-001/report.html"} <= set(exam["files"])
+    assert (exam["refused_formats"], exam["empty_formats"]) == ({}, {})
+    assert not is_partial(summary)
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert not any("somebody" in path.name.lower() for path in out.rglob("*"))
+
+
+def test_findings_alone_by_default(folder: Path, bundle: Path, tmp_path: Path) -> None:
+    (exam,) = predict_paths([folder], tmp_path / "out", bundle, SILENT)["exams"]
+    assert exam["files"] == ["exam-001/findings.json"]
+
+
+def test_two_runs_give_the_same_bytes(folder: Path, bundle: Path, tmp_path: Path) -> None:
+    for name in "ab":
+        predict_paths([folder], tmp_path / name, bundle, SILENT, formats=Format)
+    files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert all((tmp_path / "a" / each).read_bytes() == (tmp_path / "b" / each).read_bytes() for each in files)
+
+
+def test_other_rules_give_other_objects(folder: Path, bundle: Path, tmp_path: Path) -> None:
+    predict_paths([folder], tmp_path / "a", bundle, SILENT, formats=[Format.SR])
+    predict_paths([folder], tmp_path / "b", bundle, SILENT, formats=[Format.SR], rules=SeriesRules(thickness=(1, 2)))
+    assert (tmp_path / "a/exam-001/sr.dcm").read_bytes() != (tmp_path / "b/exam-001/sr.dcm").read_bytes()
+
+
+def test_of_nifti_dicom_is_refused_and_the_rest_written(bundle: Path, tmp_path: Path) -> None:
+    summary = predict_paths(
+        [write_nifti(tmp_path / "head.nii")], tmp_path / "out", bundle, SILENT, formats=[Format.SR, Format.HTML]
+    )
+    (exam,) = summary["exams"]
+    assert exam["files"] == ["exam-001/findings.json", "exam-001/report.html"]
+    assert list(exam["refused_formats"]) == ["sr"]
+    assert is_partial(summary)
+
+
+def test_a_refused_exam_does_not_stop_the_others(folder: Path, bundle: Path, tmp_path: Path) -> None:
+    chest = write(tmp_path / "chest", as_series(head_datasets(PixelSpacing=[8, 8]), 1, study=5))
+    summary = predict_paths([chest, folder], tmp_path / "out", bundle, SILENT, formats=Format)
+    assert [bool(exam["files"]) for exam in summary["exams"]] == [False, True]
+    assert is_partial(summary)
+
+
+def test_what_is_there_is_replaced_with_force_only(folder: Path, bundle: Path, tmp_path: Path) -> None:
+    predict_paths([folder], tmp_path / "out", bundle, SILENT, formats=Format)
+    with pytest.raises(OutputError, match="holds something already"):
+        predict_paths([folder], tmp_path / "out", bundle, SILENT)
+    predict_paths([folder], tmp_path / "out", bundle, SILENT, force=True)
+    assert [path.name for path in (tmp_path / "out/exam-001").iterdir()] == ["findings.json"]
+
+
+def test_a_refused_exam_cannot_be_classified(bundle: Path, tmp_path: Path) -> None:
+    (reading,) = read_exams([write(tmp_path, head_datasets(PixelSpacing=[8, 8]))])
+    with pytest.raises(ExamError, match="not a head CT"):
+        classify_reading(reading, load_bundle(bundle))
+
+
+def test_no_exam_is_an_error(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no exam found"):
+        predict_paths([tmp_path / "absent"], tmp_path / "out", bundle, SILENT)
+
+
+def test_what_was_written_into_the_study_does_not_disturb_the_next_reading(
+    folder: Path, bundle: Path, tmp_path: Path
+) -> None:
+    first = predict_paths([folder], tmp_path / "out", bundle, SILENT, formats=Format)
+    again = predict_paths([folder, tmp_path / "out"], tmp_path / "again", bundle, SILENT, formats=Format)
+    (exam,) = again["exams"]
+    assert exam["files"] == first["exams"][0]["files"]
+    assert [series["modality"] for series in exam["series"] if series["taken"]] == ["CT"]
+    assert {series["modality"] for series in exam["series"]} == {"CT", "SR", "KO", "OT"}
+    for name in exam["files"]:
+        if name.endswith((".dcm", ".json")):
+            assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
