@@ -67,8 +67,17 @@ def soft_tissue(patient: Patient, skull: Skull, plane: Plane) -> Field:
     paint(hu, under_skin * galea, MUSCLE_HU)
     if float(skull.z.min()) < FACE_TOP_MM:
         deep = cover(inside - 5.0, 3.0) * cover(np.abs(skull.outside) - 4.0, 3.0)
-        paint(hu, deep, FAT_HU + (MUSCLE_HU - FAT_HU) * step(np.abs(tissue) - 0.28, 0.3))
+        paint(hu, deep, _muscles(patient, skull, plane, tissue))
     return hu
+
+
+def _muscles(patient: Patient, skull: Skull, plane: Plane, tissue: Field) -> Field:
+    """HU of the muscles of face and neck: large groups, thin planes of fat between them that come and go, fat pads."""
+    groups = patient.warp[0].on(plane)
+    planes = 1.0 - step(np.abs(tissue) - 0.09, 0.20)
+    fat = np.maximum(planes * (0.15 + 0.55 * step(groups, 1.6)), step(tissue + 0.6 * groups - 1.45, 0.9))
+    muscle = MUSCLE_HU + 7.0 * skull.cells
+    return muscle + (FAT_HU - muscle) * fat
 
 
 def face(patient: Patient, skull: Skull, plane: Plane, hu: Field) -> None:
