@@ -10,7 +10,7 @@ BEGIN, END = "<!-- results: python tools/results_table.py -->", "<!-- /results -
 TITLES = {
     "ct-ich-paper-epochs": "ct-ich (real), random weights, the paper's epochs: too short to learn from",
     "ct-ich-from-scratch": "ct-ich (real), random weights, from-scratch length",
-    "ct-ich-from-phantom": "ct-ich (real), weights from a phantom-trained Model 2, from-scratch length",
+    "ct-ich-from-phantom": "ct-ich (real), the phantom's weights, the paper's epochs",
     "phantom-paper-epochs": "phantom (synthetic), random weights, the paper's epochs",
     "phantom-from-scratch": "phantom (synthetic), random weights, from-scratch length",
 }
