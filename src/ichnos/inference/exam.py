@@ -68,7 +68,7 @@ class ExamClassifier:
         Raises InputError where there are no slices, or what is given are no HU or not in order.
         """
         places = _checked_offsets(hu, offsets)
-        output = self._engine.run(hu)
+        output = self._engine.run(hu, None if offsets is None else places)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(output.logits)
         exam = readout.exam_probabilities(probabilities)
