@@ -104,8 +104,8 @@ class Network(_Grammar):
 
     backbone: Literal["efficientnet-b0"] = "efficientnet-b0"
     init: str = "imagenet"
-    """`imagenet`; `phantom` (ours, from synthetic heads, in the package); `random`; or a file: a checkpoint of ours or
-    EfficientNet-B0 weights in the common PyTorch form."""
+    """`imagenet`; `phantom` or `phantom-2.5d` (ours, from synthetic heads, in the package); `random`; or a file: a
+    checkpoint of ours or EfficientNet-B0 weights in the common PyTorch form."""
     frozen: bool = False
     """Train the head alone; the backbone stays as it came, its BatchNorm statistics too."""
     head: Head = Head()
@@ -151,8 +151,11 @@ class Fit(_Grammar):
     """At most so many."""
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps an epoch; None: as many as there are training slices for."""
+    best: Literal["loss", "auc"] = "loss"
+    """Which epoch is the best: of the lowest validation loss (the study), or of the highest mean AUC over the classes
+    that validation defines: overconfidence, which calibration mends, raises the loss long before AUC falls."""
     patience: Annotated[int, Field(ge=1)] | None = 3
-    """Epochs without a lower validation loss after which training stops; None: never early."""
+    """Epochs without a better one after which training stops; None: never early."""
     milestones: tuple[int, ...] = ()
     """For each n here, the best checkpoint of the first n epochs is kept too."""
     reestimate_batchnorm: bool = False

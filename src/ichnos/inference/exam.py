@@ -91,7 +91,9 @@ class ExamClassifier:
             for k, c in enumerate(readout.reported)
         ]
         sensitive = readout.exams[Subtype.ANY].high_sensitivity.threshold
-        own = () if readout.calibrated else ("the bundle is not calibrated: probabilities and thresholds are raw",)
+        own = [f"a demonstration: {manifest.demonstration}"] if manifest.demonstration else []
+        if not readout.calibrated:
+            own.append("the bundle is not calibrated: probabilities and thresholds are raw")
         return ExamFindings(
             source=Source(
                 ichnos=__version__,

@@ -71,6 +71,8 @@ class ExportOptions:
     scorecard: Path | None = None
     title: str | None = None
     licence: str = "Apache-2.0"
+    demonstration: str | None = None
+    """Why the bundle is no more than a demonstration: every reading with it says so."""
 
 
 def export_runs(
@@ -229,6 +231,7 @@ def _manifest(
         scorecard=card[0] if card else None,
         scorecard_is_of=card[1] if card else None,
         licence=options.licence,
+        demonstration=options.demonstration,
         digests={},
     )
 
