@@ -1,12 +1,16 @@
-"""Writes the README's table of results from results/*.json; `--check` says whether it is up to date (a test asks)."""
+"""Writes the tables of results from results/*.json into README.md and results/README.md.
+
+`--check` says whether they are up to date (a test asks).
+"""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from ichnos.reporting.folds import estimate_text, folds_tables
+
 ROOT = Path(__file__).parents[1]
-BEGIN, END = "<!-- results: python tools/results_table.py -->", "<!-- /results -->"
 TITLES = {
     "ct-ich-paper-epochs": "ct-ich (real), random weights, the paper's epochs: too short to learn from",
     "ct-ich-from-scratch": "ct-ich (real), random weights, from-scratch length",
@@ -16,8 +20,17 @@ TITLES = {
 }
 
 
-def table() -> str:
-    """The table as Markdown: a row a model, a block a study, each number with its interval."""
+FOLDS = {
+    "reader-from-scratch-ct-ich": "random weights",
+    "reader-ct-ich": "the phantom's weights: the bundle's procedure",
+    "reader-ct-ich-seed-1": "the same, other folds (split seed 1)",
+    "reader-ct-ich-seed-2": "the same, other folds (split seed 2)",
+    "reader-ct-ich-seed-3": "the same, other folds (split seed 3)",
+}
+
+
+def study_table() -> str:
+    """As Markdown: a row a model, a block a study, each number with its interval."""
     lines = [
         "| study and model | test slices (patients) | exact match | macro F1 | mean AUC | loss |",
         "|---|---|---|---|---|---|",
@@ -41,11 +54,55 @@ def table() -> str:
     return "\n".join(lines)
 
 
-def with_table(text: str) -> str:
-    """The README's text with what stands between the marks replaced."""
-    head, _, rest = text.partition(BEGIN)
-    tail = rest.partition(END)[2]
-    return f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+def reader_table() -> str:
+    """Any hemorrhage over folds, a row a study."""
+    lines = [
+        "| first weights | slice AUC | mean of folds | exam AUC | mean of folds | exam, high sensitivity | balanced |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, title in FOLDS.items():
+        path = ROOT / "results" / f"{name}.json"
+        if not path.exists():
+            continue
+        card = json.loads(path.read_text(encoding="utf-8"))
+        rows = [card[level]["classes"]["any"] for level in ("slices", "exams")]
+        cells = [estimate_text(row[measure]) for row in rows for measure in ("auc", "auc_mean_of_folds")]
+        points = rows[1]["operating_points"]
+        cells += [
+            f"{estimate_text(points[p]['sensitivity'], 2)} / {estimate_text(points[p]['specificity'], 2)}"
+            for p in ("high_sensitivity", "balanced")
+        ]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def classes_tables() -> str:
+    """Every class of the two studies side by side, slice and exam."""
+    parts: list[str] = []
+    for name in ("reader-ct-ich", "reader-from-scratch-ct-ich"):
+        path = ROOT / "results" / f"{name}.json"
+        if path.exists():
+            card = json.loads(path.read_text(encoding="utf-8"))
+            parts += [f"**{FOLDS[name]}** (`{name}.json`)", "", *folds_tables(card), ""]
+    return "\n".join(parts).rstrip()
+
+
+TABLES = {
+    "README.md": {"results": study_table, "reader": reader_table},
+    "results/README.md": {"reader": reader_table, "classes": classes_tables},
+}
+
+
+def with_tables(page: str, text: str) -> str:
+    """The page's text with what stands between each pair of marks replaced."""
+    for name, table in TABLES[page].items():
+        begin, end = f"<!-- {name}: python tools/results_table.py -->", f"<!-- /{name} -->"
+        head, _, rest = text.partition(begin)
+        tail = rest.partition(end)[2]
+        if begin not in text or end not in rest:
+            raise SystemExit(f"{page} has no place for the table {name}")
+        text = f"{head}{begin}\n{table()}\n{end}{tail}"
+    return text
 
 
 def _cell(estimate: dict[str, Any]) -> str:
@@ -57,14 +114,16 @@ def _cell(estimate: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """Rewrite the README, or with --check compare."""
-    readme = ROOT / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    new = with_table(old)
-    if "--check" in sys.argv:
-        return int(old != new)
-    readme.write_text(new, encoding="utf-8")
-    return 0
+    """Rewrite the pages, or with --check compare."""
+    stale = 0
+    for page in TABLES:
+        old = (ROOT / page).read_text(encoding="utf-8")
+        new = with_tables(page, old)
+        if "--check" in sys.argv:
+            stale |= old != new
+        else:
+            (ROOT / page).write_text(new, encoding="utf-8")
+    return int(stale)
 
 
 if __name__ == "__main__":

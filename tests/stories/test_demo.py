@@ -19,6 +19,10 @@ def test_the_demo_runs_from_nothing_to_its_report(tmp_path: Path) -> None:
     page = report.read_text()
     assert "Slices: what each model says" in page
     assert "Phantom results are phantom results" in page
+    findings = json.loads((tmp_path / "demo" / "findings" / "exam-001" / "findings.json").read_text())
+    assert len(findings["slices"]) == 30
+    assert "a demonstration" in findings["doubts"][0]
+    assert (tmp_path / "demo" / "findings" / "exam-001" / "report.html").exists()
 
     begun = report.stat().st_mtime_ns
     journal = tmp_path / "demo" / "study" / "runs" / "paper_model_1" / "journal.jsonl"

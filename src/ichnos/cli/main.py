@@ -161,6 +161,7 @@ def demo(
 
     with on_standard_error() as progress:
         report = run_demo(out, progress, device=device)
+    print(f"One exam read: {(out / 'findings' / 'exam-001' / 'report.html').resolve()}")
     print(f"The report: {report.resolve()}")
 
 

@@ -11,8 +11,8 @@ Differs from `paper_model_2`:
 - 6 epochs of Adam 2e-4 that falls to 0 along a cosine; the best by mean AUC of the validation patients.
 
 Expected: results/reader-ct-ich.json has what it gave over five folds of ct-ich.
-Cost: about 45 training images a second on one CPU core; five folds of ct-ich in half an hour on two.
-Command: ichnos study folds reader --data SET --out DIR --bundle FILE
+Cost: about 40 training images a second on one CPU core: five folds of ct-ich in half an hour.
+Command: ichnos train reader --data SET --out RUN (measured by folds and exported: docs/own-bundle.md)
 """
 
 from ichnos.recipe import Fit, Population, Sampling

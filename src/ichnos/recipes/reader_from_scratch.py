@@ -9,7 +9,7 @@ Differs from `reader`:
 
 Expected: results/reader-from-scratch-ct-ich.json has what it gave over five folds of ct-ich.
 Cost: as `reader`, three times as long.
-Command: ichnos study folds reader_from_scratch --data SET --out DIR
+Command: ichnos train reader_from_scratch --data SET --out RUN
 """
 
 from ichnos.recipes.reader import RECIPE as READER
