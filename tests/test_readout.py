@@ -59,6 +59,16 @@ def test_outputs_in_any_order_are_reported_in_one() -> None:
     np.testing.assert_allclose(p, sigmoid(np.array([[-1.0, 1.0, 1.0]])))  # any is raised to subdural's
 
 
+def test_smoothing_mixes_a_slice_with_those_beside_it() -> None:
+    readout = Readout.uncalibrated(CLASSES).model_copy(update={"smoothing": 0.5})
+    logits = np.zeros((4, 6))
+    logits[1] = 4.0
+    assert readout.smoothed(logits)[:, 0].tolist() == [1, 2, 1, 0]
+    assert readout.smoothed(logits[1:])[:, 0].tolist() == [3, 1, 0]  # the end is its own missing neighbour
+    assert readout.smoothed(logits[1:2])[:, 0].tolist() == [4]
+    np.testing.assert_array_equal(Readout.uncalibrated(CLASSES).smoothed(logits), logits)
+
+
 def test_what_stands_for_any_is_stated() -> None:
     assert Readout.uncalibrated(CLASSES).any_rule is AnyRule.EXPLICIT
     assert Readout.uncalibrated(SUBTYPES).any_rule is AnyRule.NOISY_OR

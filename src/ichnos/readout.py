@@ -100,6 +100,8 @@ class Readout(_Part):
 
     classes: tuple[Subtype, ...] = Field(min_length=1)
     """The network's outputs, in its order."""
+    smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The weight of each adjacent slice's logits beside 1 for a slice's own: few hemorrhages fill a single slice."""
     temperatures: Mapping[Subtype, Annotated[float, Field(gt=0)]]
     """For each output: calibrated probability = σ(logit / temperature) (Guo 2017, https://arxiv.org/abs/1706.04599)."""
     any_rule: AnyRule
@@ -151,8 +153,17 @@ class Readout(_Part):
         """The subtypes among the outputs in the one order, then `any`: the columns of every probability."""
         return tuple(c for c in CLASSES if c in self.classes or c is Subtype.ANY)
 
+    def smoothed(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, outputs) of one exam's slices from foot to head → the same, each mixed with its neighbours'.
+
+        At the exam's ends a slice is its own missing neighbour.
+        """
+        own = logits.astype(np.float64)
+        below, above = np.concatenate([own[:1], own[:-1]]), np.concatenate([own[1:], own[-1:]])
+        return (own + self.smoothing * (below + above)) / (1 + 2 * self.smoothing)
+
     def slice_probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(n, outputs) → calibrated probabilities (n, reported); any ≥ each subtype in every row."""
+        """(n, outputs), smoothed → calibrated probabilities (n, reported); any ≥ each subtype in every row."""
         scaled = {
             c: sigmoid(logits[:, k].astype(np.float64) / self.temperatures[c]) for k, c in enumerate(self.classes)
         }

@@ -1,5 +1,7 @@
 """Fits find what data were made with; measures are what their papers say; thresholds do what they promise."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -153,7 +155,7 @@ def table(classes: tuple[Subtype, ...], exams: int = 60, slices: int = 8, seed: 
         names,
         names,
         np.array([str(k) for k in range(len(exam))]),
-        np.zeros(len(exam)),
+        np.tile(5.0 * np.arange(slices), exams),
         sigmoid(logits),
         labels,
     )
@@ -167,15 +169,33 @@ def test_a_readout_is_fitted_whole(classes: tuple[Subtype, ...]) -> None:
     assert readout.calibrated
     assert (readout.any_rule is AnyRule.EXPLICIT) == (Subtype.ANY in classes)
     assert readout.reported == (*[c for c in SUBTYPES if c in classes], Subtype.ANY)
-    assert all(t > 1 for t in readout.temperatures.values()), "overconfident logits are cooled down"
     assert (fitted.patients, fitted.exams, fitted.slices) == (60, 60, 480)
     for c in classes:
         before, after = (fitted.report["slices"][c.value][when]["log_loss"] for when in ("before", "after"))
         assert after <= before + (0.05 if c is Subtype.ANY else 1e-9)  # any is raised to its subtypes
+        told = fitted.report["slices"][c.value]
+        off = [told[when]["expected_calibration_error"] for when in ("before", "after")]
+        assert off[1] < off[0], "overconfident logits are cooled down"
     point = readout.exams[Subtype.ANY].high_sensitivity
     assert point.sensitivity is not None
     assert point.sensitivity >= 0.95
     assert fitted.report["notes"] == []
+
+
+def test_slices_that_bleed_side_by_side_are_smoothed_and_lone_ones_are_not() -> None:
+    """One block of three slices an exam against three slices apart from each other."""
+    rng = np.random.default_rng(1)
+    for places, side_by_side in (((3, 4, 5), True), ((0, 3, 6), False)):
+        base = table(CLASSES)
+        exam = np.arange(60) % 2 == 0
+        labels = np.zeros((60, 8, 6), dtype=np.bool_)
+        labels[np.ix_(exam, places)] = True
+        labels = labels.reshape(-1, 6)
+        noise = 1.0 if side_by_side else 0.3
+        logits = np.where(labels, 2.0, -2.0) + 2 * noise * rng.normal(0, 1, labels.shape)
+        fitted = fit_readout(replace(base, probabilities=sigmoid(logits), labels=labels))
+        assert (fitted.readout.smoothing > 0) == side_by_side
+        assert [row["smoothing"] for row in fitted.report["smoothings"]] == [0, 0.25, 0.5, 1]
 
 
 def test_what_cannot_be_fitted_is_said() -> None:

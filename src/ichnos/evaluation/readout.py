@@ -12,8 +12,11 @@ from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_ag
 from ichnos.evaluation.calibration import fit_temperature, measure_calibration, reliability_table
 from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
 from ichnos.predictions import Predictions
-from ichnos.readout import AnyRule, OperatingPoint, Readout, Thresholds, logit
+from ichnos.readout import AnyRule, OperatingPoint, Readout, Thresholds, logit, sigmoid
 from ichnos.subtypes import CLASSES, Subtype
+
+SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
+"""Candidates; the smaller one wins where two are equal."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,7 @@ class FittedReadout:
     positives: dict[Subtype, tuple[int, int]]
     """Slices and exams with each reported class."""
     report: dict[str, Any]
-    """JSON: calibration before and after, reliability, every aggregator tried, what could not be fitted."""
+    """JSON: calibration before and after, reliability, every aggregator and smoothing tried, what was not fitted."""
 
 
 def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY) -> FittedReadout:
@@ -38,11 +41,14 @@ def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY)
     """
     if not len(predictions):
         raise InputError("there are no slices to calibrate on: the validation part is empty")
-    logits = logit(predictions.probabilities, certain=1e-15)  # as predicted, but for what a double cannot hold
+    raw_logits = logit(predictions.probabilities, certain=1e-15)  # as predicted, but for what a double cannot hold
+    smoothing, smoothings = _choose_smoothing(raw_logits, predictions)
+    logits = smoothed_by_exam(raw_logits, predictions, smoothing)
     notes: list[str] = []
     temperatures = _temperatures(logits, predictions, notes)
     labels = reported_labels(predictions)
     draft = _with_any_rule(predictions.classes, temperatures, logits, labels[:, -1])
+    draft = draft.model_copy(update={"smoothing": smoothing})
     slices = draft.slice_probabilities(logits)
     table = ExamTable.of(predictions.exam, labels)
     choice = choose_aggregator(slices, table, draft.reported)
@@ -57,15 +63,45 @@ def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY)
             "high_sensitivity": sensitivity,
         }
     )
-    raw = Readout.uncalibrated(predictions.classes).slice_probabilities(logits)
+    raw = Readout.uncalibrated(predictions.classes).slice_probabilities(raw_logits)
     return FittedReadout(
         readout=readout,
         patients=len(np.unique(predictions.patient)),
         exams=len(table.slices),
         slices=len(predictions),
         positives={c: (int(labels[:, k].sum()), int(table.labels[:, k].sum())) for k, c in enumerate(readout.reported)},
-        report=_report(readout.reported, (raw, slices, labels), (exams, table.labels), choice, notes),
+        report=_report(readout.reported, (raw, slices, labels), (exams, table.labels), choice, notes)
+        | {"smoothings": smoothings},
     )
+
+
+def smoothed_by_exam(logits: NDArray[np.float64], predictions: Predictions, smoothing: float) -> NDArray[np.float64]:
+    """Readout.smoothed of every exam of a table whose rows are in any order. (n, outputs) → (n, outputs)."""
+    readout = Readout.uncalibrated(predictions.classes).model_copy(update={"smoothing": smoothing})
+    result = np.empty_like(logits)
+    _, exam = np.unique(predictions.exam, return_inverse=True)
+    order = np.lexsort((predictions.offset, exam))
+    for rows in np.split(order, np.cumsum(np.bincount(exam))[:-1]):
+        result[rows] = readout.smoothed(logits[rows])
+    return result
+
+
+def _choose_smoothing(
+    logits: NDArray[np.float64], predictions: Predictions
+) -> tuple[float, list[dict[str, float | None]]]:
+    """The candidate with the lowest mean log-loss of slices behind fitted temperatures, and what each gave."""
+    tried: list[dict[str, float | None]] = []
+    for smoothing in SMOOTHINGS:
+        mixed = smoothed_by_exam(logits, predictions, smoothing)
+        losses: list[float] = []
+        for k in range(len(predictions.classes)):
+            temperature = fit_temperature(mixed[:, k], predictions.labels[:, k])
+            if temperature is not None:
+                said = sigmoid(mixed[:, k] / temperature)
+                losses.append(measure_calibration(said, predictions.labels[:, k]).log_loss)
+        tried.append({"smoothing": smoothing, "log_loss": float(np.mean(losses)) if losses else None})
+    best = min(tried, key=lambda row: np.inf if row["log_loss"] is None else round(row["log_loss"], 6))
+    return float(best["smoothing"] or 0.0), tried
 
 
 def _temperatures(logits: NDArray[np.float64], predictions: Predictions, notes: list[str]) -> dict[Subtype, float]:

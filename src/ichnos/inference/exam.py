@@ -70,7 +70,7 @@ class ExamClassifier:
         places = _checked_offsets(hu, offsets)
         output = self._engine.run(hu, None if offsets is None else places)
         readout = self.bundle.manifest.readout
-        probabilities = readout.slice_probabilities(output.logits)
+        probabilities = readout.slice_probabilities(readout.smoothed(output.logits))
         exam = readout.exam_probabilities(probabilities)
         findings = self._findings(probabilities.round(_DECIMALS), exam.round(_DECIMALS), places, name, doubts)
         return ExamReading(findings, probabilities, readout.reported, output.maps, readout.classes, output.features)

@@ -14,7 +14,7 @@ from ichnos.data.splits import FOLDS, Part, make_splits
 from ichnos.errors import OutputError
 from ichnos.evaluation.aggregation import ExamTable
 from ichnos.evaluation.folds import OutOfFold, measure_folds
-from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels
+from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels, smoothed_by_exam
 from ichnos.files import replacing, write_json, write_text
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
@@ -114,7 +114,8 @@ def _judged(predictions: Predictions, readout: Readout, fold: int) -> tuple[OutO
     logits = logit(predictions.probabilities, certain=1e-15)
     labels = reported_labels(predictions)
     raw = Readout.uncalibrated(predictions.classes)
-    before, after = raw.slice_probabilities(logits), readout.slice_probabilities(logits)
+    smoothed = smoothed_by_exam(logits, predictions, readout.smoothing)
+    before, after = raw.slice_probabilities(logits), readout.slice_probabilities(smoothed)
     table = ExamTable.of(predictions.exam, labels)
     exam_before = np.stack([readout.aggregator.apply(before[rows]) for rows in table.slices])
     exam_after = np.stack([readout.exam_probabilities(after[rows]) for rows in table.slices])
