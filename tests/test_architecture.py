@@ -61,3 +61,10 @@ def test_importing_ichnos_opens_no_engine() -> None:
     check = "import ichnos, sys; print('onnxruntime' in sys.modules, callable(ichnos.load_bundle))"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert result.stdout.split() == ["False", "True"]
+
+
+def test_where_there_is_no_terminal_nobody_waits_for_progress_bars() -> None:
+    check = "from ichnos.cli.progress import on_standard_error; on_standard_error(); import ichnos.cli.main"
+    check += "; import sys; print('rich' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "False"

@@ -14,6 +14,7 @@ from ichnos.cli.main import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += [ROOT / "benchmarks" / "README.md"]
 PAGES += sorted((ROOT / "results").glob("*.md"))
 
 
@@ -50,6 +51,11 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_the_readmes_results_are_those_of_the_scorecards() -> None:
     check = [sys.executable, str(ROOT / "tools" / "results_table.py"), "--check"]
     assert subprocess.run(check).returncode == 0, "run: python tools/results_table.py"
+
+
+def test_the_tables_of_benchmarks_are_those_of_their_results() -> None:
+    check = [sys.executable, str(ROOT / "tools" / "bench_table.py"), "--check"]
+    assert subprocess.run(check).returncode == 0, "run: python tools/bench_table.py"
 
 
 def test_no_page_names_a_path_of_some_machine() -> None:

@@ -13,6 +13,7 @@ IchnosError                  anything below; the command line prints its message
 ├── BundleError              a bundle is absent, damaged, changed, newer, or not fit for what is asked of it
 ├── TrainingError            training cannot go on (loss not finite, no slices left)
 ├── WorkerError              a process that shared the work was killed
+├── BenchmarkError           a process that is measured failed
 └── OutputError              a result cannot be written (disk full, no permission, already there)
 
 Messages say what was found, what was wanted and what to do. They never hold a patient's name, an identifier or a UID.
@@ -69,6 +70,10 @@ class TrainingError(IchnosError):
 
 class WorkerError(IchnosError):
     """A process that shared the work was killed."""
+
+
+class BenchmarkError(IchnosError):
+    """A process that is measured failed."""
 
 
 class OutputError(IchnosError):

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from ichnos.dicom.exams import read_exams
+from ichnos.dicom.exams import ExamReading, FoundExam, read_exams
 from ichnos.dicom.series_rules import SeriesRules
-from ichnos.errors import ExamError, InputError, OutputError
+from ichnos.errors import BundleError, ExamError, InputError, OutputError
+from ichnos.findings import ExamFindings
 from ichnos.inference import load_bundle, write_bundle
 from ichnos.progress import SILENT
 from ichnos.reporting.exam import Format
+from ichnos.workflows import predict
 from ichnos.workflows.predict import classify_reading, is_partial, predict_paths
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.inference.networks import brightness, manifest
@@ -78,6 +80,67 @@ def test_a_refused_exam_does_not_stop_the_others(folder: Path, bundle: Path, tmp
     summary = predict_paths([chest, folder], tmp_path / "out", bundle, SILENT, formats=Format)
     assert [bool(exam["files"]) for exam in summary["exams"]] == [False, True]
     assert is_partial(summary)
+
+
+@pytest.mark.parametrize("cores", [1, 8, 64])
+def test_many_exams_at_once_are_written_in_turn_as_each_is_alone(
+    cores: int, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = []
+    for number in range(7):
+        changes = {"PixelSpacing": [8, 8]} if number == 2 else {"SliceThickness": 4.0 + number / 10}
+        folders.append(write(tmp_path / "in" / f"{number}", as_series(head_datasets(**changes), 1, study=number + 1)))
+    monkeypatch.setattr(predict, "cores", lambda: cores)
+    summary = predict_paths(folders, tmp_path / "out", load_bundle(bundle), SILENT)
+    assert [exam["exam"] for exam in summary["exams"]] == list(range(1, 8))
+    assert [exam["paths"] for exam in summary["exams"]] == [[number] for number in range(1, 8)]
+    assert [exam["read"] for exam in summary["exams"]] == [number != 2 for number in range(7)]
+    alone = predict_paths([folders[4]], tmp_path / "alone", bundle, SILENT)["exams"][0]
+    fifth = json.loads((tmp_path / "out/exam-005/findings.json").read_text())
+    first = json.loads((tmp_path / "alone/exam-001/findings.json").read_text())
+    assert fifth | {"exam": None} == first | {"exam": None}
+    assert summary["exams"][4]["geometry"] == alone["geometry"]
+
+
+def test_few_exams_are_in_memory_however_many_there_are(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [write(tmp_path / f"{n}", as_series(head_datasets(), 1, study=n + 1)) for n in range(9)]
+    begun: list[int] = []
+    ahead: list[int] = []
+    read, write_result = predict.read_found_exam, predict.write_findings
+
+    def reading(found: FoundExam, rules: SeriesRules) -> ExamReading:
+        begun.append(found.number)
+        return read(found, rules)
+
+    def writing(findings: ExamFindings, folder: Path, *, force: bool) -> Path:
+        ahead.append(len(begun) - len(ahead))
+        return write_result(findings, folder, force=force)
+
+    monkeypatch.setattr(predict, "read_found_exam", reading)
+    monkeypatch.setattr(predict, "write_findings", writing)
+    monkeypatch.setattr(predict, "cores", lambda: 2)
+    predict_paths(folders, tmp_path / "out", bundle, SILENT)
+    assert begun == list(range(1, 10))
+    assert max(ahead) <= 2
+
+
+def test_what_stops_one_stops_all_and_nothing_hangs(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [write(tmp_path / f"{n}", as_series(head_datasets(), 1, study=n + 1)) for n in range(4)]
+    classify = predict.classify_reading
+
+    def classifying(reading: ExamReading, *rest: object) -> object:
+        if reading.found.number == 2:
+            raise BundleError("no finite numbers")
+        return classify(reading, *rest)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(predict, "classify_reading", classifying)
+    with pytest.raises(BundleError, match="no finite numbers"):
+        predict_paths(folders, tmp_path / "out", bundle, SILENT)
+    assert (tmp_path / "out/exam-001/findings.json").exists()
 
 
 def test_what_is_there_is_replaced_with_force_only(folder: Path, bundle: Path, tmp_path: Path) -> None:

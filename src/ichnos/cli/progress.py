@@ -1,64 +1,16 @@
-"""Progress on standard error: bars with time left, drawn by rich; plain lines where there is no terminal."""
+"""Progress on standard error: bars with time left where it is a terminal, plain lines where it is not."""
 
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+if TYPE_CHECKING:
+    from ichnos.cli.bars import Bars
 
 _LINE_EVERY = 30.0
 """Seconds between two lines of a task where there is no terminal: enough to see life, few enough for a log."""
-
-
-class Bars:
-    """The Progress of a terminal: nested bars, which stay when done."""
-
-    def __init__(self, console: Console) -> None:
-        self._bars = RichProgress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}", style="dim"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            expand=True,
-        )
-
-    def __enter__(self) -> "Bars":
-        self._bars.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._bars.stop()
-
-    @contextmanager
-    def task(self, description: str, total: float | None) -> Iterator["_Bar"]:
-        """See ichnos.progress.Progress."""
-        bar = self._bars.add_task(description, total=total, note="")
-        try:
-            yield _Bar(self._bars, bar)
-        finally:
-            self._bars.stop_task(bar)
-
-    def message(self, text: str) -> None:
-        """See ichnos.progress.Progress."""
-        self._bars.console.print(text, highlight=False, markup=False)
-
-
-class _Bar:
-    def __init__(self, bars: RichProgress, bar: TaskID) -> None:
-        self._bars, self._bar = bars, bar
-
-    def advance(self, amount: float = 1) -> None:
-        self._bars.advance(self._bar, amount)
-
-    def note(self, text: str) -> None:
-        self._bars.update(self._bar, note=text)
 
 
 class Lines:
@@ -111,10 +63,13 @@ class _LineTask:
         return f"{self._description}: {share}, about {_clock(left)} left  {self._note}".rstrip()
 
 
-def on_standard_error() -> Bars | Lines:
+def on_standard_error() -> "Bars | Lines":
     """Bars where standard error is a terminal, lines where it is not."""
-    console = Console(stderr=True)
-    return Bars(console) if console.is_terminal else Lines()
+    if not sys.stderr.isatty():
+        return Lines()
+    from ichnos.cli.bars import Bars  # rich takes 25 ms to import, which a script need not wait for
+
+    return Bars()
 
 
 def _clock(seconds: float) -> str:

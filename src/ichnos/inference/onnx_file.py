@@ -45,26 +45,31 @@ class _Message:
         if at != end:
             raise ValueError("a field reaches past its end")
 
-    def parts(self, number: int) -> Iterator[memoryview]:
-        """The values of a field that are messages or strings."""
+    def parts(self, *numbers: int) -> Iterator[tuple[int, memoryview]]:
+        """The values of some fields that are messages or strings, with their numbers, in one pass."""
         for field, value in self:
-            if field == number:
+            if field in numbers:
                 if isinstance(value, int):
-                    raise ValueError(f"field {number} is a number")
-                yield value
+                    raise ValueError(f"field {field} is a number")
+                yield field, value
 
 
 def check_self_contained(content: bytes) -> None:
     """Raise BundleError where a model wants other files, other libraries' operators, or is no ONNX model at all."""
     try:
-        model = _Message(memoryview(content))
-        graphs = list(model.parts(7))
+        graphs: list[memoryview] = []
+        for field, part in _Message(memoryview(content)).parts(7, 8, 25):
+            match field:
+                case 7:
+                    graphs.append(part)
+                case 8:
+                    _check_opset(part)
+                case _:
+                    raise BundleError(
+                        "the bundle's network defines functions of its own, which ichnos does not run; refused"
+                    )
         if len(graphs) != 1:
             raise ValueError(f"{len(graphs)} graphs")
-        for opset in model.parts(8):
-            _check_domain(opset, field=1)
-        if any(True for _ in model.parts(25)):
-            raise BundleError("the bundle's network defines functions of its own, which ichnos does not run; refused")
         _check_graph(graphs[0], depth=0)
     except (ValueError, IndexError) as error:
         raise BundleError(f"the bundle's network is no ONNX file ({error}); take another copy of the bundle") from error
@@ -73,31 +78,43 @@ def check_self_contained(content: bytes) -> None:
 def _check_graph(graph: memoryview, depth: int) -> None:
     if depth > _DEEPEST:
         raise ValueError("graphs within graphs without end")
-    for tensor in _Message(graph).parts(5):
-        _check_tensor(tensor)
-    for sparse in _Message(graph).parts(15):
-        for number in (1, 2):
-            for tensor in _Message(sparse).parts(number):
-                _check_tensor(tensor)
-    for node in _Message(graph).parts(1):
-        _check_domain(node, field=7)
-        for attribute in _Message(node).parts(5):
-            _check_attribute(attribute, depth)
+    for field, part in _Message(graph).parts(1, 5, 15):
+        match field:
+            case 1:
+                _check_node(part, depth)
+            case 5:
+                _check_tensor(part)
+            case _:
+                _check_sparse(part)
+
+
+def _check_node(node: memoryview, depth: int) -> None:
+    for field, part in _Message(node).parts(5, 7):
+        if field == 5:
+            _check_attribute(part, depth)
+        else:
+            _check_domain(part)
 
 
 def _check_attribute(attribute: memoryview, depth: int) -> None:
-    message = _Message(attribute)
-    for number in (5, 10):
-        for tensor in message.parts(number):
-            _check_tensor(tensor)
-    for number in (22, 23):
-        for sparse in message.parts(number):
-            for inner in (1, 2):
-                for tensor in _Message(sparse).parts(inner):
-                    _check_tensor(tensor)
-    for number in (6, 11):
-        for graph in message.parts(number):
-            _check_graph(graph, depth + 1)
+    for field, part in _Message(attribute).parts(5, 6, 10, 11, 22, 23):
+        match field:
+            case 5 | 10:
+                _check_tensor(part)
+            case 6 | 11:
+                _check_graph(part, depth + 1)
+            case _:
+                _check_sparse(part)
+
+
+def _check_sparse(sparse: memoryview) -> None:
+    for _, tensor in _Message(sparse).parts(1, 2):
+        _check_tensor(tensor)
+
+
+def _check_opset(opset: memoryview) -> None:
+    for _, domain in _Message(opset).parts(1):
+        _check_domain(domain)
 
 
 def _check_tensor(tensor: memoryview) -> None:
@@ -106,13 +123,12 @@ def _check_tensor(tensor: memoryview) -> None:
             raise BundleError("the bundle's network keeps weights in other files (external data); refused")
 
 
-def _check_domain(message: memoryview, field: int) -> None:
-    for value in _Message(message).parts(field):
-        domain = bytes(value).decode("utf-8", errors="replace")
-        if domain not in _STANDARD:
-            raise BundleError(
-                f"the bundle's network needs operators that are not ONNX's own (domain {domain[:40]!r}); refused"
-            )
+def _check_domain(value: memoryview) -> None:
+    domain = bytes(value).decode("utf-8", errors="replace")
+    if domain not in _STANDARD:
+        raise BundleError(
+            f"the bundle's network needs operators that are not ONNX's own (domain {domain[:40]!r}); refused"
+        )
 
 
 def _varint(view: memoryview, at: int) -> tuple[int, int]:

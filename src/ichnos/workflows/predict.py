@@ -1,7 +1,9 @@
 """From exams to findings with a bundle: no torch. START READING HERE: `predict_paths`."""
 
 import json
-from collections.abc import Collection, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ichnos.dicom.exams import ExamReading, find_exams, read_found_exam
+from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
 from ichnos.errors import ExamError, InputError, OutputError
 from ichnos.files import explained, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import ExamClassifier, load_bundle
+from ichnos.inference.engine import cores
 from ichnos.progress import Progress
 from ichnos.reporting.exam import ExamResult, Format, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
@@ -25,30 +28,34 @@ SUMMARY = "summary.json"
 SUMMARY_VERSION = 1
 """Of summary.json: raised where a field changes its meaning or goes away."""
 
+_CORES_AN_EXAM = 4
+"""More share out the 36 slices of an exam badly: the last few slices then leave most cores idle."""
+
 Tree = dict[str, Any]
 
 
 def predict_paths(
     paths: Sequence[Path],
     out: Path,
-    bundle: Path | None,
+    bundle: ExamClassifier | Path | None,
     progress: Progress,
     *,
     rules: SeriesRules = DEFAULT_RULES,
     formats: Collection[Format] = (),
     force: bool = False,
 ) -> Tree:
-    """Read all exams under `paths`, one at a time, and write out/exam-001/findings.json, ...; returns summary.json.
+    """Read all exams under `paths`, a few at a time, and write out/exam-001/findings.json, ...; returns summary.json.
 
     formats: in which forms findings are written beside findings.json; what an exam cannot have stands in its summary.
 
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
-    after a patient: exams are numbered in the order found. bundle: None takes the package's own.
+    after a patient: exams are numbered in the order found. bundle: open already, or its path, or None for the package's
+    own.
 
     Raises BundleError before anything is read, InputError where no exam lies there, OutputError where `out` holds
     something already (unless force) or cannot be written.
     """
-    classifier = load_bundle(bundle)
+    classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
     _take(out, force=force)
     found = find_exams(paths, progress)
     if not found.exams:
@@ -56,9 +63,8 @@ def predict_paths(
         raise InputError(f"no exam found: {reason}")
     exams: list[Tree] = []
     with progress.task("Reading exams", len(found.exams)) as task:
-        for each in found.exams:
-            reading = read_found_exam(each, rules)
-            exams.append(_predict(reading, out, classifier, rules=rules, formats=formats, force=force))
+        for reading, result in _classified_in_turn(found.exams, classifier, rules):
+            exams.append(_written(reading, result, out, formats=formats, force=force))
             task.advance()
     manifest = classifier.bundle.manifest
     summary: Tree = {
@@ -79,22 +85,46 @@ def is_partial(summary: Tree) -> bool:
     )
 
 
-def _predict(
-    reading: ExamReading,
-    out: Path,
-    classifier: ExamClassifier,
-    *,
-    rules: SeriesRules,
-    formats: Collection[Format],
-    force: bool,
+def _classified_in_turn(
+    exams: Sequence[FoundExam], classifier: ExamClassifier, rules: SeriesRules
+) -> Iterator[tuple[ExamReading, ExamResult | None]]:
+    """Every exam read, and classified where it was not refused, in the order found.
+
+    While some are classified the next are read and those before are written, so that no core waits; memory holds two
+    for every four cores, however many there are.
+    """
+    at_once = max(1, cores() // _CORES_AN_EXAM)
+    with ThreadPoolExecutor(at_once) as readers, ThreadPoolExecutor(at_once) as classifiers:
+        under_way: deque[Future[tuple[ExamReading, ExamResult | None]]] = deque()
+        try:
+            for each in exams:
+                reading = readers.submit(read_found_exam, each, rules)
+                under_way.append(classifiers.submit(_classified, reading, classifier, rules))
+                if len(under_way) > at_once:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+def _classified(
+    reading: Future[ExamReading], classifier: ExamClassifier, rules: SeriesRules
+) -> tuple[ExamReading, ExamResult | None]:
+    read = reading.result()
+    return read, None if read.exam is None else classify_reading(read, classifier, rules)
+
+
+def _written(
+    reading: ExamReading, result: ExamResult | None, out: Path, *, formats: Collection[Format], force: bool
 ) -> Tree:
     tree = exam_tree(reading)
     said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
     said |= {"files": [], "refused_formats": {}, "empty_formats": {}}
-    if reading.exam is None:
+    if result is None:
         return tree | said
     name = _name(reading)
-    result = classify_reading(reading, classifier, rules)
     path = write_findings(result.findings, out / name, force=force)
     written = write_outputs(result, formats, out / name, force=force)
     return tree | {

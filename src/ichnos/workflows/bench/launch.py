@@ -1,0 +1,34 @@
+"""Run a command and write down what it took: `python launch.py FILE COMMAND...`. Standard library alone.
+
+A small process of its own, since Linux counts to a child's peak memory what the process that began it held at that
+moment: behind a parent that holds torch every command would look large.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+
+def main() -> int:
+    """Give the command our standard input and output, wait for it, and exit as it did."""
+    file, *command = sys.argv[1:]
+    begun = time.perf_counter()
+    with subprocess.Popen(command) as process:  # noqa: S603 - what the benchmark measures
+        _, status, used = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+    taken = {
+        "exit_code": process.returncode,
+        "seconds": seconds,
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "peak_mb": used.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6,
+    }
+    Path(file).write_text(json.dumps(taken), encoding="utf-8")
+    return process.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,261 @@
+"""How fast exams are read, against peers and against what the machine can do: START READING HERE, `bench_predict`."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import ichnos
+from ichnos.errors import BenchmarkError, InputError, UsageError
+from ichnos.inference import read_bundle
+from ichnos.progress import Progress
+from ichnos.workflows.bench import machine
+from ichnos.workflows.bench.contenders import Contender, Taken, run_command
+from ichnos.workflows.bench.figures import ratios, spread
+from ichnos.workflows.bench.own import Work
+from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_exams, write_untrained_bundle
+
+VERSION = 1
+"""Of the JSON: raised where a field changes its meaning or goes away."""
+
+PEERS = Path(ichnos.__file__).parents[2] / "benchmarks" / "peers"
+"""Where the scripts of other stacks lie in a clone; an installed package has none."""
+
+_MOST_BYTES = 1_000_000_000
+"""Of the disk, for a batch: more exams are read in several calls of as many as fit."""
+
+OURS = ("exam", "network", "files", "steps")
+"""What own.py does here, in the order asked."""
+
+_VERSIONS = ("ichnos", "numpy", "onnxruntime", "pydicom")
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PredictBench:
+    """What is measured.
+
+    rounds: how often everything is timed, in turn. exams: of the batch; 0 leaves it out. slices, matrix: of an exam.
+    bundle: None exports an untrained one of the usual recipe with `changes`. peers: a folder of scripts.
+    """
+
+    rounds: int = 7
+    exams: int = 100
+    slices: int = 36
+    matrix: int = 512
+    cores: int = 2
+    bundle: Path | None = None
+    changes: Mapping[str, str] = field(default_factory=dict)
+    peers: Path | None = None
+
+    def __post_init__(self) -> None:
+        if sys.platform == "win32":
+            raise UsageError("benchmarks measure memory as Linux and macOS count it; run them there")
+        if self.rounds < 1 or self.exams < 0 or self.cores < 1:
+            raise UsageError("--rounds and --cores are at least 1, --exams at least 0")
+        if self.bundle is not None and self.changes:
+            raise UsageError("--set changes the recipe of an untrained bundle; a bundle that is given has its own")
+        if self.peers is not None and not self.peers.is_dir():
+            raise InputError(f"no folder of peers at {self.peers}; give --peers benchmarks/peers of a clone")
+
+    @property
+    def words(self) -> str:
+        """The command that asks for this; of paths the names alone."""
+        usual = PredictBench()
+        words = ["ichnos bench predict"]
+        if self.bundle is not None:
+            words.append(f"--bundle {self.bundle.name}")
+        words += [f"--set {name}={value}" for name, value in self.changes.items()]
+        for name in ("rounds", "exams", "slices", "matrix", "cores"):
+            if getattr(self, name) != getattr(usual, name):
+                words.append(f"--{name} {getattr(self, name)}")
+        return " ".join(words)
+
+
+def bench_predict(options: PredictBench, progress: Progress) -> Tree:
+    """Measure, and return everything as a tree for JSON.
+
+    All contenders wait in processes of their own and are asked in turn, round by round, so that what else the machine
+    does meets them alike. Raises BenchmarkError where ours fails; a peer that fails stands in the tree with its reason.
+    """
+    with machine.on_cores(options.cores) as cores, TemporaryDirectory(prefix="ichnos-bench-") as folder:
+        stopwatch = machine.Stopwatch(cores)
+        work, size = _work(options, Path(folder), progress)
+        tree = _one_exam(options, work, Path(folder), progress)
+        if options.exams:
+            tree["batch"] = _batch(options, work, cores, Path(folder), progress)
+        bundle = read_bundle(Path(work.bundle)).manifest
+        return {
+            "version": VERSION,
+            "benchmark": "predict",
+            "asked": options.words,
+            "machine": machine.description(cores) | {"other_work": stopwatch.others()},
+            "versions": {"ichnos": ichnos.__version__} | machine.versions(_VERSIONS[1:]),
+            "work": {
+                "slices": options.slices,
+                "matrix": options.matrix,
+                "bytes": size,
+                "bundle": "given" if options.bundle else "untrained",
+                "input_size": bundle.recipe.input.size,
+                "channels": bundle.recipe.input.channels,
+                "classes": len(bundle.recipe.classes),
+                "networks": bundle.networks,
+            },
+            "rounds": options.rounds,
+            **tree,
+        }
+
+
+def _work(options: PredictBench, folder: Path, progress: Progress) -> tuple[Work, int]:
+    recipe = untrained_recipe(options.changes)
+    with progress.task("Making an exam and a bundle", 2) as task:
+        size = write_exams(folder / "one", 1, slices=options.slices, matrix=options.matrix)
+        task.advance()
+        if options.bundle is None:
+            bundle, checkpoint = write_untrained_bundle(recipe, folder)
+        else:
+            bundle, checkpoint = options.bundle.resolve(), None
+        manifest = read_bundle(bundle).manifest
+        task.advance()
+    work = Work(
+        exam=str(folder / "one" / "000"),
+        bundle=str(bundle),
+        out=str(folder / "out"),
+        recipe=manifest.recipe.model_dump(mode="json"),
+        networks=manifest.networks,
+        checkpoint=str(checkpoint) if checkpoint else None,
+    )
+    _write(work, folder)
+    return work, size
+
+
+def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progress) -> Tree:
+    command = [sys.executable, "-m", "ichnos", "predict", work.exam, "--bundle", work.bundle]
+    command += ["--out", str(folder / "out" / "command"), "--force"]
+    commands: list[Taken] = []
+    with ExitStack() as open_ones:
+        ours = [open_ones.enter_context(Contender(name, _own(name, folder), folder)) for name in OURS]
+        peers, refused = _peers(options, folder, open_ones)
+        answers: dict[str, list[Tree]] = {each.name: [] for each in (*ours, *peers)}
+        with progress.task("Measuring one exam", options.rounds + 1) as task:
+            for _ in range(options.rounds + 1):
+                for each in ours:
+                    answers[each.name].append(each.once())
+                for each in [peer for peer in peers if peer.name not in refused]:
+                    try:
+                        answers[each.name].append(each.once())
+                    except BenchmarkError as error:
+                        refused[each.name] = str(error)
+                commands.append(run_command(command, folder))
+                task.advance()
+        taken = {each.name: each.close() for each in (*ours, *peers)}
+    warm = {name: said[1:] for name, said in answers.items()}  # the first round warms everything up
+    kept = [peer for peer in peers if peer.name not in refused]
+    tree = _our_figures(options, warm, commands[1:], taken)
+    return tree | {"peers": {each.name: _peer_figures(each, warm, taken) for each in kept}, "peers_not_run": refused}
+
+
+def _own(what: str, folder: Path) -> list[str]:
+    return [sys.executable, "-m", "ichnos.workflows.bench.own", str(folder / "work.json"), what]
+
+
+def _peers(options: PredictBench, folder: Path, open_ones: ExitStack) -> tuple[list[Contender], dict[str, str]]:
+    """Those that could be begun, and for the others why not."""
+    begun: list[Contender] = []
+    refused: dict[str, str] = {}
+    for script in sorted(options.peers.glob("predict_*.py")) if options.peers else []:
+        name = script.stem.removeprefix("predict_")
+        try:
+            command = [sys.executable, str(script.resolve()), str(folder / "work.json")]
+            begun.append(open_ones.enter_context(Contender(name, command, folder)))
+        except BenchmarkError as error:
+            refused[name] = str(error)
+    return begun, refused
+
+
+def _our_figures(
+    options: PredictBench,
+    answers: Mapping[str, Sequence[Tree]],
+    commands: Sequence[Taken],
+    taken: Mapping[str, Taken | None],
+) -> Tree:
+    seconds = {name: [each["seconds"] for each in answers[name]] for name in OURS}
+    floor = [sum(pair) for pair in zip(seconds["network"], seconds["files"], strict=True)]
+    parts = [each["parts"] for each in answers["steps"]]
+    return {
+        "exam": {
+            "seconds": spread(seconds["exam"]),
+            "cpu_seconds": spread([each["cpu_seconds"] for each in answers["exam"]]),
+            "slices_a_second": spread([options.slices / each for each in seconds["exam"]]),
+            "to_floor": ratios(seconds["exam"], floor),
+            "peak_mb": _peak(taken["exam"]),
+        },
+        "steps": {name: spread([each[name] for each in parts]) for name in parts[0]},
+        "floor": {"network": spread(seconds["network"]), "files": spread(seconds["files"])},
+        "command": {
+            "seconds": spread([each.seconds for each in commands]),
+            "cpu_seconds": spread([each.cpu_seconds for each in commands]),
+            "peak_mb": round(max(each.peak_mb for each in commands)),
+        },
+    }
+
+
+def _peer_figures(peer: Contender, answers: Mapping[str, Sequence[Tree]], taken: Mapping[str, Taken | None]) -> Tree:
+    theirs, ours = answers[peer.name], answers["exam"]
+    seconds = [each["seconds"] for each in theirs]
+    alike = peer.about.get("same_weights") and "slices" in theirs[-1]
+    return peer.about | {
+        "seconds": spread(seconds),
+        "to_ours": ratios(seconds, [each["seconds"] for each in ours]),
+        "peak_mb": _peak(taken[peer.name]),
+        "largest_difference": _difference(ours[-1], theirs[-1]) if alike else None,
+    }
+
+
+def _peak(taken: Taken | None) -> int | None:
+    return None if taken is None else round(taken.peak_mb)
+
+
+def _difference(ours: Tree, theirs: Tree) -> float:
+    """The largest between the two in a subtype's probability on a slice: that both did the same work."""
+    pairs = zip(ours["slices"], theirs["slices"], strict=True)
+    return max(abs(one[c] - other[c]) for one, other in pairs for c in one.keys() & other.keys() - {"any"})
+
+
+def _batch(options: PredictBench, work: Work, cores: int, folder: Path, progress: Progress) -> Tree:
+    at_once = max(1, min(options.exams, _MOST_BYTES // exam_bytes(options.slices, options.matrix)))
+    calls = -(-options.exams // at_once)
+    at_once = -(-options.exams // calls)
+    with progress.task(f"Reading {at_once * calls} exams", calls + 1) as task:
+        write_exams(folder / "many", at_once, slices=options.slices, matrix=options.matrix)
+        _write(replace(work, exams=str(folder / "many")), folder)
+        task.advance()
+        with Contender("batch", _own("batch", folder), folder) as contender:
+            said: list[Tree] = []
+            for _ in range(calls):
+                said.append(contender.once())
+                task.advance()
+    if sum(each["read"] for each in said) < at_once * calls:
+        raise BenchmarkError("not every synthetic exam of the batch was read: this ichnos is broken, or its rules are")
+    seconds, cpu = (sum(each[name] for each in said) for name in ("seconds", "cpu_seconds"))
+    peaks = [peak for each in said for peak in each["peak_mb"]]
+    return {
+        "exams": len(peaks),
+        "exams_a_call": at_once,
+        "seconds": round(seconds, 2),
+        "exams_a_minute": round(60 * len(peaks) / seconds, 1),
+        "slices_a_second": round(options.slices * len(peaks) / seconds, 1),
+        "cores_busy": round(cpu / (seconds * cores), 3),
+        "peak_mb_after": {
+            str(n): round(peaks[n - 1], 1) for n in sorted({1, 10, at_once, len(peaks)}) if n <= len(peaks)
+        },
+    }
+
+
+def _write(work: Work, folder: Path) -> None:
+    (folder / "work.json").write_text(json.dumps(asdict(work)), encoding="utf-8")

@@ -1,0 +1,102 @@
+"""A benchmark's tree as rows for people: what, measured, and what was aimed at."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Tree = Mapping[str, Any]
+Row = tuple[str, str, str]
+
+_STATED = {"slices": 36, "matrix": 512}
+"""The exam that the aims are stated for, on two cores."""
+
+_NOTHING_ELSE, _TOO_BUSY = 0.02, 0.15
+"""Shares of the cores' time: below the first the machine did nothing else, above the second times mislead."""
+
+
+def predict_rows(tree: Tree) -> Iterator[Row]:
+    """Of `ichnos bench predict`. Aims stand beside the work that they are stated for only."""
+    stated = _STATED.items() <= tree["work"].items() and tree["machine"]["cores_used"] == 2
+    for what, measured, aim in (*_exam_rows(tree), *_peer_rows(tree), *_floor_rows(tree), *_batch_rows(tree)):
+        yield what, measured, aim if stated else ""
+
+
+def predict_circumstances(tree: Tree) -> str:
+    """On what, with what and how: one paragraph."""
+    work, machine = tree["work"], tree["machine"]
+    channels = f"{work['channels']} channels of {work['input_size']} px"
+    bundle = "an untrained bundle" if work["bundle"] == "untrained" else "the bundle that was given"
+    shared = _shared(machine["other_work"])
+    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
+    exam = f"{work['slices']} slices of {work['matrix']}×{work['matrix']} as uncompressed DICOM"
+    return (
+        f"`{tree['asked']}`. One exam: {exam}, {work['bytes'] / 1e6:.1f} MB in the system's file cache; {bundle}, "
+        f"EfficientNet-B0 on {channels}, {work['classes']} classes. On {cores} of {machine['processor']}, "
+        f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
+        f"rounds (lowest to highest), all in turn in one run; ratios are taken round by round.{shared}"
+    )
+
+
+def _shared(others: float | None) -> str:
+    if not others or others < _NOTHING_ELSE:
+        return ""
+    said = f" Meanwhile other work took {others:.0%} of the cores' time."
+    if others < _TOO_BUSY:
+        return said
+    return (
+        f"{said} **So busy a machine says little of times and ratios** (threads that wait for each other, as torch's "
+        "do, lose most): measure again when it is idle."
+    )
+
+
+def _exam_rows(tree: Tree) -> Iterator[Row]:
+    exam, command = tree["exam"], tree["command"]
+    rate = f"{exam['slices_a_second']['median']:.0f} slices a second"
+    yield "one exam, warm process", f"{_seconds(exam['seconds'])}, {rate}, {_cpu(exam)}", "≤ 0.7 s"
+    parts = ", ".join(f"{name} {part['median'] * 1000:.0f}" for name, part in tree["steps"].items())
+    yield "its parts, one after the other, ms", parts, ""
+    yield "`ichnos predict` from a cold start", f"{_seconds(command['seconds'])}, {_cpu(command)}", "≤ 2.0 s"
+    yield "peak memory: warm process, command", f"{exam['peak_mb']} MB, {command['peak_mb']} MB", "≤ 600 MB"
+
+
+def _peer_rows(tree: Tree) -> Iterator[Row]:
+    for peer in tree["peers"].values():
+        title = f"{peer['title']} ({_versions(peer['versions'])}, {peer['threads']} threads)"
+        against = f"{_times(peer['to_ours'])} as long as ours"
+        yield title, f"{_seconds(peer['seconds'])}, {against}, {peer['peak_mb']} MB", "≥ 2.5 ×"
+    for name, reason in tree["peers_not_run"].items():
+        yield f"peer {name}", f"not run: {reason}", ""
+
+
+def _floor_rows(tree: Tree) -> Iterator[Row]:
+    floor = tree["floor"]
+    yield "the network alone, HU in memory", _seconds(floor["network"]), ""
+    yield "reading the files' bytes alone", _seconds(floor["files"]), ""
+    yield "one exam against these two", f"{_times(tree['exam']['to_floor'])} as long", ""
+
+
+def _batch_rows(tree: Tree) -> Iterator[Row]:
+    batch = tree.get("batch")
+    if batch is None:
+        return
+    calls = "" if batch["exams_a_call"] == batch["exams"] else f", {batch['exams_a_call']} a call"
+    rate = f"{batch['exams_a_minute']:.0f} exams a minute, {batch['slices_a_second']:.0f} slices a second"
+    yield f"{batch['exams']} exams{calls}", f"{batch['seconds']:.0f} s, {rate}", ""
+    yield "cores busy meanwhile", f"{batch['cores_busy']:.0%}", "all"
+    after = ", ".join(f"{n}: {peak:.0f} MB" for n, peak in batch["peak_mb_after"].items())
+    yield "peak memory after so many exams", after, "flat"
+
+
+def _cpu(figures: Tree) -> str:
+    return f"{figures['cpu_seconds']['median']:.2f} s of processor time"
+
+
+def _seconds(spread: Tree) -> str:
+    return f"{spread['median']:.3g} s ({spread['lowest']:.3g} to {spread['highest']:.3g})"
+
+
+def _times(spread: Tree) -> str:
+    return f"{spread['median']:.2f} × ({spread['lowest']:.2f} to {spread['highest']:.2f})"
+
+
+def _versions(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -1,0 +1,79 @@
+"""Processes that are measured answer, fail with a reason, and are charged with their own memory alone."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ichnos.errors import BenchmarkError
+from ichnos.workflows.bench.contenders import Contender, run_command
+
+ANSWERS = """
+import json, sys
+print(json.dumps({"title": "a peer"}), flush=True)
+for number, _ in enumerate(sys.stdin):
+    print(json.dumps({"seconds": 0.5, "number": number}), flush=True)
+"""
+
+
+def script(folder: Path, text: str) -> list[str]:
+    (folder / "script.py").write_text(text)
+    return [sys.executable, str(folder / "script.py")]
+
+
+def test_it_answers_once_each_time(tmp_path: Path) -> None:
+    with Contender("peer", script(tmp_path, ANSWERS), tmp_path) as contender:
+        assert contender.about == {"title": "a peer"}
+        assert [contender.once()["number"] for _ in range(3)] == [0, 1, 2]
+        taken = contender.close()
+    assert taken is not None
+    assert taken.seconds > 0
+    assert taken.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("import nothing_of_the_kind", "No module named 'nothing_of_the_kind'"),
+        ("", "it said nothing"),
+        ("print('Loading weights', flush=True); input()", "'Loading weights', which is no line of JSON"),
+        ("print('[1]', flush=True); input()", "no line of JSON"),
+    ],
+)
+def test_what_is_no_contender_says_why(tmp_path: Path, text: str, reason: str) -> None:
+    with pytest.raises(BenchmarkError, match="peer gave no answer") as raised:
+        Contender("peer", script(tmp_path, text), tmp_path)
+    assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("print('{}', flush=True); input(); raise MemoryError('too much')", "MemoryError: too much"),
+        ("print('{}', flush=True); input(); print('{}', flush=True)", "without `seconds`"),
+        ("print('{}', flush=True)", "it said nothing"),
+    ],
+)
+def test_one_that_fails_later_says_why(tmp_path: Path, text: str, reason: str) -> None:
+    with (
+        Contender("peer", script(tmp_path, text), tmp_path) as contender,
+        pytest.raises(BenchmarkError) as raised,
+    ):
+        contender.once()
+    assert reason in str(raised.value)
+
+
+def test_memory_is_the_commands_own(tmp_path: Path) -> None:
+    held = np.ones(40_000_000)  # 320 MB in this process, which must not be charged to a child
+    small = run_command(script(tmp_path, "pass"), tmp_path)
+    large = run_command(script(tmp_path, "b = b'1' * 200_000_000"), tmp_path)
+    assert held.nbytes / 1e6 > 300
+    assert small.peak_mb < 100
+    assert 200 < large.peak_mb < 300
+    assert small.cpu_seconds > 0
+
+
+def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="a command that is measured failed: SystemError: no"):
+        run_command(script(tmp_path, "raise SystemError('no')"), tmp_path)
