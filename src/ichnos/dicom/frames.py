@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from pydicom import config
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -15,9 +15,9 @@ from pydicom.uid import (
 from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.elements import integer, items, number, numbers, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
-from ichnos.dicom.hounsfield import Rescale
+from ichnos.dicom.hounsfield import Padding, Rescale
 from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
-from ichnos.dicom.read import rescale_of, spacing_of
+from ichnos.dicom.read import padding_of, rescale_of, spacing_of
 from ichnos.errors import DicomError
 
 IMAGES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -63,7 +63,7 @@ class Frame:
     """One slice, known but not yet read.
 
     number: in its multi-frame object, from 1, else None. position, orientation: ImagePositionPatient in mm and
-    ImageOrientationPatient. padding: the lowest and highest stored value that is no measurement, or None.
+    ImageOrientationPatient. padding: the stored values that are no measurement, or None.
     syntax: the transfer syntax UID, "" where the file names none. pixels_at: where the pixel data element begins.
     """
 
@@ -76,7 +76,7 @@ class Frame:
     pixel_spacing: tuple[float, float]
     layout: PixelLayout
     rescale: Rescale
-    padding: tuple[int, int] | None
+    padding: Padding | None
     thickness: float | None
     syntax: str
     pixels_at: int
@@ -210,7 +210,7 @@ def _frame(
         pixel_spacing=spacing_of(measures),
         layout=layout,
         rescale=rescale_of(values, layout),
-        padding=_padding(elements, layout),
+        padding=padding_of(elements, layout),
         thickness=number_above_zero(measures, _THICKNESS),
         syntax=parsed.syntax,
         pixels_at=parsed.end,
@@ -237,21 +237,6 @@ def _refuse_other_kinds(groups: list[Dataset]) -> None:
             said = [word for word in ("LOCALIZER", "PERFUSION") if word in texts(item, _FRAME_TYPE)]
             if said:
                 raise DicomError(f"its FrameType says {said[0]}; send the axial series")
-
-
-def _padding(elements: FileDataset, layout: PixelLayout) -> tuple[int, int] | None:
-    """The range of stored values that PixelPaddingValue and its limit name (PS3.3 C.7.5.1.1.2)."""
-    value = whole_number(elements, _PADDING)
-    if value is None:
-        return None
-    limit = whole_number(elements, _PADDING_LIMIT)
-    ends = [_signed(end, layout) for end in (value, value if limit is None else limit)]
-    return min(ends), max(ends)
-
-
-def _signed(value: int, layout: PixelLayout) -> int:
-    """The padding value was read as unsigned: its VR is US or SS, as the pixels are."""
-    return value - 0x10000 if layout.signed and value >= 0x8000 else value
 
 
 def number_above_zero(elements: Dataset, tag: int) -> float | None:

@@ -19,32 +19,14 @@ from ichnos.errors import DicomError
 
 _HEAD_BYTES = 12
 _UNDEFINED = 0xFFFFFFFF
-_HIGHEST_AIR = -900
-_HIGHEST_TISSUE = 3071
-"""Padding between these HU has the value of something in the body, and cannot be told from it by value alone."""
 
 
 def read_hu(frame: Frame, decoder: Decoder) -> NDArray[np.int16]:
     """HU of one slice, turned upright, nothing below AIR. Raises DicomError where its pixels are not all there."""
     stored = without_unused_bits(_cells(frame, decoder), frame.layout)
-    hu = to_hu(stored, frame.rescale)
-    if frame.padding is not None:
-        _raise_padding(hu, stored, frame)
+    hu = to_hu(stored, frame.rescale, frame.padding)
     np.maximum(hu, AIR, out=hu)
     return turn_upright(hu, frame.orientation)
-
-
-def _raise_padding(hu: NDArray[np.int16], stored: NDArray[np.integer], frame: Frame) -> None:
-    """Make padding air, in place; where its value is also that of tissue, only outside the reconstruction circle."""
-    assert frame.padding is not None
-    low, high = frame.padding
-    ends = to_hu(np.array([low, high], np.int32), frame.rescale)
-    padded = (stored >= low) & (stored <= high)
-    if ends.max() > _HIGHEST_AIR and ends.min() < _HIGHEST_TISSUE:
-        rows, columns = hu.shape
-        y, x = np.ogrid[:rows, :columns]
-        padded &= ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / columns - 0.5) ** 2 > 0.25
-    hu[padded] = AIR
 
 
 def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:

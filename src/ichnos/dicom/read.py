@@ -89,7 +89,7 @@ def read_slice(source: Path | bytes | BinaryIO) -> CtSlice:
     dataset = _open(source, with_pixels=True)
     header = _checked_header(dataset)
     layout = PixelLayout.of(dataset)
-    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout), _padding(dataset, layout))
+    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout), padding_of(dataset, layout))
     row_spacing, column_spacing = header.pixel_spacing
     upright = turn_upright(hu, header.orientation)
     transposed = is_transposed(header.orientation)
@@ -181,7 +181,8 @@ def rescale_of(dataset: Dataset, layout: PixelLayout) -> Rescale:
     return Rescale(slope, intercept, layout.bits_stored, layout.signed)
 
 
-def _padding(dataset: FileDataset, layout: PixelLayout) -> Padding | None:
+def padding_of(dataset: Dataset, layout: PixelLayout) -> Padding | None:
+    """The stored values that PixelPaddingValue and its limit name, None where there is no value."""
     value = pixel_value(dataset, _PADDING, signed=layout.signed)
     if value is None:
         return None
