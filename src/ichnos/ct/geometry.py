@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+FARTHEST_MM = 1e6
+"""From the origin: 1 km. What a file places farther away is damaged, and numbers beyond measure overflow."""
+
 
 def slice_normal(orientation: NDArray[np.floating]) -> NDArray[np.float64]:
     """The unit normal of a slice's plane from ImageOrientationPatient (6 direction cosines: row, then column)."""

@@ -12,6 +12,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
+from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.elements import integer, items, number, numbers, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
@@ -56,6 +57,12 @@ _LARGEST_SIDE = 4096
 """No CT matrix is larger; a header that says so is damaged, and would ask for gigabytes."""
 
 _MOST_FRAMES = 20_000
+
+_LARGEST_COSINE = 1.1
+"""Of ImageOrientationPatient: files round."""
+
+_THICKEST_MM = 1000.0
+"""Of a slice; a thickness above it is none."""
 
 
 @dataclass(frozen=True)
@@ -203,15 +210,13 @@ def _frame(
         number=number,
         sop_instance=text(elements, _SOP_INSTANCE),
         sop_class=sop_class,
-        position=numbers(_macro(groups, _PLANE_POSITION, _POSITION), _POSITION, "ImagePositionPatient", 3),
-        orientation=numbers(
-            _macro(groups, _PLANE_ORIENTATION, _ORIENTATION), _ORIENTATION, "ImageOrientationPatient", 6
-        ),
+        position=_position(_macro(groups, _PLANE_POSITION, _POSITION)),
+        orientation=_orientation(_macro(groups, _PLANE_ORIENTATION, _ORIENTATION)),
         pixel_spacing=spacing_of(measures),
         layout=layout,
         rescale=rescale_of(values, layout),
         padding=padding_of(elements, layout),
-        thickness=number_above_zero(measures, _THICKNESS),
+        thickness=_thickness(measures),
         syntax=parsed.syntax,
         pixels_at=parsed.end,
         inverted_display=text(elements, _PHOTOMETRIC) == "MONOCHROME1",
@@ -230,6 +235,20 @@ def _macro(groups: list[Dataset], sequence: int, tag: int) -> Dataset:
     return groups[-1]
 
 
+def _position(place: Dataset) -> tuple[float, ...]:
+    position = numbers(place, _POSITION, "ImagePositionPatient", 3)
+    if max(map(abs, position)) > FARTHEST_MM:
+        raise DicomError("its ImagePositionPatient lies farther away than 1 km; copy the file again")
+    return position
+
+
+def _orientation(place: Dataset) -> tuple[float, ...]:
+    orientation = numbers(place, _ORIENTATION, "ImageOrientationPatient", 6)
+    if max(map(abs, orientation)) > _LARGEST_COSINE:
+        raise DicomError("its ImageOrientationPatient is no direction (cosines are -1 to 1); copy the file again")
+    return orientation
+
+
 def _refuse_other_kinds(groups: list[Dataset]) -> None:
     """A frame of a multi-frame object has a type of its own."""
     for group in groups:
@@ -239,7 +258,6 @@ def _refuse_other_kinds(groups: list[Dataset]) -> None:
                 raise DicomError(f"its FrameType says {said[0]}; send the axial series")
 
 
-def number_above_zero(elements: Dataset, tag: int) -> float | None:
-    """A decimal string's value where it is above 0 and finite, else None."""
-    value = number(elements, tag)
-    return value if value is not None and 0 < value < float("inf") else None
+def _thickness(measures: Dataset) -> float | None:
+    value = number(measures, _THICKNESS)
+    return value if value is not None and 0 < value <= _THICKEST_MM else None

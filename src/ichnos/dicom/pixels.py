@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from ichnos.ct.exams import AIR
 from ichnos.dicom.decode import is_compressed, native_cells, without_unused_bits
 from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.frames import Frame
 from ichnos.dicom.hounsfield import to_hu
 from ichnos.dicom.orientation import turn_upright
@@ -34,10 +36,16 @@ def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:
     if frame.syntax and is_compressed(syntax):
         return decoder.decode(frame.file, frame.number, frame.layout)
     if syntax == DeflatedExplicitVRLittleEndian:
-        whole = inflated(frame.file.read())
+        whole = _inflated(frame.file, frame.file.modified())
         return native_cells(_native_bytes(frame, lambda offset, length: whole[offset : offset + length]), frame.layout)
     data = _native_bytes(frame, frame.file.read_part)
     return native_cells(data, frame.layout, big_endian=syntax == ExplicitVRBigEndian)
+
+
+@lru_cache(maxsize=1)
+def _inflated(file: FoundFile, _modified: int) -> bytes:
+    """A deflated file's bytes, kept for its other frames."""
+    return inflated(file.read())
 
 
 def _native_bytes(frame: Frame, part: Callable[[int, int], bytes]) -> bytes:
