@@ -10,7 +10,7 @@ __all__ = ["Bundle", "ExamClassifier", "ExamReading", "load_bundle", "read_bundl
 
 
 def load_bundle(path: Path | str | None = None, *, threads: int | None = None) -> ExamClassifier:
-    """Open a bundle to classify exams with it: load_bundle(path).classify(hu, offsets).
+    """Open a bundle to classify exams with it: load_bundle(path).classify(exam).
 
     threads: None, one for each core that this process may use. Raises BundleError where it is absent, damaged, changed,
     of a newer form, or trained on positives only.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos import __version__
+from ichnos.ct.exams import Exam
 from ichnos.errors import BundleError, InputError
 from ichnos.findings import ClassFinding, ExamFindings, SliceFinding, Source
 from ichnos.inference.bundle import Bundle
@@ -43,18 +44,18 @@ class ExamClassifier:
 
     def classify(
         self,
-        hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
+        exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
         offsets: Sequence[float] | NDArray[np.floating] | None = None,
         *,
         name: str | None = None,
         doubts: Sequence[str] = (),
     ) -> ExamFindings:
-        """What an exam holds. See `read`."""
-        return self.read(hu, offsets, name=name, doubts=doubts).findings
+        """What an exam holds: one that ichnos.read_exam returned, or HU of your own. See `read`."""
+        return self.read(exam, offsets, name=name, doubts=doubts).findings
 
     def read(
         self,
-        hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
+        exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
         offsets: Sequence[float] | NDArray[np.floating] | None = None,
         *,
         name: str | None = None,
@@ -62,12 +63,13 @@ class ExamClassifier:
     ) -> ExamReading:
         """What an exam holds, with class maps and features.
 
-        hu: slices from foot to head, int16 Hounsfield units of any matrix, rows from anterior to posterior.
-        offsets: mm along the slice normal, growing; None: 0, 1, 2, ...
-        name: what the findings call the exam: never a patient's name or identifier. doubts: written beside the result.
+        exam: an Exam; or its slices from foot to head, int16 Hounsfield units of any matrix, rows from anterior to
+        posterior. offsets: of such slices, mm along the slice normal, growing; None: 0, 1, 2, ...
+        name: what the findings call the exam: never a patient's name or identifier. doubts: written beside the result,
+        after the exam's own.
         Raises InputError where there are no slices, or what is given are no HU or not in order.
         """
-        places = _checked_offsets(hu, offsets)
+        hu, places, doubts = _parts(exam, offsets, doubts)
         output = self._engine.run(hu)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(output.logits)
@@ -138,6 +140,19 @@ def refuse_positives_only(bundle: Bundle) -> None:
             f"{bundle.manifest.title} was trained on slices with hemorrhage only: it has never seen a normal slice and "
             "would find a hemorrhage in everyone. Use a bundle of a recipe with population.slices=all"
         )
+
+
+def _parts(
+    exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
+    offsets: Sequence[float] | NDArray[np.floating] | None,
+    doubts: Sequence[str],
+) -> tuple[NDArray[np.int16] | Sequence[NDArray[np.int16]], NDArray[np.float64], Sequence[str]]:
+    """HU, offsets and doubts, whichever way the exam was given."""
+    if not isinstance(exam, Exam):
+        return exam, _checked_offsets(exam, offsets), doubts
+    if offsets is not None:
+        raise InputError("an Exam knows where its slices lie; give no offsets with it")
+    return exam.hu, exam.offsets, (*exam.doubts, *doubts)
 
 
 def _checked_offsets(
