@@ -80,3 +80,40 @@ def manifest(readout: Readout | None = None, population: str = "all") -> Manifes
 def exam(*means: float) -> NDArray[np.int16]:
     """A slice of even HU for each mean."""
     return np.stack([np.full((512, 512), mean, dtype=np.int16) for mean in means])
+
+
+def patchwork(classes: int = 6) -> onnx.ModelProto:
+    """Logit k = a weighted sum of the mean HU of 4×4 cells: a slice that is turned, mirrored or another one differs."""
+    weights = np.random.default_rng(5).normal(size=(16, classes)).astype(np.float32)
+    slices = "slices"
+    return helper.make_model(
+        helper.make_graph(
+            [
+                helper.make_node("Cast", ["hu"], ["x"], to=TensorProto.FLOAT),
+                helper.make_node("Unsqueeze", ["x", "one"], ["plane"]),
+                helper.make_node("AveragePool", ["plane"], ["pooled"], kernel_shape=[128, 128], strides=[128, 128]),
+                helper.make_node("Flatten", ["pooled"], ["features"], axis=1),
+                helper.make_node("Add", ["features", "thousand"], ["above_air"]),
+                helper.make_node("MatMul", ["above_air", "weights"], ["sums"]),
+                helper.make_node("Mul", ["sums", "gain"], ["logits"]),
+                helper.make_node("Relu", ["pooled"], ["warm"]),
+                helper.make_node("Tile", ["warm", "repeats"], ["maps"]),
+            ],
+            "patchwork",
+            [helper.make_tensor_value_info("hu", TensorProto.INT16, [slices, 512, 512])],
+            [
+                helper.make_tensor_value_info("logits", TensorProto.FLOAT, [slices, classes]),
+                helper.make_tensor_value_info("features", TensorProto.FLOAT, [slices, 16]),
+                helper.make_tensor_value_info("maps", TensorProto.FLOAT, [slices, classes, 4, 4]),
+            ],
+            [
+                numpy_helper.from_array(np.array([1], dtype=np.int64), "one"),
+                numpy_helper.from_array(np.array([1, classes, 1, 1], dtype=np.int64), "repeats"),
+                numpy_helper.from_array(np.array(1000, dtype=np.float32), "thousand"),
+                numpy_helper.from_array(np.array(1e-3, dtype=np.float32), "gain"),
+                numpy_helper.from_array(weights, "weights"),
+            ],
+        ),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=10,
+    )

@@ -14,7 +14,7 @@ from pydicom.uid import (
 
 from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.dicom.decode import PixelLayout
-from ichnos.dicom.elements import integer, items, number, numbers, text, texts, whole_number
+from ichnos.dicom.elements import integer, items, number, numbers, shown_code, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.hounsfield import Padding, Rescale
 from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
@@ -122,16 +122,20 @@ def read_facts(file: FoundFile, start: bytes) -> FileFacts:
     """Read what comes before the pixels; start: the file's first START_BYTES.
 
     What is no CT slice in HU (a slice without position, a slice in another unit) is returned with its `fault`, as its
-    series needs it. Raises DicomError where the file is no DICOM, or its elements are damaged.
+    series needs it. Raises DicomError where the file is no DICOM, or its elements are damaged or end before they say
+    whose they are.
     """
     parsed = _parse(file, start)
     try:
         with quiet_pydicom():
-            return _facts(file, parsed)
+            facts = _facts(file, parsed)
     except DicomError:
         raise
     except Exception as error:  # pydicom converts sequences only here, and trips over damaged ones
         raise DicomError("it is damaged: its DICOM elements cannot be parsed; copy the file again") from error
+    if not (facts.study or facts.series or facts.frames):
+        raise DicomError("it is cut short in its header: it names no study and no series; copy the file again")
+    return facts
 
 
 def _parse(file: FoundFile, start: bytes) -> Parsed:
@@ -182,7 +186,8 @@ def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...
         return ()
     samples, photometric = whole_number(elements, _SAMPLES), text(elements, _PHOTOMETRIC)
     if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        raise DicomError(f"it is a colour picture ({photometric or samples}), not CT in HU; send the axial series")
+        kind = shown_code(photometric) or samples
+        raise DicomError(f"it is a colour picture ({kind}), not CT in HU; send the axial series")
     layout = PixelLayout.of(elements)
     if max(layout.rows, layout.columns) > _LARGEST_SIDE or min(layout.rows, layout.columns) < 2:
         raise DicomError(f"it has {layout.rows}×{layout.columns} pixels; CT of 2 to {_LARGEST_SIDE} a side is read")

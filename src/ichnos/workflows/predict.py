@@ -1,7 +1,8 @@
 """From exams to findings with a bundle: no torch. START READING HERE: `predict_paths`."""
 
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import ExamError, InputError, OutputError
+from ichnos.errors import BundleError, ExamError, InputError, OutputError, fault_of
 from ichnos.files import explained, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import ExamClassifier, load_bundle
 from ichnos.progress import Progress
-from ichnos.reporting.exam import ExamResult, Format, write_outputs
+from ichnos.reporting.exam import ExamResult, Format, take_away, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
 FINDINGS = "findings.json"
@@ -26,6 +28,17 @@ SUMMARY_VERSION = 1
 """Of summary.json: raised where a field changes its meaning or goes away."""
 
 Tree = dict[str, Any]
+
+_NOTHING_SAID: Mapping[str, Any] = {
+    "findings": None,
+    "urgent": None,
+    "present": None,
+    "probability_any": None,
+    "files": [],
+    "refused_formats": {},
+    "empty_formats": {},
+}
+"""What summary.json says of an exam that was refused, or failed."""
 
 
 def predict_paths(
@@ -43,7 +56,8 @@ def predict_paths(
     formats: in which forms findings are written beside findings.json; what an exam cannot have stands in its summary.
 
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
-    after a patient: exams are numbered in the order found. bundle: None takes the package's own.
+    after a patient: exams are numbered in the order found. bundle: None takes the package's own. force: what an earlier
+    call wrote into `out` goes first, so that nothing stays beside the summary that it does not name.
 
     Raises BundleError before anything is read, InputError where no exam lies there, OutputError where `out` holds
     something already (unless force) or cannot be written.
@@ -54,11 +68,21 @@ def predict_paths(
     if not found.exams:
         reason = found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there"
         raise InputError(f"no exam found: {reason}")
+    if force:
+        _clear(out)
     exams: list[Tree] = []
     with progress.task("Reading exams", len(found.exams)) as task:
         for each in found.exams:
-            reading = read_found_exam(each, rules)
-            exams.append(_predict(reading, out, classifier, rules=rules, formats=formats, force=force))
+            try:
+                reading = read_found_exam(each, rules)
+                exams.append(_predict(reading, out, classifier, rules=rules, formats=formats, force=force))
+            except OutputError as error:
+                written = sum(exam["findings"] is not None for exam in exams)
+                raise OutputError(f"{error}, with --force: {written} exams are written there") from error
+            except BundleError:
+                raise  # the next exam would fare no better
+            except Exception as error:  # a fault of ours, or too little memory, on one exam: the others go on
+                exams.append(exam_tree(ExamReading(each, None, fault_of(error))) | _NOTHING_SAID)
             task.advance()
     manifest = classifier.bundle.manifest
     summary: Tree = {
@@ -89,10 +113,8 @@ def _predict(
     force: bool,
 ) -> Tree:
     tree = exam_tree(reading)
-    said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
-    said |= {"files": [], "refused_formats": {}, "empty_formats": {}}
     if reading.exam is None:
-        return tree | said
+        return tree | _NOTHING_SAID
     name = _name(reading)
     result = classify_reading(reading, classifier, rules)
     path = write_findings(result.findings, out / name, force=force)
@@ -117,10 +139,7 @@ def classify_reading(
     """
     if reading.exam is None:
         raise ExamError(reading.refusal or "")
-    doubts = [*reading.exam.doubts]
-    if reading.skipped:
-        doubts.append(f"{len(reading.skipped)} of its slices could not be read")
-    told = classifier.read(reading.exam.hu, reading.exam.offsets, name=_name(reading), doubts=doubts)
+    told = classifier.read(reading.exam, name=_name(reading))
     options = "" if rules == DEFAULT_RULES else json.dumps(asdict(rules), sort_keys=True)
     return ExamResult(reading.exam, told.findings, told.maps, told.outputs, exam_tree(reading), options)
 
@@ -137,12 +156,27 @@ def _take(out: Path, *, force: bool) -> None:
         there = {path.name for path in out.iterdir()}
     if there and not force:
         raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
-    if foreign := [name for name in there if name != SUMMARY and not name.startswith("exam-")]:
+    if foreign := [name for name in there if name != SUMMARY and not _is_ours(out / name)]:
         raise OutputError(f"{out} holds {len(foreign)} things that are no findings of ours; give --out another folder")
 
 
+def _is_ours(folder: Path) -> bool:
+    return re.fullmatch(r"exam-\d{3,}", folder.name) is not None and folder.is_dir() and not folder.is_symlink()
+
+
+def _clear(out: Path) -> None:
+    """Take away what an earlier call wrote, of exams that are not there any more too; what others put there stays."""
+    with explained(out):
+        (out / SUMMARY).unlink(missing_ok=True)
+        for folder in sorted(filter(_is_ours, out.iterdir())):
+            (folder / FINDINGS).unlink(missing_ok=True)
+            take_away(folder)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
 def classify(
-    hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
+    exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
     offsets: Sequence[float] | NDArray[np.floating] | None = None,
     *,
     bundle: ExamClassifier | Path | str | None = None,
@@ -151,11 +185,12 @@ def classify(
 ) -> ExamFindings:
     """What one exam holds.
 
-    hu: slices from foot to head, int16 Hounsfield units (rows, columns), rows from anterior to posterior; offsets: mm
-    along the slice normal. bundle: open already (for many exams), or its path. See ExamClassifier.read for the rest.
+    exam: as ichnos.read_exam returns it, or slices from foot to head, int16 Hounsfield units (rows, columns), rows from
+    anterior to posterior, and their offsets in mm along the slice normal. bundle: open already (for many exams), or its
+    path. See ExamClassifier.read for the rest.
     """
     classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
-    return classifier.classify(hu, offsets, name=name, doubts=doubts)
+    return classifier.classify(exam, offsets, name=name, doubts=doubts)
 
 
 def write_findings(findings: ExamFindings, folder: Path, *, force: bool = False) -> Path:
