@@ -409,6 +409,23 @@ def test_refused(tmp_path: Path, name: str) -> None:
         read_exam(tmp_path)
 
 
+def test_a_fault_of_ours_costs_a_file_or_an_exam_and_its_text_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def faulty(*_args: object) -> None:
+        raise KeyError("Somebody^Known")
+
+    folder = write(tmp_path, head_datasets())
+    with monkeypatch.context() as patch:
+        patch.setattr("ichnos.dicom.exams.judge", faulty)
+        refusal = reading(folder).refusal or ""
+    assert re.fullmatch(r"a fault of ichnos \(KeyError at test_exams\.py:\d+\); please report it", refusal)
+    monkeypatch.setattr("ichnos.dicom.exams.read_facts", faulty)
+    found = find_exams([folder])
+    assert {each.reason[:28] for each in found.unreadable} == {"a fault of ichnos (KeyError "}
+    assert not any("Known" in record.getMessage() for record in caplog.records)
+
+
 def test_nothing_there_is_said(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("nothing here")
     with pytest.raises(InputError, match="0 exams found"):

@@ -329,12 +329,14 @@ def test_truncated_volumes(tmp_path: Path, bundle: Path, name: str) -> None:
     assert "cut short" in ran.stdout
 
 
-_SLOW = "time.sleep(60)"
-_CRASH = "os.abort()"
+SECONDS = 2.0
+"""A decoder's time for a slice: enough for those that do not hang, on a busy machine too."""
 
 
 @pytest.mark.parametrize(
-    ("fate", "said"), [(_SLOW, "could not be decoded in 0.5 seconds"), (_CRASH, "decoding them crashed")]
+    ("fate", "said"),
+    [("time.sleep(60)", "could not be decoded in 2 seconds"), ("os.abort()", "decoding them crashed")],
+    ids=["hangs", "crashes"],
 )
 def test_a_file_that_hangs_or_crashes_a_decoder_costs_its_slice_alone(
     tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, fate: str, said: str
@@ -358,12 +360,8 @@ def test_a_file_that_hangs_or_crashes_a_decoder_costs_its_slice_alone(
         assert time.monotonic() - begun < 40, "the slice was waited for"
     assert ran.exit_code == 3, ran
     assert len(findings(tmp_path / "out")["slices"]) == SLICES - 1
-    assert said.replace("0.5", f"{SECONDS:g}") in findings(tmp_path / "out")["doubts"][0]
+    assert said in findings(tmp_path / "out")["doubts"][0]
     assert len(findings(tmp_path / "out", 2)["slices"]) == SLICES
-
-
-SECONDS = 2.0
-"""A decoder's time in the test above: enough for the others on a busy machine."""
 
 
 # One exam of many

@@ -23,7 +23,7 @@ from ichnos.dicom.pixels import read_hu
 from ichnos.dicom.series import Series, series_of
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
 from ichnos.dicom.volumes import read_volume_exam
-from ichnos.errors import DicomError, ExamError, InputError
+from ichnos.errors import DicomError, ExamError, InputError, fault_of
 from ichnos.progress import SILENT, Progress
 
 _LEAST_READ = 0.5
@@ -89,18 +89,18 @@ def read_exams(
 def read_exam(path: Path, rules: SeriesRules = DEFAULT_RULES) -> Exam:
     """Read the one exam that lies under `path`. Raises InputError where there is none, more than one, or no head CT."""
     found = find_exams([path])
-    if not found.exams:
-        reason = found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there; give an exam"
-        raise InputError(f"0 exams found and one is wanted: {reason}")
-    if len(found.exams) > 1:
-        raise InputError(
-            f"{len(found.exams)} exams found and one is wanted: give the folder, zip or file of one, or read one after "
-            "the other with ichnos.dicom.exams.read_exams"
-        )
+    if len(found.exams) != 1:
+        raise InputError(f"{len(found.exams)} exams found and one is wanted: {_instead(found)}")
     reading = read_found_exam(found.exams[0], rules)
     if reading.exam is None:
         raise ExamError(reading.refusal or "")
     return reading.exam
+
+
+def _instead(found: FoundExams) -> str:
+    if found.exams:
+        return "give the folder, zip or file of one, or read one after the other with ichnos.dicom.exams.read_exams"
+    return found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there; give an exam"
 
 
 def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams:
@@ -123,8 +123,8 @@ def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams
                     passed_over += 1
                 elif not is_directory(start):
                     files.append((found.given, read_facts(found, start)))
-            except DicomError as error:
-                unreadable.append(Unreadable(found.given, str(error)))
+            except Exception as error:  # the border between one file and the next
+                unreadable.append(Unreadable(found.given, fault_of(error)))
     return FoundExams(tuple(_with_beside([*_exams(files, volumes)], unreadable)), tuple(unreadable), passed_over)
 
 
@@ -133,9 +133,12 @@ def read_found_exam(
 ) -> ExamReading:
     """Choose a series by the rules, read its pixels and judge it; where it is no head CT, the next best is tried.
 
-    Raises nothing for bad input: what is wrong stands in the reading.
+    Raises nothing for bad input: what is wrong, a fault of ours included, stands in the reading.
     """
-    reading = _read(found, rules, decoder)
+    try:
+        reading = _read(found, rules, decoder)
+    except Exception as error:  # the border between one exam and the next
+        return ExamReading(found, None, fault_of(error))
     if reading.exam is None or not found.beside:
         return reading
     count, first = len(found.beside), found.beside[0]

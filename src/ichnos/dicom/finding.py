@@ -211,13 +211,13 @@ def _too_long(path: Path, size: int) -> str | None:
         length = min(size, _LOCATOR_64_SIZE + _END_64_SIZE + _END_SIZE + _LONGEST_COMMENT)
         tail = _read_all(stream.fileno(), size - length, length)
     plain = tail[-_END_SIZE:].startswith(_EMPTY_ZIP_MARK) and tail.endswith(b"\0\0")
-    end = len(tail) - _END_SIZE if plain else tail.rfind(_EMPTY_ZIP_MARK)
-    sizes = [struct.unpack_from("<I", tail, end + 12)[0]] if 0 <= end <= len(tail) - _END_SIZE else [0]
+    end = len(tail) - _END_SIZE if plain else tail.rfind(_EMPTY_ZIP_MARK, 0, len(tail) - _END_SIZE + 4)
+    listed = struct.unpack_from("<I", tail, end + 12)[0] if end >= 0 else 0
     larger = end - _LOCATOR_64_SIZE - _END_64_SIZE
     if larger >= 0 and tail.startswith(_LOCATOR_64, end - _LOCATOR_64_SIZE) and tail.startswith(_END_64, larger):
-        sizes = [struct.unpack_from("<Q", tail, larger + 40)[0]]
-    if sizes[0] > _LARGEST_DIRECTORY:
-        return f"a zip whose list of files takes {sizes[0] >> 20:,} MB is not opened; split it"
+        listed = struct.unpack_from("<Q", tail, larger + 40)[0]
+    if listed > _LARGEST_DIRECTORY:
+        return f"a zip whose list of files takes {listed >> 20:,} MB is not opened; split it"
     return None
 
 

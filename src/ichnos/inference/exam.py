@@ -73,8 +73,8 @@ class ExamClassifier:
         output = self._engine.run(hu)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(output.logits)
-        exam = readout.exam_probabilities(probabilities)
-        findings = self._findings(probabilities.round(_DECIMALS), exam.round(_DECIMALS), places, name, doubts)
+        whole = readout.exam_probabilities(probabilities)
+        findings = self._findings(probabilities.round(_DECIMALS), whole.round(_DECIMALS), places, name, doubts)
         return ExamReading(findings, probabilities, readout.reported, output.maps, readout.classes, output.features)
 
     def _findings(

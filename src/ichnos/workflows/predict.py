@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.ct.exams import Exam
-from ichnos.dicom.exams import ExamReading, find_exams, read_found_exam
+from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
 from ichnos.errors import BundleError, ExamError, InputError, OutputError, fault_of
 from ichnos.files import explained, write_json, write_text
@@ -28,17 +28,6 @@ SUMMARY_VERSION = 1
 """Of summary.json: raised where a field changes its meaning or goes away."""
 
 Tree = dict[str, Any]
-
-_NOTHING_SAID: Mapping[str, Any] = {
-    "findings": None,
-    "urgent": None,
-    "present": None,
-    "probability_any": None,
-    "files": [],
-    "refused_formats": {},
-    "empty_formats": {},
-}
-"""What summary.json says of an exam that was refused, or failed."""
 
 
 def predict_paths(
@@ -71,28 +60,23 @@ def predict_paths(
     if force:
         _clear(out)
     exams: list[Tree] = []
-    with progress.task("Reading exams", len(found.exams)) as task:
-        for each in found.exams:
-            try:
-                reading = read_found_exam(each, rules)
-                exams.append(_predict(reading, out, classifier, rules=rules, formats=formats, force=force))
-            except OutputError as error:
-                written = sum(exam["findings"] is not None for exam in exams)
-                raise OutputError(f"{error}, with --force: {written} exams are written there") from error
-            except BundleError:
-                raise  # the next exam would fare no better
-            except Exception as error:  # a fault of ours, or too little memory, on one exam: the others go on
-                exams.append(exam_tree(ExamReading(each, None, fault_of(error))) | _NOTHING_SAID)
-            task.advance()
-    manifest = classifier.bundle.manifest
-    summary: Tree = {
-        "version": SUMMARY_VERSION,
-        "notice": NOTICE,
-        "bundle": {"title": manifest.title, "digest": classifier.bundle.digest},
-        "exams": exams,
-        **unread_tree(found),
-    }
-    write_json(out / SUMMARY, summary)
+    try:
+        with progress.task("Reading exams", len(found.exams)) as task:
+            for each in found.exams:
+                exams.append(_tried(each, out, classifier, rules=rules, formats=formats, force=force))
+                task.advance()
+        manifest = classifier.bundle.manifest
+        summary: Tree = {
+            "version": SUMMARY_VERSION,
+            "notice": NOTICE,
+            "bundle": {"title": manifest.title, "digest": classifier.bundle.digest},
+            "exams": exams,
+            **unread_tree(found),
+        }
+        write_json(out / SUMMARY, summary)
+    except OutputError as error:
+        written = sum(exam["findings"] is not None for exam in exams)
+        raise OutputError(f"{error}, with --force: {written} exams are written there") from error
     return summary
 
 
@@ -101,6 +85,24 @@ def is_partial(summary: Tree) -> bool:
     return bool(summary["unreadable"]) or any(
         exam["findings"] is None or exam["skipped"] or exam["refused_formats"] for exam in summary["exams"]
     )
+
+
+def _tried(
+    found: FoundExam,
+    out: Path,
+    classifier: ExamClassifier,
+    *,
+    rules: SeriesRules,
+    formats: Collection[Format],
+    force: bool,
+) -> Tree:
+    """What came of one exam, a fault of ours included: the others go on. A full disk or a bad bundle ends them all."""
+    try:
+        return _predict(read_found_exam(found, rules), out, classifier, rules=rules, formats=formats, force=force)
+    except (OutputError, BundleError):
+        raise
+    except Exception as error:  # the border between one exam and the next
+        return exam_tree(ExamReading(found, None, fault_of(error))) | _nothing_said()
 
 
 def _predict(
@@ -114,7 +116,7 @@ def _predict(
 ) -> Tree:
     tree = exam_tree(reading)
     if reading.exam is None:
-        return tree | _NOTHING_SAID
+        return tree | _nothing_said()
     name = _name(reading)
     result = classify_reading(reading, classifier, rules)
     path = write_findings(result.findings, out / name, force=force)
@@ -128,6 +130,12 @@ def _predict(
         "refused_formats": {each.value: reason for each, reason in written.refused.items()},
         "empty_formats": {each.value: reason for each, reason in written.empty.items()},
     }
+
+
+def _nothing_said() -> Tree:
+    """What summary.json says of an exam that was refused, or failed."""
+    said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
+    return said | {"files": [], "refused_formats": {}, "empty_formats": {}}
 
 
 def classify_reading(
