@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ichnos.ct import Window
 from ichnos.errors import InputError
-from ichnos.inputs import AIR, MATRIX, resize, resize_matrix, to_matrix, to_planes
+from ichnos.inputs import AIR, MATRIX, exam_planes, neighbour_stacks, resize, resize_matrix, to_matrix, to_planes
 from ichnos.recipe import InputSpec, WindowMerge
 
 BRAIN_AND_BLOOD = (Window(40, 80), Window(80, 200))
@@ -51,6 +51,40 @@ def test_stacked_windows_keep_their_order() -> None:
     hu = np.full((512, 512), 60, dtype=np.int16)
     planes = to_planes(InputSpec(windows=BRAIN_AND_BLOOD, merge=WindowMerge.STACK, size=64), hu)
     assert planes[:, 0, 0].tolist() == [round(0.75 * 255), round(0.40 * 255)]
+
+
+TWO_AND_A_HALF = InputSpec(windows=BRAIN_AND_BLOOD, size=32, neighbours=1, neighbour_spacing=5)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "wanted"),
+    [
+        ([0, 5, 10], [[0, 0, 1], [0, 1, 2], [1, 2, 2]]),  # the exam's ends stand for what is missing
+        ([10, 0, 5], [[2, 0, 0], [1, 1, 2], [1, 2, 0]]),  # by place, whatever the order
+        ([0, 2.5, 5, 7.5], [[0, 0, 2], [0, 1, 3], [0, 2, 3], [1, 3, 3]]),  # thin slices: 5 mm apart all the same
+        ([0, 8, 16], [[0, 0, 1], [0, 1, 2], [1, 2, 2]]),
+        ([0, 10, 20], [[0, 0, 1], [0, 1, 2], [1, 2, 2]]),  # as near as the slice itself: the other one
+        ([0, 12, 24], [[0, 0, 0], [1, 1, 1], [2, 2, 2]]),  # nothing nearer than the slice itself
+        ([3, 3], [[0, 0, 0], [0, 1, 1]]),  # two slices at one place are each shown as themselves
+        ([7], [[0, 0, 0]]),
+    ],
+)
+def test_neighbours_are_found_by_place(offsets: list[float], wanted: list[list[int]]) -> None:
+    stacks = neighbour_stacks(TWO_AND_A_HALF, np.array(offsets, dtype=np.float64))
+    if offsets == [3, 3]:
+        assert stacks[:, 1].tolist() == [0, 1]
+    else:
+        assert stacks.tolist() == wanted
+
+
+def test_an_exams_planes_go_from_foot_to_head() -> None:
+    spec = TWO_AND_A_HALF.model_copy(update={"merge": WindowMerge.STACK})
+    hu = [np.full((64, 64), value, dtype=np.int16) for value in (10, 20, 30)]
+    planes = exam_planes(spec, hu)
+    assert planes.shape == (3, 6, 32, 32)
+    own = [to_planes(spec, one)[:, 0, 0].tolist() for one in hu]
+    assert planes[1, :, 0, 0].tolist() == [*own[0], *own[1], *own[2]]
+    np.testing.assert_array_equal(exam_planes(spec, hu[::-1], np.array([10.0, 5.0, 0.0]))[::-1], planes)
 
 
 def test_padding_is_air() -> None:

@@ -1,6 +1,7 @@
-"""Writes src/ichnos/models/phantom_weights.safetensors from a trained run: `python tools/ship_phantom_weights.py RUN`.
+"""Writes weights that come with the package from a trained run: `python tools/ship_phantom_weights.py RUN NAME`.
 
-The card in its header says how the run was made; see docs/recipes.md, "The phantom's weights".
+NAME: `phantom` (the backbone alone) or `phantom-2.5d` (backbone and head), as `network.init` calls them. The card in
+its header says how the run was made; see docs/recipes.md, "The phantom's weights".
 """
 
 import json
@@ -8,12 +9,13 @@ import sys
 from pathlib import Path
 
 from ichnos.models.checkpoint import load_checkpoint
-from ichnos.models.phantom_weights import FILE, phantom_card, write_phantom_weights
+from ichnos.models.phantom_weights import FILES, phantom_card, write_phantom_weights
 
 
 def main() -> int:
     """Take RUN's best checkpoint."""
-    run = Path(sys.argv[1])
+    run, name = Path(sys.argv[1]), sys.argv[2]
+    path = FILES[name]
     checkpoint = load_checkpoint(run / "best.safetensors")
     journal = [json.loads(line) for line in (run / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     best = journal[checkpoint.metadata["epoch"] - 1]
@@ -28,8 +30,10 @@ def main() -> int:
             "validation": best["validation"],
             "versions": json.loads((run / "environment.json").read_text(encoding="utf-8"))["versions"],
         },
+        path,
+        with_head=name == "phantom-2.5d",
     )
-    sys.stdout.write(f"{json.dumps(phantom_card(), indent=2)}\n{FILE.stat().st_size / 1e6:.1f} MB\n")
+    sys.stdout.write(f"{json.dumps(phantom_card(path), indent=2)}\n{path.stat().st_size / 1e6:.1f} MB\n")
     return 0
 
 

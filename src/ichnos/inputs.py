@@ -1,5 +1,6 @@
 """The one road from HU to what a network sees, walked in numpy; models/ has the torch module of the same plan."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -38,6 +39,38 @@ def to_planes(spec: InputSpec, hu: NDArray[np.generic]) -> NDArray[np.uint8]:
         planes = windowed
     resized = np.stack([resize(plane, spec.size) for plane in planes])
     return np.rint(resized * np.float32(255)).astype(np.uint8)
+
+
+def exam_planes(
+    spec: InputSpec, hu: Sequence[NDArray[np.generic]], offsets: NDArray[np.floating] | None = None
+) -> NDArray[np.uint8]:
+    """The slices of one exam as a network takes them, neighbours' planes beside each slice's own: (n, stacked, S, S).
+
+    offsets: mm along the slice normal; None: from foot to head, `neighbour_spacing` apart.
+    """
+    planes = np.stack([to_planes(spec, one) for one in hu])
+    stacks = neighbour_stacks(spec, np.arange(len(hu)) * spec.neighbour_spacing if offsets is None else offsets)
+    return planes[stacks].reshape(len(hu), spec.stacked, spec.size, spec.size)
+
+
+def neighbour_stacks(spec: InputSpec, offsets: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Which slices are shown with each slice of one exam: (n, 1 + 2·neighbours) indices into its slices.
+
+    offsets: (n,) mm along the slice normal, in any order. Column `neighbours` is the slice itself; column j holds the
+    slice nearest to (j − neighbours)·neighbour_spacing mm from it, the farther one where two are as near.
+    """
+    order = np.argsort(offsets, kind="stable")
+    places = np.asarray(offsets, dtype=np.float64)[order]
+    steps = np.arange(-spec.neighbours, spec.neighbours + 1) * spec.neighbour_spacing
+    wanted = places[:, None] + steps
+    above = np.searchsorted(places, wanted).clip(0, len(places) - 1)
+    below = (above - 1).clip(0)
+    to_below, to_above = wanted - places[below], places[above] - wanted
+    nearest = np.where(np.where(steps < 0, to_below <= to_above, to_below < to_above), below, above)
+    nearest[:, spec.neighbours] = np.arange(len(places))  # slices at one place are not mixed up
+    stacks = np.empty_like(nearest)
+    stacks[order] = order[nearest]
+    return stacks
 
 
 def to_matrix(hu: NDArray[np.generic]) -> NDArray[np.int16]:

@@ -1,5 +1,6 @@
 """The table of predictions that passes between stages: one row a slice, a probability and a label a class."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,15 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.patient)
+
+    @classmethod
+    def joined(cls, tables: Sequence["Predictions"]) -> "Predictions":
+        """Several tables of the same classes, one below the other; at least one."""
+        first = tables[0].classes
+        if any(table.classes != first for table in tables):
+            raise InputError("predictions of different classes cannot be joined")
+        columns = ("patient", "exam", "slice_name", "offset", "probabilities", "labels")
+        return cls(first, *(np.concatenate([getattr(table, name) for table in tables]) for name in columns))
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
         """The given rows, by mask or by index."""

@@ -43,7 +43,7 @@ class InputSpec(_Grammar):
     """The one road from HU to what a network sees, in the order in which it is walked (ichnos.inputs walks it).
 
     HU 512×512 → each window → merge → resize (separable antialiased triangle) → round to uint8 → [the cache holds
-    this] → /255 → copy planes to channels → normalise.
+    this] → stack with the neighbours' planes → /255 → copy a single plane to three channels → normalise.
     """
 
     windows: tuple[Window, ...] = Field(min_length=1)
@@ -51,6 +51,11 @@ class InputSpec(_Grammar):
     size: Annotated[int, Field(ge=32, le=512)] = 224
     """Rows and columns of what the network sees."""
     normalisation: Normalisation = Normalisation.IMAGENET
+    neighbours: Annotated[int, Field(ge=0, le=8)] = 0
+    """2.5D: so many slices below and as many above are shown with each slice, in order from foot to head."""
+    neighbour_spacing: Annotated[float, Field(gt=0, le=50)] = 5.0
+    """mm along the slice normal from one neighbour to the next. The slice nearest to each place is taken, so thin
+    slices are seen as far apart as thick ones, and beyond the exam's ends the last slice stands for what is missing."""
 
     @property
     def planes(self) -> int:
@@ -58,13 +63,22 @@ class InputSpec(_Grammar):
         return 1 if self.merge is WindowMerge.MEAN else len(self.windows)
 
     @property
+    def stacked(self) -> int:
+        """Planes of a slice and its neighbours together."""
+        return self.planes * (2 * self.neighbours + 1)
+
+    @property
     def channels(self) -> int:
         """Channels that the network sees: a single plane is copied to three, as ImageNet's stem wants."""
-        return 3 if self.planes == 1 else self.planes
+        return 3 if self.stacked == 1 else self.stacked
+
+    def cached(self) -> dict[str, Any]:
+        """What decides the bytes of a cache: all but what comes after it."""
+        return self.model_dump(mode="json", exclude={"normalisation", "neighbours", "neighbour_spacing"})
 
     def fingerprint(self) -> str:
-        """16 hex digits that name what the cache holds (so without the normalisation, which comes after it)."""
-        return _digest(self.model_dump(mode="json", exclude={"normalisation"}))
+        """16 hex digits that name what the cache holds."""
+        return _digest(self.cached())
 
 
 class Population(_Grammar):
@@ -90,8 +104,8 @@ class Network(_Grammar):
 
     backbone: Literal["efficientnet-b0"] = "efficientnet-b0"
     init: str = "imagenet"
-    """`imagenet`; `phantom` (ours, from synthetic heads, in the package); `random`; or a file: a checkpoint of ours or
-    EfficientNet-B0 weights in the common PyTorch form."""
+    """`imagenet`; `phantom` or `phantom-2.5d` (ours, from synthetic heads, in the package); `random`; or a file: a
+    checkpoint of ours or EfficientNet-B0 weights in the common PyTorch form."""
     frozen: bool = False
     """Train the head alone; the backbone stays as it came, its BatchNorm statistics too."""
     head: Head = Head()
@@ -137,8 +151,11 @@ class Fit(_Grammar):
     """At most so many."""
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps an epoch; None: as many as there are training slices for."""
+    best: Literal["loss", "auc"] = "loss"
+    """Which epoch is the best: of the lowest validation loss (the study), or of the highest mean AUC over the classes
+    that validation defines: overconfidence, which calibration mends, raises the loss long before AUC falls."""
     patience: Annotated[int, Field(ge=1)] | None = 3
-    """Epochs without a lower validation loss after which training stops; None: never early."""
+    """Epochs without a better one after which training stops; None: never early."""
     milestones: tuple[int, ...] = ()
     """For each n here, the best checkpoint of the first n epochs is kept too."""
     reestimate_batchnorm: bool = False

@@ -66,6 +66,18 @@ def test_the_normalisation_comes_after_it(prepared: PreparedSet) -> None:
     assert SPEC.model_copy(update={"normalisation": Normalisation.UNIT}).fingerprint() == SPEC.fingerprint()
 
 
+def test_neighbours_of_the_same_exam_are_shown_from_one_cache(prepared: PreparedSet) -> None:
+    spec = SPEC.model_copy(update={"neighbours": 1})
+    plain = open_cache(prepared, SPEC, ALL, SILENT, workers=1)
+    stacked = open_cache(prepared, spec, Population(), SILENT, workers=1)
+    assert len(list((prepared.path / "caches").iterdir())) == 1
+    assert stacked.images.shape == (60, 3, 32, 32)
+    rows = np.array([5, 6, 9])  # the second exam's first, second and last slice
+    wanted = [[5, 5, 6], [5, 6, 7], [8, 9, 9]]
+    np.testing.assert_array_equal(stacked.images[rows], [[plain.images[r][0] for r in three] for three in wanted])
+    np.testing.assert_array_equal(stacked.images[np.int64(6)], stacked.images[rows][1])
+
+
 def test_two_trainings_make_it_once(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second waits for the first, and takes what that made."""
     built: list[int] = []

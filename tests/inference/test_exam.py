@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ichnos.errors import BundleError, InputError
-from ichnos.inference import load_bundle
+from ichnos.inference import INCLUDED, load_bundle
 from ichnos.inference.bundle import Bundle
-from ichnos.inference.engine import BATCH_SIZE, Engine
+from ichnos.inference.engine import Engine
 from ichnos.inference.exam import ExamClassifier
+from ichnos.phantom import CohortSettings, make_exam
 from ichnos.readout import Aggregator, OperatingPoint, Readout, Scaling, Thresholds
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from tests.inference.networks import brightness, exam, manifest
@@ -109,7 +110,7 @@ def test_any_is_never_below_a_subtype(means: list[int], kind: str) -> None:
     assert found.any.probability >= max(each.probability for each in found.subtypes)
 
 
-@pytest.mark.parametrize("count", [1, BATCH_SIZE, BATCH_SIZE + 1, 3 * BATCH_SIZE])
+@pytest.mark.parametrize("count", [1, 6, 7, 18])  # a batch is six slices at the tiny network's 128 px
 def test_any_number_of_slices_gives_what_each_gives_alone(count: int) -> None:
     engine = Engine(bundle_of(), threads=1)
     hu = exam(*np.random.default_rng(0).integers(-100, 100, count))
@@ -192,6 +193,24 @@ def test_a_network_that_gives_no_numbers() -> None:
         Engine(bundle_of(network=brightness(gain=float("inf"))), threads=1).run(exam(40))
 
 
-def test_there_is_no_bundle_of_our_own_yet() -> None:
-    with pytest.raises(BundleError, match="give the path of one"):
-        load_bundle()
+def test_a_demonstration_says_so_in_everything_it_reads() -> None:
+    bundle = bundle_of(readout())
+    told = bundle.manifest.model_copy(update={"demonstration": "trained on two heads"})
+    found = ExamClassifier(Bundle(told, bundle.digest, bundle.network, ""), threads=1).classify(exam(20))
+    assert found.doubts == ("a demonstration: trained on two heads",)
+
+
+def test_the_included_bundle_reads_a_head_and_says_that_it_is_a_demonstration() -> None:
+    assert INCLUDED.stat().st_size < 20e6
+    classifier = load_bundle()
+    manifest = classifier.bundle.manifest
+    assert manifest.readout.classes == CLASSES
+    assert manifest.readout.calibrated
+    assert manifest.scorecard_is_of == "the procedure"
+    assert manifest.data is not None
+    assert "CC BY 4.0" in manifest.data.licence
+    assert "82 patients" in classifier.bundle.card
+    head = make_exam(CohortSettings(exams=1, seed=11, slices=(20, 20)), 0)
+    found = classifier.classify(list(head.hu), np.arange(20) * 7.0)
+    assert "a demonstration" in found.doubts[0]
+    assert len(found.slices) == 20

@@ -17,24 +17,32 @@ from ichnos import recipes
 from ichnos.ct.windows import BLOOD, BONE, BRAIN
 from ichnos.dicom.read import read_slice
 from ichnos.errors import WeightsError
-from ichnos.inputs import to_matrix, to_planes
+from ichnos.inference.bundle import Bundle
+from ichnos.inference.engine import Engine
+from ichnos.inputs import exam_planes, neighbour_stacks, to_matrix, to_planes
 from ichnos.models import SliceClassifier
 from ichnos.models.export import SliceGraph, export_graph, quiet
 from ichnos.phantom import CohortSettings, make_exam
+from ichnos.readout import Readout
 from ichnos.recipe import InputSpec, Network, Population, SliceRecipe, WindowMerge
 from ichnos.subtypes import CLASSES
+from tests.inference.networks import manifest
 
 SPECS = {
     "mean-64": InputSpec(windows=(BRAIN, BLOOD), size=64),
     "stack-128": InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=128),
     "stack-of-two-96": InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=96),
+    "neighbours-64": InputSpec(windows=(BRAIN,), merge=WindowMerge.MEAN, size=64, neighbours=1),
 }
 for _name in recipes.names():  # and every road of the package's recipes, each once
     if (_spec := recipes.find(_name).recipe.input) not in SPECS.values():
         SPECS[_name] = _spec
 
 
-SOME = [pytest.param(name, marks=() if name in ("mean-64", "stack-128") else pytest.mark.slow) for name in SPECS]
+SOME = [
+    pytest.param(name, marks=() if name in ("mean-64", "stack-128", "neighbours-64") else pytest.mark.slow)
+    for name in SPECS
+]
 """An export takes some ten seconds."""
 
 
@@ -58,7 +66,7 @@ def classifier_of(spec: InputSpec, seed: int = 1) -> SliceClassifier:
     for module in classifier.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
-    planes = np.stack([to_planes(spec, hu) for hu in slices()])
+    planes = exam_planes(spec, list(slices()))
     with torch.no_grad():
         classifier.train()(torch.from_numpy(planes))
     return classifier.eval()
@@ -89,12 +97,15 @@ def phantom_hu() -> NDArray[np.int16]:
 
 
 def agree(classifier: SliceClassifier, content: bytes, hu: NDArray[np.int16]) -> None:
-    planes = np.stack([to_planes(classifier.recipe.input, one) for one in hu])
+    spec = classifier.recipe.input
+    own = np.stack([to_planes(spec, one) for one in hu])
     graph = SliceGraph([classifier])
     with torch.inference_mode():
-        np.testing.assert_array_equal(graph.road(torch.from_numpy(hu)).numpy(), planes.astype(np.float32))
-        wanted = classifier(torch.from_numpy(planes)).sigmoid().numpy()
-    logits, features, maps = session_of(content).run(None, {"hu": hu})
+        np.testing.assert_array_equal(graph.road(torch.from_numpy(hu)).numpy(), own.astype(np.float32))
+        wanted = classifier(torch.from_numpy(exam_planes(spec, list(hu)))).sigmoid().numpy()
+    stacks = neighbour_stacks(spec, np.arange(len(hu)) * spec.neighbour_spacing)
+    inputs = {"hu": hu} | ({"stacks": stacks} if spec.neighbours else {})
+    logits, features, maps = session_of(content).run(None, inputs)
     np.testing.assert_allclose(torch.from_numpy(logits).sigmoid().numpy(), wanted, atol=1e-4)
     assert wanted.std(axis=0).max() > 1e-2, "the outputs do not depend on the input: the test shows nothing"
     side = classifier.recipe.input.size // 32
@@ -156,6 +167,22 @@ def test_maps_are_grad_cam(phantom_hu: NDArray[np.int16]):
         wanted = (gradient.mean(dim=(2, 3), keepdim=True) * last).sum(dim=1).relu()
         torch.testing.assert_close(maps[:, k], wanted, atol=1e-6, rtol=1e-4)
     assert (maps > 0).any()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_engine_shows_each_slice_with_its_neighbours(
+    threads: int, exported: Callable[[str], tuple[SliceClassifier, bytes]], phantom_hu: NDArray[np.int16]
+):
+    classifier, content = exported("neighbours-64")
+    told = manifest(Readout.uncalibrated(CLASSES)).model_copy(update={"recipe": classifier.recipe})
+    engine = Engine(Bundle(told, "", content, ""), threads)
+    engine._batch_size = 3  # an exam in more than one batch
+    offsets = np.arange(len(phantom_hu)) * 2.5
+    with torch.inference_mode():
+        wanted = classifier(torch.from_numpy(exam_planes(classifier.recipe.input, list(phantom_hu), offsets)))
+    np.testing.assert_allclose(engine.run(phantom_hu, offsets).logits, wanted.numpy(), atol=1e-4)
+    alone = engine.run(phantom_hu[1:2]).logits[0]
+    assert np.abs(alone - wanted[1].numpy()).max() > 1e-3, "the neighbours change nothing: the test shows nothing"
 
 
 def test_any_number_of_slices_gives_the_same(

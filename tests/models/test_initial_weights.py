@@ -10,9 +10,9 @@ from ichnos.ct.windows import BLOOD, BRAIN
 from ichnos.errors import WeightsError
 from ichnos.models import SliceClassifier, save_checkpoint
 from ichnos.models.initial_weights import initialise
-from ichnos.models.phantom_weights import FILE, phantom_backbone, phantom_card
+from ichnos.models.phantom_weights import FILES, phantom_card, phantom_weights
 from ichnos.recipe import InputSpec, SliceRecipe, WindowMerge
-from ichnos.subtypes import SUBTYPES
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 
 def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -104,7 +104,7 @@ def test_own_checkpoint_gives_head_where_classes_agree(recipe: SliceRecipe, tmp_
     four = SliceClassifier(recipe.derive(classes=SUBTYPES[1:]))
     weights = initialise(four, str(path), seed=0)
     assert weights.head == "random"
-    assert "classes are epidural" in weights.remark
+    assert "its classes are epidural" in weights.remark
     assert same(four.backbone, source.backbone)
 
 
@@ -117,16 +117,27 @@ def test_phantom_is_a_backbone_in_the_package(recipe: SliceRecipe):
     assert all(torch.isfinite(tensor).all() for tensor in classifier.backbone.state_dict().values())
 
 
-def test_the_phantom_weights_say_how_they_were_made():
-    card = phantom_card()
+def test_phantom_25d_brings_its_head_where_the_classes_agree(recipe: SliceRecipe):
+    six = SliceClassifier(recipe.derive(classes=CLASSES, **{"population.slices": "all"}))
+    weights = initialise(six, "phantom-2.5d", seed=3)
+    assert (weights.backbone, weights.head) == ("phantom-2.5d", "phantom-2.5d")
+    assert not same(six.head, SliceClassifier.seeded(six.recipe, 3).head)
+    five = SliceClassifier(recipe)
+    assert initialise(five, "phantom-2.5d", seed=3).head == "random"
+    assert same(five.backbone, six.backbone)
+
+
+@pytest.mark.parametrize(("name", "classes"), [("phantom", SUBTYPES), ("phantom-2.5d", CLASSES)])
+def test_the_phantom_weights_say_how_they_were_made(name: str, classes: tuple[Subtype, ...]):
+    card = phantom_card(FILES[name])
     assert "no patient's data" in card["trained_on"]
-    assert SliceRecipe.model_validate(card["recipe"]).classes == SUBTYPES
+    assert SliceRecipe.model_validate(card["recipe"]).classes == classes
     assert 0.5 < card["validation"]["mean_auc"] < 1
-    assert FILE.stat().st_size < 10e6
+    assert FILES[name].stat().st_size < 10e6
 
 
 def test_damaged_phantom_weights(tmp_path: Path):
     path = tmp_path / "weights.safetensors"
-    path.write_bytes(FILE.read_bytes()[:1000])
+    path.write_bytes(FILES["phantom"].read_bytes()[:1000])
     with pytest.raises(WeightsError, match="install ichnos again"):
-        phantom_backbone(path)
+        phantom_weights(path)

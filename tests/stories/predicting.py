@@ -19,9 +19,9 @@ from tests.stories.running import Ran, ichnos
 ALL_FORMATS = "json,sr,key-objects,heatmap,html"
 
 
-def bundle_file(path: Path, network: onnx.ModelProto) -> Path:
-    """A bundle of a tiny network."""
-    write_bundle(path, manifest(), network.SerializeToString(), "card")
+def bundle_file(path: Path, network: onnx.ModelProto, neighbours: int = 0, spacing: float = 5.0) -> Path:
+    """A bundle of a tiny network; neighbours, spacing: the slices to each side that it is shown, and mm between."""
+    write_bundle(path, manifest(None, "all", neighbours, spacing), network.SerializeToString(), "card")
     return path
 
 

@@ -40,6 +40,13 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundle_file(tmp_path_factory.mktemp("bundle") / "patchwork.ichnos", patchwork())
 
 
+@pytest.fixture(scope="module")
+def neighbourly(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a network that is shown the slice above and the one below, too: the order is part of its input."""
+    path = tmp_path_factory.mktemp("bundle") / "neighbourly.ichnos"
+    return bundle_file(path, patchwork(neighbours=1), neighbours=1, spacing=round(0.9 * head().slice_thickness, 1))
+
+
 def probabilities(found: dict) -> np.ndarray:
     """(slices, classes) from foot to head."""
     return np.array([list(each["probabilities"].values()) for each in found["slices"]])
@@ -100,9 +107,14 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("number", [0, 1], ids=["straight", "tilted"])
-def test_the_same_exam_in_every_orientation_gives_the_same_findings(tmp_path: Path, bundle: Path, number: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "network"), [(0, "bundle"), (1, "neighbourly")], ids=["straight", "tilted, with neighbours"]
+)
+def test_the_same_exam_in_every_orientation_gives_the_same_findings(
+    tmp_path: Path, request: pytest.FixtureRequest, number: int, network: str
+) -> None:
     """Probabilities of every slice, from foot to head; positions; what is called; doubts: all as of the plain exam."""
+    bundle = request.getfixturevalue(network)
     assert predict(bundle, tmp_path / "plain", write(tmp_path / "in", head_datasets(number))).exit_code == 0
     expected = findings(tmp_path / "plain")
     offsets = [each.pop("offset_mm") for each in expected["slices"]]
@@ -128,6 +140,19 @@ def test_findings_are_those_of_the_slices_from_foot_to_head_and_turning_them_wou
         told = classifier.read(np.ascontiguousarray(other)).probabilities
         assert np.abs(told - found).max() > 0.02
     assert np.abs(np.diff(found, axis=0)).max(axis=1).min() > 1e-4, "two neighbours cannot be told apart"
+
+
+def test_a_network_of_neighbours_sees_them_in_order_from_foot_to_head(tmp_path: Path, neighbourly: Path) -> None:
+    """With the slices of the same places in another order, or without the offsets, it says something else."""
+    assert predict(neighbourly, tmp_path / "out", good_exam(tmp_path / "in")).exit_code == 0
+    found = probabilities(findings(tmp_path / "out"))
+    exam = ichnos.read_exam(tmp_path / "in")
+    classifier = ichnos.load_bundle(neighbourly)
+    np.testing.assert_allclose(found, classifier.read(head().hu, exam.offsets).probabilities, atol=1e-6)
+    upside_down = classifier.read(np.ascontiguousarray(exam.hu[::-1]), exam.offsets).probabilities[::-1]
+    assert np.abs(upside_down - found)[1:-1].max() > 0.02
+    alone = classifier.read(exam.hu, exam.offsets * 1000).probabilities
+    assert np.abs(alone - found).max() > 0.02, "the neighbours were not looked at"
 
 
 def test_everything_at_once_is_read_exam_by_exam(tmp_path: Path, bundle: Path) -> None:

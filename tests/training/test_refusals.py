@@ -1,5 +1,6 @@
 """What training refuses or reports, and in which words."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,14 @@ def test_early_stopping_and_milestones_beyond_it(
     best = (tmp_path / "best.safetensors").read_bytes()
     assert (tmp_path / "best_until_2.safetensors").read_bytes() == best
     assert (tmp_path / "best_until_7.safetensors").read_bytes() == best
+
+
+def test_a_run_from_before_a_field_was_there_goes_on(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    train(short(recipe), *tiny, tmp_path, device="cpu")
+    tree = json.loads((tmp_path / "recipe.json").read_text())
+    del tree["fit"]["best"]
+    (tmp_path / "recipe.json").write_text(json.dumps(tree))
+    assert train(short(recipe), *tiny, tmp_path, device="cpu").epochs == 1
 
 
 def test_run_of_another_recipe_or_other_slices(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,47 @@ def test_the_best_checkpoint_predicts_what_the_journal_says(
     measured = slice_metrics(probabilities, tiny[1].labels, recipe.classes)
     assert measured.loss_mean == pytest.approx(summary.best_validation_loss, rel=1e-4)
     assert measured.auc == summary.journal[summary.best_epoch - 1]["validation"]["auc"]
+
+
+def test_nothing_held_back_trains_every_epoch_and_takes_the_last(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    recorder = Recorder()
+    patient = recipe.derive(**{"fit.patience": 1, "fit.milestones": []})
+    summary = train(patient, tiny[0], None, tmp_path, device="cpu", progress=recorder)
+    assert (summary.epochs, summary.best_epoch, summary.best_validation_loss) == (2, 2, None)
+    assert [entry["validation"] for entry in summary.journal] == [None, None]
+    assert "training loss" in recorder.notes[-1]
+    last, best = weights(tmp_path / "last.safetensors"), weights(tmp_path / "best.safetensors")
+    assert all(torch.equal(best[name], last[name]) for name in best)
+    before = (tmp_path / "best.safetensors").stat().st_mtime_ns
+    assert train(patient, tiny[0], None, tmp_path, device="cpu").epochs == 2
+    assert (tmp_path / "best.safetensors").stat().st_mtime_ns == before
+
+
+def test_a_run_without_validation_goes_on_as_if_never_stopped(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    alone = recipe.derive(**{"fit.milestones": []})
+    train(alone, tiny[0], None, tmp_path / "whole", device="cpu")
+    with pytest.raises(PowerCutError):
+        train(alone, tiny[0], None, tmp_path / "cut", device="cpu", progress=Recorder(4, cut))
+    train(alone, tiny[0], None, tmp_path / "cut", device="cpu")
+    assert lines(tmp_path / "whole") == lines(tmp_path / "cut")
+    assert same(tmp_path / "whole" / "best.safetensors", tmp_path / "cut" / "best.safetensors")
+
+
+def test_the_best_epoch_by_auc(recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The second epoch has the higher loss and the higher AUC."""
+    real, losses, aucs = session.slice_metrics, iter([0.1, 0.2]), iter([0.6, 0.7])
+
+    def metrics(probabilities, labels, classes):
+        found = real(probabilities, labels, classes)
+        if len(labels) != len(tiny[1]):
+            return found
+        return replace(found, loss_mean=next(losses), mean_auc=next(aucs))
+
+    monkeypatch.setattr(session, "slice_metrics", metrics)
+    summary = train(recipe.derive(**{"fit.best": "auc"}), *tiny, tmp_path / "auc", device="cpu")
+    assert (summary.best_epoch, summary.best_validation_loss) == (2, 0.2)
+    losses, aucs = iter([0.1, 0.2]), iter([0.6, 0.7])
+    assert train(recipe, *tiny, tmp_path / "loss", device="cpu").best_epoch == 1
 
 
 def test_same_seed_same_run_and_a_finished_one_is_left_alone(

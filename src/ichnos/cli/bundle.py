@@ -16,13 +16,15 @@ def bundles() -> None:
 
 @app.command("show")
 def show(
-    file: Annotated[Path, typer.Argument(help="A bundle.", show_default=False)],
+    file: Annotated[
+        Path | None, typer.Argument(help="A bundle; the package's own by default.", show_default=False)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print bundle.json on standard output.")] = False,
 ) -> None:
     """Check a bundle and print its model card."""
-    from ichnos.inference import read_bundle
+    from ichnos.inference import INCLUDED, read_bundle
 
-    bundle = read_bundle(file)
+    bundle = read_bundle(file or INCLUDED)
     if as_json:
         print(json.dumps(bundle.manifest.model_dump(mode="json") | {"digest": bundle.digest}, indent=2))
         return
@@ -47,6 +49,10 @@ def export(
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="The bundle's name; the recipe's by default.")] = None,
     licence: Annotated[str, typer.Option("--licence", help="Of the bundle.")] = "Apache-2.0",
+    demonstration: Annotated[
+        str | None,
+        typer.Option("--demonstration", help="Why it is a demonstration and no more: every reading says so."),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on standard output.")] = False,
@@ -56,7 +62,13 @@ def export(
     from ichnos.workflows.export import ExportOptions, export_runs
 
     options = ExportOptions(
-        data=data, fold=fold, calibration=calibration, scorecard=scorecard, title=title, licence=licence
+        data=data,
+        fold=fold,
+        calibration=calibration,
+        scorecard=scorecard,
+        title=title,
+        licence=licence,
+        demonstration=demonstration,
     )
     with on_standard_error() as progress:
         summary = export_runs(runs, out, progress, options, force=force, device=device)

@@ -121,10 +121,11 @@ def train(
     if as_json:
         _print_json(summary)
         return
+    loss = summary["best_validation_loss"]
+    said = f", validation loss {loss:.4f} (mean over outputs)" if loss is not None else ", nothing held back"
+    then = f"ichnos evaluate {out} --data {data} --out DIR" if loss is not None else f"ichnos export {out} --out FILE"
     print(
-        f"{resolved.name}: best epoch {summary['best_epoch']} of {summary['epochs']}, "
-        f"validation loss {summary['best_validation_loss']:.4f} (mean over outputs); next: "
-        f"ichnos evaluate {out} --data {data} --out DIR",
+        f"{resolved.name}: best epoch {summary['best_epoch']} of {summary['epochs']}{said}; next: {then}",
         file=sys.stderr,
     )
 

@@ -47,3 +47,47 @@ def paper(
         progress.message(f"The report: {report}")
     if as_json:
         print(json.dumps(json.loads((out / "scorecard.json").read_bytes()), indent=2))
+
+
+@app.command("folds")
+def folds(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .py file.", show_default=False)],
+    data: Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder of runs and scorecard.", show_default=False)],
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
+    ] = None,
+    split_seed: Annotated[
+        int | None, typer.Option("--split-seed", help="Draw other folds than those stored with the set.")
+    ] = None,
+    bundle: Annotated[
+        Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="The bundle's.")] = None,
+    demonstration: Annotated[
+        str | None, typer.Option("--demonstration", help="Why the bundle is a demonstration: every reading says so.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that exists.")] = False,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")] = False,
+) -> None:
+    """Measure a recipe by nested folds of patients: every patient once, by a model that has not seen them.
+
+    Goes on where it stopped.
+    """
+    import json
+
+    from ichnos import recipes as package
+    from ichnos.cli.parsing import parse_assignments
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.folds import FoldOptions, study_folds
+
+    resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
+    options = FoldOptions(split_seed, bundle, title, demonstration, force)
+    with on_standard_error() as progress:
+        scorecard = study_folds(resolved, data, out, progress, options, device=device)
+        progress.message(f"{out / 'report.md'} and {out / 'scorecard.json'} written")
+        if bundle is not None:
+            progress.message(f"The bundle: {bundle}; next: ichnos predict PATH --bundle {bundle} --out DIR")
+    if as_json:
+        print(json.dumps(scorecard, indent=2))

@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ichnos.inputs
+from ichnos.data.images import Images, StackedImages
 from ichnos.data.set import PreparedSet
 from ichnos.errors import SetError
 from ichnos.files import cache_folder, can_be_written, explained, locked, write_json
-from ichnos.inputs import to_planes
+from ichnos.inputs import neighbour_stacks, to_planes
 from ichnos.processes import in_processes
 from ichnos.progress import Progress
 from ichnos.recipe import InputSpec, Population
@@ -34,11 +35,11 @@ _WORTH_PROCESSES = 4
 class SliceCache:
     """Slices as a network's first layer takes them.
 
-    images: (n, planes, size, size) uint8, mapped from the disk, read-only.
+    images: (n, planes, size, size) uint8, mapped from the disk, read-only; neighbours' planes beside each slice's own.
     rows: (n,) the set's row that each image shows, ascending.
     """
 
-    images: NDArray[np.uint8]
+    images: Images
     rows: NDArray[np.int64]
 
     def positions_of(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -51,12 +52,14 @@ def open_cache(
 ) -> SliceCache:
     """The cache of a population for an input road; made, continued or made anew as need be.
 
-    Every population's slices are a selection of `positives` or of `all`, so one cache each serves them all. It lies in
-    the set's folder, or in the user's cache folder where the set's cannot be written.
+    Every population's slices are a selection of `positives` or of `all`, so one cache each serves them all; where
+    neighbours are shown it is that of all slices. It lies in the set's folder, or in the user's cache folder where the
+    set's cannot be written.
     """
-    rows = prepared.rows_of(Population(slices=population.slices))
+    kept = Population(slices="all" if spec.neighbours else population.slices)
+    rows = prepared.rows_of(kept)
     key = _key(prepared, spec, rows)
-    name = f"{spec.fingerprint()}-{population.slices}"
+    name = f"{spec.fingerprint()}-{kept.slices}"
     folder = prepared.path / "caches" / name
     if not _is_whole(folder, key) and not can_be_written(folder):
         folder = cache_folder() / "sets" / prepared.header.fingerprint / name
@@ -69,14 +72,25 @@ def open_cache(
             if not _is_whole(folder, key):  # else another training made it while we waited
                 _build(prepared, spec, rows, folder, key, progress, workers)
     images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=_shape(spec, len(rows)))
-    return SliceCache(images, rows)
+    return SliceCache(StackedImages(images, _stacks(prepared, spec)) if spec.neighbours else images, rows)
+
+
+def _stacks(prepared: PreparedSet, spec: InputSpec) -> NDArray[np.int64]:
+    """(slices of the set, 1 + 2·neighbours) rows of the set: each slice's neighbours are of its own exam."""
+    _, exam = np.unique(prepared.index["exam"].to_numpy(), return_inverse=True)
+    offsets = prepared.index["offset"].to_numpy()
+    order = np.argsort(exam, kind="stable")
+    stacks = np.empty((len(exam), 1 + 2 * spec.neighbours), dtype=np.int64)
+    for rows in np.split(order, np.cumsum(np.bincount(exam))[:-1]):
+        stacks[rows] = rows[neighbour_stacks(spec, offsets[rows])]
+    return stacks
 
 
 def _key(prepared: PreparedSet, spec: InputSpec, rows: NDArray[np.int64]) -> dict[str, Any]:
     return {
         "version": CACHE_VERSION,
         "set": prepared.header.fingerprint,
-        "input": json.loads(spec.model_dump_json(exclude={"normalisation"})),
+        "input": spec.cached(),
         "matrix": [ichnos.inputs.MATRIX, ichnos.inputs.AIR],
         "rows": hashlib.sha256(rows.tobytes()).hexdigest()[:16],
         "shape": list(_shape(spec, len(rows))),

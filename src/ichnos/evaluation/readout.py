@@ -41,7 +41,7 @@ def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY)
     logits = logit(predictions.probabilities, certain=1e-15)  # as predicted, but for what a double cannot hold
     notes: list[str] = []
     temperatures = _temperatures(logits, predictions, notes)
-    labels = _reported_labels(predictions)
+    labels = reported_labels(predictions)
     draft = _with_any_rule(predictions.classes, temperatures, logits, labels[:, -1])
     slices = draft.slice_probabilities(logits)
     table = ExamTable.of(predictions.exam, labels)
@@ -78,7 +78,7 @@ def _temperatures(logits: NDArray[np.float64], predictions: Predictions, notes: 
     return temperatures
 
 
-def _reported_labels(predictions: Predictions) -> NDArray[np.bool_]:
+def reported_labels(predictions: Predictions) -> NDArray[np.bool_]:
     """(n, reported): `any` as it is labelled where it is a class, else the union of the subtypes."""
     subtypes = [predictions.classes.index(c) for c in CLASSES if c in predictions.classes and c is not Subtype.ANY]
     some = predictions.labels.any(axis=1)

@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnxruntime as ort
@@ -11,11 +12,12 @@ from numpy.typing import NDArray
 
 from ichnos.errors import BundleError, InputError
 from ichnos.inference.bundle import Bundle
-from ichnos.inputs import MATRIX, to_matrix
+from ichnos.inputs import MATRIX, neighbour_stacks, to_matrix
 
-BATCH_SIZE = 2
-"""Slices that a core takes at once. More are slower on a CPU, as their feature maps leave its caches, and cost memory:
-36 slices of EfficientNet-B0 at 224 px take 0.43 s of a core in twos, 0.46 s in fours, 0.53 s all at once."""
+BATCH_PIXELS = 2 * 224 * 224
+"""Of the network's input, that a core takes at once. More are slower on a CPU, as their feature maps leave its caches,
+and cost memory: 36 slices of EfficientNet-B0 at 224 px take 0.43 s of a core in twos, 0.46 s in fours, 0.53 s all at
+once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,38 +53,57 @@ class Engine:
             raise BundleError(f"ONNX Runtime cannot open the bundle's network: {_first_line(error)}") from error
         self._threads = threads or cores()
         self._outputs = len(bundle.manifest.readout.classes)
+        self._input = bundle.manifest.recipe.input
+        self._batch_size = max(1, BATCH_PIXELS // self._input.size**2)
         self._check_interface()
 
-    def run(self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]]) -> EngineOutput:
-        """int16 HU of any matrix, slice by slice → logits, features and maps of every slice.
+    def run(
+        self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], offsets: NDArray[np.floating] | None = None
+    ) -> EngineOutput:
+        """int16 HU of any matrix, slices of one exam from foot to head → logits, features and maps of every slice.
 
-        Raises InputError where a slice is no HU, BundleError where the network answers with no numbers.
+        offsets: mm along the slice normal, by which a slice's neighbours are found; None: the spacing that the network
+        was trained for. Raises InputError where a slice is no HU, BundleError where the network answers with no
+        numbers.
         """
         if not len(hu):
             raise InputError("there are no slices to run the network on")
-        batches = [hu[start : start + BATCH_SIZE] for start in range(0, len(hu), BATCH_SIZE)]
+        if offsets is None:
+            offsets = np.arange(len(hu)) * self._input.neighbour_spacing
+        stacks = neighbour_stacks(self._input, offsets)
+        batches = [stacks[start : start + self._batch_size] for start in range(0, len(hu), self._batch_size)]
+        run = partial(self._batch, hu)
         if self._threads == 1 or len(batches) == 1:
-            parts = [self._batch(batch) for batch in batches]
+            parts = [run(batch) for batch in batches]
         else:
             with ThreadPoolExecutor(min(self._threads, len(batches)), "ichnos-engine") as pool:
-                parts = list(pool.map(self._batch, batches))
+                parts = list(pool.map(run, batches))
         logits, features, maps = (np.concatenate(each) for each in zip(*parts, strict=True))
         if logits.shape != (len(hu), self._outputs) or not np.isfinite(logits).all():
             raise BundleError("the bundle's network gives no finite numbers for its classes: it is damaged or not ours")
         return EngineOutput(logits, features, maps)
 
-    def _batch(self, slices: NDArray[np.int16] | Sequence[NDArray[np.int16]]) -> tuple[NDArray[np.float32], ...]:
-        hu = np.stack([_square(one) for one in slices])
+    def _batch(
+        self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], stacks: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], ...]:
+        shown, places = np.unique(stacks, return_inverse=True)
+        inputs: dict[str, NDArray[np.generic]] = {"hu": np.stack([_square(hu[i]) for i in shown])}
+        if self._input.neighbours:
+            inputs["stacks"] = places.reshape(stacks.shape).astype(np.int64)
         try:
-            outputs = self._session.run(["logits", "features", "maps"], {"hu": hu})
+            outputs = self._session.run(["logits", "features", "maps"], inputs)
         except Exception as error:
             raise BundleError(f"ONNX Runtime cannot run the bundle's network: {_first_line(error)}") from error
         return tuple(np.asarray(output, dtype=np.float32) for output in outputs)
 
     def _check_interface(self) -> None:
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if [(i.name, i.type, i.shape[1:]) for i in inputs] != [("hu", "tensor(int16)", [MATRIX, MATRIX])]:
-            raise BundleError(f"the bundle's network must take `hu`, int16 (slices, {MATRIX}, {MATRIX}); it does not")
+        wanted = [("hu", "tensor(int16)", [MATRIX, MATRIX])]
+        if self._input.neighbours:
+            wanted.append(("stacks", "tensor(int64)", [1 + 2 * self._input.neighbours]))
+        if [(i.name, i.type, i.shape[1:]) for i in inputs] != wanted:
+            said = " and ".join(f"`{name}`, {kind} (n, {', '.join(map(str, rest))})" for name, kind, rest in wanted)
+            raise BundleError(f"the bundle's network must take {said}; it does not")
         if {"logits", "features", "maps"} - {o.name for o in outputs}:
             raise BundleError("the bundle's network must give `logits`, `features` and `maps`; it does not")
 

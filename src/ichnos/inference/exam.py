@@ -14,6 +14,9 @@ from ichnos.inference.bundle import Bundle
 from ichnos.inference.engine import Engine
 from ichnos.subtypes import Subtype
 
+_Slices = NDArray[np.int16] | Sequence[NDArray[np.int16]]
+_Offsets = Sequence[float] | NDArray[np.floating]
+
 _DECIMALS = 6
 """Of probabilities in findings: below that machines differ."""
 
@@ -44,8 +47,8 @@ class ExamClassifier:
 
     def classify(
         self,
-        exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
-        offsets: Sequence[float] | NDArray[np.floating] | None = None,
+        exam: Exam | _Slices,
+        offsets: _Offsets | None = None,
         *,
         name: str | None = None,
         doubts: Sequence[str] = (),
@@ -55,8 +58,8 @@ class ExamClassifier:
 
     def read(
         self,
-        exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
-        offsets: Sequence[float] | NDArray[np.floating] | None = None,
+        exam: Exam | _Slices,
+        offsets: _Offsets | None = None,
         *,
         name: str | None = None,
         doubts: Sequence[str] = (),
@@ -69,8 +72,9 @@ class ExamClassifier:
         after the exam's own.
         Raises InputError where there are no slices, or what is given are no HU or not in order.
         """
-        hu, places, doubts = _parts(exam, offsets, doubts)
-        output = self._engine.run(hu)
+        hu, offsets, doubts = _parts(exam, offsets, doubts)
+        places = _checked_offsets(hu, offsets)
+        output = self._engine.run(hu, None if offsets is None else places)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(output.logits)
         whole = readout.exam_probabilities(probabilities)
@@ -93,7 +97,9 @@ class ExamClassifier:
             for k, c in enumerate(readout.reported)
         ]
         sensitive = readout.exams[Subtype.ANY].high_sensitivity.threshold
-        own = () if readout.calibrated else ("the bundle is not calibrated: probabilities and thresholds are raw",)
+        own = [f"a demonstration: {manifest.demonstration}"] if manifest.demonstration else []
+        if not readout.calibrated:
+            own.append("the bundle is not calibrated: probabilities and thresholds are raw")
         return ExamFindings(
             source=Source(
                 ichnos=__version__,
@@ -143,21 +149,17 @@ def refuse_positives_only(bundle: Bundle) -> None:
 
 
 def _parts(
-    exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
-    offsets: Sequence[float] | NDArray[np.floating] | None,
-    doubts: Sequence[str],
-) -> tuple[NDArray[np.int16] | Sequence[NDArray[np.int16]], NDArray[np.float64], Sequence[str]]:
+    exam: Exam | _Slices, offsets: _Offsets | None, doubts: Sequence[str]
+) -> tuple[_Slices, _Offsets | None, Sequence[str]]:
     """HU, offsets and doubts, whichever way the exam was given."""
     if not isinstance(exam, Exam):
-        return exam, _checked_offsets(exam, offsets), doubts
+        return exam, offsets, doubts
     if offsets is not None:
         raise InputError("an Exam knows where its slices lie; give no offsets with it")
     return exam.hu, exam.offsets, (*exam.doubts, *doubts)
 
 
-def _checked_offsets(
-    hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], offsets: Sequence[float] | NDArray[np.floating] | None
-) -> NDArray[np.float64]:
+def _checked_offsets(hu: _Slices, offsets: _Offsets | None) -> NDArray[np.float64]:
     if not len(hu):
         raise InputError("the exam has no slices")
     if offsets is None:

@@ -14,6 +14,8 @@ from ichnos.subtypes import Subtype
 BUNDLE_VERSION = 1
 """Of the form. Readers refuse newer ones."""
 
+_ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
+
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -53,7 +55,7 @@ class Manifest(_Part):
 
     form: Literal["ichnos-bundle"] = "ichnos-bundle"
     version: Literal[1] = BUNDLE_VERSION
-    title: Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,120}$")]
+    title: Annotated[str, Field(pattern=_ONE_LINE)]
     """One line."""
     made_with: Mapping[str, str]
     """Versions of what changes a result."""
@@ -76,6 +78,8 @@ class Manifest(_Part):
     """The largest difference in probability between the trained network and this file's, on real input, at export."""
     licence: str
     """Of the bundle itself."""
+    demonstration: Annotated[str, Field(pattern=_ONE_LINE)] | None = None
+    """Why the bundle is a demonstration and no more: a doubt in everything that is read with it."""
     digests: Mapping[str, Digest]
     """SHA-256 of every other member of the file."""
 

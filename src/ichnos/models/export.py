@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import onnx
 import torch
@@ -39,13 +40,22 @@ class SliceGraph(nn.Module):
                     f"others than {first.name}; export them one by one"
                 )
         self.road = HounsfieldRoad(first.input)
+        self.stacks = first.input.neighbours > 0
         self.channels = copy.deepcopy(classifiers[0].channels)
         self.networks = nn.ModuleList(_Network(classifier) for classifier in classifiers)
         self.eval()
 
-    def forward(self, hu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """int16 HU (n, 512, 512) → logits (n, classes), features (n, 1280 a network), maps (n, classes, h, w)."""
-        channels = self.channels(self.road(hu))
+    def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """int16 HU (m, 512, 512) → logits (n, classes), features (n, 1280 a network), maps (n, classes, h, w).
+
+        stacks: int64 (n, 1 + 2·neighbours), which of the m slices each answer is of and what is shown beside it, from
+        foot to head; where the recipe has no neighbours there is no such input, and n is m.
+        """
+        planes = self.road(hu)
+        if self.stacks:
+            assert stacks is not None
+            planes = planes[stacks].flatten(1, 2)
+        channels = self.channels(planes)
         logits, features, maps = zip(*(network(channels) for network in self.networks), strict=True)
         if len(self.networks) == 1:
             return logits[0], features[0], maps[0]
@@ -80,22 +90,28 @@ class _Network(nn.Module):
 def export_graph(classifiers: Sequence[SliceClassifier]) -> bytes:
     """The ONNX file of the classifiers: input `hu` int16 (slices, 512, 512), outputs `logits`, `features`, `maps`.
 
+    Where the recipe shows neighbours there is a second input, `stacks` (see SliceGraph.forward).
+
     Self-contained (no external data, no functions of ours, only ONNX's own operators), BatchNorm folded into the
     convolutions, any number of slices at once; the same classifiers give the same bytes.
     Raises WeightsError where the classifiers do not go together.
     """
     graph = SliceGraph(classifiers)
-    # on the CPU and in the plain layout, whatever the training left; two slices, as one would be taken for a constant
+    # on the CPU and in the plain layout, whatever the training left; more than one slice, or it would be a constant
     graph = graph.to("cpu", memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
-    example = torch.zeros((2, MATRIX, MATRIX), dtype=torch.int16)
+    example: dict[str, Tensor] = {"hu": torch.zeros((3, MATRIX, MATRIX), dtype=torch.int16)}
+    dynamic: dict[str, Any] = {"hu": {0: torch.export.Dim("slices")}}
+    if graph.stacks:
+        example["stacks"] = torch.zeros((2, 1 + 2 * classifiers[0].recipe.input.neighbours), dtype=torch.int64)
+        dynamic["stacks"] = {0: torch.export.Dim("answers")}
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
-            (example,),
+            tuple(example.values()),
             dynamo=True,
-            input_names=["hu"],
+            input_names=list(example),
             output_names=list(OUTPUTS),
-            dynamic_shapes={"hu": {0: torch.export.Dim("slices")}},
+            dynamic_shapes=dynamic,
             opset_version=OPSET,
             optimize=True,
             verbose=False,

@@ -11,11 +11,12 @@ from torch import Tensor
 
 from ichnos.errors import WeightsError
 from ichnos.models.backbones import fit_stem
-from ichnos.models.checkpoint import Checkpoint, load_checkpoint, part
+from ichnos.models.checkpoint import load_checkpoint, part
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.imagenet_weights import DIGEST_PREFIX, imagenet_file
-from ichnos.models.phantom_weights import FILE, phantom_backbone
+from ichnos.models.phantom_weights import FILES, phantom_weights
 from ichnos.progress import SILENT, Progress
+from ichnos.recipe import SliceRecipe
 
 _BACKBONE = "backbone."
 _HEAD = "head."
@@ -27,9 +28,9 @@ class InitialWeights:
     """Which weights a classifier began with."""
 
     backbone: str
-    """`random`, `imagenet`, `phantom`, or the name of the file."""
+    """`random`, `imagenet`, `phantom`, `phantom-2.5d`, or the name of the file."""
     head: str
-    """`random`, or the name of the file."""
+    """`random`, `phantom-2.5d`, or the name of the file."""
     remark: str
     """One sentence for the journal and for people."""
     digest: str | None = None
@@ -50,13 +51,16 @@ def initialise(classifier: SliceClassifier, init: str, *, seed: int, progress: P
         return InitialWeights(
             "imagenet", "random", f"backbone from ImageNet, head random, seed {seed}", weights_digest(init)
         )
-    if init == "phantom":
-        _fill_backbone(classifier, phantom_backbone(), init)
-        remark = f"backbone trained on synthetic heads, head random, seed {seed}"
-        return InitialWeights("phantom", "random", remark, weights_digest(init))
+    if init in FILES:
+        weights = phantom_weights(FILES[init])
+        name = (init, f"{init} (synthetic heads)")
+        digest = weights_digest(init)
+        return _take(classifier, weights.backbone, weights.head, weights.recipe, name, digest, seed)
     path = Path(init).expanduser()
     if not path.is_file():
-        raise WeightsError(f"network.init is none of imagenet, phantom, random, nor a file: no file at {path}")
+        raise WeightsError(
+            f"network.init is none of imagenet, phantom, phantom-2.5d, random, nor a file: no file at {path}"
+        )
     if path.suffix == ".safetensors":
         return _take_checkpoint(classifier, path, seed)
     _fill_backbone(classifier, _read_common_form(path), path.name)
@@ -71,7 +75,7 @@ def weights_digest(init: str) -> str | None:
         return None
     if init == "imagenet":
         return DIGEST_PREFIX
-    path = FILE if init == "phantom" else Path(init).expanduser()
+    path = FILES[init] if init in FILES else Path(init).expanduser()
     if not path.is_file():
         return None
     with path.open("rb") as file:
@@ -81,24 +85,41 @@ def weights_digest(init: str) -> str | None:
 def _take_checkpoint(classifier: SliceClassifier, path: Path, seed: int) -> InitialWeights:
     checkpoint = load_checkpoint(path)
     tensors = checkpoint.classifier_tensors()
-    _fill_backbone(classifier, part(tensors, _BACKBONE), path.name)
     digest = weights_digest(str(path))
     origin = f"{path.name} ({checkpoint.recipe.name}, SHA-256 {digest})"
-    difference = _head_difference(classifier, checkpoint)
+    backbone, head = part(tensors, _BACKBONE), part(tensors, _HEAD)
+    return _take(classifier, backbone, head, checkpoint.recipe, (path.name, origin), digest, seed)
+
+
+def _take(
+    classifier: SliceClassifier,
+    backbone: dict[str, Tensor],
+    head: dict[str, Tensor],
+    theirs: SliceRecipe,
+    name_and_origin: tuple[str, str],
+    digest: str | None,
+    seed: int,
+) -> InitialWeights:
+    """The backbone always; the head where it is one of the same classes and width."""
+    name, origin = name_and_origin
+    _fill_backbone(classifier, backbone, name)
+    difference = _head_difference(classifier.recipe, theirs, head)
     if difference:
-        remark = f"backbone from {origin}; head random, seed {seed}, as {difference}"
-        return InitialWeights(path.name, "random", remark, digest)
-    classifier.head.load_state_dict(part(tensors, _HEAD))
-    return InitialWeights(path.name, path.name, f"backbone and head from {origin}", digest)
+        return InitialWeights(
+            name, "random", f"backbone from {origin}; head random, seed {seed}, as {difference}", digest
+        )
+    classifier.head.load_state_dict(head)
+    return InitialWeights(name, name, f"backbone and head from {origin}", digest)
 
 
-def _head_difference(classifier: SliceClassifier, checkpoint: Checkpoint) -> str | None:
-    """Why the checkpoint's head cannot be taken; None where it can."""
-    theirs, ours = checkpoint.recipe, classifier.recipe
+def _head_difference(ours: SliceRecipe, theirs: SliceRecipe, head: dict[str, Tensor]) -> str | None:
+    """Why their head cannot be taken; None where it can."""
+    if not head:
+        return "none comes with it"
     if theirs.classes != ours.classes:
-        return f"the checkpoint's classes are {', '.join(theirs.classes)}"
+        return f"its classes are {', '.join(theirs.classes)}"
     if theirs.network.head.hidden != ours.network.head.hidden:
-        return f"the checkpoint's head has {theirs.network.head.hidden} hidden units"
+        return f"its head has {theirs.network.head.hidden} hidden units"
     return None
 
 

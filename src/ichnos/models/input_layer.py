@@ -9,14 +9,17 @@ from ichnos.recipe import InputSpec, Normalisation, WindowMerge
 
 
 class Channels(nn.Module):
-    """Planes as the cache holds them (0-255) → the network's channels: /255, copied to three if single, normalised."""
+    """Planes of 0-255, neighbours' beside a slice's own → channels: /255, a single one copied to three, normalised.
+
+    Everywhere `planes` are InputSpec.stacked many: a slice's own and its neighbours', from foot to head.
+    """
 
     mean: Tensor
     deviation: Tensor
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
-        self.planes = spec.planes
+        self.planes = spec.stacked
         self.count = spec.channels
         mean, deviation = _constants(spec)
         # of the recipe, not of the weights: left out of checkpoints
@@ -38,7 +41,7 @@ class Channels(nn.Module):
 
 
 class HounsfieldRoad(nn.Module):
-    """Raw HU (n, 512, 512) → planes (n, planes, S, S), float32 of whole numbers 0-255.
+    """Raw HU (n, 512, 512) → each slice's own planes (n, InputSpec.planes, S, S), float32 of whole numbers 0-255.
 
     The same plan as ichnos.inputs walks in numpy, operation by operation and in the same order: windows → merge → the
     resize's few taps, rows first → round. Each step is one IEEE operation on single precision, so the planes are

@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ichnos.reporting.folds import folds_tables, is_folds
 from ichnos.subtypes import CLASSES, Subtype
 
 FEWEST_PATIENTS = 10
@@ -24,6 +25,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         rows=[_row(manifest, c) for c in reported],
         names=[c.display_name for c in reported],
         scores=_scores(manifest["scorecard"]),
+        folds=folds_tables(manifest["scorecard"]) if is_folds(manifest["scorecard"]) else [],
         aggregator=_aggregator(manifest["readout"]["aggregator"]),
         few=FEWEST_PATIENTS,
     )

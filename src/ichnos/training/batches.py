@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ichnos.data.images import Images
+
 _AHEAD = 4
 """Batches read in advance: enough to hide a slow disk's hiccups, a few MB."""
 
 
 @contextmanager
 def read_ahead(
-    images: NDArray[np.uint8], batches: Sequence[NDArray[np.int64]], device: torch.device
+    images: Images, batches: Sequence[NDArray[np.int64]], device: torch.device
 ) -> Iterator[Iterator[Tensor]]:
     """Give an iterator of uint8 tensors (n, planes, S, S) on the device, one for each list of rows, in order.
 

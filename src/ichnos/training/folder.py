@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
+from pydantic import ValidationError
 
 from ichnos.errors import TrainingError
 from ichnos.files import explained, locked, write_json
@@ -79,7 +80,7 @@ class RunFolder:
             leaving.unlink(missing_ok=True)
         if not self.recipe.exists() or not self.last.exists():
             return
-        theirs, mine = _read(self.recipe), recipe.model_dump(mode="json")
+        theirs, mine = _with_defaults(_read(self.recipe)), recipe.model_dump(mode="json")
         if theirs != mine:
             raise TrainingError(
                 f"{self.path} holds a run of another recipe ({_differences(theirs, mine)}); "
@@ -119,6 +120,14 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
+
+
+def _with_defaults(tree: Any) -> Any:
+    """A recipe that was written before a field was added is the same recipe with that field's default."""
+    try:
+        return SliceRecipe.model_validate(tree).model_dump(mode="json")
+    except ValidationError:
+        return tree
 
 
 def _read(path: Path) -> Any:

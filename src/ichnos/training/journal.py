@@ -55,7 +55,7 @@ def read_journal(path: Path) -> list[dict[str, Any]]:
 def _scalars(entry: dict[str, Any]) -> Iterator[tuple[str, float]]:
     yield "learning_rate", entry["learning_rate"]
     for part in ("training", "validation"):
-        for name, value in entry[part].items():
+        for name, value in (entry[part] or {}).items():
             if name in _NOT_DRAWN:
                 continue
             if isinstance(value, dict):

@@ -38,9 +38,9 @@ class TrainingSummary:
     epochs: int
     """Trained, of those that the recipe allows."""
     best_epoch: int
-    """Counted from 1: the one that best.safetensors holds."""
-    best_validation_loss: float
-    """Its binary cross-entropy in nats, mean over the outputs."""
+    """Counted from 1: the one that best.safetensors holds; the last where there was no validation part."""
+    best_validation_loss: float | None
+    """Its binary cross-entropy in nats, mean over the outputs; None where there was no validation part."""
     stopped_early: bool
     seconds: float
     """Spent in the whole run, all its sittings together."""
@@ -51,7 +51,7 @@ class TrainingSummary:
 def train(
     recipe: SliceRecipe,
     training: TrainingSlices,
-    validation: TrainingSlices,
+    validation: TrainingSlices | None,
     run: Path,
     *,
     device: str = "auto",
@@ -66,17 +66,22 @@ def train(
     last.safetensors is written, and KeyboardInterrupt is raised; a second one raises it at once, and the run goes on
     from the last save. device: auto, cpu or cuda.
     precision: 32-true, bf16-mixed, 16-mixed or None for what the device gains by (on a CPU always 32-true).
+    validation: None trains all of the recipe's epochs, chooses nothing, and takes the last weights as best.safetensors.
     origin: plain JSON that says where the slices come from; every checkpoint keeps it.
 
     Raises TrainingError (slices do not fit, another run is in the folder, the loss is not finite), WeightsError
     (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains here).
     """
     training.check(recipe, "training", at_least=_FEWEST_SLICES)
-    validation.check(recipe, "validation", at_least=1)
+    if validation is not None:
+        validation.check(recipe, "validation", at_least=1)
     folder = RunFolder(run)
     with folder.held():
         folder.check(recipe)
-        data = {"training": training.fingerprint(), "validation": validation.fingerprint()}
+        data = {
+            "training": training.fingerprint(),
+            "validation": validation.fingerprint() if validation is not None else None,
+        }
         checkpoint = _resumable(folder, data, weights_digest(recipe.network.init))
         if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
             return _summary(folder, recipe, RunState(**checkpoint.metadata["state"]))
@@ -126,7 +131,7 @@ def _open(
     folder: RunFolder,
     fabric: Fabric,
     classifier: SliceClassifier,
-    parts: tuple[TrainingSlices, TrainingSlices],
+    parts: tuple[TrainingSlices, TrainingSlices | None],
     checkpoint: Checkpoint | None,
     provenance: dict[str, Any],
 ) -> Session:
@@ -157,7 +162,7 @@ def _open(
     )
 
 
-def _resumable(folder: RunFolder, data: dict[str, str], weights: str | None) -> Checkpoint | None:
+def _resumable(folder: RunFolder, data: dict[str, str | None], weights: str | None) -> Checkpoint | None:
     """The run's last checkpoint, if it has one. Raises TrainingError where it cannot be gone on with.
 
     weights: the digest of the first weights as they are now; None where they are no file, or the file is gone.
@@ -182,16 +187,15 @@ def _resumable(folder: RunFolder, data: dict[str, str], weights: str | None) -> 
 
 
 def _report_absent(
-    recipe: SliceRecipe, training: TrainingSlices, validation: TrainingSlices, progress: Progress
+    recipe: SliceRecipe, training: TrainingSlices, validation: TrainingSlices | None, progress: Progress
 ) -> None:
     for part, name in ((training, "training"), (validation, "validation")):
-        for absent in part.absent(recipe.classes):
+        for absent in part.absent(recipe.classes) if part is not None else ():
             progress.message(f"no {name} slice is {absent.display_name.lower()}: its {name} metrics are not defined")
 
 
 def _summary(folder: RunFolder, recipe: SliceRecipe, state: RunState) -> TrainingSummary:
     assert state.best_epoch is not None  # a run that is finished has trained an epoch
-    assert state.best_loss is not None
     return TrainingSummary(
         run=folder.path,
         epochs=state.epoch,

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from numpy.typing import NDArray
 from torch import nn
 
+from ichnos.data.images import Images
 from ichnos.models.classifier import SliceClassifier
 from ichnos.progress import SILENT, Progress
 from ichnos.training.batches import in_batches, read_ahead
@@ -19,7 +20,7 @@ BATCH_SIZE = 64
 
 def predict(
     classifier: SliceClassifier,
-    images: NDArray[np.uint8],
+    images: Images,
     rows: NDArray[np.int64],
     *,
     batch_size: int = BATCH_SIZE,
@@ -47,7 +48,7 @@ def predict(
 def probabilities_of(
     fabric: Fabric,
     module: nn.Module,
-    images: NDArray[np.uint8],
+    images: Images,
     rows: NDArray[np.int64],
     batch_size: int,
     tick: Callable[[int], None],

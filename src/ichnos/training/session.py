@@ -43,7 +43,8 @@ class Session:
 
     recipe: SliceRecipe
     training: TrainingSlices
-    validation: TrainingSlices
+    validation: TrainingSlices | None
+    """None: nothing is held back, all epochs are trained, and the last is the best there is."""
     folder: RunFolder
     fabric: Fabric
     classifier: SliceClassifier
@@ -105,14 +106,23 @@ class Session:
     def _close_epoch(self, journal: Journal, task: Task, interruption: Interruption) -> None:
         """Evaluate, keep what is best, and write the epoch down: the journal first, then `last`, which counts it."""
         training = self._training_metrics()
-        validation = self._validation_metrics(interruption)
+        if self.recipe.fit.reestimate_batchnorm:
+            reestimate_batchnorm(self.fabric, self.module, self.training, self._batch_size)
+        validation = None if self.validation is None else self._metrics_on(self.validation, interruption)
         state, steps = self.state, self._steps_done()
         state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
-        if state.best_loss is None or validation.loss_mean < state.best_loss:
-            state.best_epoch, state.best_loss = state.epoch, validation.loss_mean
-            self._save_best(steps)
-        state.finished = self._is_over()
-        self._keep_milestones()
+        if validation is None:
+            state.finished = state.epoch >= self.recipe.fit.epochs
+            if state.finished:
+                state.best_epoch = state.epoch
+                self._save_best(steps)
+        else:
+            rank = self._rank(validation)
+            if state.best_rank is None or rank < state.best_rank:
+                state.best_epoch, state.best_loss, state.best_rank = state.epoch, validation.loss_mean, rank
+                self._save_best(steps)
+            state.finished = self._is_over()
+            self._keep_milestones()
         self._clock()
         journal.append(
             {
@@ -121,12 +131,15 @@ class Session:
                 "seconds": round(state.epoch_seconds, 3),
                 "learning_rate": self._rate(steps - 1),
                 "training": training.to_json(),
-                "validation": validation.to_json(),
+                "validation": None if validation is None else validation.to_json(),
             }
         )
         state.epoch_seconds = 0.0
         self._save_last()
-        task.note(f"epoch {state.epoch}/{self.recipe.fit.epochs}, validation loss {validation.loss_mean:.4f}")
+        said = (
+            f"validation loss {validation.loss_mean:.4f}" if validation else f"training loss {training.loss_mean:.4f}"
+        )
+        task.note(f"epoch {state.epoch}/{self.recipe.fit.epochs}, {said}")
 
     def _training_metrics(self) -> SliceMetrics:
         """From the predictions made while training, as Keras does: augmented, with dropout, by moving weights."""
@@ -134,13 +147,14 @@ class Session:
         positions = np.concatenate(self.order.epoch(self.state.epoch))
         return slice_metrics(probabilities, self.training.labels[positions], self.recipe.classes)
 
-    def _validation_metrics(self, interruption: Interruption) -> SliceMetrics:
-        batch_size = max(BATCH_SIZE, self.recipe.fit.batch_size)
-        if self.recipe.fit.reestimate_batchnorm:
-            reestimate_batchnorm(self.fabric, self.module, self.training, batch_size)
-        part = self.validation
+    @property
+    def _batch_size(self) -> int:
+        """Where nothing is learnt."""
+        return max(BATCH_SIZE, self.recipe.fit.batch_size)
+
+    def _metrics_on(self, part: TrainingSlices, interruption: Interruption) -> SliceMetrics:
         probabilities = probabilities_of(
-            self.fabric, self.module, part.images, part.rows, batch_size, lambda _: interruption.check()
+            self.fabric, self.module, part.images, part.rows, self._batch_size, lambda _: interruption.check()
         )
         bad = ~np.isfinite(probabilities).all(axis=1)
         if bad.any():
@@ -149,6 +163,17 @@ class Session:
                 f"slices, rows {part.rows[bad][:20].tolist()} of the images among them; lower fit.learning_rate"
             )
         return slice_metrics(probabilities, part.labels, self.recipe.classes)
+
+    def _rank(self, validation: SliceMetrics) -> float:
+        """Lower is better."""
+        if self.recipe.fit.best == "loss":
+            return validation.loss_mean
+        if validation.mean_auc is None:
+            raise TrainingError(
+                "fit.best=auc needs a class with and without slices in the validation part, and there is none; set "
+                "fit.best=loss, or split the set in another way"
+            )
+        return -validation.mean_auc
 
     def _is_over(self) -> bool:
         fit, state = self.recipe.fit, self.state

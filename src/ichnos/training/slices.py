@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.data.images import Images
 from ichnos.errors import TrainingError
 from ichnos.recipe import SliceRecipe
 from ichnos.subtypes import Subtype
@@ -19,7 +20,7 @@ _SAMPLED_IMAGES = 256
 class TrainingSlices:
     """One part (training or validation) of a set of slices."""
 
-    images: NDArray[np.uint8]
+    images: Images
     """(N, planes, S, S), all slices that there are; may be a read-only memory map."""
     rows: NDArray[np.int64]
     """(n,) which rows of `images` belong to this part."""
@@ -31,7 +32,7 @@ class TrainingSlices:
 
     def check(self, recipe: SliceRecipe, name: str, at_least: int) -> None:
         """Raise TrainingError unless the part fits the recipe and holds at least so many slices."""
-        size, planes = recipe.input.size, recipe.input.planes
+        size, planes = recipe.input.size, recipe.input.stacked
         if self.images.dtype != np.uint8 or self.images.shape[1:] != (planes, size, size):
             raise TrainingError(
                 f"{name} images must be uint8 of shape (n, {planes}, {size}, {size}) for recipe {recipe.name}, "

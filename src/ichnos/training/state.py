@@ -24,7 +24,9 @@ class RunState:
     best_epoch: int | None = None
     """Counted from 1."""
     best_loss: float | None = None
-    """The lowest validation loss so far, mean over the outputs."""
+    """The validation loss of the best epoch so far, mean over the outputs."""
+    best_rank: float | None = None
+    """What the recipe ranks epochs by, of the best so far; lower is better."""
     finished: bool = False
     seconds: float = 0.0
     """Spent in the whole run."""

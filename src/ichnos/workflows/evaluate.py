@@ -57,6 +57,11 @@ def _unseen(checkpoint: Path, opened: OpenData) -> tuple[OpenData, bool]:
     origin = load_checkpoint(_existing(checkpoint)).metadata["origin"]
     if opened.origin["set"] != origin.get("set"):
         return opened, True
+    if origin.get("everyone"):
+        raise UsageError(
+            "this run was trained on every patient of this set, so none is left to measure it on; measure it on "
+            "another set, or its procedure with `ichnos study folds`"
+        )
     if opened.fold is None:
         opened = replace(opened, fold=origin["fold"])
     differing = [key for key in ("split_seed", "folds", "fold") if opened.origin[key] != origin[key]]

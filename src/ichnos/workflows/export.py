@@ -18,7 +18,7 @@ from ichnos.evaluation.readout import FittedReadout, fit_readout
 from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import DataOrigin, Manifest, Numbers
-from ichnos.inputs import to_matrix, to_planes
+from ichnos.inputs import exam_planes, to_matrix
 from ichnos.models.checkpoint import load_classifier
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.export import export_graph
@@ -71,6 +71,8 @@ class ExportOptions:
     scorecard: Path | None = None
     title: str | None = None
     licence: str = "Apache-2.0"
+    demonstration: str | None = None
+    """Why the bundle is no more than a demonstration: every reading with it says so."""
 
 
 def export_runs(
@@ -229,6 +231,7 @@ def _manifest(
         scorecard=card[0] if card else None,
         scorecard_is_of=card[1] if card else None,
         licence=options.licence,
+        demonstration=options.demonstration,
         digests={},
     )
 
@@ -268,7 +271,7 @@ def _disagreement(
 ) -> float:
     """The largest difference in probability between torch behind numpy's road and ONNX Runtime from raw HU."""
     hu = _samples(manifest.recipe, data)
-    planes = torch.from_numpy(np.stack([to_planes(manifest.recipe.input, one) for one in hu]))
+    planes = torch.from_numpy(exam_planes(manifest.recipe.input, list(hu)))
     with torch.inference_mode():
         trained = torch.stack([classifier(planes) for classifier in classifiers]).mean(dim=0).sigmoid().numpy()
     engine = Engine(Bundle(manifest, "", network, ""))

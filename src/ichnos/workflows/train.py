@@ -24,6 +24,8 @@ class OpenData:
     splits: Splits
     fold: int | None = None
     """Use this fold instead of the one split."""
+    everyone: bool = False
+    """Train on all patients: none are held back, to choose by or to measure on."""
 
     def slices(self, recipe: SliceRecipe, part: Part, progress: Progress) -> TrainingSlices:
         """The slices of one part that belong to the recipe's population, as its input road shows them."""
@@ -44,12 +46,16 @@ class OpenData:
             "split_seed": self.splits.seed,
             "folds": self.splits.folds,
             "fold": self.fold,
+            "everyone": self.everyone,
         }
 
     def rows(self, population: Population, part: Part) -> NDArray[np.int64]:
         """The set's rows of a population in one part, ascending."""
+        rows = self.prepared.rows_of(population)
+        if self.everyone:
+            return rows if part is Part.TRAIN else rows[:0]
         in_part = self.splits.rows(part) if self.fold is None else self.splits.rows_of_fold(self.fold, part)
-        return np.intersect1d(in_part, self.prepared.rows_of(population))
+        return np.intersect1d(in_part, rows)
 
 
 def open_data(path: Path, fold: int | None = None) -> OpenData:
@@ -77,7 +83,7 @@ def train_model(
 def train_on(
     recipe: SliceRecipe, data: OpenData, run: Path, progress: Progress, *, device: str = "auto"
 ) -> TrainingSummary:
-    """Train `recipe` on data that is open already."""
+    """Train `recipe` on data that is open already; on everyone all its epochs are trained, and none is chosen."""
     training = data.slices(recipe, Part.TRAIN, progress)
-    validation = data.slices(recipe, Part.VALIDATION, progress)
+    validation = None if data.everyone else data.slices(recipe, Part.VALIDATION, progress)
     return train(recipe, training, validation, run, device=device, origin=data.origin, progress=progress)

@@ -1,0 +1,106 @@
+"""What a procedure is worth over folds: every patient is measured once, by a model that has not seen them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.evaluation.calibration import measure_calibration, reliability_table
+from ichnos.evaluation.intervals import Estimate, evaluate, percentile_interval
+from ichnos.evaluation.ranking import Ranking
+from ichnos.evaluation.resampling import PatientResamples
+from ichnos.subtypes import Subtype
+
+FEWEST_PATIENTS = 10
+"""Positive patients below which a class's numbers only describe."""
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Slices, or exams, of all folds together, each as the model of its own fold judged it.
+
+    patient: (n,) names. fold: (n,). raw, probabilities: (n, classes) before and after calibration on the fold's
+    validation patients. labels: (n, classes). called: for each operating point (n, classes), by the fold's thresholds.
+    """
+
+    patient: NDArray[np.str_]
+    fold: NDArray[np.int64]
+    raw: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+    called: Mapping[str, NDArray[np.bool_]]
+
+    @classmethod
+    def joined(cls, parts: Sequence["OutOfFold"]) -> "OutOfFold":
+        """All folds in one."""
+        return cls(
+            np.concatenate([p.patient for p in parts]),
+            np.concatenate([p.fold for p in parts]),
+            np.concatenate([p.raw for p in parts]),
+            np.concatenate([p.probabilities for p in parts]),
+            np.concatenate([p.labels for p in parts]),
+            {name: np.concatenate([p.called[name] for p in parts]) for name in parts[0].called},
+        )
+
+
+def measure_folds(scores: OutOfFold, classes: Sequence[Subtype], seed: int) -> dict[str, Any]:
+    """JSON: n, and for each class AUC pooled over folds and as the mean of the folds', average precision, sensitivity
+    and specificity at each operating point, calibration before and after; 95 % intervals by patient.
+
+    Pooled AUC ranks calibrated probabilities of different models against each other; the mean of folds compares only
+    what one model said.
+    """
+    resamples = PatientResamples.draw(scores.patient, seed=seed)
+    pooled = evaluate(scores.probabilities, scores.labels, classes, resamples)
+    points = {
+        name: evaluate(called.astype(np.float64), scores.labels, classes, resamples)
+        for name, called in scores.called.items()
+    }
+    tree: dict[str, Any] = {"n": len(scores.labels), "patients": resamples.patients, "classes": {}}
+    for k, c in enumerate(classes):
+        support = pooled.support[c]
+        tree["classes"][c.value] = {
+            "positives": support.positive_slices,
+            "positive_patients": support.positive_patients,
+            "descriptive_only": support.positive_patients < FEWEST_PATIENTS,
+            "auc": pooled["auc", c].to_json(),
+            "auc_mean_of_folds": _mean_of_folds(scores, k, resamples).to_json(),
+            "average_precision": pooled["average_precision", c].to_json(),
+            "operating_points": {
+                name: {rate: point[rate, c].to_json() for rate in ("sensitivity", "specificity", "precision")}
+                for name, point in points.items()
+            },
+            "calibration": {
+                "before": measure_calibration(scores.raw[:, k], scores.labels[:, k]).to_json(),
+                "after": measure_calibration(scores.probabilities[:, k], scores.labels[:, k]).to_json(),
+                "reliability": reliability_table(scores.probabilities[:, k], scores.labels[:, k]),
+            },
+        }
+    return tree
+
+
+def _mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Estimate:
+    """Over the folds that have both; a resample in which one of these has not is left out."""
+    values: list[float] = []
+    samples: list[NDArray[np.float64]] = []
+    positive_patients = 0
+    for fold in np.unique(scores.fold):
+        rows = scores.fold == fold
+        positive, units = scores.labels[rows, k], resamples.units[rows]
+        if positive.all() or not positive.any():
+            continue
+        ranking = Ranking.of(scores.probabilities[rows, k], positive, units)
+        width = int(units.max()) + 1
+        values.append(float(ranking.measure(np.ones((1, width), np.uint16))[0][0]))
+        samples.append(ranking.measure(resamples.weights[:, :width])[0])
+        positive_patients += len(np.unique(units[positive]))
+    if not values:
+        return Estimate(None, None, "not defined (no fold has both positives and negatives)")
+    folds = len(np.unique(scores.fold))
+    note = f"of the {len(values)} of {folds} folds that define it" if len(values) < folds else None
+    interval = percentile_interval(np.mean(samples, axis=0)) if positive_patients >= 2 * len(values) else None
+    if interval is None:
+        note = "; ".join(filter(None, [note, "no interval: a fold rests on one positive patient"]))
+    return Estimate(float(np.mean(values)), interval, note)

@@ -1,0 +1,96 @@
+"""A study by folds as Markdown: for its own folder, for model cards and for results/."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ichnos.subtypes import Subtype
+
+LEVELS = {"slices": "slice", "exams": "exam"}
+
+
+def is_folds(scorecard: Mapping[str, Any] | None) -> bool:
+    """Whether a scorecard is one that `ichnos study folds` wrote."""
+    return (scorecard or {}).get("form") == "ichnos-folds"
+
+
+def folds_report(scorecard: Mapping[str, Any]) -> str:
+    """The whole report of one study by folds."""
+    recipe, counts = scorecard["recipe"], scorecard["counts"]
+    lines = [
+        f"# {recipe['title']}: {len(scorecard['folds'])} folds of {scorecard['source']}",
+        "",
+        f"{scorecard['notice']} {counts['patients']} patients, {counts['exams']} exams, {counts['slices']} slices.",
+        f"Split seed {scorecard['split_seed']}; first weights: {scorecard['first_weights']['remark']}.",
+        "Fold k tests, fold k+1 chooses the epoch, calibrates and sets the thresholds, the others train: every patient",
+        "is measured once, by a model that has not seen them. Brackets: 95 % intervals, 1,000 resamples of patients.",
+        "",
+        *folds_tables(scorecard),
+        "",
+        "## Folds",
+        "",
+        "| fold | test patients | epochs | best | validation loss | validation AUC of any: slice, exam | aggregator |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for fold in scorecard["folds"]:
+        inner = fold["validation_auc"]
+        aucs = ", ".join(_plain(inner[level]["any"]) for level in LEVELS)
+        lines.append(
+            f"| {fold['fold']} | {fold['test_patients']} | {fold['epochs']} | {fold['best_epoch']} | "
+            f"{fold['validation_loss']:.4f} | {aucs} | {fold['aggregator']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
+    """AUC, then operating points and calibration, each for slices and exams, as lines of Markdown."""
+    return [
+        "| | positives (patients) | AUC, pooled | AUC, mean of folds | average precision |",
+        "|---|---|---|---|---|",
+        *_rows(scorecard, _auc_cells),
+        "",
+        "| | high sensitivity: sens. / spec. | balanced: sens. / spec. | ECE, raw → calibrated | Brier, the same |",
+        "|---|---|---|---|---|",
+        *_rows(scorecard, _point_cells),
+        "",
+        "\\* fewer than ten positive patients: descriptive only.",
+    ]
+
+
+def _rows(scorecard: Mapping[str, Any], cells: Any) -> list[str]:
+    lines: list[str] = []
+    for level, name in LEVELS.items():
+        for c, row in reversed(scorecard[level]["classes"].items()):  # `any` first
+            mark = " *" if row["descriptive_only"] else ""
+            lines.append(f"| {name}: {Subtype(c).display_name.lower()}{mark} | {' | '.join(cells(row))} |")
+    return lines
+
+
+def _auc_cells(row: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{row['positives']} ({row['positive_patients']})",
+        estimate_text(row["auc"]),
+        estimate_text(row["auc_mean_of_folds"]),
+        estimate_text(row["average_precision"]),
+    ]
+
+
+def _point_cells(row: Mapping[str, Any]) -> list[str]:
+    points = [row["operating_points"][name] for name in ("high_sensitivity", "balanced")]
+    before, after = row["calibration"]["before"], row["calibration"]["after"]
+    return [
+        *(f"{estimate_text(p['sensitivity'], 2)} / {estimate_text(p['specificity'], 2)}" for p in points),
+        *(f"{before[k]:.3f} → {after[k]:.3f}" for k in ("expected_calibration_error", "brier")),
+    ]
+
+
+def estimate_text(estimate: Mapping[str, Any], digits: int = 3) -> str:
+    """`0.912 [0.870, 0.950]`, without brackets where there is no interval."""
+    if estimate["value"] is None:
+        return "not defined"
+    if estimate["low"] is None:
+        return f"{estimate['value']:.{digits}f}"
+    return f"{estimate['value']:.{digits}f} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
+
+
+def _plain(value: float | None) -> str:
+    return "not defined" if value is None else f"{value:.3f}"

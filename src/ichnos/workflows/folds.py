@@ -1,0 +1,219 @@
+"""A recipe measured by nested folds, and the bundle of a final model that is trained on everyone."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.data.splits import FOLDS, Part, make_splits
+from ichnos.errors import OutputError
+from ichnos.evaluation.aggregation import ExamTable
+from ichnos.evaluation.folds import OutOfFold, measure_folds
+from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels
+from ichnos.files import replacing, write_json, write_text
+from ichnos.models.checkpoint import load_checkpoint
+from ichnos.predictions import Predictions
+from ichnos.progress import Progress
+from ichnos.readout import Readout, Thresholds, logit
+from ichnos.recipe import SliceRecipe
+from ichnos.reporting.folds import folds_report
+from ichnos.subtypes import Subtype
+from ichnos.training.loop import TrainingSummary
+from ichnos.workflows.evaluate import BOOTSTRAP_SEED, predict_part
+from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.train import OpenData, open_data, train_on
+
+_VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
+
+
+@dataclass(frozen=True)
+class FoldOptions:
+    """What can be chosen about a study by folds."""
+
+    split_seed: int | None = None
+    """None: the folds that are stored with the set."""
+    bundle: Path | None = None
+    """Train a final model on everyone afterwards and export it there."""
+    title: str | None = None
+    demonstration: str | None = None
+    """Why the bundle is no more than a demonstration."""
+    force: bool = False
+    """Replace a bundle that exists."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """One fold, trained and measured."""
+
+    summary: TrainingSummary
+    test: Predictions
+    readout: FittedReadout
+    slices: OutOfFold
+    exams: OutOfFold
+    validation: dict[str, Any]
+
+
+def study_folds(
+    recipe: SliceRecipe,
+    data: Path,
+    out: Path,
+    progress: Progress,
+    options: FoldOptions | None = None,
+    *,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Fold k tests, fold k+1 chooses the epoch, calibrates and sets thresholds, the others train: for every k.
+
+    Writes into `out`: a run a fold, out_of_fold.parquet (what each patient's slices were given by the model that has
+    not seen them), scorecard.json and report.md; goes on where it stopped. Returns the scorecard.
+    With options.bundle: a final model on all patients, its length the median of the folds' best epochs, calibrated on
+    the out-of-fold predictions. Raises OutputError where that file exists (unless options.force).
+    """
+    options = options or FoldOptions()
+    if options.bundle is not None and options.bundle.exists() and not options.force:
+        raise OutputError(f"{options.bundle} exists; give --bundle another name, or --force to replace it")
+    opened = open_data(data)
+    if options.split_seed is not None and options.split_seed != opened.splits.seed:
+        splits = make_splits(opened.prepared.index, seed=options.split_seed, folds=opened.splits.folds or FOLDS)
+        opened = replace(opened, splits=splits)
+    folds = [
+        _run_fold(recipe, replace(opened, fold=k), out / f"fold-{k}", progress, device)
+        for k in range(opened.splits.folds)
+    ]
+    scorecard = _scorecard(recipe, opened, folds, out)
+    pooled = Predictions.joined([fold.test for fold in folds])
+    with replacing(out / "out_of_fold.parquet") as temporary:
+        pooled.write_parquet(temporary)
+    write_json(out / "scorecard.json", scorecard)
+    write_text(out / "report.md", folds_report(scorecard))
+    if options.bundle is not None:
+        _final(recipe, opened, folds, out, options, progress, device)
+    return scorecard
+
+
+def _run_fold(recipe: SliceRecipe, data: OpenData, run: Path, progress: Progress, device: str) -> _Fold:
+    summary = train_on(recipe, data, run, progress, device=device)
+    best = run / "best.safetensors"
+    validation = predict_part(best, data, Part.VALIDATION, progress, device=device)
+    test = predict_part(best, data, Part.TEST, progress, device=device)
+    fitted = fit_readout(validation)
+    fold = data.fold or 0
+    slices, exams = _judged(test, fitted.readout, fold)
+    inner_slices, inner_exams = _judged(validation, fitted.readout, fold)
+    inner = {name: _auc_only(part, fitted.readout) for name, part in (("slices", inner_slices), ("exams", inner_exams))}
+    return _Fold(summary, test, fitted, slices, exams, inner)
+
+
+def _judged(predictions: Predictions, readout: Readout, fold: int) -> tuple[OutOfFold, OutOfFold]:
+    """The slices and the exams of a part, as a readout judges them."""
+    logits = logit(predictions.probabilities, certain=1e-15)
+    labels = reported_labels(predictions)
+    raw = Readout.uncalibrated(predictions.classes)
+    before, after = raw.slice_probabilities(logits), readout.slice_probabilities(logits)
+    table = ExamTable.of(predictions.exam, labels)
+    exam_before = np.stack([readout.aggregator.apply(before[rows]) for rows in table.slices])
+    exam_after = np.stack([readout.exam_probabilities(after[rows]) for rows in table.slices])
+    patients = predictions.patient[[rows[0] for rows in table.slices]]
+    return (
+        _out_of_fold(predictions.patient, fold, before, after, labels, readout, readout.slices),
+        _out_of_fold(patients, fold, exam_before, exam_after, table.labels, readout, readout.exams),
+    )
+
+
+def _out_of_fold(
+    patient: NDArray[np.str_],
+    fold: int,
+    raw: NDArray[np.float64],
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    readout: Readout,
+    points: Mapping[Subtype, Thresholds],
+) -> OutOfFold:
+    called = {
+        name: probabilities >= np.array([getattr(points[c], name).threshold for c in readout.reported])
+        for name in ("high_sensitivity", "balanced")
+    }
+    return OutOfFold(patient, np.full(len(patient), fold), raw, probabilities, labels, called)
+
+
+def _auc_only(part: OutOfFold, readout: Readout) -> dict[str, float | None]:
+    """Of the inner validation part, where variants are chosen."""
+    from sklearn.metrics import roc_auc_score
+
+    values: dict[str, float | None] = {}
+    for k, c in enumerate(readout.reported):
+        positive = part.labels[:, k]
+        both = positive.any() and not positive.all()
+        values[c.value] = float(roc_auc_score(positive, part.raw[:, k])) if both else None
+    return values
+
+
+def _scorecard(recipe: SliceRecipe, data: OpenData, folds: list[_Fold], out: Path) -> dict[str, Any]:
+    reported = folds[0].readout.readout.reported
+    index = data.prepared.index
+    first = load_checkpoint(out / "fold-0" / "best.safetensors").metadata["first_weights"]
+    return {
+        "form": "ichnos-folds",
+        "notice": "Research use only. Not a medical device.",
+        "recipe": json.loads(recipe.model_dump_json()),
+        "source": data.prepared.header.source,
+        "set": data.prepared.header.fingerprint,
+        "split_seed": data.splits.seed,
+        "counts": {
+            "patients": index["patient"].n_unique(),
+            "exams": index["exam"].n_unique(),
+            "slices": sum(len(fold.test) for fold in folds),
+        },
+        "first_weights": first,
+        "bootstrap_seed": BOOTSTRAP_SEED,
+        "versions": {name: version(name) for name in _VERSIONS},
+        "folds": [_fold_json(fold, k) for k, fold in enumerate(folds)],
+        "slices": measure_folds(OutOfFold.joined([fold.slices for fold in folds]), reported, BOOTSTRAP_SEED),
+        "exams": measure_folds(OutOfFold.joined([fold.exams for fold in folds]), reported, BOOTSTRAP_SEED),
+    }
+
+
+def _fold_json(fold: _Fold, k: int) -> dict[str, Any]:
+    return {
+        "fold": k,
+        "test_patients": len(np.unique(fold.test.patient)),
+        "test_slices": len(fold.test),
+        "epochs": fold.summary.epochs,
+        "best_epoch": fold.summary.best_epoch,
+        "validation_loss": fold.summary.best_validation_loss,
+        "validation_auc": fold.validation,
+        "aggregator": fold.readout.readout.aggregator.text,
+        "readout": fold.readout.readout.model_dump(mode="json"),
+        "notes": list(fold.readout.report["notes"]),
+        "seconds": round(fold.summary.seconds, 1),
+    }
+
+
+def _final(
+    recipe: SliceRecipe,
+    data: OpenData,
+    folds: list[_Fold],
+    out: Path,
+    options: FoldOptions,
+    progress: Progress,
+    device: str,
+) -> None:
+    """One model of all patients: nothing is held back, so nothing is chosen; the folds say how long."""
+    assert options.bundle is not None
+    epochs = max(1, round(float(np.median([fold.summary.best_epoch for fold in folds]))))
+    final = recipe.derive(**{"fit.epochs": epochs, "fit.patience": None, "fit.milestones": []})
+    progress.message(f"the final model: all patients, {epochs} epochs, the median of the folds' best")
+    train_on(final, replace(data, everyone=True), out / "final", progress, device=device)
+    export = ExportOptions(
+        data=data.prepared.path,
+        calibration=out / "out_of_fold.parquet",
+        scorecard=out / "scorecard.json",
+        title=options.title,
+        demonstration=options.demonstration,
+    )
+    export_runs([out / "final"], options.bundle, progress, export, force=options.force, device=device)

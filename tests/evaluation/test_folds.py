@@ -1,0 +1,89 @@
+"""Measures over folds: every patient once, each judged by the model of their own fold."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ichnos.evaluation.folds import OutOfFold, measure_folds
+from ichnos.subtypes import Subtype
+
+CLASSES = (Subtype.EPIDURAL, Subtype.ANY)
+
+
+def scores(patients: int = 40, seed: int = 0, shift: float = 0.0) -> OutOfFold:
+    """Four slices a patient, two folds; fold 1's probabilities are shifted, as another model's may be."""
+    rng = np.random.default_rng(seed)
+    n = patients * 4
+    labels = np.column_stack([rng.random(n) < 0.1, rng.random(n) < 0.4])
+    fold = np.repeat(np.arange(patients) % 2, 4)
+    probabilities = np.clip(0.3 + 0.2 * labels + 0.1 * rng.standard_normal((n, 2)) + shift * fold[:, None], 0, 1)
+    return OutOfFold(
+        np.repeat([f"p{i:02d}" for i in range(patients)], 4),
+        fold,
+        probabilities,
+        probabilities,
+        labels,
+        {"high_sensitivity": probabilities > 0.2, "balanced": probabilities > 0.4},
+    )
+
+
+def test_pooled_and_mean_of_folds_are_scikit_learns() -> None:
+    table = scores(shift=0.3)
+    measured = measure_folds(table, CLASSES, seed=0)["classes"]["any"]
+    assert measured["auc"]["value"] == pytest.approx(roc_auc_score(table.labels[:, 1], table.probabilities[:, 1]))
+    folds = [roc_auc_score(table.labels[table.fold == k, 1], table.probabilities[table.fold == k, 1]) for k in range(2)]
+    assert measured["auc_mean_of_folds"]["value"] == pytest.approx(np.mean(folds))
+    # a shift between the models is a fault of the pooled ranking only
+    assert measured["auc_mean_of_folds"]["value"] > measured["auc"]["value"] + 0.02
+    for name in ("auc", "auc_mean_of_folds"):
+        assert measured[name]["low"] < measured[name]["value"] < measured[name]["high"]
+
+
+def test_rates_are_of_the_calls_that_the_folds_made() -> None:
+    table = scores()
+    points = measure_folds(table, CLASSES, seed=0)["classes"]["any"]["operating_points"]
+    positive = table.labels[:, 1]
+    for name, called in table.called.items():
+        assert points[name]["sensitivity"]["value"] == pytest.approx(called[positive, 1].mean())
+        assert points[name]["specificity"]["value"] == pytest.approx((~called[~positive, 1]).mean())
+
+
+def test_few_positive_patients_only_describe() -> None:
+    table = scores()
+    marked = table.labels.copy()
+    marked[:, 0] = False
+    marked[np.isin(table.patient, ["p00", "p02", "p04"]), 0] = True  # three patients, all in fold 0
+    few = OutOfFold(table.patient, table.fold, table.raw, table.probabilities, marked, table.called)
+    measured = measure_folds(few, CLASSES, seed=0)["classes"]
+    assert measured["epidural"]["descriptive_only"]
+    assert measured["epidural"]["positive_patients"] == 3
+    assert measured["epidural"]["auc_mean_of_folds"]["note"] == "of the 1 of 2 folds that define it"
+    assert not measured["any"]["descriptive_only"]
+
+
+def test_a_class_that_nobody_has_is_not_defined() -> None:
+    table = scores()
+    none = OutOfFold(
+        table.patient, table.fold, table.raw, table.probabilities, table.labels & [False, True], table.called
+    )
+    measured = measure_folds(none, CLASSES, seed=0)["classes"]["epidural"]
+    assert measured["auc"]["value"] is None
+    assert measured["auc_mean_of_folds"]["value"] is None
+
+
+def test_joined_keeps_the_rows_of_every_fold() -> None:
+    whole = scores()
+    parts = [
+        OutOfFold(
+            whole.patient[rows],
+            whole.fold[rows],
+            whole.raw[rows],
+            whole.probabilities[rows],
+            whole.labels[rows],
+            {name: called[rows] for name, called in whole.called.items()},
+        )
+        for rows in (whole.fold == 0, whole.fold == 1)
+    ]
+    assert OutOfFold.joined(parts).patient.tolist() == sorted(whole.patient, key=lambda p: (int(p[1:]) % 2, p))
+    joined = measure_folds(OutOfFold.joined(parts), CLASSES, 0)["classes"]["any"]
+    assert joined["auc"] == pytest.approx(measure_folds(whole, CLASSES, 0)["classes"]["any"]["auc"], nan_ok=True)

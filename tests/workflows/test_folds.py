@@ -1,0 +1,124 @@
+"""A study by folds, from a set to a bundle, on a tiny set with random weights."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ichnos.data.preparing import prepare
+from ichnos.data.set import PreparedSet
+from ichnos.data.splits import Part, make_splits, split
+from ichnos.errors import OutputError, UsageError
+from ichnos.inference.bundle import read_bundle
+from ichnos.models.checkpoint import load_checkpoint
+from ichnos.predictions import Predictions
+from ichnos.progress import SILENT
+from ichnos.recipe import Fit, SliceRecipe
+from ichnos.recipes.reader import RECIPE as READER
+from ichnos.workflows.evaluate import evaluate_run
+from ichnos.workflows.folds import FoldOptions, study_folds
+from ichnos.workflows.train import OpenData
+from tests.data.in_memory import InMemorySource
+
+FOLDS = 3
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """These images are so small that threads only wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    made = prepare(InMemorySource(exams=24, slices=3), tmp_path_factory.mktemp("folds") / "set", SILENT, workers=1)
+    split(made, seed=0, folds=FOLDS)
+    return made
+
+
+@pytest.fixture(scope="module")
+def recipe() -> SliceRecipe:
+    fit = Fit(learning_rate=1e-3, batch_size=16, epochs=2, patience=None)
+    return READER.derive(fit=fit, **{"network.init": "random", "input.size": 32, "augmentation": None})
+
+
+@pytest.fixture(scope="module")
+def studied(prepared: PreparedSet, recipe: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("study")
+    options = FoldOptions(bundle=out / "reader.ichnos", title="Tiny reader")
+    study_folds(recipe, prepared.path, out, SILENT, options, device="cpu")
+    return out
+
+
+def test_every_patient_is_measured_once_by_a_model_that_has_not_seen_them(prepared: PreparedSet, studied: Path) -> None:
+    table = Predictions.read_parquet(studied / "out_of_fold.parquet")
+    assert len(table) == prepared.header.slices
+    assert len(set(zip(table.exam, table.slice_name, strict=True))) == len(table)
+    splits = split(prepared, seed=0, folds=FOLDS)
+    for k in range(FOLDS):
+        metadata = load_checkpoint(studied / f"fold-{k}" / "best.safetensors").metadata
+        assert (metadata["origin"]["fold"], metadata["origin"]["everyone"]) == (k, False)
+        patients = {
+            part: set(prepared.index["patient"].to_numpy()[splits.rows_of_fold(k, part)].tolist()) for part in Part
+        }
+        assert not patients[Part.TEST] & (patients[Part.TRAIN] | patients[Part.VALIDATION])
+
+
+def test_the_scorecard_says_what_was_done(prepared: PreparedSet, recipe: SliceRecipe, studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    assert SliceRecipe.model_validate(card["recipe"]) == recipe
+    assert card["counts"] == {"patients": 12, "exams": 24, "slices": 72}
+    assert (card["split_seed"], len(card["folds"])) == (0, FOLDS)
+    assert card["slices"]["n"] == 72
+    assert card["exams"]["n"] == 24
+    assert set(card["exams"]["classes"]) == {
+        "epidural",
+        "intraparenchymal",
+        "intraventricular",
+        "subarachnoid",
+        "subdural",
+        "any",
+    }
+    assert "| slice: any hemorrhage" in (studied / "report.md").read_text()
+
+
+def test_it_goes_on_where_it_stopped(prepared: PreparedSet, recipe: SliceRecipe, studied: Path) -> None:
+    before = (studied / "scorecard.json").read_bytes()
+    (studied / "scorecard.json").unlink()
+    trained = (studied / "fold-1" / "best.safetensors").stat().st_mtime_ns
+    study_folds(recipe, prepared.path, studied, SILENT, device="cpu")
+    assert (studied / "scorecard.json").read_bytes() == before
+    assert (studied / "fold-1" / "best.safetensors").stat().st_mtime_ns == trained
+
+
+def test_the_bundle_is_of_everyone_and_calibrated_out_of_fold(prepared: PreparedSet, studied: Path) -> None:
+    bundle = read_bundle(studied / "reader.ichnos")
+    assert bundle.manifest.scorecard_is_of == "the procedure"
+    assert bundle.manifest.fitted_on is not None
+    assert bundle.manifest.fitted_on.slices == prepared.header.slices
+    assert bundle.manifest.recipe.fit.epochs in (1, 2)
+    assert "not this very file's" in bundle.card
+    assert "| slice: any hemorrhage" in bundle.card
+    final = load_checkpoint(studied / "final" / "best.safetensors").metadata
+    assert final["origin"]["everyone"]
+    assert final["data"]["validation"] is None
+    with pytest.raises(UsageError, match="every patient of this set"):
+        evaluate_run(studied / "final", prepared.path, studied / "measured", SILENT, device="cpu")
+
+
+def test_a_bundle_is_not_replaced_unasked(prepared: PreparedSet, recipe: SliceRecipe, studied: Path) -> None:
+    with pytest.raises(OutputError, match="--force"):
+        study_folds(recipe, prepared.path, studied, SILENT, FoldOptions(bundle=studied / "reader.ichnos"), device="cpu")
+
+
+def test_other_folds_by_seed(prepared: PreparedSet) -> None:
+    splits = make_splits(prepared.index, seed=5, folds=FOLDS)
+    assert not np.array_equal(splits.fold, split(prepared, seed=0, folds=FOLDS).fold)
+    data = OpenData(prepared, splits, 0)
+    assert data.origin["split_seed"] == 5
