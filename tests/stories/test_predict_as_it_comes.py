@@ -47,6 +47,13 @@ def neighbourly(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bundle_file(path, patchwork(neighbours=1), neighbours=1, spacing=round(0.9 * head().slice_thickness, 1))
 
 
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle that looks for neighbours halfway to the next slice: rounding alone would decide which is nearer."""
+    path = tmp_path_factory.mktemp("bundle") / "halfway.ichnos"
+    return bundle_file(path, patchwork(neighbours=1), neighbours=1, spacing=head(1).slice_thickness / 2)
+
+
 def probabilities(found: dict) -> np.ndarray:
     """(slices, classes) from foot to head."""
     return np.array([list(each["probabilities"].values()) for each in found["slices"]])
@@ -108,7 +115,9 @@ WAYS = {
 
 
 @pytest.mark.parametrize(
-    ("number", "network"), [(0, "bundle"), (1, "neighbourly")], ids=["straight", "tilted, with neighbours"]
+    ("number", "network"),
+    [(0, "bundle"), (1, "neighbourly"), (1, "halfway")],
+    ids=["straight", "tilted, with neighbours", "tilted, with neighbours halfway"],
 )
 def test_the_same_exam_in_every_orientation_gives_the_same_findings(
     tmp_path: Path, request: pytest.FixtureRequest, number: int, network: str
