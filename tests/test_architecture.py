@@ -57,10 +57,11 @@ def test_findings_alone_wait_for_no_writer_of_dicom_or_pages() -> None:
     assert result.stdout.strip() == ""
 
 
-def test_importing_ichnos_opens_no_engine() -> None:
-    check = "import ichnos, sys; print('onnxruntime' in sys.modules, callable(ichnos.load_bundle))"
+def test_importing_ichnos_opens_no_engine_and_no_reader() -> None:
+    check = "import ichnos, sys; print(*{'onnxruntime', 'pydicom', 'numpy'} & {*sys.modules})"
+    check += "; print(callable(ichnos.load_bundle), callable(ichnos.read_exam))"
     result = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
-    assert result.stdout.split() == ["False", "True"]
+    assert result.stdout.split() == ["True", "True"]
 
 
 def test_where_there_is_no_terminal_nobody_waits_for_progress_bars() -> None:

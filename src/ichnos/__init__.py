@@ -4,14 +4,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ichnos.ct.exams import Exam
     from ichnos.inference import ExamClassifier
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load_bundle"]
+__all__ = ["__version__", "load_bundle", "read_exam"]
+
+
+def read_exam(path: Path | str) -> "Exam":
+    """Read the one exam under `path`, a folder, a zip, a DICOM or a NIfTI file, into HU: give it to `classify`.
+
+    Raises InputError, with the reason, where there is none, more than one, or no head CT.
+    """
+    from ichnos.dicom import exams  # pydicom is loaded when it is needed
+
+    return exams.read_exam(Path(path))
 
 
 def load_bundle(path: Path | str | None = None, *, threads: int | None = None) -> "ExamClassifier":
-    """Open a bundle: load_bundle(path).classify(hu, offsets) gives findings. See ichnos.inference.load_bundle."""
+    """Open a bundle: load_bundle(path).classify(read_exam(...)) gives findings. See ichnos.inference.load_bundle."""
     from ichnos import inference  # ONNX Runtime is loaded when it is needed
 
     return inference.load_bundle(path, threads=threads)

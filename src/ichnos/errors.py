@@ -19,6 +19,11 @@ IchnosError                  anything below; the command line prints its message
 Messages say what was found, what was wanted and what to do. They never hold a patient's name, an identifier or a UID.
 """
 
+import logging
+import traceback
+
+_LOGGER = logging.getLogger(__name__)
+
 
 class IchnosError(Exception):
     """The root of all errors that ichnos raises on purpose."""
@@ -78,3 +83,18 @@ class BenchmarkError(IchnosError):
 
 class OutputError(IchnosError):
     """A result cannot be written."""
+
+
+def fault_of(error: Exception) -> str:
+    """What is said of an error: ours as it is; one that nobody foresaw by its kind and place, never by its text.
+
+    That may name a patient, so it is logged at the debug level only, with the whole traceback.
+    """
+    if isinstance(error, IchnosError):
+        return str(error)
+    _LOGGER.debug("an error that nobody foresaw", exc_info=error)
+    if isinstance(error, MemoryError):
+        return "it takes more memory than there is"
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{place.filename.rpartition('/')[2]}:{place.lineno}"
+    return f"a fault of ichnos ({type(error).__name__} at {where}); please report it"

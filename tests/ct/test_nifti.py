@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ichnos.ct import nifti
 from ichnos.ct.nifti import looks_like_nifti, read_nifti
 from ichnos.errors import ExamError
 from tests.ct.nifti_files import nifti_bytes
@@ -73,6 +74,14 @@ REFUSED = {
     "no orientation": (_patched(252, "<2h", 0, 0), "no sform, no qform"),
     "flat orientation": (_patched(280, "<12f", *[0.0] * 12), "is no orientation"),
     "orientation that is no number": (_patched(280, "<f", float("nan")), "is no orientation"),
+    "orientation beyond measure": (_patched(280, "<f", 1e30), "farther than 1 km"),
+    "quaternion beyond measure": (
+        nifti_bytes(VALUES, AFFINE, form="qform", version=2)[:352]
+        + struct.pack("<3d", *[1e200] * 3)
+        + nifti_bytes(VALUES, AFFINE, form="qform", version=2)[376:],
+        "farther than 1 km|is no orientation",
+    ),
+    "slope beyond measure": (nifti_bytes(VALUES, AFFINE, slope=1e308, version=2), "no numbers"),
     "values that are no numbers": (nifti_bytes(np.full((3, 3, 3), np.nan, "f4"), AFFINE), "no numbers"),
 }
 
@@ -88,6 +97,13 @@ def test_a_gzip_bomb_is_not_unpacked() -> None:
     """The header says what there is to read; what follows it is never inflated."""
     bomb = gzip.compress(nifti_bytes(VALUES, AFFINE) + bytes(50_000_000), 9)
     np.testing.assert_array_equal(read_nifti(bomb).values, VALUES)
+
+
+def test_a_volume_out_of_proportion_to_its_file_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nifti, "most_unpacked", lambda packed: 200 * packed)
+    bomb = nifti_bytes(np.zeros((64, 64, 64), np.int16), AFFINE, packed=True)
+    with pytest.raises(ExamError, match="out of all proportion"):
+        read_nifti(bomb)
 
 
 @given(st.data())

@@ -3,13 +3,11 @@
 import copy
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from io import BytesIO
 from pathlib import Path
 
 import gdcm
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import UID, EnhancedCTImageStorage, ExplicitVRLittleEndian
@@ -140,8 +138,3 @@ def compressed_by_gdcm(data: bytes, name: str, folder: Path) -> bytes:
     writer.SetImage(change.GetOutput())
     assert writer.Write()
     return (folder / "out").read_bytes()
-
-
-def relabelled(data: bytes, syntax: UID) -> bytes:
-    """The same file, said to be in another transfer syntax."""
-    return file_of(dcmread(BytesIO(data)), syntax)

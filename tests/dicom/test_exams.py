@@ -4,6 +4,7 @@ import copy
 import re
 import zipfile
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,23 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
+    HTJ2K,
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     RLELossless,
 )
 
 from ichnos.ct.exams import AIR, Exam, SourceKind
-from ichnos.dicom.exams import ExamReading, open_header, read_exam, read_exams
+from ichnos.dicom import finding, parsing, read_slice
+from ichnos.dicom.decoder import shared_decoder
+from ichnos.dicom.exams import ExamReading, find_exams, open_header, read_exam, read_exams, read_found_exam
+from ichnos.dicom.pixels import read_hu
 from ichnos.errors import ExamError, InputError
-from tests.dicom.ct_files import file_of
+from tests.dicom.ct_files import ct_dataset, file_of
 from tests.dicom.head_files import (
     SLICES,
     as_series,
@@ -31,10 +38,10 @@ from tests.dicom.head_files import (
     enhanced,
     head,
     head_datasets,
-    relabelled,
     stored,
     write,
 )
+from tests.dicom.htj2k_files import LOSSY_12, SIGNED, UNSIGNED_12, holding, htj2k_head, plain_head
 
 
 def reading(folder: Path) -> ExamReading:
@@ -84,6 +91,14 @@ def test_uncompressed_syntaxes(tmp_path: Path, syntax: object) -> None:
     assert same(read_exam(write(tmp_path, datasets, syntax=syntax)))
 
 
+def test_a_deflated_bomb_is_not_inflated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "most_unpacked", lambda packed: 2 * packed)
+    datasets = changed(lambda d: setattr(d, "PixelData", bytes(8192)))
+    found = find_exams([write(tmp_path, datasets, syntax=DeflatedExplicitVRLittleEndian)])
+    assert found.exams == ()
+    assert "inflates beyond all measure" in found.unreadable[0].reason
+
+
 def test_compressed_slices_are_decoded_elsewhere(tmp_path: Path) -> None:
     datasets = head_datasets()
     for dataset in datasets:
@@ -102,22 +117,43 @@ def test_lossless_jpegs(tmp_path: Path, name: str) -> None:
     assert same(read_exam(tmp_path / "exam"))
 
 
-def test_high_throughput_jpeg_2000_has_its_own_decoder(tmp_path: Path) -> None:
-    """Nothing here writes HTJ2K; the decoder that it goes to reads plain JPEG 2000 too, so that is given to it."""
-    (tmp_path / "exam").mkdir()
-    for k, dataset in enumerate(head_datasets()):
-        data = compressed_by_gdcm(file_of(dataset), "JPEG2000Lossless", tmp_path)
-        (tmp_path / "exam" / str(k)).write_bytes(relabelled(data, HTJ2KLossless))
-    assert same(read_exam(tmp_path / "exam"))
+def test_high_throughput_jpeg_2000(tmp_path: Path) -> None:
+    exam = read_exam(write(tmp_path, htj2k_head(), syntax=HTJ2KLossless))
+    np.testing.assert_array_equal(exam.hu, np.stack([plain_head(k) - 1024 for k in range(4)]))
 
 
-@pytest.mark.parametrize("name", [*JPEGS, "RLELossless"])
-def test_a_compressed_stream_that_stops_is_refused_and_never_filled_with_zeros(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("codestream", "syntax", "within"),
+    [(UNSIGNED_12, HTJ2KLosslessRPCL, 0), (LOSSY_12, HTJ2K, 3)],
+    ids=["lossless", "lossy"],
+)
+def test_high_throughput_jpeg_2000_of_12_bits(tmp_path: Path, codestream: Path, syntax: UID, within: int) -> None:
+    dataset = ct_dataset(plain_head(1))
+    dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation, dataset.RescaleIntercept = 12, 11, 0, -1024
+    data = file_of(holding(dataset, codestream.read_bytes()), syntax)
+    (tmp_path / "slice").write_bytes(data)
+    (found,) = find_exams([tmp_path]).exams
+    for hu in (read_slice(data).hu, read_hu(found.series[0].frames[0], shared_decoder())):
+        assert np.abs(hu - (plain_head(1) - 1024)).max() <= within
+
+
+def test_a_htj2k_codestream_that_stops_is_refused(tmp_path: Path) -> None:
+    datasets = [
+        holding(d, path.read_bytes()[:-900] + b"\xff\xd9") for d, path in zip(htj2k_head(), SIGNED, strict=True)
+    ]
+    assert "cannot be read" in (reading(write(tmp_path, datasets, syntax=HTJ2KLossless)).refusal or "")
+
+
+@pytest.mark.parametrize(("name", "end"), [*product(JPEGS, [b"", b"\xff\xd9"]), ("RLELossless", b"")])
+def test_a_compressed_stream_that_stops_is_refused_and_never_filled_with_zeros(
+    tmp_path: Path, name: str, end: bytes
+) -> None:
+    """With the mark of a stream's end, too: libjpeg then makes up the rows that are missing."""
     (tmp_path / "exam").mkdir()
     for k, dataset in enumerate(head_datasets()):
         data = compressed_by_gdcm(file_of(dataset), name, tmp_path)
         whole = dcmread(BytesIO(data))
-        whole.PixelData = encapsulate([get_frame(whole.PixelData, 0, number_of_frames=1)[:-500]])
+        whole.PixelData = encapsulate([get_frame(whole.PixelData, 0, number_of_frames=1)[:-500] + end])
         (tmp_path / "exam" / str(k)).write_bytes(file_of(whole, whole.file_meta.TransferSyntaxUID))
     assert "cannot be read" in (reading(tmp_path / "exam").refusal or "")
 
@@ -213,6 +249,22 @@ def test_a_multi_frame_file_cut_short_loses_the_frames_behind_the_cut(tmp_path: 
     assert len(only.exam) == SLICES - 3
     assert len(only.skipped) == 3
     assert "cut short" in only.skipped[0]
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian], ids=lambda s: s.name)
+def test_a_multi_frame_file_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, syntax: UID) -> None:
+    """From a zip, and deflated: unpacked for every frame, a long one would take hours."""
+    (tmp_path / "multi").write_bytes(file_of(enhanced(head_datasets()), syntax))
+    with zipfile.ZipFile(tmp_path / "multi.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "multi")
+    (found,) = find_exams([tmp_path / "multi.zip"]).exams
+    whole = finding.FoundFile.read
+    reads: list[int | None] = []
+    monkeypatch.setattr(finding.FoundFile, "read", lambda self, limit=None: reads.append(limit) or whole(self, limit))
+    exam = read_found_exam(found).exam
+    assert exam is not None
+    assert same(exam)
+    assert len(reads) <= 1
 
 
 @pytest.mark.parametrize("matrix", [(64, 48), (48, 64)])
@@ -333,6 +385,14 @@ REFUSED = {
     "colour": (lambda d: setattr(d, "PhotometricInterpretation", "RGB"), "colour picture"),
     "32 bits": (lambda d: (setattr(d, "BitsAllocated", 32), setattr(d, "BitsStored", 32)), "8 or 16 bits"),
     "a matrix beyond measure": (lambda d: setattr(d, "Rows", 60000), "CT of 2 to 4096 a side"),
+    "pixels beyond measure": (lambda d: setattr(d, "PixelSpacing", [1e-9, 1e-9]), "the picture measures 6.4e-08"),
+    "pixels as long as a street": (lambda d: setattr(d, "PixelSpacing", [1e6, 1e6]), "the picture measures"),
+    "few pixels, and wide": (lambda d: setattr(d, "PixelSpacing", [21, 21]), "its pixels are 21×21 mm"),
+    "a place beyond measure": (lambda d: setattr(d, "ImagePositionPatient", ["1e308"] * 3), "farther away than 1 km"),
+    "directions beyond measure": (
+        lambda d: setattr(d, "ImageOrientationPatient", ["1e200", 0, 0, 0, "1e200", 0]),
+        "ImageOrientationPatient is no direction",
+    ),
     "frames without their places": (lambda d: setattr(d, "NumberOfFrames", 7), "where each frame lies"),
     "no pixels": (lambda d: delattr(d, "PixelData"), "no pixel data"),
 }
@@ -347,6 +407,23 @@ def test_refused(tmp_path: Path, name: str) -> None:
     assert not re.search(r"1\.2\.3|somebody", only.refusal or "", flags=re.IGNORECASE)
     with pytest.raises(ExamError, match=re.escape(message)):
         read_exam(tmp_path)
+
+
+def test_a_fault_of_ours_costs_a_file_or_an_exam_and_its_text_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def faulty(*_args: object) -> None:
+        raise KeyError("Somebody^Known")
+
+    folder = write(tmp_path, head_datasets())
+    with monkeypatch.context() as patch:
+        patch.setattr("ichnos.dicom.exams.judge", faulty)
+        refusal = reading(folder).refusal or ""
+    assert re.fullmatch(r"a fault of ichnos \(KeyError at test_exams\.py:\d+\); please report it", refusal)
+    monkeypatch.setattr("ichnos.dicom.exams.read_facts", faulty)
+    found = find_exams([folder])
+    assert {each.reason[:28] for each in found.unreadable} == {"a fault of ichnos (KeyError "}
+    assert not any("Known" in record.getMessage() for record in caplog.records)
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:

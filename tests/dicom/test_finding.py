@@ -66,6 +66,16 @@ def test_links_are_not_followed_out(tmp_path: Path) -> None:
     assert all("a link that leads out" in reason for reason in reasons(inside))
 
 
+def test_links_that_run_in_a_circle_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "own").write_bytes(b"own")
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "itself").symlink_to(tmp_path / "itself")
+    assert [f.path.name for f in files(tmp_path)] == ["own"]
+    assert len(reasons(tmp_path)) == 3
+    assert "symbolic links" in reasons(tmp_path / "a")[0]
+
+
 def test_a_path_that_is_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "own").write_bytes(b"own")
@@ -96,7 +106,7 @@ def test_an_unreadable_folder_and_file_are_reported(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("os.scandir", scandir)  # tests may run as root, who may read everything
     monkeypatch.setattr(Path, "open", denied)
-    assert any("a folder cannot be opened: Permission denied" in reason for reason in reasons(tmp_path))
+    assert any("a folder cannot be opened: no permission to read it" in reason for reason in reasons(tmp_path))
     assert any("no permission to read it" in reason for reason in reasons(tmp_path))
     assert not any(str(tmp_path) in reason for reason in reasons(tmp_path))
 
@@ -140,6 +150,63 @@ def test_a_zip_bomb_is_not_opened(tmp_path: Path) -> None:
     (reason,) = reasons(archive)
     assert "would unpack to 300 MB" in reason
     assert files(archive) == []
+
+
+def small(packed: int) -> int:
+    return max(1 << 20, 200 * packed)
+
+
+def test_a_bomb_whose_list_lies_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The list says that 4 MB of zeros take 4 MB packed; the file has 4 kB."""
+    monkeypatch.setattr(finding, "most_unpacked", small)
+    path = zipped(tmp_path / "a.zip", {"a": bytes(4 << 20)})
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.rindex(b"PK\x01\x02") + 20, 4 << 20)
+    path.write_bytes(content)
+    assert "would unpack to 4 MB" in reasons(path)[0]
+
+
+def test_a_bomb_that_counts_the_same_bytes_many_times_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "most_unpacked", small)
+    path = zipped(tmp_path / "a.zip", {"a": os.urandom(30_000)})
+    content = path.read_bytes()
+    at = content.rindex(b"PK\x01\x02")
+    entry, end = content[at : content.rindex(b"PK\x05\x06")], bytearray(content[content.rindex(b"PK\x05\x06") :])
+    struct.pack_into("<HHI", end, 8, 300, 300, 300 * len(entry))
+    path.write_bytes(content[:at] + 300 * entry + end)
+    assert "would unpack to 8 MB" in reasons(path)[0]
+    assert files(path) == []
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_members_that_unpack_without_measure_are_refused(tmp_path: Path, method: int) -> None:
+    """A reader that asks zipfile for 4 bytes of them gets all that 4 kB unpack to."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+        archive.writestr("a", bytes(1000))
+    assert "packed in an unusual way" in reasons(tmp_path / "a.zip")[0]
+    assert files(tmp_path / "a.zip") == []
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["plain", "zip64"])
+def test_a_list_of_files_beyond_measure_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    def opened(*_args: object) -> None:
+        raise AssertionError
+
+    path = zipped(tmp_path / "a.zip", {"a": b"a"})
+    content = path.read_bytes()
+    end = content.rindex(b"PK\x05\x06")
+    if large:
+        record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 1, 1, 40 << 20, 0)
+        locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, end, 1)
+        path.write_bytes(content[:end] + record + locator + content[end:])
+    else:
+        path.write_bytes(content[: end + 12] + struct.pack("<I", 40 << 20) + content[end + 16 :])
+    monkeypatch.setattr(finding, "ZipFile", opened)
+    assert reasons(path) == ["a zip whose list of files takes 40 MB is not opened; split it"]
 
 
 def test_a_zip_of_too_many_files_is_not_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,6 +296,13 @@ def test_a_dicomdir_leads_to_no_file_outside_its_folder(tmp_path: Path) -> None:
         "a DICOMDIR refers to a file outside its folder, wh",
         "a DICOMDIR refers to a file that is not there; cop",
     ]
+
+
+@pytest.mark.parametrize(("name", "reason"), [("A" * 300, "cannot be opened"), ("LOOP", "is not there")])
+def test_a_dicomdir_of_odd_names_is_no_trouble(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "LOOP").symlink_to(tmp_path / "LOOP")
+    (tmp_path / "DICOMDIR").write_bytes(directory([[name], [name, "X"]]))
+    assert reason in find_exams([tmp_path / "DICOMDIR"]).unreadable[0].reason
 
 
 def test_a_damaged_dicomdir_is_said(tmp_path: Path) -> None:

@@ -1,11 +1,22 @@
 """Padding that a file declares becomes air; tissue that happens to have the declared value stays."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ichnos import inputs
-from ichnos.dicom import hounsfield, read_slice
+from ichnos.ct import reconstruction_circle
+from ichnos.ct.exams import AIR
+from ichnos.dicom import read_slice
+from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.finding import FoundFile
+from ichnos.dicom.frames import read_facts
+from ichnos.dicom.pixels import read_hu
 from tests.dicom.ct_files import ct_dataset, file_of
 
 
@@ -33,7 +44,7 @@ def _read(
 
 
 def test_air_is_the_air_of_the_road() -> None:
-    assert hounsfield.AIR_HU == inputs.AIR
+    assert AIR == inputs.AIR
 
 
 SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian]
@@ -80,3 +91,38 @@ def test_the_commonest_declaration_changes_nothing() -> None:
 
 def test_a_limit_without_a_value_is_no_padding() -> None:
     assert _read([63536, 1064], signed=False, limit=63536) == [32767, 40]
+
+
+def test_a_declared_value_that_tissue_has_is_padding_where_nothing_was_scanned() -> None:
+    """Water in the corners: 0 declared as padding by scanners that store HU."""
+    dataset = ct_dataset(np.zeros((64, 64), np.int16))
+    dataset.RescaleIntercept = 0
+    dataset.add_new(0x00280120, "SS", 0)
+    inside = reconstruction_circle(64, 64)
+    np.testing.assert_array_equal(read_slice(file_of(dataset)).hu, np.where(inside, 0, AIR))
+
+
+@given(
+    value=st.integers(-(1 << 15), (1 << 15) - 1),
+    limit=st.none() | st.integers(-(1 << 15), (1 << 15) - 1),
+    signed=st.booleans(),
+    intercept=st.sampled_from([0, -1000, -1024]),
+    seed=st.integers(0, 99),
+)
+@settings(max_examples=25, deadline=None)
+def test_slices_for_training_and_exams_have_the_same_padding(
+    value: int, limit: int | None, signed: bool, intercept: int, seed: int
+) -> None:
+    """Both roads read the same HU, but that exams hold nothing below air."""
+    pixels = np.random.default_rng(seed).choice([0, 24, 1064, 4095, -1, -2000, value, limit or 0], (16, 16))
+    dataset = ct_dataset(pixels.astype(np.int16))
+    dataset.PixelRepresentation, dataset.RescaleIntercept = int(signed), intercept
+    for tag, number in ((0x00280120, value), (0x00280121, limit)):
+        if number is not None:
+            dataset.add_new(tag, "SS" if signed else "US", number if signed else number & 0xFFFF)
+    data = file_of(dataset)
+    with tempfile.TemporaryDirectory() as folder, Decoder() as decoder:
+        path = Path(folder) / "slice"
+        path.write_bytes(data)
+        (frame,) = read_facts(FoundFile(path, 1, len(data)), data).frames
+        np.testing.assert_array_equal(read_hu(frame, decoder), np.maximum(read_slice(data).hu, AIR))

@@ -1,7 +1,10 @@
-"""Where slices lie: the normal of their plane, and their order along it (DICOM PS3.3 C.7.6.2.1.1)."""
+"""Where slices lie: the normal of their plane, their order along it (DICOM PS3.3 C.7.6.2.1.1), and what was scanned."""
 
 import numpy as np
 from numpy.typing import NDArray
+
+FARTHEST_MM = 1e6
+"""From the origin: 1 km. What a file places farther away is damaged, and numbers beyond measure overflow."""
 
 
 def slice_normal(orientation: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -26,3 +29,9 @@ def order_along_normal(
         normal = -normal  # head is +z in the patient's coordinates; count upwards whatever way rows run
     offsets = positions.astype(np.float64) @ normal
     return np.argsort(offsets, kind="stable"), offsets
+
+
+def reconstruction_circle(rows: int, columns: int) -> NDArray[np.bool_]:
+    """(rows, columns), true inside the circle that touches a slice's edges: beyond it most scanners have nothing."""
+    y, x = np.ogrid[:rows, :columns]
+    return ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / columns - 0.5) ** 2 <= 0.25

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.errors import ExamError
+from ichnos.packing import most_unpacked
 
 _LARGEST_VOLUME = 2 << 30
 """Bytes of one volume, unpacked: 2,000 slices of 512×512 in 32 bits."""
@@ -60,13 +62,19 @@ def looks_like_nifti(start: bytes) -> bool:
 def read_nifti(data: bytes) -> NiftiVolume:
     """Read a 3D volume from a file's bytes. Raises ExamError, with its reason, where that cannot be done."""
     stream: io.BufferedIOBase = io.BytesIO(data)
-    if data[:2] == _GZIP:
+    packed = data[:2] == _GZIP
+    if packed:
         stream = GzipFile(fileobj=stream)
     try:
-        header = _header(stream.read(540))
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond measure are looked for in _checked
+            header = _header(stream.read(540))
         size = int(np.prod(header.shape)) * header.dtype.itemsize
         if size > _LARGEST_VOLUME:
             raise ExamError(f"its volume would take {size >> 20:,} MB; up to {_LARGEST_VOLUME >> 20:,} MB are read")
+        if packed and header.offset + size > most_unpacked(len(data)):
+            raise ExamError(
+                f"it would unpack to {size >> 20:,} MB, out of all proportion to its size; write it unpacked"
+            )
         stream.seek(header.offset)
         raw = stream.read(size)
     except (BadGzipFile, EOFError, zlib.error, OSError, struct.error):
@@ -75,7 +83,8 @@ def read_nifti(data: bytes) -> NiftiVolume:
         raise ExamError(f"its volume is cut short: {len(raw):,} of {size:,} bytes; copy the file again")
     values = np.frombuffer(raw, header.dtype).reshape(header.shape, order="F")
     if header.slope != 1 or header.intercept != 0:
-        values = values * header.slope + header.intercept
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            values = values * header.slope + header.intercept
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ExamError("its volume holds values that are no numbers (NaN or infinite); write it again in HU")
     return NiftiVolume(values, header.affine)
@@ -147,6 +156,8 @@ def _checked(
         raise ExamError("it does not say how it lies in the patient (no sform, no qform); write it with an orientation")
     affine[:3] *= _MILLIMETRES.get(units & 7, 1.0)
     affine[:2] *= -1  # NIfTI's +x is the patient's right-to-left turned round, and so its +y
+    if np.abs(affine).max() > FARTHEST_MM:
+        raise ExamError("its orientation leads farther than 1 km; write it again")
     if not np.isfinite(affine).all() or not abs(np.linalg.det(affine[:3, :3])) > 1e-9:
         raise ExamError("its orientation is no orientation (its axes do not span space); write it again")
     slope, intercept = scale

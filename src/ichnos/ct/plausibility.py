@@ -10,6 +10,12 @@ from ichnos.errors import ExamError
 _MOST_SLICES = 24
 """Slices looked at, evenly spread: enough to meet the brain wherever the series begins and ends."""
 
+_SMALLEST_PICTURE_MM, _LARGEST_PICTURE_MM = 40.0, 2000.0
+"""Sides of a picture: less shows no brain, and no scanner is wider."""
+
+_LARGEST_SPACING_MM = 20.0
+"""Pixels wider than this show no skull."""
+
 _CELL_MM = 1.8
 """The grid on which slices are looked at: finer than a skull is thick, coarse enough to be quick."""
 
@@ -85,6 +91,11 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
     hu: int16 (slices, rows, columns), upright, padding raised to air. coverage: mm from foot to head. No single slice
     decides: a vertex, an infant, a head cut by the field of view or a craniectomy are heads.
     """
+    rows_mm, columns_mm = hu.shape[1] * pixel_spacing[0], hu.shape[2] * pixel_spacing[1]
+    if not (min(rows_mm, columns_mm) > _SMALLEST_PICTURE_MM and max(rows_mm, columns_mm) < _LARGEST_PICTURE_MM):
+        raise ExamError(f"not a head CT: the picture measures {rows_mm:.3g}×{columns_mm:.3g} mm")
+    if max(pixel_spacing) > _LARGEST_SPACING_MM:
+        raise ExamError(f"not a head CT: its pixels are {pixel_spacing[0]:.3g}×{pixel_spacing[1]:.3g} mm")
     some = hu[np.unique(np.linspace(0, len(hu) - 1, min(len(hu), _MOST_SLICES)).round().astype(int))]
     if some.min() == some.max():
         raise ExamError("not a head CT: every pixel has the same value")

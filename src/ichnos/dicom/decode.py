@@ -110,8 +110,9 @@ def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | N
     except DicomError:
         raise
     except Exception as error:  # decoders raise whatever they like; here is the border
+        known = syntax.name if syntax.name != str(syntax) else "nothing that is known here"
         raise DicomError(
-            f"its pixels, compressed as {syntax.name}, cannot be decoded (damaged, or no decoder reads this form); "
+            f"its pixels, compressed as {known}, cannot be decoded (damaged, or no decoder reads this form); "
             "convert it to a lossless syntax, for example with gdcmconv --raw"
         ) from error
     if cells.shape != (layout.rows, layout.columns) or cells.dtype.itemsize * 8 != layout.bits_allocated:

@@ -2,11 +2,14 @@
 
 import contextlib
 import json
+import os
+import re
 import signal
 import socket
 import sys
 import warnings
 from io import BytesIO
+from tempfile import TemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +21,9 @@ from ichnos.errors import DicomError
 
 _MOST_MEMORY = 6 << 30
 """Bytes of address space: a header that promises 60,000 × 60,000 pixels must not take the machine down."""
+
+_DAMAGE = re.compile(rb"Corrupt JPEG data: (?![12] extraneous)|Premature end of JPEG")
+"""What libjpeg says where it goes on with pixels that it makes up. One or two bytes too many are a writer's padding."""
 
 _PIXEL_TAGS = [0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011]
 _PIXEL_TAGS += [0x00280100, 0x00280101, 0x00280102, 0x00280103, 0x7FE00001, 0x7FE00002, 0x7FE00010]
@@ -32,6 +38,7 @@ def serve(descriptor: int) -> None:
     _limit_memory()
     _end_with_parent()
     warnings.simplefilter("ignore")  # the parent judges the result
+    said = _own_standard_error()
     held: FileDataset | None = None
     with socket.socket(fileno=descriptor) as line, contextlib.suppress(EOFError, ConnectionError):
         line.sendall(b"!")
@@ -43,6 +50,8 @@ def serve(descriptor: int) -> None:
             try:
                 held = _opened(data) if data else held
                 cells = _decoded(held, request["frame"])
+                if _DAMAGE.search(_taken(said)):
+                    raise DicomError("its pixels are damaged: a decoder would make up the rest; copy the file again")
                 pixels = np.ascontiguousarray(cells).tobytes()
                 reply = {"dtype": cells.dtype.str, "bytes": len(pixels)}
             except DicomError as error:
@@ -65,6 +74,25 @@ def _decoded(dataset: FileDataset | None, frame: int | None) -> NDArray[np.integ
         return decompressed_cells(dataset, PixelLayout.of(dataset), frame)
     except MemoryError:
         raise DicomError("its pixels ask for more memory than any CT slice needs; copy the file again") from None
+
+
+def _own_standard_error() -> int:
+    """A file in memory in place of standard error, which is where libjpeg says what it found damaged."""
+    if sys.platform == "linux":
+        said = os.memfd_create("said")
+    else:
+        with TemporaryFile() as file:
+            said = os.dup(file.fileno())
+    os.dup2(said, 2)
+    return said
+
+
+def _taken(said: int) -> bytes:
+    """What was written there since the last call, or the beginning of it."""
+    text = os.pread(said, 1 << 16, 0)
+    os.ftruncate(said, 0)
+    os.lseek(said, 0, os.SEEK_SET)
+    return text
 
 
 def _received(line: socket.socket, size: int) -> bytes:

@@ -1,5 +1,6 @@
 """DICOMDIR: the index of a CD, and the files it refers to (PS3.10 8, PS3.3 F)."""
 
+import os
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -28,19 +29,24 @@ def referenced_files(directory: FoundFile) -> Iterator[FoundFile | Unreadable]:
     except Exception:
         yield Unreadable(directory.given, "a DICOMDIR is damaged; give the folder instead")
         return
-    folder = directory.path.parent
-    seen: set[Path] = set()
-    for name in names:
-        if not name or name in seen:
-            continue
-        path = _below(folder, name)
+    seen: set[FoundFile | Unreadable] = set()
+    for name in dict.fromkeys(filter(None, names)):
+        found = _named(directory, name)
+        if isinstance(found, Unreadable) or found not in seen:
+            yield found
+        seen.add(found)
+
+
+def _named(directory: FoundFile, name: tuple[str, ...]) -> FoundFile | Unreadable:
+    try:
+        path = _below(directory.path.parent, name)
         if path is None:
-            yield Unreadable(directory.given, "a DICOMDIR refers to a file outside its folder, which is not read")
-        elif not path.is_file():
-            yield Unreadable(directory.given, "a DICOMDIR refers to a file that is not there; copy the disc again")
-        elif path not in seen:
-            seen.add(path)
-            yield FoundFile(path, directory.given, path.stat().st_size)
+            return Unreadable(directory.given, "a DICOMDIR refers to a file outside its folder, which is not read")
+        if not path.is_file():
+            return Unreadable(directory.given, "a DICOMDIR refers to a file that is not there; copy the disc again")
+        return FoundFile(path, directory.given, path.stat().st_size)
+    except (OSError, ValueError):  # no permission; a name too long, or of characters that no name has
+        return Unreadable(directory.given, "a DICOMDIR refers to a file that cannot be opened; give the folder")
 
 
 def _below(folder: Path, name: tuple[str, ...]) -> Path | None:
@@ -53,4 +59,5 @@ def _below(folder: Path, name: tuple[str, ...]) -> Path | None:
         if not exact.exists() and path.is_dir():
             exact = next((each for each in path.iterdir() if each.name.upper() == part.upper()), exact)
         path = exact
-    return path if path.resolve().is_relative_to(folder.resolve()) else None
+    real, inside = (Path(os.path.realpath(each)) for each in (path, folder))  # links that run in a circle raise nothing
+    return path if real.is_relative_to(inside) else None

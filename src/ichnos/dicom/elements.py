@@ -4,6 +4,7 @@ pydicom checks values against their VR and warns about RSNA's identifiers (`ID_a
 written as `00040`. Nothing here depends on such values being well formed, so they are taken before that check.
 """
 
+import re
 import struct
 from collections.abc import Iterable
 
@@ -74,6 +75,11 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
         return []
     value = dataset[tag].value
     return list(value) if isinstance(value, Sequence) else []
+
+
+def shown_code(text: str) -> str:
+    """A value of a file that may be shown: itself where it has the form of a code (PS3.5 6.2, CS), else ""."""
+    return text if re.fullmatch(r"[A-Z0-9_ +\-]{1,16}", text) else ""
 
 
 def pixel_value(dataset: Dataset, tag: int, *, signed: bool) -> int | None:

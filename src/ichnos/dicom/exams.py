@@ -1,8 +1,8 @@
 """From paths to exams in Hounsfield units: START READING HERE. Headers of everything first, then one exam at a time."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from ichnos.dicom.pixels import read_hu
 from ichnos.dicom.series import Series, series_of
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
 from ichnos.dicom.volumes import read_volume_exam
-from ichnos.errors import DicomError, ExamError, InputError
+from ichnos.errors import DicomError, ExamError, InputError, fault_of
 from ichnos.progress import SILENT, Progress
 
 _LEAST_READ = 0.5
@@ -34,7 +34,8 @@ _LEAST_READ = 0.5
 class FoundExam:
     """One exam whose headers are read: a DICOM study, or a NIfTI file (which has no series).
 
-    number: from 1, over everything that was given. given: numbers of the paths that led to it.
+    number: from 1, over everything that was given. given: numbers of the paths that led to it. beside: why files under
+    these paths could not be read, where no other exam lies there, so that they may be slices of this one.
     """
 
     number: int
@@ -42,6 +43,7 @@ class FoundExam:
     given: tuple[int, ...]
     series: tuple[Series, ...] = ()
     volume: FoundFile | None = None
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,12 +90,17 @@ def read_exam(path: Path, rules: SeriesRules = DEFAULT_RULES) -> Exam:
     """Read the one exam that lies under `path`. Raises InputError where there is none, more than one, or no head CT."""
     found = find_exams([path])
     if len(found.exams) != 1:
-        reason = f", the first problem: {found.unreadable[0].reason}" if found.unreadable else ""
-        raise InputError(f"{len(found.exams)} exams found and one is wanted; use read_exams for several{reason}")
+        raise InputError(f"{len(found.exams)} exams found and one is wanted: {_instead(found)}")
     reading = read_found_exam(found.exams[0], rules)
     if reading.exam is None:
         raise ExamError(reading.refusal or "")
     return reading.exam
+
+
+def _instead(found: FoundExams) -> str:
+    if found.exams:
+        return "give the folder, zip or file of one, or read one after the other with ichnos.dicom.exams.read_exams"
+    return found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there; give an exam"
 
 
 def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams:
@@ -116,9 +123,9 @@ def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams
                     passed_over += 1
                 elif not is_directory(start):
                     files.append((found.given, read_facts(found, start)))
-            except DicomError as error:
-                unreadable.append(Unreadable(found.given, str(error)))
-    return FoundExams(tuple(_exams(files, volumes)), tuple(unreadable), passed_over)
+            except Exception as error:  # the border between one file and the next
+                unreadable.append(Unreadable(found.given, fault_of(error)))
+    return FoundExams(tuple(_with_beside([*_exams(files, volumes)], unreadable)), tuple(unreadable), passed_over)
 
 
 def read_found_exam(
@@ -126,8 +133,20 @@ def read_found_exam(
 ) -> ExamReading:
     """Choose a series by the rules, read its pixels and judge it; where it is no head CT, the next best is tried.
 
-    Raises nothing for bad input: what is wrong stands in the reading.
+    Raises nothing for bad input: what is wrong, a fault of ours included, stands in the reading.
     """
+    try:
+        reading = _read(found, rules, decoder)
+    except Exception as error:  # the border between one exam and the next
+        return ExamReading(found, None, fault_of(error))
+    if reading.exam is None or not found.beside:
+        return reading
+    count, first = len(found.beside), found.beside[0]
+    doubt = f"{count} files that lie beside it could not be read and may be slices of it, the first because: {first}"
+    return replace(reading, exam=replace(reading.exam, doubts=(*reading.exam.doubts, doubt)))
+
+
+def _read(found: FoundExam, rules: SeriesRules, decoder: Decoder | None) -> ExamReading:
     if found.volume is not None:
         try:
             return ExamReading(found, read_volume_exam(found.volume), None)
@@ -182,6 +201,16 @@ def _exams(files: Sequence[tuple[int, FileFacts]], volumes: Sequence[FoundFile])
         yield FoundExam(number, SourceKind.DICOM, given, tuple(members))
     for count, volume in enumerate(volumes, start=number + 1):
         yield FoundExam(count, SourceKind.NIFTI, (volume.given,), volume=volume)
+
+
+def _with_beside(exams: Sequence[FoundExam], unreadable: Sequence[Unreadable]) -> Iterator[FoundExam]:
+    reasons: defaultdict[int, list[str]] = defaultdict(list)
+    for each in unreadable:
+        reasons[each.given].append(each.reason)
+    shared = Counter(given for exam in exams for given in exam.given)
+    for exam in exams:
+        alone = [given for given in exam.given if shared[given] == 1]
+        yield replace(exam, beside=tuple(reason for given in alone for reason in reasons[given]))
 
 
 def _record(series: Series, taken: Series, left: str | None, rules: SeriesRules) -> SeriesRecord:

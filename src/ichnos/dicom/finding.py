@@ -1,15 +1,17 @@
 """Files as people give them: folders, zips, single files, found without unpacking or following links out."""
 
+import errno
 import os
 import stat
-import zlib
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from ichnos.errors import DicomError
+from ichnos.packing import most_unpacked
 
 LARGEST_FILE = 2 << 30
 """Bytes of one file, unpacked. The largest CT objects, thin whole-body multi-frames, are about 1 GB."""
@@ -17,14 +19,17 @@ LARGEST_FILE = 2 << 30
 MOST_MEMBERS = 100_000
 """Members of one zip: fifty exams of two thousand slices."""
 
-LARGEST_RATIO = 200
-"""How many times smaller a zip may be than what it holds. CT packs two to four times, an empty slice a thousand."""
+_LARGEST_DIRECTORY = 256 * MOST_MEMBERS
+"""Bytes of a zip's list of files, which is read before it can be judged: 46 a file, its name, and room to spare."""
 
-_SMALL_ZIP = 256 << 20
-"""Unpacked bytes up to which the ratio does not matter: a bomb that small is none."""
+_PACKED_AS = (ZIP_STORED, ZIP_DEFLATED)
+"""How members may be packed. Of others 4 kB can unpack to gigabytes before anyone can look at them."""
 
 _ZIP_MARK = b"PK\x03\x04"
 _EMPTY_ZIP_MARK = b"PK\x05\x06"
+_LOCATOR_64, _END_64 = b"PK\x06\x07", b"PK\x06\x06"
+_END_SIZE, _LOCATOR_64_SIZE, _END_64_SIZE = 22, 20, 56
+_LONGEST_COMMENT = 0xFFFF
 
 _CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
 """What operating systems leave in folders; it and files that begin with a dot are passed over without a word."""
@@ -49,24 +54,25 @@ class FoundFile:
                 return _read_member(self.path, self.member, wanted)
             with self.path.open("rb", buffering=0) as stream:
                 return _read_all(stream.fileno(), 0, wanted)
-        except PermissionError:
-            raise DicomError("it cannot be opened: no permission to read it; grant it") from None
         except OSError as error:
-            raise DicomError(
-                f"it cannot be opened: {error.strerror or 'input/output error'}; check the disk"
-            ) from error
+            raise DicomError(f"it cannot be opened: {_why(error)}") from error
+
+    def modified(self) -> int:
+        """When it was last changed, in ns. Raises DicomError where it is gone."""
+        try:
+            return self.path.stat().st_mtime_ns
+        except OSError as error:
+            raise DicomError(f"it cannot be opened: {_why(error)}") from error
 
     def read_part(self, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset`. Raises DicomError where they cannot be had."""
         if self.member is not None:
-            return self.read(offset + length)[offset:]
+            return _whole_member(self, self.modified())[offset : offset + length]
         try:
             with self.path.open("rb", buffering=0) as stream:
                 return _read_all(stream.fileno(), offset, length)
         except OSError as error:
-            raise DicomError(
-                f"it cannot be opened: {error.strerror or 'input/output error'}; check the disk"
-            ) from error
+            raise DicomError(f"it cannot be opened: {_why(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def find_files(paths: Sequence[Path]) -> Iterator[FoundFile | Unreadable]:
             yield Unreadable(given, "it does not exist; give a folder, a zip, a DICOM or a NIfTI file")
             continue
         except OSError as error:
-            yield Unreadable(given, f"it cannot be opened: {error.strerror}; grant the permission to read it")
+            yield Unreadable(given, f"it cannot be opened: {_why(error)}")
             continue
         if stat.S_ISDIR(mode):
             yield from _walk(path, given)
@@ -120,7 +126,7 @@ def _walk(root: Path, given: int) -> Iterator[FoundFile | Unreadable]:
             with os.scandir(pending.pop()) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            yield Unreadable(given, f"a folder cannot be opened: {error.strerror}; grant the permission to read it")
+            yield Unreadable(given, f"a folder cannot be opened: {_why(error)}")
             continue
         folders: list[Path] = []
         for entry in listed:
@@ -132,14 +138,14 @@ def _walk(root: Path, given: int) -> Iterator[FoundFile | Unreadable]:
                 else:
                     yield from _entry(entry, given, inside)
             except OSError as error:
-                yield Unreadable(given, f"a file cannot be opened: {error.strerror}; grant the permission to read it")
+                yield Unreadable(given, f"a file cannot be opened: {_why(error)}")
         pending += reversed(folders)
 
 
 def _entry(entry: "os.DirEntry[str]", given: int, inside: Path) -> Iterator[FoundFile | Unreadable]:
     path = Path(entry.path)
     if entry.is_symlink():
-        target = path.resolve()
+        target = Path(os.path.realpath(path))  # Path.resolve raises an error of its own where links run in a circle
         if not target.exists() or target.is_dir() or not target.is_relative_to(inside):
             yield Unreadable(given, "a link that leads out of the folder, to a folder or nowhere is not followed")
         return  # a link to a file of this folder is that file, which is read by its own name
@@ -167,11 +173,13 @@ def _file_or_zip(path: Path, given: int, size: int) -> Iterator[FoundFile | Unre
 
 def _members(path: Path, given: int) -> Iterator[FoundFile | Unreadable]:
     try:
-        members = _archive(path, path.stat().st_mtime_ns).infolist()
-    except (BadZipFile, OSError, ValueError, NotImplementedError):
+        size = path.stat().st_size
+        reason = _too_long(path, size)
+        members = [] if reason else _archive(path, path.stat().st_mtime_ns).infolist()
+    except Exception:  # zipfile meets damaged files with whatever it trips over; here is the border
         yield Unreadable(given, "a zip file is damaged or cut short; copy it again")
         return
-    reason = _bomb(members)
+    reason = reason or _bomb(members, size)
     if reason:
         yield Unreadable(given, reason)
         return
@@ -179,28 +187,47 @@ def _members(path: Path, given: int) -> Iterator[FoundFile | Unreadable]:
         name = member.filename.rpartition("/")[2]
         if member.is_dir() or not member.file_size or name.startswith(".") or name in _CLUTTER:
             continue
-        if member.flag_bits & 1:
-            yield Unreadable(given, "a file in a zip is encrypted; unpack it and give the folder")
-            continue
         found = FoundFile(path, given, member.file_size, number)
-        try:
-            nested = found.read(4) == _ZIP_MARK
-        except DicomError as error:
-            yield Unreadable(given, str(error))
-            continue
-        if nested:
-            yield Unreadable(given, "a zip inside a zip is not opened; unpack the outer one")
-        else:
-            yield found
+        reason = _closed(member, found)
+        yield Unreadable(given, reason) if reason else found
 
 
-def _bomb(members: Sequence[ZipInfo]) -> str | None:
-    """Why a zip is not opened: what it would unpack to is out of all proportion."""
+def _closed(member: ZipInfo, found: FoundFile) -> str | None:
+    """Why a member is not read."""
+    if member.flag_bits & 1:
+        return "a file in a zip is encrypted; unpack it and give the folder"
+    if member.compress_type not in _PACKED_AS:
+        return "a file in a zip is packed in an unusual way (not stored, not deflated); unpack it and give the folder"
+    try:
+        nested = found.read(4) == _ZIP_MARK
+    except DicomError as error:
+        return str(error)
+    return "a zip inside a zip is not opened; unpack the outer one" if nested else None
+
+
+def _too_long(path: Path, size: int) -> str | None:
+    """Why a zip's list of files is not even read, by what its end records say of it (APPNOTE 4.3.14 to 4.3.16)."""
+    with path.open("rb", buffering=0) as stream:
+        length = min(size, _LOCATOR_64_SIZE + _END_64_SIZE + _END_SIZE + _LONGEST_COMMENT)
+        tail = _read_all(stream.fileno(), size - length, length)
+    plain = tail[-_END_SIZE:].startswith(_EMPTY_ZIP_MARK) and tail.endswith(b"\0\0")
+    end = len(tail) - _END_SIZE if plain else tail.rfind(_EMPTY_ZIP_MARK, 0, len(tail) - _END_SIZE + 4)
+    listed = struct.unpack_from("<I", tail, end + 12)[0] if end >= 0 else 0
+    larger = end - _LOCATOR_64_SIZE - _END_64_SIZE
+    if larger >= 0 and tail.startswith(_LOCATOR_64, end - _LOCATOR_64_SIZE) and tail.startswith(_END_64, larger):
+        listed = struct.unpack_from("<Q", tail, larger + 40)[0]
+    if listed > _LARGEST_DIRECTORY:
+        return f"a zip whose list of files takes {listed >> 20:,} MB is not opened; split it"
+    return None
+
+
+def _bomb(members: Sequence[ZipInfo], size: int) -> str | None:
+    """Why a zip of `size` bytes is not opened: what it would unpack to is out of all proportion."""
     if len(members) > MOST_MEMBERS:
         return f"a zip of {len(members):,} files is not opened (at most {MOST_MEMBERS:,}); split it"
     unpacked = sum(member.file_size for member in members)
-    packed = sum(member.compress_size for member in members)
-    if unpacked > _SMALL_ZIP and unpacked > LARGEST_RATIO * packed:
+    packed = min(sum(member.compress_size for member in members), size)  # its list may lie, or count bytes twice
+    if unpacked > most_unpacked(packed):
         return (
             f"a zip of {packed >> 20:,} MB that would unpack to {unpacked >> 20:,} MB is not opened; "
             "if it is what it should be, unpack it and give the folder"
@@ -214,13 +241,21 @@ def _archive(path: Path, _modified: int) -> ZipFile:
     return ZipFile(path)
 
 
+@lru_cache(maxsize=1)
+def _whole_member(file: FoundFile, _modified: int) -> bytes:
+    """A member's bytes, kept for the frames of a multi-frame object: each would unpack it from its beginning."""
+    return file.read()
+
+
 def _read_member(path: Path, number: int, wanted: int) -> bytes:
     try:
         archive = _archive(path, path.stat().st_mtime_ns)
         with archive.open(archive.infolist()[number]) as stream:
             data = stream.read(wanted)
-    except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, IndexError, ValueError):
-        raise DicomError("it is damaged in the zip file, or packed in an unusual way; copy the zip again") from None
+    except OSError:
+        raise
+    except Exception:  # as in _members
+        raise DicomError("it is damaged in the zip file; copy the zip again") from None
     if len(data) < wanted:
         raise DicomError("it is cut short in the zip file; copy the zip again")
     return data
@@ -232,3 +267,10 @@ def _read_all(descriptor: int, offset: int, length: int) -> bytes:
     while len(data) < length and (more := os.pread(descriptor, length - len(data), offset + len(data))):
         data += more
     return data
+
+
+def _why(error: OSError) -> str:
+    """What the operating system says, and what to do. Without the name of the file, which the error holds too."""
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "no permission to read it; grant it"
+    return f"{error.strerror or 'input/output error'}; check the disk"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from pydicom import config
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     CTImageStorage,
@@ -12,12 +12,13 @@ from pydicom.uid import (
     LegacyConvertedEnhancedCTImageStorage,
 )
 
+from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.dicom.decode import PixelLayout
-from ichnos.dicom.elements import integer, items, number, numbers, text, texts, whole_number
+from ichnos.dicom.elements import integer, items, number, numbers, shown_code, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
-from ichnos.dicom.hounsfield import Rescale
+from ichnos.dicom.hounsfield import Padding, Rescale
 from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
-from ichnos.dicom.read import rescale_of, spacing_of
+from ichnos.dicom.read import padding_of, rescale_of, spacing_of
 from ichnos.errors import DicomError
 
 IMAGES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -57,13 +58,19 @@ _LARGEST_SIDE = 4096
 
 _MOST_FRAMES = 20_000
 
+_LARGEST_COSINE = 1.1
+"""Of ImageOrientationPatient: files round."""
+
+_THICKEST_MM = 1000.0
+"""Of a slice; a thickness above it is none."""
+
 
 @dataclass(frozen=True)
 class Frame:
     """One slice, known but not yet read.
 
     number: in its multi-frame object, from 1, else None. position, orientation: ImagePositionPatient in mm and
-    ImageOrientationPatient. padding: the lowest and highest stored value that is no measurement, or None.
+    ImageOrientationPatient. padding: the stored values that are no measurement, or None.
     syntax: the transfer syntax UID, "" where the file names none. pixels_at: where the pixel data element begins.
     """
 
@@ -76,7 +83,7 @@ class Frame:
     pixel_spacing: tuple[float, float]
     layout: PixelLayout
     rescale: Rescale
-    padding: tuple[int, int] | None
+    padding: Padding | None
     thickness: float | None
     syntax: str
     pixels_at: int
@@ -115,16 +122,20 @@ def read_facts(file: FoundFile, start: bytes) -> FileFacts:
     """Read what comes before the pixels; start: the file's first START_BYTES.
 
     What is no CT slice in HU (a slice without position, a slice in another unit) is returned with its `fault`, as its
-    series needs it. Raises DicomError where the file is no DICOM, or its elements are damaged.
+    series needs it. Raises DicomError where the file is no DICOM, or its elements are damaged or end before they say
+    whose they are.
     """
     parsed = _parse(file, start)
     try:
         with quiet_pydicom():
-            return _facts(file, parsed)
+            facts = _facts(file, parsed)
     except DicomError:
         raise
     except Exception as error:  # pydicom converts sequences only here, and trips over damaged ones
         raise DicomError("it is damaged: its DICOM elements cannot be parsed; copy the file again") from error
+    if not (facts.study or facts.series or facts.frames):
+        raise DicomError("it is cut short in its header: it names no study and no series; copy the file again")
+    return facts
 
 
 def _parse(file: FoundFile, start: bytes) -> Parsed:
@@ -175,7 +186,8 @@ def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...
         return ()
     samples, photometric = whole_number(elements, _SAMPLES), text(elements, _PHOTOMETRIC)
     if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        raise DicomError(f"it is a colour picture ({photometric or samples}), not CT in HU; send the axial series")
+        kind = shown_code(photometric) or samples
+        raise DicomError(f"it is a colour picture ({kind}), not CT in HU; send the axial series")
     layout = PixelLayout.of(elements)
     if max(layout.rows, layout.columns) > _LARGEST_SIDE or min(layout.rows, layout.columns) < 2:
         raise DicomError(f"it has {layout.rows}×{layout.columns} pixels; CT of 2 to {_LARGEST_SIDE} a side is read")
@@ -203,15 +215,13 @@ def _frame(
         number=number,
         sop_instance=text(elements, _SOP_INSTANCE),
         sop_class=sop_class,
-        position=numbers(_macro(groups, _PLANE_POSITION, _POSITION), _POSITION, "ImagePositionPatient", 3),
-        orientation=numbers(
-            _macro(groups, _PLANE_ORIENTATION, _ORIENTATION), _ORIENTATION, "ImageOrientationPatient", 6
-        ),
+        position=_position(_macro(groups, _PLANE_POSITION, _POSITION)),
+        orientation=_orientation(_macro(groups, _PLANE_ORIENTATION, _ORIENTATION)),
         pixel_spacing=spacing_of(measures),
         layout=layout,
         rescale=rescale_of(values, layout),
-        padding=_padding(elements, layout),
-        thickness=number_above_zero(measures, _THICKNESS),
+        padding=padding_of(elements, layout),
+        thickness=_thickness(measures),
         syntax=parsed.syntax,
         pixels_at=parsed.end,
         inverted_display=text(elements, _PHOTOMETRIC) == "MONOCHROME1",
@@ -230,6 +240,20 @@ def _macro(groups: list[Dataset], sequence: int, tag: int) -> Dataset:
     return groups[-1]
 
 
+def _position(place: Dataset) -> tuple[float, ...]:
+    position = numbers(place, _POSITION, "ImagePositionPatient", 3)
+    if max(map(abs, position)) > FARTHEST_MM:
+        raise DicomError("its ImagePositionPatient lies farther away than 1 km; copy the file again")
+    return position
+
+
+def _orientation(place: Dataset) -> tuple[float, ...]:
+    orientation = numbers(place, _ORIENTATION, "ImageOrientationPatient", 6)
+    if max(map(abs, orientation)) > _LARGEST_COSINE:
+        raise DicomError("its ImageOrientationPatient is no direction (cosines are -1 to 1); copy the file again")
+    return orientation
+
+
 def _refuse_other_kinds(groups: list[Dataset]) -> None:
     """A frame of a multi-frame object has a type of its own."""
     for group in groups:
@@ -239,22 +263,6 @@ def _refuse_other_kinds(groups: list[Dataset]) -> None:
                 raise DicomError(f"its FrameType says {said[0]}; send the axial series")
 
 
-def _padding(elements: FileDataset, layout: PixelLayout) -> tuple[int, int] | None:
-    """The range of stored values that PixelPaddingValue and its limit name (PS3.3 C.7.5.1.1.2)."""
-    value = whole_number(elements, _PADDING)
-    if value is None:
-        return None
-    limit = whole_number(elements, _PADDING_LIMIT)
-    ends = [_signed(end, layout) for end in (value, value if limit is None else limit)]
-    return min(ends), max(ends)
-
-
-def _signed(value: int, layout: PixelLayout) -> int:
-    """The padding value was read as unsigned: its VR is US or SS, as the pixels are."""
-    return value - 0x10000 if layout.signed and value >= 0x8000 else value
-
-
-def number_above_zero(elements: Dataset, tag: int) -> float | None:
-    """A decimal string's value where it is above 0 and finite, else None."""
-    value = number(elements, tag)
-    return value if value is not None and 0 < value < float("inf") else None
+def _thickness(measures: Dataset) -> float | None:
+    value = number(measures, _THICKNESS)
+    return value if value is not None and 0 < value <= _THICKEST_MM else None

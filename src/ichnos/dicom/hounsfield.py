@@ -1,10 +1,12 @@
-"""Stored values to Hounsfield units: the modality rescale, and mending of 12-bit values that wrapped."""
+"""Stored values to Hounsfield units: the modality rescale, padding, and mending of 12-bit values that wrapped."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.ct import reconstruction_circle
+from ichnos.ct.exams import AIR
 from ichnos.errors import DicomError
 
 COARSEST_STEP_HU = 8.0
@@ -19,12 +21,8 @@ _WRAP = 4096
 _LOWEST_HU = -1000
 """Where wrapped files really begin (RSNA 2019: add 1000, subtract 4096 where >= 4096, use intercept -1000)."""
 
-
-AIR_HU = -1024
-"""What padding becomes; `ichnos.inputs.AIR`, to which every road raises what lies below it."""
-
 _CT_HU = (-1000, 3071)
-"""Air to the top of 12 bits: HU that a patient may have. Padding is declared outside them, or it is not believed."""
+"""Air to the top of 12 bits: HU that a patient may have, so that a value alone does not tell that it is padding."""
 
 
 @dataclass(frozen=True)
@@ -68,16 +66,17 @@ class Rescale:
 
 
 def to_hu(stored: NDArray[np.integer], rescale: Rescale, padding: Padding | None = None) -> NDArray[np.int16]:
-    """Stored values of any shape to int16 HU of that shape, rounded and held to int16's range, padding made air.
+    """A slice's stored values, shape (rows, columns), to int16 HU: rounded, held to int16's range, padding made AIR.
 
-    Padding that is not declared (−2000, −3024 and the like) is kept as it is: it is below every window. What is
-    declared becomes AIR_HU only where its HU is below −1000 or above 3071: some scanners declare a value that tissue
-    has too, such as 0 in images stored as HU, and only a guess could tell the two apart.
+    Padding that is not declared (−2000, −3024 and the like) is kept as it is. What is declared is believed where no
+    patient has such a value, below −1000 HU or above 3071, and outside the reconstruction circle. Inside it some
+    scanners declare a value that tissue has too, such as 0 in images stored as HU, and only a guess could tell the two
+    apart.
     """
     hu = _rescaled(stored, rescale)
     if padding is not None:
         declared = (stored >= padding.lowest) & (stored <= padding.highest)
-        hu[declared & ((hu < _CT_HU[0]) | (hu > _CT_HU[1]))] = AIR_HU
+        hu[declared & ((hu < _CT_HU[0]) | (hu > _CT_HU[1]) | ~reconstruction_circle(*hu.shape))] = AIR
     return hu
 
 

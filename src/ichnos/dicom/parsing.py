@@ -16,6 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from ichnos.dicom.finding import LARGEST_FILE
 from ichnos.errors import DicomError
+from ichnos.packing import most_unpacked
 
 START_BYTES = 16 << 10
 """Most CT headers take 2 to 12 kB; where one is longer, the whole file is read."""
@@ -58,7 +59,7 @@ def inflated(data: bytes) -> bytes:
     begin = 144 + int.from_bytes(data[140:144], "little")
     expander = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        plain = expander.decompress(data[begin:], LARGEST_FILE)
+        plain = expander.decompress(data[begin:], min(LARGEST_FILE, most_unpacked(len(data))))
         plain += expander.flush() if not expander.unconsumed_tail else b""
     except zlib.error:
         raise DicomError("it is damaged: its deflated elements cannot be inflated; copy the file again") from None

@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from ichnos.ct.exams import AIR
 from ichnos.dicom.decode import is_compressed, native_cells, without_unused_bits
 from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.frames import Frame
 from ichnos.dicom.hounsfield import to_hu
 from ichnos.dicom.orientation import turn_upright
@@ -19,32 +21,14 @@ from ichnos.errors import DicomError
 
 _HEAD_BYTES = 12
 _UNDEFINED = 0xFFFFFFFF
-_HIGHEST_AIR = -900
-_HIGHEST_TISSUE = 3071
-"""Padding between these HU has the value of something in the body, and cannot be told from it by value alone."""
 
 
 def read_hu(frame: Frame, decoder: Decoder) -> NDArray[np.int16]:
     """HU of one slice, turned upright, nothing below AIR. Raises DicomError where its pixels are not all there."""
     stored = without_unused_bits(_cells(frame, decoder), frame.layout)
-    hu = to_hu(stored, frame.rescale)
-    if frame.padding is not None:
-        _raise_padding(hu, stored, frame)
+    hu = to_hu(stored, frame.rescale, frame.padding)
     np.maximum(hu, AIR, out=hu)
     return turn_upright(hu, frame.orientation)
-
-
-def _raise_padding(hu: NDArray[np.int16], stored: NDArray[np.integer], frame: Frame) -> None:
-    """Make padding air, in place; where its value is also that of tissue, only outside the reconstruction circle."""
-    assert frame.padding is not None
-    low, high = frame.padding
-    ends = to_hu(np.array([low, high], np.int32), frame.rescale)
-    padded = (stored >= low) & (stored <= high)
-    if ends.max() > _HIGHEST_AIR and ends.min() < _HIGHEST_TISSUE:
-        rows, columns = hu.shape
-        y, x = np.ogrid[:rows, :columns]
-        padded &= ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / columns - 0.5) ** 2 > 0.25
-    hu[padded] = AIR
 
 
 def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:
@@ -52,10 +36,16 @@ def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:
     if frame.syntax and is_compressed(syntax):
         return decoder.decode(frame.file, frame.number, frame.layout)
     if syntax == DeflatedExplicitVRLittleEndian:
-        whole = inflated(frame.file.read())
+        whole = _inflated(frame.file, frame.file.modified())
         return native_cells(_native_bytes(frame, lambda offset, length: whole[offset : offset + length]), frame.layout)
     data = _native_bytes(frame, frame.file.read_part)
     return native_cells(data, frame.layout, big_endian=syntax == ExplicitVRBigEndian)
+
+
+@lru_cache(maxsize=1)
+def _inflated(file: FoundFile, _modified: int) -> bytes:
+    """A deflated file's bytes, kept for its other frames."""
+    return inflated(file.read())
 
 
 def _native_bytes(frame: Frame, part: Callable[[int, int], bytes]) -> bytes:

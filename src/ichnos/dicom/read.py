@@ -13,7 +13,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 
 from ichnos.dicom.decode import PixelLayout, stored_values
-from ichnos.dicom.elements import number, numbers, pixel_value, text, texts, whole_number
+from ichnos.dicom.elements import number, numbers, pixel_value, shown_code, text, texts, whole_number
 from ichnos.dicom.hounsfield import Padding, Rescale, to_hu
 from ichnos.dicom.orientation import is_axial, is_transposed, tilt_degrees, turn_upright
 from ichnos.errors import DicomError
@@ -89,7 +89,7 @@ def read_slice(source: Path | bytes | BinaryIO) -> CtSlice:
     dataset = _open(source, with_pixels=True)
     header = _checked_header(dataset)
     layout = PixelLayout.of(dataset)
-    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout), _padding(dataset, layout))
+    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout), padding_of(dataset, layout))
     row_spacing, column_spacing = header.pixel_spacing
     upright = turn_upright(hu, header.orientation)
     transposed = is_transposed(header.orientation)
@@ -175,13 +175,14 @@ def rescale_of(dataset: Dataset, layout: PixelLayout) -> Rescale:
         raise DicomError("it has no RescaleSlope or RescaleIntercept, so HU cannot be known; send the scanner's images")
     unit = text(dataset, _RESCALE_TYPE)
     if unit not in ("", "HU", "US"):  # US, unspecified, is written for plain CT by some
-        raise DicomError(f"its values are in {unit}, not in HU; send the plain CT series")
+        raise DicomError(f"its values are in {shown_code(unit) or 'another unit'}, not in HU; send the plain CT series")
     (slope,) = numbers(dataset, _SLOPE, "RescaleSlope", 1)
     (intercept,) = numbers(dataset, _INTERCEPT, "RescaleIntercept", 1)
     return Rescale(slope, intercept, layout.bits_stored, layout.signed)
 
 
-def _padding(dataset: FileDataset, layout: PixelLayout) -> Padding | None:
+def padding_of(dataset: Dataset, layout: PixelLayout) -> Padding | None:
+    """The stored values that PixelPaddingValue and its limit name, None where there is no value."""
     value = pixel_value(dataset, _PADDING, signed=layout.signed)
     if value is None:
         return None

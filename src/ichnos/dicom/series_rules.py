@@ -245,8 +245,3 @@ PREFER: dict[str, tuple[Callable[[Series, SeriesRules], float], str]] = {
 def shown_modality(modality: str) -> str:
     """A modality that may be shown: itself where it is one, "another" where it is anything else."""
     return modality if modality in _MODALITIES or not modality else "another"
-
-
-def shown_code(text: str) -> str:
-    """A value of a file that may be shown: itself where it has the form of a code (PS3.5 6.2, CS), else ""."""
-    return text if re.fullmatch(r"[A-Z0-9_ +\-]{1,16}", text) else ""

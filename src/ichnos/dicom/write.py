@@ -13,6 +13,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset, write_file_meta_info
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from ichnos.ct import reconstruction_circle
 from ichnos.dicom.identifiers import valid_uid
 
 _IMPLEMENTATION = "2.25.206745853270513270361204830114712405819"
@@ -91,7 +92,7 @@ def rsna_slice_bytes(
         lowest, highest = storage.limits
         if not lowest <= padding <= highest:
             raise ValueError(f"padding {padding} does not fit {encoding}, which holds {lowest} to {highest}")
-        stored[~_reconstruction_circle(*hu.shape)] = padding
+        stored[~reconstruction_circle(*hu.shape)] = padding
     dataset = _dataset(identity, placement, storage, hu.shape)
     dataset.add(_element(0x7FE00010, "OW", stored.astype("<i2" if storage.signed else "<u2").tobytes()))
     return _file_bytes(dataset, identity.sop_instance, explicit_vr=explicit_vr)
@@ -119,11 +120,6 @@ def _stored(hu: NDArray[np.int16], encoding: PixelEncoding, storage: _Storage) -
     if encoding is PixelEncoding.WRAPPED_12:
         return np.clip(hu.astype(np.int32), -1000, 3095) % 4096
     return np.clip(hu.astype(np.int32) - storage.intercept, *storage.limits)
-
-
-def _reconstruction_circle(rows: int, columns: int) -> NDArray[np.bool_]:
-    y, x = np.ogrid[:rows, :columns]
-    return ((y + 0.5) / rows - 0.5) ** 2 + ((x + 0.5) / columns - 0.5) ** 2 <= 0.25
 
 
 def _dataset(identity: SliceIdentity, placement: SlicePlacement, storage: _Storage, shape: tuple[int, ...]) -> Dataset:

@@ -12,7 +12,7 @@ __all__ = ["INCLUDED", "Bundle", "ExamClassifier", "ExamReading", "load_bundle",
 
 
 def load_bundle(path: Path | str | None = None, *, threads: int | None = None) -> ExamClassifier:
-    """Open a bundle to classify exams with it: load_bundle(path).classify(hu, offsets).
+    """Open a bundle to classify exams with it: load_bundle(path).classify(exam).
 
     path: None takes the one that comes with ichnos, a demonstration: see its card, `ichnos bundle show`.
     threads: None, one for each core that this process may use. Raises BundleError where it is absent, damaged, changed,

@@ -7,14 +7,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos import __version__
+from ichnos.ct.exams import Exam
 from ichnos.errors import BundleError, InputError
 from ichnos.findings import ClassFinding, ExamFindings, SliceFinding, Source
 from ichnos.inference.bundle import Bundle
 from ichnos.inference.engine import Engine
 from ichnos.subtypes import Subtype
 
+_Slices = NDArray[np.int16] | Sequence[NDArray[np.int16]]
+_Offsets = Sequence[float] | NDArray[np.floating]
+
 _DECIMALS = 6
 """Of probabilities in findings: below that machines differ."""
+
+
+_PLACE_DECIMALS = 2
+"""Of mm by which neighbours are found. DICOM and NIfTI round places each in their way, and where two slices are as near
+to where a neighbour is looked for, the same one must be taken from both."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,36 +52,38 @@ class ExamClassifier:
 
     def classify(
         self,
-        hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
-        offsets: Sequence[float] | NDArray[np.floating] | None = None,
+        exam: Exam | _Slices,
+        offsets: _Offsets | None = None,
         *,
         name: str | None = None,
         doubts: Sequence[str] = (),
     ) -> ExamFindings:
-        """What an exam holds. See `read`."""
-        return self.read(hu, offsets, name=name, doubts=doubts).findings
+        """What an exam holds: one that ichnos.read_exam returned, or HU of your own. See `read`."""
+        return self.read(exam, offsets, name=name, doubts=doubts).findings
 
     def read(
         self,
-        hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
-        offsets: Sequence[float] | NDArray[np.floating] | None = None,
+        exam: Exam | _Slices,
+        offsets: _Offsets | None = None,
         *,
         name: str | None = None,
         doubts: Sequence[str] = (),
     ) -> ExamReading:
         """What an exam holds, with class maps and features.
 
-        hu: slices from foot to head, int16 Hounsfield units of any matrix, rows from anterior to posterior.
-        offsets: mm along the slice normal, growing; None: 0, 1, 2, ...
-        name: what the findings call the exam: never a patient's name or identifier. doubts: written beside the result.
+        exam: an Exam; or its slices from foot to head, int16 Hounsfield units of any matrix, rows from anterior to
+        posterior. offsets: of such slices, mm along the slice normal, growing; None: 0, 1, 2, ...
+        name: what the findings call the exam: never a patient's name or identifier. doubts: written beside the result,
+        after the exam's own.
         Raises InputError where there are no slices, or what is given are no HU or not in order.
         """
+        hu, offsets, doubts = _parts(exam, offsets, doubts)
         places = _checked_offsets(hu, offsets)
-        output = self._engine.run(hu, None if offsets is None else places)
+        output = self._engine.run(hu, None if offsets is None else np.round(places - places[0], _PLACE_DECIMALS))
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(readout.smoothed(output.logits))
-        exam = readout.exam_probabilities(probabilities)
-        findings = self._findings(probabilities.round(_DECIMALS), exam.round(_DECIMALS), places, name, doubts)
+        whole = readout.exam_probabilities(probabilities)
+        findings = self._findings(probabilities.round(_DECIMALS), whole.round(_DECIMALS), places, name, doubts)
         return ExamReading(findings, probabilities, readout.reported, output.maps, readout.classes, output.features)
 
     def _findings(
@@ -142,9 +153,18 @@ def refuse_positives_only(bundle: Bundle) -> None:
         )
 
 
-def _checked_offsets(
-    hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], offsets: Sequence[float] | NDArray[np.floating] | None
-) -> NDArray[np.float64]:
+def _parts(
+    exam: Exam | _Slices, offsets: _Offsets | None, doubts: Sequence[str]
+) -> tuple[_Slices, _Offsets | None, Sequence[str]]:
+    """HU, offsets and doubts, whichever way the exam was given."""
+    if not isinstance(exam, Exam):
+        return exam, offsets, doubts
+    if offsets is not None:
+        raise InputError("an Exam knows where its slices lie; give no offsets with it")
+    return exam.hu, exam.offsets, (*exam.doubts, *doubts)
+
+
+def _checked_offsets(hu: _Slices, offsets: _Offsets | None) -> NDArray[np.float64]:
     if not len(hu):
         raise InputError("the exam has no slices")
     if offsets is None:

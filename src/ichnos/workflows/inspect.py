@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from ichnos.ct.exams import Exam
+from ichnos.dicom.elements import shown_code
 from ichnos.dicom.exams import ExamReading, FoundExams, SeriesRecord, find_exams, read_found_exam
-from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, shown_code, shown_modality
+from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, shown_modality
 from ichnos.progress import Progress
 
 VERSION = 1

@@ -1,6 +1,7 @@
 """From exams to findings with a bundle: no torch. START READING HERE: `predict_paths`."""
 
 import json
+import re
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,15 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import ExamError, InputError, OutputError
+from ichnos.errors import BundleError, ExamError, InputError, OutputError, fault_of
 from ichnos.files import explained, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import ExamClassifier, load_bundle
 from ichnos.inference.engine import cores
 from ichnos.progress import Progress
-from ichnos.reporting.exam import ExamResult, Format, write_outputs
+from ichnos.reporting.exam import ExamResult, Format, take_away, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
 FINDINGS = "findings.json"
@@ -50,7 +52,8 @@ def predict_paths(
 
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
     after a patient: exams are numbered in the order found. bundle: open already, or its path, or None for the package's
-    own.
+    own. force: what an earlier call wrote into `out` goes first, so that nothing stays beside the summary that it does
+    not name.
 
     Raises BundleError before anything is read, InputError where no exam lies there, OutputError where `out` holds
     something already (unless force) or cannot be written.
@@ -61,20 +64,26 @@ def predict_paths(
     if not found.exams:
         reason = found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there"
         raise InputError(f"no exam found: {reason}")
+    if force:
+        _clear(out)
     exams: list[Tree] = []
-    with progress.task("Reading exams", len(found.exams)) as task:
-        for reading, result in _classified_in_turn(found.exams, classifier, rules):
-            exams.append(_written(reading, result, out, formats=formats, force=force))
-            task.advance()
-    manifest = classifier.bundle.manifest
-    summary: Tree = {
-        "version": SUMMARY_VERSION,
-        "notice": NOTICE,
-        "bundle": {"title": manifest.title, "digest": classifier.bundle.digest},
-        "exams": exams,
-        **unread_tree(found),
-    }
-    write_json(out / SUMMARY, summary)
+    try:
+        with progress.task("Reading exams", len(found.exams)) as task:
+            for reading, result in _classified_in_turn(found.exams, classifier, rules):
+                exams.append(_written(reading, result, out, formats=formats, force=force))
+                task.advance()
+        manifest = classifier.bundle.manifest
+        summary: Tree = {
+            "version": SUMMARY_VERSION,
+            "notice": NOTICE,
+            "bundle": {"title": manifest.title, "digest": classifier.bundle.digest},
+            "exams": exams,
+            **unread_tree(found),
+        }
+        write_json(out / SUMMARY, summary)
+    except OutputError as error:
+        written = sum(exam["findings"] is not None for exam in exams)
+        raise OutputError(f"{error}, with --force: {written} exams are written there") from error
     return summary
 
 
@@ -88,7 +97,7 @@ def is_partial(summary: Tree) -> bool:
 def _classified_in_turn(
     exams: Sequence[FoundExam], classifier: ExamClassifier, rules: SeriesRules
 ) -> Iterator[tuple[ExamReading, ExamResult | None]]:
-    """Every exam read, and classified where it was not refused, in the order found.
+    """Every exam read, and classified where it was not refused and nothing failed, in the order found.
 
     While some are classified the next are read and those before are written, so that no core waits; memory holds two
     for every four cores, however many there are.
@@ -99,7 +108,7 @@ def _classified_in_turn(
         try:
             for each in exams:
                 reading = readers.submit(read_found_exam, each, rules)
-                under_way.append(classifiers.submit(_classified, reading, classifier, rules))
+                under_way.append(classifiers.submit(_classified, each, reading, classifier, rules))
                 if len(under_way) > at_once:
                     yield under_way.popleft().result()
             while under_way:
@@ -110,20 +119,34 @@ def _classified_in_turn(
 
 
 def _classified(
-    reading: Future[ExamReading], classifier: ExamClassifier, rules: SeriesRules
+    found: FoundExam, reading: Future[ExamReading], classifier: ExamClassifier, rules: SeriesRules
 ) -> tuple[ExamReading, ExamResult | None]:
-    read = reading.result()
-    return read, None if read.exam is None else classify_reading(read, classifier, rules)
+    """A fault of ours costs one exam; a bad bundle ends them all."""
+    try:
+        read = reading.result()
+        return read, None if read.exam is None else classify_reading(read, classifier, rules)
+    except BundleError:
+        raise
+    except Exception as error:  # the border between one exam and the next
+        return ExamReading(found, None, fault_of(error)), None
 
 
 def _written(
     reading: ExamReading, result: ExamResult | None, out: Path, *, formats: Collection[Format], force: bool
 ) -> Tree:
-    tree = exam_tree(reading)
-    said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
-    said |= {"files": [], "refused_formats": {}, "empty_formats": {}}
+    """What came of one exam, a fault of ours in writing it included; a full disk ends them all."""
     if result is None:
-        return tree | said
+        return exam_tree(reading) | _nothing_said()
+    try:
+        return _write(reading, result, out, formats=formats, force=force)
+    except OutputError:
+        raise
+    except Exception as error:  # the border between one exam and the next
+        return exam_tree(ExamReading(reading.found, None, fault_of(error))) | _nothing_said()
+
+
+def _write(reading: ExamReading, result: ExamResult, out: Path, *, formats: Collection[Format], force: bool) -> Tree:
+    tree = exam_tree(reading)
     name = _name(reading)
     path = write_findings(result.findings, out / name, force=force)
     written = write_outputs(result, formats, out / name, force=force)
@@ -138,6 +161,12 @@ def _written(
     }
 
 
+def _nothing_said() -> Tree:
+    """What summary.json says of an exam that was refused, or failed."""
+    said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
+    return said | {"files": [], "refused_formats": {}, "empty_formats": {}}
+
+
 def classify_reading(
     reading: ExamReading, classifier: ExamClassifier, rules: SeriesRules = DEFAULT_RULES
 ) -> ExamResult:
@@ -147,10 +176,7 @@ def classify_reading(
     """
     if reading.exam is None:
         raise ExamError(reading.refusal or "")
-    doubts = [*reading.exam.doubts]
-    if reading.skipped:
-        doubts.append(f"{len(reading.skipped)} of its slices could not be read")
-    told = classifier.read(reading.exam.hu, reading.exam.offsets, name=_name(reading), doubts=doubts)
+    told = classifier.read(reading.exam, name=_name(reading))
     options = "" if rules == DEFAULT_RULES else json.dumps(asdict(rules), sort_keys=True)
     return ExamResult(reading.exam, told.findings, told.maps, told.outputs, exam_tree(reading), options)
 
@@ -167,12 +193,27 @@ def _take(out: Path, *, force: bool) -> None:
         there = {path.name for path in out.iterdir()}
     if there and not force:
         raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
-    if foreign := [name for name in there if name != SUMMARY and not name.startswith("exam-")]:
+    if foreign := [name for name in there if name != SUMMARY and not _is_ours(out / name)]:
         raise OutputError(f"{out} holds {len(foreign)} things that are no findings of ours; give --out another folder")
 
 
+def _is_ours(folder: Path) -> bool:
+    return re.fullmatch(r"exam-\d{3,}", folder.name) is not None and folder.is_dir() and not folder.is_symlink()
+
+
+def _clear(out: Path) -> None:
+    """Take away what an earlier call wrote, of exams that are not there any more too; what others put there stays."""
+    with explained(out):
+        (out / SUMMARY).unlink(missing_ok=True)
+        for folder in sorted(filter(_is_ours, out.iterdir())):
+            (folder / FINDINGS).unlink(missing_ok=True)
+            take_away(folder)
+            if not any(folder.iterdir()):
+                folder.rmdir()
+
+
 def classify(
-    hu: NDArray[np.int16] | Sequence[NDArray[np.int16]],
+    exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
     offsets: Sequence[float] | NDArray[np.floating] | None = None,
     *,
     bundle: ExamClassifier | Path | str | None = None,
@@ -181,11 +222,12 @@ def classify(
 ) -> ExamFindings:
     """What one exam holds.
 
-    hu: slices from foot to head, int16 Hounsfield units (rows, columns), rows from anterior to posterior; offsets: mm
-    along the slice normal. bundle: open already (for many exams), or its path. See ExamClassifier.read for the rest.
+    exam: as ichnos.read_exam returns it, or slices from foot to head, int16 Hounsfield units (rows, columns), rows from
+    anterior to posterior, and their offsets in mm along the slice normal. bundle: open already (for many exams), or its
+    path. See ExamClassifier.read for the rest.
     """
     classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
-    return classifier.classify(hu, offsets, name=name, doubts=doubts)
+    return classifier.classify(exam, offsets, name=name, doubts=doubts)
 
 
 def write_findings(findings: ExamFindings, folder: Path, *, force: bool = False) -> Path:

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from ichnos.errors import DicomError, ExamError, OutputError
+from ichnos.errors import DicomError, ExamError, OutputError, fault_of
 from ichnos.files import explained, write_bytes
 from ichnos.reporting.exam.result import ExamResult, Format
 
@@ -19,7 +19,7 @@ _OURS = ("report.html", "sr.dcm", "key-objects.dcm", "heatmap-*.dcm", "map-*.dcm
 
 NOTHING_CALLED = "no hemorrhage is called, so no slice is key"
 
-_File = tuple[str, Callable[[], bytes]]
+_File = tuple[Format, str, Callable[[], bytes]]
 
 
 @dataclass
@@ -43,10 +43,22 @@ def write_outputs(result: ExamResult, formats: Collection[Format], folder: Path,
     _make_room(folder, force=force)
     written = Written()
     dicom = [each for each in Format if each in formats and each.is_dicom]
-    for name, make in chain(_dicom_files(dicom, result, written) if dicom else (), _pages(formats, result)):
-        write_bytes(folder / name, make())
+    for each, name, make in chain(_dicom_files(dicom, result, written) if dicom else (), _pages(formats, result)):
+        try:
+            content = make()
+        except Exception as error:  # a fault of ours in one form: the others are written
+            written.refused[each] = fault_of(error)
+            continue
+        write_bytes(folder / name, content)
         written.files.append(name)
     return written
+
+
+def take_away(folder: Path) -> None:
+    """Remove what earlier calls wrote of an exam, and nothing else. Raises OutputError where that cannot be done."""
+    with explained(folder):
+        for path in _ours(folder):
+            path.unlink()
 
 
 def _dicom_files(formats: Sequence[Format], result: ExamResult, written: Written) -> Iterator[_File]:
@@ -56,6 +68,9 @@ def _dicom_files(formats: Sequence[Format], result: ExamResult, written: Written
         evidence = evidence_of(result)
     except (DicomError, ExamError) as error:
         written.refused |= dict.fromkeys(formats, str(error))
+        return
+    except Exception as error:
+        written.refused |= dict.fromkeys(formats, fault_of(error))
         return
     for each in formats:
         if each is not Format.SR and not result.present:
@@ -71,13 +86,13 @@ def _files_of(which: Format, result: ExamResult, evidence: "Evidence") -> Iterat
 
     match which:
         case Format.SR:
-            yield "sr.dcm", lambda: structured_report(result, evidence)
+            yield which, "sr.dcm", lambda: structured_report(result, evidence)
         case Format.KEY_OBJECTS:
-            yield "key-objects.dcm", lambda: key_objects(result, evidence)
+            yield which, "key-objects.dcm", lambda: key_objects(result, evidence)
         case Format.HEATMAP:
             for number, each in enumerate(result.present, start=1):
-                yield f"heatmap-{each.subtype}.dcm", partial(picture, each, number, result, evidence)
-                yield f"map-{each.subtype}.dcm", partial(parametric_map, each, number, result, evidence)
+                yield which, f"heatmap-{each.subtype}.dcm", partial(picture, each, number, result, evidence)
+                yield which, f"map-{each.subtype}.dcm", partial(parametric_map, each, number, result, evidence)
         case Format.JSON | Format.HTML:
             return
         case _:
@@ -88,14 +103,17 @@ def _pages(formats: Collection[Format], result: ExamResult) -> Iterator[_File]:
     if Format.HTML in formats:
         from ichnos.reporting.exam.page import exam_page
 
-        yield "report.html", lambda: exam_page(result).encode()
+        yield Format.HTML, "report.html", lambda: exam_page(result).encode()
 
 
 def _make_room(folder: Path, *, force: bool) -> None:
     """See that no file of ours is there; with force, take away what is: it may tell of another exam or bundle."""
     with explained(folder):
-        there = [path for pattern in _OURS for path in sorted(folder.glob(pattern))]
-        if there and not force:
-            raise OutputError(f"{there[0]} exists; give --out another folder, or --force to replace it")
-        for path in there:
-            path.unlink()
+        there = _ours(folder)
+    if there and not force:
+        raise OutputError(f"{there[0]} exists; give --out another folder, or --force to replace it")
+    take_away(folder)
+
+
+def _ours(folder: Path) -> list[Path]:
+    return [path for pattern in _OURS for path in sorted(folder.glob(pattern))]
