@@ -1,6 +1,7 @@
 """What `import ichnos` offers: an exam read, a bundle opened, findings; and clear words where that cannot be."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,13 @@ def test_an_exam_read_and_classified_gives_what_predict_writes(tmp_path: Path, b
     assert json.loads(told.to_json()) == findings(tmp_path / "out")
     assert classifier.classify(exam).exam is None
     assert len(told.doubts) == (1 if kind != "a slice missing" else 4)
+
+
+def test_the_readmes_python_runs(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[1] / "README.md").read_text(), re.DOTALL)
+    (block,) = [each for each in blocks if "read_exam" in each]
+    exec(block.replace("one exam", str(good_exam(tmp_path))).replace("head-ct.ichnos", str(bundle)), {})
+    assert capsys.readouterr().out.startswith("True (")
 
 
 def test_hu_of_ones_own_give_the_same(tmp_path: Path, bundle: Path) -> None:

@@ -154,8 +154,9 @@ def test_a_run_is_not_gone_on_with_from_other_weights(folder: Path) -> None:
     assert "began from other weights" in other.stderr
 
 
-def test_the_readmes_python_runs(folder: Path) -> None:
-    block = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL)[0]
+def test_the_readmes_python_for_sets_runs(folder: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (Path(__file__).parents[2] / "README.md").read_text(), re.DOTALL)
+    (block,) = [each for each in blocks if "PreparedSet" in each]
     names: dict[str, Any] = {}
     exec(block.replace("sets/rsna", str(folder / "set")), names)
     assert names["hu"].dtype == np.int16
