@@ -83,6 +83,10 @@ class OperatingPoint(_Part):
     negatives: int = 0
 
 
+POINTS = ("high_sensitivity", "balanced")
+"""The fields of Thresholds."""
+
+
 class Thresholds(_Part):
     """The two operating points of a class."""
 
@@ -185,6 +189,25 @@ class Readout(_Part):
         scaled = np.array([self.exam_scaling[c].apply(scores[k]) for k, c in enumerate(self.reported)])
         scaled[-1] = bound_any(scaled[-1], scaled[:-1])
         return scaled
+
+    def slice_calls(self, probabilities: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
+        """At each operating point, which classes of (n, reported) slice probabilities reach their own threshold."""
+        return {
+            name: probabilities >= np.array([getattr(self.slices[c], name).threshold for c in self.reported])
+            for name in POINTS
+        }
+
+    def exam_calls(self, probabilities: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
+        """At each operating point, which classes of (..., reported) exam probabilities are called.
+
+        Any hemorrhage where it reaches its threshold; a subtype where it reaches its own and any is called: so a
+        subtype whose threshold few patients set raises no alarm by itself.
+        """
+        calls: dict[str, NDArray[np.bool_]] = {}
+        for name in POINTS:
+            own = probabilities >= np.array([getattr(self.exams[c], name).threshold for c in self.reported])
+            calls[name] = own & own[..., -1:]
+        return calls
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:

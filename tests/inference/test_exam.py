@@ -70,9 +70,14 @@ def test_urgent_is_any_at_the_high_sensitivity_point() -> None:
     assert (maybe.urgent, maybe.any.present) == (True, False)
 
 
-def test_a_subtype_that_is_present_makes_any_present_and_urgent() -> None:
-    exams = {c: points(0.99, 0.99) for c in CLASSES} | {Subtype.SUBDURAL: points(0.1, 0.05)}
-    found = ExamClassifier(bundle_of(readout(exams=exams)), threads=1).classify(exam(50))
+def test_a_subtype_is_called_only_where_any_is() -> None:
+    """The threshold of a rare subtype stands on few patients: alone it raises no alarm."""
+    low = {Subtype.SUBDURAL: points(0.1, 0.05)}
+    strict = {c: points(0.99, 0.98) for c in CLASSES} | low
+    found = ExamClassifier(bundle_of(readout(exams=strict)), threads=1).classify(exam(50))
+    assert (found.present, found.any.present, found.urgent) == ((), False, False)
+    loose = strict | {Subtype.ANY: points(0.4, 0.3)}
+    found = ExamClassifier(bundle_of(readout(exams=loose)), threads=1).classify(exam(50))
     assert found.present == (Subtype.SUBDURAL,)
     assert found.any.present
     assert found.urgent

@@ -42,7 +42,7 @@ def export(
     fold: Annotated[int | None, typer.Option("--fold", help="The fold that the runs were trained with.")] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", help="A predictions.parquet of unseen patients that calibrates instead."),
+        typer.Option("--calibration", help="An out_of_fold.parquet, of patients neither learnt from nor reported on."),
     ] = None,
     scorecard: Annotated[
         Path | None, typer.Option("--scorecard", help="A scorecard.json to embed; RUN/scorecard.json by default.")

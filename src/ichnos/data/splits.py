@@ -28,7 +28,7 @@ class Part(StrEnum):
     TRAIN = "train"
     """To learn from."""
     VALIDATION = "validation"
-    """To choose the epoch. Calibration and thresholds will be chosen on it too, when models are exported."""
+    """To choose the epoch, to calibrate and to set thresholds."""
     TEST = "test"
     """To report; touched once."""
 

@@ -45,6 +45,10 @@ class OutOfFold:
         )
 
 
+_DEFINED = 0.95
+"""Of the resamples, how many must define a mean over folds: those that do not are the poor ones."""
+
+
 def measure_folds(scores: OutOfFold, classes: Sequence[Subtype], seed: int) -> dict[str, Any]:
     """JSON: n, and for each class AUC pooled over folds and as the mean of the folds', average precision, sensitivity
     and specificity at each operating point, calibration before and after; 95 % intervals by patient.
@@ -85,7 +89,7 @@ def _mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Es
     """Over the folds that have both; a resample in which one of these has not is left out."""
     values: list[float] = []
     samples: list[NDArray[np.float64]] = []
-    positive_patients = 0
+    fewest = None
     for fold in np.unique(scores.fold):
         rows = scores.fold == fold
         positive, units = scores.labels[rows, k], resamples.units[rows]
@@ -95,12 +99,20 @@ def _mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Es
         width = int(units.max()) + 1
         values.append(float(ranking.measure(np.ones((1, width), np.uint16))[0][0]))
         samples.append(ranking.measure(resamples.weights[:, :width])[0])
-        positive_patients += len(np.unique(units[positive]))
+        found = len(np.unique(units[positive]))
+        fewest = found if fewest is None else min(fewest, found)
     if not values:
         return Estimate(None, None, "not defined (no fold has both positives and negatives)")
     folds = len(np.unique(scores.fold))
     note = f"of the {len(values)} of {folds} folds that define it" if len(values) < folds else None
-    interval = percentile_interval(np.mean(samples, axis=0)) if positive_patients >= 2 * len(values) else None
-    if interval is None:
-        note = "; ".join(filter(None, [note, "no interval: a fold rests on one positive patient"]))
+    interval = percentile_interval(np.mean(samples, axis=0))
+    if fewest == 1:
+        note, interval = _and(note, "no interval: a fold rests on one positive patient"), None
+    elif interval is not None and interval.defined_share < _DEFINED:
+        share = 100 * interval.defined_share
+        note, interval = _and(note, f"no interval: only {share:.0f} % of resamples define every fold"), None
     return Estimate(float(np.mean(values)), interval, note)
+
+
+def _and(note: str | None, more: str) -> str:
+    return f"{note}; {more}" if note else more

@@ -95,13 +95,12 @@ class ExamClassifier:
         doubts: Sequence[str],
     ) -> ExamFindings:
         readout, manifest = self.bundle.manifest.readout, self.bundle.manifest
-        present = {c: bool(exam[k] >= readout.exams[c].balanced.threshold) for k, c in enumerate(readout.reported)}
-        present[Subtype.ANY] = any(present.values())
+        calls = readout.exam_calls(exam)
+        present = dict(zip(readout.reported, calls["balanced"].tolist(), strict=True))
         found = [
             self._class(c, present=present[c], slices=slices[:, k], exam=float(exam[k]))
             for k, c in enumerate(readout.reported)
         ]
-        sensitive = readout.exams[Subtype.ANY].high_sensitivity.threshold
         own = [f"a demonstration: {manifest.demonstration}"] if manifest.demonstration else []
         if not readout.calibrated:
             own.append("the bundle is not calibrated: probabilities and thresholds are raw")
@@ -114,7 +113,7 @@ class ExamClassifier:
                 calibrated=readout.calibrated,
             ),
             exam=name,
-            urgent=bool(exam[-1] >= sensitive) or present[Subtype.ANY],
+            urgent=bool(calls["high_sensitivity"][-1]) or present[Subtype.ANY],
             any=found[-1],
             subtypes=tuple(found[:-1]),
             slices=tuple(

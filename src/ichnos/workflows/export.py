@@ -174,7 +174,7 @@ def _fit(
 
 def _read_predictions(path: Path) -> Predictions:
     if not path.is_file():
-        raise InputError(f"no predictions at {path}; `ichnos evaluate` writes a predictions.parquet")
+        raise InputError(f"no predictions at {path}; `ichnos study folds` writes an out_of_fold.parquet")
     try:
         return Predictions.read_parquet(path)
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:

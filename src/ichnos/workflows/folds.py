@@ -1,7 +1,6 @@
 """A recipe measured by nested folds, and the bundle of a final model that is trained on everyone."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,10 +18,9 @@ from ichnos.files import replacing, write_json, write_text
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
-from ichnos.readout import Readout, Thresholds, logit
+from ichnos.readout import Readout, logit
 from ichnos.recipe import SliceRecipe
 from ichnos.reporting.folds import folds_report
-from ichnos.subtypes import Subtype
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.evaluate import BOOTSTRAP_SEED, predict_part
 from ichnos.workflows.export import ExportOptions, export_runs
@@ -75,6 +73,8 @@ def study_folds(
     the out-of-fold predictions. Raises OutputError where that file exists (unless options.force).
     """
     options = options or FoldOptions()
+    if options.bundle is not None and options.bundle.is_dir():
+        raise OutputError(f"{options.bundle} is a folder; give --bundle the name of a file")
     if options.bundle is not None and options.bundle.exists() and not options.force:
         raise OutputError(f"{options.bundle} exists; give --bundle another name, or --force to replace it")
     opened = open_data(data)
@@ -121,25 +121,20 @@ def _judged(predictions: Predictions, readout: Readout, fold: int) -> tuple[OutO
     exam_after = np.stack([readout.exam_probabilities(after[rows]) for rows in table.slices])
     patients = predictions.patient[[rows[0] for rows in table.slices]]
     return (
-        _out_of_fold(predictions.patient, fold, before, after, labels, readout, readout.slices),
-        _out_of_fold(patients, fold, exam_before, exam_after, table.labels, readout, readout.exams),
+        OutOfFold(predictions.patient, _repeated(fold, before), before, after, labels, readout.slice_calls(after)),
+        OutOfFold(
+            patients,
+            _repeated(fold, exam_before),
+            exam_before,
+            exam_after,
+            table.labels,
+            readout.exam_calls(exam_after),
+        ),
     )
 
 
-def _out_of_fold(
-    patient: NDArray[np.str_],
-    fold: int,
-    raw: NDArray[np.float64],
-    probabilities: NDArray[np.float64],
-    labels: NDArray[np.bool_],
-    readout: Readout,
-    points: Mapping[Subtype, Thresholds],
-) -> OutOfFold:
-    called = {
-        name: probabilities >= np.array([getattr(points[c], name).threshold for c in readout.reported])
-        for name in ("high_sensitivity", "balanced")
-    }
-    return OutOfFold(patient, np.full(len(patient), fold), raw, probabilities, labels, called)
+def _repeated(fold: int, rows: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.full(len(rows), fold)
 
 
 def _auc_only(part: OutOfFold, readout: Readout) -> dict[str, float | None]:

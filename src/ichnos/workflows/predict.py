@@ -152,6 +152,7 @@ def _write(reading: ExamReading, result: ExamResult, out: Path, *, formats: Coll
     written = write_outputs(result, formats, out / name, force=force)
     return tree | {
         "findings": path.relative_to(out).as_posix(),
+        "doubts": list(result.findings.doubts),
         "urgent": result.findings.urgent,
         "present": [subtype.value for subtype in result.findings.present],
         "probability_any": result.findings.any.probability,
