@@ -85,6 +85,7 @@ def test_a_batch_is_read_in_as_many_calls_as_its_bytes_need(tree: dict[str, Any]
     assert batch["peak_mb_after"]["1"] <= batch["peak_mb_after"]["6"]
     assert batch["exams_a_minute"] == pytest.approx(360 / batch["seconds"], rel=0.05)
     assert 0 < batch["cores_busy"] < 1.2
+    assert batch["other_work"] is None or batch["other_work"] >= 0
 
 
 def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:

@@ -15,8 +15,9 @@ from typing import Any
 
 from ichnos.dicom.exams import find_exams, read_exam, read_found_exam
 from ichnos.inference import load_bundle, read_bundle
-from ichnos.inference.engine import Engine
+from ichnos.inference.engine import Engine, cores
 from ichnos.progress import SILENT
+from ichnos.workflows.bench.machine import Stopwatch
 from ichnos.workflows.predict import classify_reading, predict_paths, write_findings
 
 Tree = dict[str, Any]
@@ -97,11 +98,12 @@ def batch(work: Work) -> Callable[[], Tree]:
 
     def once() -> Tree:
         memory = _Memory()
-        cpu, begun = time.process_time(), time.perf_counter()
+        cpu, stopwatch = time.process_time(), Stopwatch(cores())
         summary = predict_paths([given], Path(work.out, "batch"), classifier, memory, force=True)
         return {
-            "seconds": time.perf_counter() - begun,
+            "seconds": time.perf_counter() - stopwatch.begun,
             "cpu_seconds": time.process_time() - cpu,
+            "other_work": stopwatch.others(),
             "read": sum(each["read"] for each in summary["exams"]),
             "peak_mb": memory.peaks,
         }

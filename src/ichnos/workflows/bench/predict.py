@@ -242,8 +242,14 @@ def _batch(options: PredictBench, work: Work, cores: int, folder: Path, progress
                 task.advance()
     if sum(each["read"] for each in said) < at_once * calls:
         raise BenchmarkError("not every synthetic exam of the batch was read: this ichnos is broken, or its rules are")
+    return _batch_figures(options, said, at_once, cores)
+
+
+def _batch_figures(options: PredictBench, said: Sequence[Tree], at_once: int, cores: int) -> Tree:
     seconds, cpu = (sum(each[name] for each in said) for name in ("seconds", "cpu_seconds"))
+    others = [each["other_work"] * each["seconds"] for each in said if each["other_work"] is not None]
     peaks = [peak for each in said for peak in each["peak_mb"]]
+    after = sorted({n for n in (1, 10, at_once, len(peaks)) if n <= len(peaks)})
     return {
         "exams": len(peaks),
         "exams_a_call": at_once,
@@ -251,9 +257,8 @@ def _batch(options: PredictBench, work: Work, cores: int, folder: Path, progress
         "exams_a_minute": round(60 * len(peaks) / seconds, 1),
         "slices_a_second": round(options.slices * len(peaks) / seconds, 1),
         "cores_busy": round(cpu / (seconds * cores), 3),
-        "peak_mb_after": {
-            str(n): round(peaks[n - 1], 1) for n in sorted({1, 10, at_once, len(peaks)}) if n <= len(peaks)
-        },
+        "other_work": round(sum(others) / seconds, 3) if others else None,
+        "peak_mb_after": {str(n): round(peaks[n - 1], 1) for n in after},
     }
 
 

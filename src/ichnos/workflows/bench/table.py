@@ -81,7 +81,8 @@ def _batch_rows(tree: Tree) -> Iterator[Row]:
     calls = "" if batch["exams_a_call"] == batch["exams"] else f", {batch['exams_a_call']} a call"
     rate = f"{batch['exams_a_minute']:.0f} exams a minute, {batch['slices_a_second']:.0f} slices a second"
     yield f"{batch['exams']} exams{calls}", f"{batch['seconds']:.0f} s, {rate}", ""
-    yield "cores busy meanwhile", f"{batch['cores_busy']:.0%}", "all"
+    others = "" if batch["other_work"] is None else f", other work {batch['other_work']:.0%}"
+    yield "cores busy with it", f"{batch['cores_busy']:.0%}{others}", "all"
     after = ", ".join(f"{n}: {peak:.0f} MB" for n, peak in batch["peak_mb_after"].items())
     yield "peak memory after so many exams", after, "flat"
 
