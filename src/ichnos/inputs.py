@@ -19,6 +19,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's training images in [0, 1], red, green, blue: what its weights were trained behind (torchvision)."""
 
+_PLACE_DECIMALS = 2
+"""Of mm: below that DICOM's and NIfTI's places of one exam differ, and would settle ties in different ways."""
+
 _LARGEST_SIDE = 4096
 """No CT matrix is larger; a header that says so is damaged."""
 
@@ -60,7 +63,7 @@ def neighbour_stacks(spec: InputSpec, offsets: NDArray[np.floating]) -> NDArray[
     slice nearest to (j − neighbours)·neighbour_spacing mm from it, the farther one where two are as near.
     """
     order = np.argsort(offsets, kind="stable")
-    places = np.asarray(offsets, dtype=np.float64)[order]
+    places = np.round(np.asarray(offsets, dtype=np.float64)[order] - np.min(offsets), _PLACE_DECIMALS)
     steps = np.arange(-spec.neighbours, spec.neighbours + 1) * spec.neighbour_spacing
     wanted = places[:, None] + steps
     above = np.searchsorted(places, wanted).clip(0, len(places) - 1)

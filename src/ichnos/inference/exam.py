@@ -21,11 +21,6 @@ _DECIMALS = 6
 """Of probabilities in findings: below that machines differ."""
 
 
-_PLACE_DECIMALS = 2
-"""Of mm by which neighbours are found. DICOM and NIfTI round places each in their way, and where two slices are as near
-to where a neighbour is looked for, the same one must be taken from both."""
-
-
 @dataclass(frozen=True, eq=False)
 class ExamReading:
     """Findings, and what lies behind them."""
@@ -79,7 +74,7 @@ class ExamClassifier:
         """
         hu, offsets, doubts = _parts(exam, offsets, doubts)
         places = _checked_offsets(hu, offsets)
-        output = self._engine.run(hu, None if offsets is None else np.round(places - places[0], _PLACE_DECIMALS))
+        output = self._engine.run(hu, None if offsets is None else places)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(readout.smoothed(output.logits))
         whole = readout.exam_probabilities(probabilities)
