@@ -21,7 +21,7 @@ def test_the_demo_runs_from_nothing_to_its_report(tmp_path: Path) -> None:
     assert "Phantom results are phantom results" in page
     findings = json.loads((tmp_path / "demo" / "findings" / "exam-001" / "findings.json").read_text())
     assert len(findings["slices"]) == 30
-    assert "a demonstration" in findings["doubts"][0]
+    assert any("a demonstration" in doubt for doubt in findings["doubts"])
     assert (tmp_path / "demo" / "findings" / "exam-001" / "report.html").exists()
 
     begun = report.stat().st_mtime_ns
