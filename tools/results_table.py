@@ -108,9 +108,7 @@ def with_tables(page: str, text: str) -> str:
 def _cell(estimate: dict[str, Any]) -> str:
     if estimate["value"] is None:
         return estimate["note"] or "not defined"
-    if estimate["low"] is None:
-        return f"{estimate['value']:.3f}"
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+    return estimate_text(estimate)
 
 
 def main() -> int:

@@ -27,6 +27,16 @@ def head(number: int = 0) -> PhantomExam:
     return make_exam(CohortSettings(9, 2, {}, 64, (SLICES, SLICES)), chosen)
 
 
+def nifti_affine(exam: PhantomExam) -> NDArray[np.float64]:
+    """(4, 4) from (column, row, slice) of an exam's array to NIfTI's coordinates in mm."""
+    affine = np.eye(4)
+    affine[:3, 0] = exam.orientation[:3] * exam.pixel_spacing[1]
+    affine[:3, 1] = exam.orientation[3:] * exam.pixel_spacing[0]
+    affine[:3, 2] = exam.positions[1] - exam.positions[0]
+    affine[:3, 3] = exam.positions[0]
+    return np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # from DICOM's coordinates
+
+
 @lru_cache(maxsize=4)
 def _datasets(number: int) -> tuple[Dataset, ...]:
     exam = head(number)

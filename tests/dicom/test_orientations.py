@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import read_exam
 from tests.ct.nifti_files import nifti_bytes
-from tests.dicom.head_files import head, head_datasets, write
+from tests.dicom.head_files import head, head_datasets, nifti_affine, write
 from tests.dicom.test_exams import turned
 
 
@@ -47,12 +47,7 @@ def test_as_dicom(number: int, rows: bool, columns: bool, transpose: bool, order
 def test_as_nifti(number: int, axes: list[int], flips: tuple[bool, ...], form: str, version: int, packed: bool) -> None:
     """RAS, LPS and every other order and direction of the three axes. A sheared stack has no qform."""
     exam = head(number)
-    affine = np.eye(4)
-    affine[:3, 0] = exam.orientation[:3] * exam.pixel_spacing[1]
-    affine[:3, 1] = exam.orientation[3:] * exam.pixel_spacing[0]
-    affine[:3, 2] = exam.positions[1] - exam.positions[0]
-    affine[:3, 3] = exam.positions[0]
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's coordinates to NIfTI's
+    affine = nifti_affine(exam)
     values = exam.hu.transpose(2, 1, 0)
     for axis, flip in enumerate(flips):
         if flip:

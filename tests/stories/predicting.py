@@ -12,7 +12,7 @@ from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
 from ichnos.inference import write_bundle
 from tests.ct.nifti_files import nifti_bytes
-from tests.dicom.head_files import as_series, head, head_datasets, write
+from tests.dicom.head_files import as_series, head, head_datasets, nifti_affine, write
 from tests.inference.networks import manifest
 from tests.stories.running import Ran, ichnos
 
@@ -56,12 +56,8 @@ def zipped(path: Path, folder: Path, prefix: str = "") -> Path:
 def nifti_of(number: int, axes: str, *, packed: bool = False) -> bytes:
     """A head as a NIfTI file whose array runs along `axes`, such as RAS; reoriented by nibabel, another hand."""
     exam = head(number)
-    affine = np.eye(4)
-    affine[:3, 0] = exam.orientation[:3] * exam.pixel_spacing[1]
-    affine[:3, 1] = exam.orientation[3:] * exam.pixel_spacing[0]
-    affine[:3, 2] = exam.positions[1] - exam.positions[0]
-    affine[:3, 3] = exam.positions[0]
-    image = nibabel.Nifti1Image(exam.hu.transpose(2, 1, 0), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine)
+    affine = nifti_affine(exam)
+    image = nibabel.Nifti1Image(exam.hu.transpose(2, 1, 0), affine)
     turned = image.as_reoriented(ornt_transform(io_orientation(image.affine), axcodes2ornt(axes)))
     assert nibabel.aff2axcodes(turned.affine) == tuple(axes)
     return nifti_bytes(np.asanyarray(turned.dataobj), turned.affine, packed=packed)

@@ -83,7 +83,7 @@ def folds(
     from ichnos.workflows.folds import FoldOptions, study_folds
 
     resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
-    options = FoldOptions(split_seed, bundle, title, demonstration, force)
+    options = FoldOptions(split_seed=split_seed, bundle=bundle, title=title, demonstration=demonstration, force=force)
     with on_standard_error() as progress:
         scorecard = study_folds(resolved, data, out, progress, options, device=device)
         progress.message(f"{out / 'report.md'} and {out / 'scorecard.json'} written")

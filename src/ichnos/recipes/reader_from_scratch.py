@@ -4,7 +4,7 @@ Source: ours.
 
 Differs from `reader`:
 - Random first weights; Adam 1e-3, 18 epochs instead of 6.
-- The best epoch by validation loss, which on the first fold's validation patients gave it the higher AUC of the two.
+- The best epoch by validation loss, which on the first fold's validation patients gave any hemorrhage the higher AUC.
 - BatchNorm's statistics are measured afresh before every evaluation, as in `from_scratch`.
 
 Expected: results/reader-from-scratch-ct-ich.json has what it gave over five folds of ct-ich.

@@ -5,11 +5,9 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ichnos.evaluation.folds import FEWEST_PATIENTS
 from ichnos.reporting.folds import folds_tables, is_folds
 from ichnos.subtypes import CLASSES, Subtype
-
-FEWEST_PATIENTS = 10
-"""Positive exams below which a class's numbers are called descriptive."""
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:

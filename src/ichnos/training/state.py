@@ -35,6 +35,10 @@ class RunState:
     predictions: list[Tensor] = field(default_factory=list)
     """Probabilities of the epoch under way as training saw them, float32 (batch, classes), on the device."""
 
+    def __post_init__(self) -> None:
+        if self.best_rank is None:
+            self.best_rank = self.best_loss  # of a run from before there was a choice: its epochs were ranked by loss
+
     def to_json(self) -> dict[str, Any]:
         """All but the predictions."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "predictions"}

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
-from ichnos.data.splits import FOLDS, Part, make_splits
+from ichnos.data.splits import Part, make_splits
 from ichnos.errors import OutputError
 from ichnos.evaluation.aggregation import ExamTable
 from ichnos.evaluation.folds import OutOfFold, measure_folds
@@ -79,7 +80,7 @@ def study_folds(
         raise OutputError(f"{options.bundle} exists; give --bundle another name, or --force to replace it")
     opened = open_data(data)
     if options.split_seed is not None and options.split_seed != opened.splits.seed:
-        splits = make_splits(opened.prepared.index, seed=options.split_seed, folds=opened.splits.folds or FOLDS)
+        splits = make_splits(opened.prepared.index, seed=options.split_seed, folds=opened.splits.folds)
         opened = replace(opened, splits=splits)
     folds = [
         _run_fold(recipe, replace(opened, fold=k), out / f"fold-{k}", progress, device)
@@ -139,8 +140,6 @@ def _repeated(fold: int, rows: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _auc_only(part: OutOfFold, readout: Readout) -> dict[str, float | None]:
     """Of the inner validation part, where variants are chosen."""
-    from sklearn.metrics import roc_auc_score
-
     values: dict[str, float | None] = {}
     for k, c in enumerate(readout.reported):
         positive = part.labels[:, k]
