@@ -130,6 +130,18 @@ class Augmentation(_Grammar):
     """Scaled by 1 ± at most this."""
 
 
+class Synthetic(_Grammar):
+    """The phantom's lesions drawn into the training part's exams without hemorrhage, inside their own skulls."""
+
+    share: Annotated[float, Field(gt=0, le=0.9)] = 0.25
+    """Of each batch; the rest is drawn as `sampling` says."""
+    copies: Annotated[int, Field(ge=1)] = 8
+    """Synthetic exams made of each real one, each with lesions of its own."""
+    subtypes: Annotated[tuple[Subtype, ...], Field(min_length=1)] = SUBTYPES
+    """Each copy has one of these, and now and then a second one."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
 class Sampling(StrEnum):
     """In what shares the training slices are drawn."""
 
@@ -176,6 +188,7 @@ class SliceRecipe(_Grammar):
     alike in the loss."""
     network: Network = Network()
     sampling: Sampling = Sampling.NATURAL
+    synthetic: Synthetic | None = None
     augmentation: Augmentation | None = None
     fit: Fit = Fit()
 

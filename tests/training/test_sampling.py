@@ -86,3 +86,24 @@ def test_order_is_of_seed_and_epoch_alone(sampling: Sampling):
     assert stream(1, 5) == stream(1, 5)
     assert stream(1, 5) != stream(2, 5)
     assert stream(1, 5) != stream(1, 6)
+
+
+@pytest.mark.parametrize("sampling", list(Sampling))
+def test_each_batch_has_its_share_of_synthetic_slices(sampling):
+    labels = rsna_like(100)
+    order = BatchOrder(labels, sampling, Fit(batch_size=20), synthetic=30, share=0.25)
+    assert order.steps == 5  # 70 real slices, 15 a batch
+    drawn = order.epoch(0) + order.epoch(1)
+    assert all((batch >= 70).sum() == 5 for batch in drawn)
+    synthetic = np.concatenate(drawn)[np.concatenate(drawn) >= 70]
+    assert np.bincount(synthetic - 70, minlength=30).max() <= 2  # the pool is used up before one comes again
+    if sampling is Sampling.NATURAL:
+        real = np.concatenate(order.epoch(0))
+        assert sorted(real[real < 70]) == list(range(70))
+
+
+def test_without_synthetic_slices_the_order_is_as_it_was():
+    labels = rsna_like(60)
+    plain = BatchOrder(labels, Sampling.BALANCED, Fit(batch_size=7))
+    shared = BatchOrder(labels, Sampling.BALANCED, Fit(batch_size=7), share=0.5)
+    assert all(np.array_equal(a, b) for a, b in zip(plain.epoch(2), shared.epoch(2), strict=True))

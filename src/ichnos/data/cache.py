@@ -35,10 +35,11 @@ _WORTH_PROCESSES = 4
 class SliceCache:
     """Slices as a network's first layer takes them.
 
-    images: (n, planes, size, size) uint8, mapped from the disk, read-only; neighbours' planes beside each slice's own.
-    rows: (n,) the set's row that each image shows, ascending.
+    slices: (n, planes, size, size) uint8, each slice alone, mapped from the disk, read-only. images: the same with
+    neighbours' planes beside each slice's own. rows: (n,) the set's row that each image shows, ascending.
     """
 
+    slices: Images
     images: Images
     rows: NDArray[np.int64]
 
@@ -71,8 +72,8 @@ def open_cache(
         with locked(folder, before_waiting=waiting), explained(folder):
             if not _is_whole(folder, key):  # else another training made it while we waited
                 _build(prepared, spec, rows, folder, key, progress, workers)
-    images = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=_shape(spec, len(rows)))
-    return SliceCache(StackedImages(images, _stacks(prepared, spec)) if spec.neighbours else images, rows)
+    slices = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=_shape(spec, len(rows)))
+    return SliceCache(slices, StackedImages(slices, _stacks(prepared, spec)) if spec.neighbours else slices, rows)
 
 
 def _stacks(prepared: PreparedSet, spec: InputSpec) -> NDArray[np.int64]:

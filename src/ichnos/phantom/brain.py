@@ -53,15 +53,15 @@ def brain_on(patient: Patient, skull: Skull, plane: Plane, displacements: Sequen
     edge = plane.edge
     gap = (0.7 + 2.6 * patient.atrophy * (1.0 + 0.6 * step(-y, 80.0))) * open_share
     depth = skull.cavity - gap
-    tentorium = _tentorium(side, y, z)
-    falx = _falx(y, z)
+    tentorium = tentorium_height(side, y, z)
+    falx = falx_depth(y, z)
     ventricle = np.maximum(
         np.maximum(lateral(side, y, z, patient.ventricles), third(side, y, z, patient.ventricles)),
         fourth(side, y, z, 0.8 + 0.2 * patient.ventricles),
     )
     gyri = _gyri(patient, plane)
-    sulcus = np.maximum(_sulci(patient, gyri, depth, side, y, z, open_share), -depth)
-    sulcus = np.maximum(sulcus, _cisterns(patient, side, y, z, open_share))
+    sulcus = np.maximum(sulci(patient, gyri, depth, side, y, z, open_share), -depth)
+    sulcus = np.maximum(sulcus, cisterns(patient, side, y, z, open_share))
     fluid = cover(sulcus, edge)
     hu = _tissue_hu(patient, plane, gyri, depth, side, y, z, tentorium)
     paint(hu, fluid, CSF_HU)
@@ -88,21 +88,21 @@ def _displaced(
     return x, y, z, open_share
 
 
-def _tentorium(side: Field, y: Field, z: Field) -> Field:
+def tentorium_height(side: Field, y: Field, z: Field) -> Field:
     height = 9.0 - 0.55 * np.maximum(side - 3.0, 0.0) - 0.14 * (y - 30.0)
     notch = np.sqrt((side / 17.0) ** 2 + ((y - 16.0) / 24.0) ** 2) - 1.0
     behind = np.minimum(notch * 17.0, y - 0.45 * (side - 20.0) - 6.0)
     return np.where(behind > 0, (z - height) * 0.85, 40.0 + np.abs(z))
 
 
-def _falx(y: Field, z: Field) -> Field:
+def falx_depth(y: Field, z: Field) -> Field:
     """How far the callosum's edge lies behind a place on its way out to the falx, in mm; positive where the falx is."""
     outward = np.sqrt(((y - 2.0) * (1 / 47.0)) ** 2 + ((z - 4.0) * (1 / 26.0)) ** 2) - 1.0
     above = z - 4.0 + 0.10 * (y - 30.0)
     return np.minimum(outward * 30.0, np.where(y > 0, above, z + 6.0))
 
 
-def _sulci(patient: Patient, gyri: Field, depth: Field, side: Field, y: Field, z: Field, open_share: Field) -> Field:
+def sulci(patient: Patient, gyri: Field, depth: Field, side: Field, y: Field, z: Field, open_share: Field) -> Field:
     reach = np.minimum(depth, 0.9 * side + 30.0 * (_callosal(y, z) < 0.1))
     supratentorial = step(z + 22.0 - 0.2 * y, 10.0)
     width = (0.15 + 1.7 * patient.atrophy * (1.0 + 0.25 * step(z - 20.0, 30.0))) * open_share * supratentorial
@@ -136,7 +136,7 @@ def _callosal(y: Field, z: Field) -> Field:
     return np.sqrt(((y - 3.0) * (1 / 42.0)) ** 2 + ((z - 4.0) * (1 / 23.0)) ** 2) - 1.0
 
 
-def _cisterns(patient: Patient, side: Field, y: Field, z: Field, open_share: Field) -> Field:
+def cisterns(patient: Patient, side: Field, y: Field, z: Field, open_share: Field) -> Field:
     swell = (0.6 + 2.0 * patient.atrophy) * (0.4 + 0.6 * open_share)
     suprasellar = ellipsoid(side, y, z, (0.0, -11.0, -19.0), (12.0, 9.5, 6.0))
     suprasellar = np.minimum(suprasellar, 13.0 - side - 0.9 * np.abs(y + 6.0) + 6.0)

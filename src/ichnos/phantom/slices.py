@@ -48,7 +48,7 @@ def _paint_brain(
     """Paint the part of a plane that holds the braincase, in place."""
     brain = brain_on(patient, skull, plane, [lesion.mass for lesion in lesions if lesion.mass is not None])
     paint_calcifications(patient, brain)
-    here = [lesion for lesion in lesions if _meets(lesion, skull.z)]
+    here = [lesion for lesion in lesions if meets(lesion, skull.z)]
     for lesion in here:
         if isinstance(lesion, Intraparenchymal):
             paint(brain.hu, lesion.oedema(brain), OEDEMA_HU)
@@ -60,6 +60,7 @@ def _paint_brain(
     paint(hu, brain.inside, brain.hu)
 
 
-def _meets(lesion: Lesion, z: Field) -> bool:
+def meets(lesion: Lesion, z: Field) -> bool:
+    """Whether a lesion can reach a plane whose places have these z."""
     low, high = lesion.extent
     return float(z.min()) < high + 6.0 and float(z.max()) > low - 6.0  # 6 mm: how far the brain's warp can carry it

@@ -156,7 +156,13 @@ def _open(
         module=module,
         plain_optimizer=plain_optimizer,
         optimizer=optimizer,
-        order=BatchOrder(parts[0].labels, recipe.sampling, recipe.fit),
+        order=BatchOrder(
+            parts[0].labels,
+            recipe.sampling,
+            recipe.fit,
+            synthetic=parts[0].synthetic,
+            share=recipe.synthetic.share if recipe.synthetic else 0.0,
+        ),
         state=state,
         provenance=provenance,
     )

@@ -26,6 +26,8 @@ class TrainingSlices:
     """(n,) which rows of `images` belong to this part."""
     labels: NDArray[np.bool_]
     """(n, classes) in the recipe's order of classes."""
+    synthetic: int = 0
+    """So many at the end were drawn, not seen: training takes its share of them from there."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -56,6 +58,8 @@ class TrainingSlices:
     def fingerprint(self) -> str:
         """16 hex digits that change with rows, labels, and (all but surely) with pixels."""
         digest = hashlib.sha256(f"{self.images.shape}".encode())
+        if self.synthetic:
+            digest.update(f"{self.synthetic}".encode())
         digest.update(np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
         digest.update(np.ascontiguousarray(self.labels, dtype=np.uint8).tobytes())
         for at in spread(len(self), _SAMPLED_IMAGES):

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.data.cache import SliceCache, open_cache
+from ichnos.data.grafts import open_grafts, synthetic_slices
+from ichnos.data.images import JoinedImages
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, Splits, stored_splits
 from ichnos.progress import Progress
-from ichnos.recipe import Population, SliceRecipe
+from ichnos.recipe import Population, SliceRecipe, Synthetic
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 
@@ -28,8 +30,30 @@ class OpenData:
     """Train on all patients: none are held back, to choose by or to measure on."""
 
     def slices(self, recipe: SliceRecipe, part: Part, progress: Progress) -> TrainingSlices:
-        """The slices of one part that belong to the recipe's population, as its input road shows them."""
-        return self.slices_of(recipe, recipe.population, part, progress)
+        """The slices of one part that belong to the recipe's population, as its input road shows them.
+
+        Where the recipe asks for synthetic lesions, the training part has them at its end.
+        """
+        slices = self.slices_of(recipe, recipe.population, part, progress)
+        if recipe.synthetic is None or part is not Part.TRAIN:
+            return slices
+        return self._with_synthetic(slices, recipe, recipe.synthetic, progress)
+
+    def _with_synthetic(
+        self, real: TrainingSlices, recipe: SliceRecipe, synthetic: Synthetic, progress: Progress
+    ) -> TrainingSlices:
+        """Only lesions drawn into this part's own exams are shown: a patient is in no other part by another name."""
+        everything = Population(slices="all")
+        cache = open_cache(self.prepared, recipe.input, everything, progress)
+        grafts = open_grafts(self.prepared, recipe.input, synthetic, progress)
+        drawn = synthetic_slices(self.prepared, recipe.input, cache, grafts, self.rows(everything, Part.TRAIN))
+        labels = drawn.labels_of(recipe.classes)
+        return TrainingSlices(
+            images=JoinedImages([real.images, drawn.images]),
+            rows=np.concatenate([real.rows, len(real.images) + np.arange(len(labels))]),
+            labels=np.concatenate([real.labels, labels]),
+            synthetic=len(labels),
+        )
 
     def slices_of(self, recipe: SliceRecipe, population: Population, part: Part, progress: Progress) -> TrainingSlices:
         """The same for another population than the recipe's own: to compare models on equal slices."""
