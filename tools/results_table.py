@@ -16,6 +16,7 @@ TITLES = {
     "ct-ich-from-scratch": "ct-ich (real), random weights, from-scratch length",
     "ct-ich-from-phantom": "ct-ich (real), the phantom's weights, the paper's epochs",
     "phantom-paper-epochs": "phantom (synthetic), random weights, the paper's epochs",
+    "phantom-from-phantom": "phantom (synthetic), the phantom's weights (of other heads), the paper's epochs",
     "phantom-from-scratch": "phantom (synthetic), random weights, from-scratch length",
 }
 
