@@ -1,12 +1,11 @@
 """Prints the peak memory, in bytes, of a scan of so many made-up RSNA slices: `python -m ... SLICES FOLDER`."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-import polars as pl
-
 from ichnos.data.sources import headers, rsna
-from ichnos.data.sources.files import FILES, FileStore, FolderStore
+from ichnos.data.sources.files import FileRow, FileStore, FolderStore
 from ichnos.progress import SILENT
 from ichnos.subtypes import CLASSES
 
@@ -16,19 +15,20 @@ SLICES_AN_EXAM = 35
 class ManyFiles(FolderStore):
     """A store that says that it has the files."""
 
-    def find(self, folder: str) -> pl.DataFrame:
-        names = pl.select(name=pl.format(f"{folder}/ID_{{}}.dcm", pl.int_range(SLICES).cast(pl.String).str.zfill(9)))
-        return names.select("name", key="name", size=pl.lit(526_000)).cast(FILES)  # pyright: ignore[reportArgumentType]
+    def find(self, *folders: str) -> Iterator[FileRow]:
+        for number in range(SLICES):
+            name = f"{folders[0]}/ID_{number:09d}.dcm"
+            yield name, name, 526_000
 
 
-def made_up(store: FileStore, file: headers.FileRow) -> tuple[object, ...]:
+def made_up(store: FileStore, file: FileRow) -> tuple[object, ...]:
     """The header of a file that is not there."""
-    name, key, _ = file
+    name, _, _ = file
     number = int(name[-13:-4])
     exam = number // SLICES_AN_EXAM
     identity = (name[-16:-4], f"ID_{exam:010x}", f"ID_{exam:010x}", f"ID_{exam // 2:08x}")
-    position = (0.0, 0.0, 5.0 * (number % SLICES_AN_EXAM))
-    return (name, key, *identity, position, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), number.to_bytes(8, "little"), None)
+    place = headers._PLACE.pack(0.0, 0.0, 5.0 * (number % SLICES_AN_EXAM), 1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    return (*identity, place, number.to_bytes(8, "little"), None)
 
 
 if __name__ == "__main__":

@@ -30,13 +30,14 @@ class ExamReference:
 class Scan:
     """All that a source has: exams in a settled order, and what was left out before any pixel was read.
 
+    Both may be read from the scan's scratch folder as they are asked for, so that very many take no memory.
     contents: a digest of the labels and of the used files, as far as the scan saw them (names, sizes): by it a set
     knows whether they changed. Files that are left out have no part in it: the set itself may lie among them.
     about_patients: how the source tells patients apart and what to do where it cannot, for an error to say.
     """
 
     exams: Sequence[ExamReference]
-    skipped: tuple[SkippedSlice, ...] = ()
+    skipped: Sequence[SkippedSlice] = ()
     contents: str = ""
     about_patients: str = ""
 
@@ -77,7 +78,8 @@ class Source(Protocol):
     def scan(self, progress: Progress, scratch: Path) -> Scan:
         """Find all exams, in an order that depends on nothing but the data. Raises SourceError.
 
-        scratch: an existing folder in which partial results may be kept, so that a killed scan continues.
+        scratch: an existing folder in which partial results may be kept, so that a killed scan continues; there as long
+        as the Scan is in use.
         """
         ...
 

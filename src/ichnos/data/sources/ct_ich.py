@@ -66,8 +66,7 @@ class CtIchSource:
 
 
 def _contents(root: Path, form: str, diagnoses: Sequence[Diagnosis]) -> str:
-    store = FolderStore(root)
-    files = [store.find(folder) for folder in (form, _MASKS) if (root / folder).is_dir()]
+    files = [file for folder in (form, _MASKS) for file in sorted(FolderStore(root).find(folder))]
     demographics = read_demographics([root / name for name in _DEMOGRAPHICS])
     return digest_of(files, [(diagnoses,), *sorted(demographics.items())])
 

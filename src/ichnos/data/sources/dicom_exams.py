@@ -4,40 +4,43 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice, order_along_normal
 from ichnos.data.sources.base import ExamReference, Lazily
 from ichnos.data.sources.files import FileStore
+from ichnos.data.sources.tables import Tables
 from ichnos.dicom import CtSlice, SliceHeader, read_slice
 from ichnos.errors import DicomError
 from ichnos.subtypes import SUBTYPES
 
 
-def exam_references(slices: pl.DataFrame) -> Sequence[ExamReference]:
-    """References to series, each made when it is asked for from a table of `group_series`.
+def exam_references(tables: Tables) -> Sequence[ExamReference]:
+    """References to the series of `exams`, each read when it is asked for.
 
-    It needs two columns more. slice: how the source names a slice, without `|`; bits: its labels, bit k is SUBTYPES[k].
     Labels travel with each file, so that a worker that reads an exam needs no table of labels.
     """
-    places = slices.with_row_index("row").group_by("series_number", maintain_order=True)
-    exams = places.agg(pl.col("patient", "study", "series", "row").first(), pl.len().alias("count"))
-    files = slices.select("slice", "bits", "key")
 
     def reference(number: int) -> ExamReference:
-        _, patient, study, series, start, count = exams.row(number)
-        entries = tuple("|".join(map(str, row)) for row in files.slice(start, count).iter_rows())
-        return ExamReference(patient, study, series, count, entries)
+        exam = tables.execute("SELECT patient, study, series, first, count FROM exams WHERE number = ?", (number,))
+        patient, study, series, first, count = exam.fetchone()
+        slices = tables.execute(
+            "SELECT slice || '|' || bits || '|' || key FROM slices WHERE number BETWEEN ? AND ? ORDER BY number",
+            (first, first + count - 1),
+        )
+        return ExamReference(patient, study, series, count, tuple(entry for (entry,) in slices))
 
-    return Lazily(reference, range(len(exams)))
+    return Lazily(reference, range(tables.count("exams")))
 
 
-def contents_of(slices: pl.DataFrame, labels: pl.DataFrame) -> str:
-    """16 hex digits over the slices' files, as far as their headers were read, and over all labels, in their order."""
+def contents_of(tables: Tables, labels: str) -> str:
+    """16 hex digits over the slices' files, as far as their headers were read, and over all labels, in their order.
+
+    labels: the query that selects them.
+    """
     digest = hashlib.blake2b(digest_size=8)
-    for table in (slices.select("key", "start"), labels):
-        for row in table.iter_rows():
+    for query in ("SELECT key, start FROM slices ORDER BY number", labels):
+        for row in tables.execute(query):
             digest.update(f"{row!r}\n".encode())
     return digest.hexdigest()
 

@@ -5,33 +5,29 @@ import os
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
-from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 
-import polars as pl
-
+from ichnos.data.sources.zip_directory import members
 from ichnos.errors import SourceError
 
 _LOCAL_HEADER_BYTES = 30
 """The fixed part of a zip member's own header; its name and extra field follow (APPNOTE 4.3.7)."""
 
-FILES = {"name": pl.String(), "key": pl.String(), "size": pl.Int64()}
-"""Columns of a table of files."""
+_PIECE_BYTES = 1 << 20
+"""Of a packed file that are unpacked at a time."""
 
-_PIECE = 1 << 16
-"""Files that are Python objects at a time."""
+FileRow = tuple[str, str, int]
+"""A file's name, its key, which is all that any process needs to read it, and its size in bytes, unpacked."""
 
 
 class FileStore(Protocol):
     """Files under one root. Picklable; keys stay good in other processes."""
 
-    def find(self, folder: str) -> pl.DataFrame:
-        """All files under `folder` ("" for all), by name. Raises SourceError.
-
-        Columns: name; key, which is all that any process needs to read the file; size in bytes, unpacked.
-        """
+    def find(self, *folders: str) -> Iterator[FileRow]:
+        """All files under each of `folders` that is there ("" for all), in no settled order. Raises SourceError."""
         ...
 
     def read(self, key: str) -> bytes:
@@ -43,10 +39,10 @@ class FileStore(Protocol):
         ...
 
 
-def digest_of(files: Iterable[pl.DataFrame], labels: Iterable[tuple[object, ...]]) -> str:
+def digest_of(files: Iterable[FileRow], labels: Iterable[tuple[object, ...]]) -> str:
     """16 hex digits over labels and over the files' names and sizes, in their order, wherever the root lies."""
     digest = hashlib.blake2b(digest_size=8)
-    for row in (*chain.from_iterable(table.iter_rows() for table in files), *labels):
+    for row in chain(files, labels):
         digest.update(f"{row!r}\n".encode())
     return digest.hexdigest()
 
@@ -66,10 +62,12 @@ class FolderStore:
 
     root: Path
 
-    def find(self, folder: str) -> pl.DataFrame:
+    def find(self, *folders: str) -> Iterator[FileRow]:
         """See FileStore."""
         try:
-            return _table(self._walk(self.root / folder))
+            for folder in folders:
+                if (self.root / folder).is_dir():
+                    yield from self._walk(self.root / folder)
         except PermissionError as error:
             raise SourceError(f"no permission to read {error.filename}; grant it") from None
         except FileNotFoundError as error:
@@ -84,7 +82,7 @@ class FolderStore:
         with (self.root / key).open("rb", buffering=0) as stream:
             return stream.read(size)
 
-    def _walk(self, folder: Path) -> Iterator[tuple[str, str, int]]:
+    def _walk(self, folder: Path) -> Iterator[FileRow]:
         """Every file by its own path, then what links lead to; each real folder once, so that no circle is run."""
         entered: set[str] = set()
         links: list[str] = []
@@ -102,7 +100,7 @@ class FolderStore:
                     elif entry.is_symlink() or entry.is_file():
                         yield self._file(entry)
 
-    def _file(self, entry: os.DirEntry[str]) -> tuple[str, str, int]:
+    def _file(self, entry: os.DirEntry[str]) -> FileRow:
         name = Path(entry.path).relative_to(self.root).as_posix()
         try:
             return name, name, entry.stat().st_size
@@ -116,12 +114,14 @@ class ZipStore:
 
     path: Path
 
-    def find(self, folder: str) -> pl.DataFrame:
+    def find(self, *folders: str) -> Iterator[FileRow]:
         """See FileStore."""
-        prefix = f"{folder.rstrip('/')}/" if folder else ""
+        prefixes = tuple(f"{folder}/" if folder else "" for folder in folders)
         try:
-            with ZipFile(self.path) as archive:
-                return _table(_members(archive, prefix))
+            for each in members(self.path):
+                if each.name.startswith(prefixes):
+                    place = (each.offset, each.packed_size, each.method, each.crc, int(each.encrypted))
+                    yield each.name, ":".join(map(str, place)), each.size
         except PermissionError:
             raise SourceError(f"no permission to read {self.path}; grant it") from None
         except BadZipFile:
@@ -143,6 +143,19 @@ class ZipStore:
             data = self._member(stream.fileno(), offset, min(size, compressed_size))
         return _inflated(data, method, size)
 
+    def unpack(self, key: str, target: Path) -> None:
+        """Write a file of any length to `target`. Raises OSError where it is damaged."""
+        offset, left, method, checksum = self._place(key)
+        found = 0
+        with self.path.open("rb") as stream, target.open("wb") as file:
+            stream.seek(self._data_start(stream.fileno(), offset))
+            packed = (stream.read(min(_PIECE_BYTES, left - done)) for done in range(0, left, _PIECE_BYTES))
+            for piece in packed if method == ZIP_STORED else _inflated_pieces(packed):
+                found = zlib.crc32(piece, found)
+                file.write(piece)
+        if found != checksum:
+            raise OSError(None, "its checksum in the zip file is wrong")
+
     @staticmethod
     def _place(key: str) -> tuple[int, int, int, int]:
         offset, compressed_size, method, checksum, encrypted = map(int, key.split(":"))
@@ -150,31 +163,20 @@ class ZipStore:
             raise OSError(None, "it is encrypted in the zip file, or packed in an unusual way")
         return offset, compressed_size, method, checksum
 
-    @staticmethod
-    def _member(descriptor: int, offset: int, size: int) -> bytes:
-        header = os.pread(descriptor, _LOCAL_HEADER_BYTES, offset)
-        if header[:4] != b"PK\x03\x04":
-            raise OSError(None, "the zip file is cut short or damaged")
-        names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        data = os.pread(descriptor, size, offset + _LOCAL_HEADER_BYTES + names)
+    @classmethod
+    def _member(cls, descriptor: int, offset: int, size: int) -> bytes:
+        data = os.pread(descriptor, size, cls._data_start(descriptor, offset))
         if len(data) < size:
             raise OSError(None, "the zip file is cut short")
         return data
 
-
-def _members(archive: ZipFile, prefix: str) -> Iterator[tuple[str, str, int]]:
-    for entry in archive.infolist():
-        if entry.filename.startswith(prefix) and not entry.is_dir():
-            place = (entry.header_offset, entry.compress_size, entry.compress_type, entry.CRC, entry.flag_bits & 1)
-            yield entry.filename, ":".join(map(str, place)), entry.file_size
-
-
-def _table(files: Iterator[tuple[str, str, int]]) -> pl.DataFrame:
-    """Names, keys and sizes as a table, by name; a piece at a time, as Python's own strings take ten times the room."""
-    pieces = [pl.DataFrame(schema=FILES)]
-    while piece := list(islice(files, _PIECE)):
-        pieces.append(pl.DataFrame(piece, schema=FILES, orient="row"))
-    return pl.concat(pieces).sort("name")
+    @staticmethod
+    def _data_start(descriptor: int, offset: int) -> int:
+        header = os.pread(descriptor, _LOCAL_HEADER_BYTES, offset)
+        if header[:4] != b"PK\x03\x04":
+            raise OSError(None, "the zip file is cut short or damaged")
+        names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        return offset + _LOCAL_HEADER_BYTES + names
 
 
 def _inflated(data: bytes, method: int, size: int = 0) -> bytes:
@@ -183,5 +185,18 @@ def _inflated(data: bytes, method: int, size: int = 0) -> bytes:
         return data
     try:
         return zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size)
+    except zlib.error:
+        raise OSError(None, "it is damaged in the zip file") from None
+
+
+def _inflated_pieces(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A member's bytes, a piece at a time however well it is packed."""
+    inflating = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        for piece in pieces:
+            yield inflating.decompress(piece, _PIECE_BYTES)
+            while inflating.unconsumed_tail:
+                yield inflating.decompress(inflating.unconsumed_tail, _PIECE_BYTES)
+        yield inflating.flush()
     except zlib.error:
         raise OSError(None, "it is damaged in the zip file") from None

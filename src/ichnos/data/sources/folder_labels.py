@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-import polars as pl
-
+from ichnos.data.sources.tables import Tables
 from ichnos.errors import SourceError
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
@@ -35,47 +34,42 @@ PATIENT_COLUMN = "patient"
 """The column that says whose image it is, where PatientID does not: anonymised files often share one, or have none."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class FolderLabels:
-    """What the table says.
-
-    table: columns uid, of the level; bits, bit k is SUBTYPES[k], or ANY_BIT alone where no subtype is known;
-    named_patient, null where the table does not say; by uid. names_patients: whether it does.
-    """
+    """What the table labels, and whether it names patients."""
 
     level: Level
-    table: pl.DataFrame
     names_patients: bool
 
 
-def read_folder_labels(table: Path) -> FolderLabels:
-    """Read a CSV with the header `SOPInstanceUID,epidural,intraparenchymal,intraventricular,subarachnoid,subdural`.
+def read_folder_labels(tables: Tables, table: Path) -> FolderLabels:
+    """Fill `labels` from a CSV; where a row tells no subtype its bits are ANY_BIT alone.
 
-    `SeriesInstanceUID` or `StudyInstanceUID` may stand for the first column, `any` and `patient` may follow, the order
-    is free. Raises SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a
-    subtype that is 1, a patient is not named, or a row is repeated with other labels or another patient.
+    The header is `SOPInstanceUID,epidural,intraparenchymal,intraventricular,subarachnoid,subdural`; `SeriesInstanceUID`
+    or `StudyInstanceUID` may stand for the first column, `any` and `patient` may follow, the order is free. Raises
+    SourceError where columns are missing or unknown, a label is neither 0 nor 1, `any` is 0 beside a subtype that is 1,
+    a patient is not named, or a row is repeated with other labels or another patient.
     """
-    bits: dict[str, int] = {}
-    patients: dict[str, str] = {}
     with _opened(table) as reader:
         columns = list(reader.fieldnames or ())
         key = _check_columns(table, columns)
+        names_patients = PATIENT_COLUMN in columns
         for line, row in enumerate(reader, start=2):
             uid = (row[key] or "").strip()
             if not uid:
                 raise SourceError(f"{table}, row {line}: {key} is empty; name what the row labels")
             labels = _labels(row, f"{table}, row {line}")
-            if bits.setdefault(uid, labels) != labels:
+            patient = _patient(row, table, line) if names_patients else None
+            if tables.execute("INSERT OR IGNORE INTO labels VALUES (?, ?, ?)", (uid, labels, patient)).rowcount:
+                continue
+            before = tables.execute("SELECT bits, patient FROM labels WHERE uid = ?", (uid,)).fetchone()
+            if before[0] != labels:
                 raise SourceError(f"{table}, row {line}: this {key} is there twice, with other labels; keep one row")
-            if PATIENT_COLUMN in columns and patients.setdefault(uid, patient := _patient(row, table, line)) != patient:
+            if before[1] != patient:
                 raise SourceError(f"{table}, row {line}: this {key} is there twice, of another patient; keep one row")
-    if not bits:
+    if not tables.count("labels"):
         raise SourceError(f"{table} has no rows; wanted is one row a slice")
-    subtypes = [labels if labels == ANY_BIT else labels & (ANY_BIT - 1) for labels in bits.values()]
-    named = [patients.get(uid) for uid in bits]
-    schema = {"uid": pl.String(), "bits": pl.UInt8(), "named_patient": pl.String()}
-    told = pl.DataFrame({"uid": list(bits), "bits": subtypes, "named_patient": named}, schema=schema).sort("uid")
-    return FolderLabels(_KEY_COLUMNS[key], told, bool(patients))
+    return FolderLabels(_KEY_COLUMNS[key], names_patients)
 
 
 @contextmanager
@@ -113,15 +107,15 @@ def _patient(row: Mapping[str, str | None], table: Path, line: int) -> str:
 
 
 def _labels(row: Mapping[str, str | None], place: str) -> int:
-    """Bits in the order of CLASSES; `any` follows from the subtypes where its column is not there."""
+    """Bits in the order of SUBTYPES, or ANY_BIT alone where only `any` is 1."""
     bits = 0
     for position, subtype in enumerate(CLASSES):
         if subtype is Subtype.ANY and subtype.value not in row:
-            return bits | (1 << position if bits else 0)
+            return bits
         value = (row[subtype.value] or "").strip()
         if value not in ("0", "1"):
             raise SourceError(f"{place}: {subtype.value} is {value!r}; a label is 0 or 1")
         bits |= int(value) << position
     if bits and not bits >> CLASSES.index(Subtype.ANY):
         raise SourceError(f"{place}: `any` is 0, but a subtype is 1; mend the row")
-    return bits
+    return bits if bits == ANY_BIT else bits & (ANY_BIT - 1)

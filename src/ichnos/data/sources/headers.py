@@ -1,7 +1,11 @@
 """Read the headers of many DICOM slices on all cores, keeping what is done so that a killed scan continues."""
 
 import hashlib
+import struct
+from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +13,8 @@ import polars as pl
 
 from ichnos.ct import order_along_normal
 from ichnos.data.sources.base import Lazily
-from ichnos.data.sources.files import FileStore
+from ichnos.data.sources.files import FileRow, FileStore
+from ichnos.data.sources.tables import Tables
 from ichnos.dicom import SliceHeader, read_header
 from ichnos.errors import DicomError
 from ichnos.files import write_parquet
@@ -22,70 +27,73 @@ _CHUNK = 4096
 _START_BYTES = 4096
 """RSNA's headers take about 1 kB; where a header is longer the whole file is read."""
 
-_TABLE_VERSION = "2"
+_TABLE_VERSION = "3"
 """Part of the kept tables' names: raise it when their columns or the rules of reading change."""
 
 _SCHEMA: dict[str, pl.DataType] = {
-    "name": pl.String(),
-    "key": pl.String(),
     "sop_instance": pl.String(),
     "series": pl.String(),
     "study": pl.String(),
     "patient": pl.String(),
-    "position": pl.Array(pl.Float64(), 3),
-    "orientation": pl.Array(pl.Float64(), 6),
+    "place": pl.Binary(),
     "start": pl.Binary(),
     "reason": pl.String(),
 }
-"""A row a file. position: mm; orientation: 6 direction cosines; start: a digest of the file's first bytes and its size.
-reason: why it is no axial CT slice, without an identifier; then all but name and key is null."""
+"""A row a file. reason: why it is no axial CT slice, without an identifier; then all else is null, and else it is."""
 
-FileRow = tuple[str, str, int]
-"""A row of a store's files: name, key, size."""
+_PLACE = struct.Struct("<9d")
+"""ImagePositionPatient in mm, then the 6 direction cosines of ImageOrientationPatient."""
 
 
-def scan_headers(
-    store: FileStore, files: pl.DataFrame, progress: Progress, scratch: Path, workers: int | None
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Read every file's header, in the order of `files` (see FileStore.find). workers: processes, None for one a core.
+def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: Path, workers: int | None) -> None:
+    """Read the header of every one of `files` into `headers` or `refused`. workers: processes, None for one a core.
 
-    Returns axial CT slices and other files, tables of the columns of _SCHEMA, the second of name, key and reason alone.
     Tables of finished chunks are kept in `scratch` and used again where the same files, of the same sizes, are scanned.
     """
-    starts = range(0, len(files), _CHUNK)
-    tables = [scratch / f"headers-{_fingerprint(store, files[start : start + _CHUNK])}.parquet" for start in starts]
-    todo = [number for number, table in enumerate(tables) if not table.exists()]
+    total = tables.count("files")
+    starts = range(0, total, _CHUNK)
+    kept = [scratch / f"headers-{_fingerprint(store, _chunk(tables, start))}.parquet" for start in starts]
+    todo = [number for number, table in enumerate(kept) if not table.exists()]
 
     def chunk(number: int) -> tuple[list[FileRow], Path]:
-        return files[number * _CHUNK : (number + 1) * _CHUNK].rows(), tables[number]
+        return _chunk(tables, starts[number]), kept[number]
 
-    with progress.task("Reading headers", total=len(files)) as task:
-        task.advance(len(files) - sum(len(files[number * _CHUNK : (number + 1) * _CHUNK]) for number in todo))
+    with progress.task("Reading headers", total=total) as task:
+        task.advance(total - sum(min(_CHUNK, total - starts[number]) for number in todo))
         for done in in_processes(partial(_scan_chunk, store), Lazily(chunk, todo), workers):
             task.advance(done)
-    scanned = [pl.read_parquet(table) for table in tables]
-    slices = [table.filter(pl.col("reason").is_null()).drop("reason") for table in scanned]
-    others = [table.filter(pl.col("reason").is_not_null()).select("name", "key", "reason") for table in scanned]
-    empty = pl.DataFrame(schema=_SCHEMA)
-    return pl.concat([empty.drop("reason"), *slices]), pl.concat([empty.select("name", "key", "reason"), *others])
+    for start, table in zip(starts, kept, strict=True):
+        rows = pl.read_parquet(table).with_row_index("file", offset=start + 1)
+        slices, refused = rows.filter(pl.col("reason").is_null()), rows.filter(pl.col("reason").is_not_null())
+        tables.executemany("INSERT INTO headers VALUES (?, ?, ?, ?, ?, ?, ?)", slices.drop("reason").rows())
+        tables.executemany("INSERT INTO refused VALUES (?, ?)", refused.select("file", "reason").rows())
 
 
-def group_series(slices: pl.DataFrame) -> pl.DataFrame:
-    """Slices by patient, study and series, each from foot to head; neither order depends on the order given.
+def order_slices(tables: Tables, query: str) -> None:
+    """Fill `exams` and `slices`: each series' slices from foot to head, in an order that no order of files changes.
 
-    Columns as given but for position and orientation, and `series_number`, which counts the series from 0.
+    query: selects patient, study, series, place, and what a row of `slices` has after its number, in the order of
+    patient, study, series, sop_instance and file.
     """
-    identity = ["patient", "study", "series"]
-    settled = slices.select(pl.arg_sort_by(*identity, "sop_instance", "name")).to_series()  # ties by identifiers
-    number = slices.select(*identity)[settled].select(pl.struct(identity).rle_id()).to_series()
-    bounds = np.append(np.searchsorted(number, np.arange(number[-1] + 1)), len(number)) if len(number) else np.zeros(1)
-    rows = settled.to_numpy().copy()
-    positions, orientations = slices["position"].to_numpy(), slices["orientation"].to_numpy()
-    for start, stop in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        of_series = rows[start:stop]
-        order, _ = order_along_normal(positions[of_series], orientations[of_series])
-        rows[start:stop] = of_series[order]
-    return slices.drop("position", "orientation")[rows].with_columns(series_number=number)
+    first = 1
+    for number, (identity, group) in enumerate(groupby(tables.execute(query), key=itemgetter(0, 1, 2))):
+        series = list(group)
+        rows = [row[4:] for row in _from_foot_to_head(series)]
+        tables.execute("INSERT INTO exams VALUES (?, ?, ?, ?, ?, ?)", (number, *identity, first, len(rows)))
+        tables.executemany("INSERT INTO slices (slice, bits, key, start) VALUES (?, ?, ?, ?)", rows)
+        first += len(rows)
+
+
+def _from_foot_to_head(series: Sequence[tuple[object, ...]]) -> Iterator[tuple[object, ...]]:
+    places = np.frombuffer(b"".join(map(itemgetter(3), series)), "<f8").reshape(-1, 9)  # pyright: ignore[reportArgumentType]
+    order, _ = order_along_normal(places[:, :3], places[:, 3:])
+    return (series[place] for place in order.tolist())
+
+
+def _chunk(tables: Tables, start: int) -> list[FileRow]:
+    return tables.execute(
+        "SELECT name, key, size FROM files WHERE number BETWEEN ? AND ? ORDER BY number", (start + 1, start + _CHUNK)
+    ).fetchall()
 
 
 def _scan_chunk(store: FileStore, work: tuple[list[FileRow], Path]) -> int:
@@ -96,16 +104,16 @@ def _scan_chunk(store: FileStore, work: tuple[list[FileRow], Path]) -> int:
 
 
 def _scan_file(store: FileStore, file: FileRow) -> tuple[object, ...]:
-    name, key, size = file
+    _, key, size = file
     try:
         header, start = _header(store, key, size)
     except DicomError as error:
-        return (name, key, *[None] * 7, str(error))
+        return (*[None] * 6, str(error))
     if not header.is_axial:
-        return (name, key, *[None] * 7, "it is not an axial slice; send the axial series")
-    identity = (header.sop_instance, header.series, header.study, header.patient)
+        return (*[None] * 6, "it is not an axial slice; send the axial series")
+    place = _PLACE.pack(*header.position, *header.orientation)
     digest = hashlib.blake2b(start + str(size).encode(), digest_size=8).digest()
-    return (name, key, *identity, header.position, header.orientation, digest, None)
+    return (header.sop_instance, header.series, header.study, header.patient, place, digest, None)
 
 
 def _header(store: FileStore, key: str, size: int) -> tuple[SliceHeader, bytes]:
@@ -124,8 +132,8 @@ def _header(store: FileStore, key: str, size: int) -> tuple[SliceHeader, bytes]:
         raise DicomError(f"it cannot be read: {error.strerror or 'input/output error'}; copy it again") from error
 
 
-def _fingerprint(store: FileStore, chunk: pl.DataFrame) -> str:
+def _fingerprint(store: FileStore, chunk: Sequence[FileRow]) -> str:
     digest = hashlib.blake2b(f"{_TABLE_VERSION}\n{store!r}\n".encode(), digest_size=16)
-    for name, key, size in chunk.iter_rows():
+    for name, key, size in chunk:
         digest.update(f"{name}\n{key}\n{size}\n".encode())
     return digest.hexdigest()

@@ -13,6 +13,7 @@ from ichnos.ct import LabelledExam, LabelledSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.files import digest_of, open_store
 from ichnos.data.sources.rsna import RsnaSource
+from ichnos.data.sources.tables import new_tables
 from ichnos.errors import SourceError
 from ichnos.progress import Progress
 
@@ -38,8 +39,10 @@ class PhantomSource:
         _exam_table.cache_clear()  # it may have changed since it was read
         table = sorted(_exam_table(self.root / _EXAMS).items())
         scan = self._images().scan(progress, scratch)
-        masks = [open_store(self.root).find(_MASKS)] if (self.root / _MASKS).is_dir() else []
-        return replace(scan, contents=f"{scan.contents} {digest_of(masks, table)}")
+        with new_tables(scratch, "masks") as tables:
+            tables.executemany("INSERT INTO found VALUES (?, ?, ?)", open_store(self.root).find(_MASKS))
+            masks = tables.execute("SELECT name, key, size FROM found ORDER BY name")
+            return replace(scan, contents=f"{scan.contents} {digest_of(masks, table)}")
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source. Raises SourceError where a mask is damaged or does not fit its slice."""

@@ -1,20 +1,19 @@
 """RSNA 2019 (the Kaggle competition `rsna-intracranial-hemorrhage-detection`), unpacked or in its zip file."""
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
-import polars as pl
-
-from ichnos.ct import LabelledExam, SkippedSlice
+from ichnos.ct import LabelledExam
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.dicom_exams import contents_of, exam_references, read_exam
-from ichnos.data.sources.files import FILES, FileStore, FolderStore, ZipStore, open_store
-from ichnos.data.sources.headers import group_series, scan_headers
+from ichnos.data.sources.files import FileRow, FileStore, ZipStore, open_store
+from ichnos.data.sources.headers import order_slices, scan_headers
 from ichnos.data.sources.rsna_labels import read_labels
+from ichnos.data.sources.tables import Tables, new_tables
 from ichnos.errors import SourceError
+from ichnos.files import explained
 from ichnos.progress import Progress
 
 Stage = Literal["stage_1", "stage_2"]
@@ -28,8 +27,29 @@ _IMAGE_FOLDERS: dict[Stage, tuple[str, ...]] = {
 }
 """Where images lie, by stage, the newer first; the table beside them is `<stage>_train.csv`."""
 
-_IMAGE_ID = pl.col("name").str.extract(r"([^/]*)\.dcm$").alias("image")
-"""`ID_000012eaf`, from a file's name."""
+_FILES = """
+INSERT INTO files (name, key, size)
+  SELECT max(name), key, size FROM found WHERE image(name) IN (SELECT uid FROM labels) GROUP BY image(name) ORDER BY 1
+"""
+"""Those with labels; of an image that is there twice the last by name."""
+
+_LEFT_OUT = (
+    """
+    INSERT INTO left_out SELECT uid, 'it has labels, but no file' FROM labels
+      WHERE uid NOT IN (SELECT image(name) FROM files)
+    """,
+    """
+    INSERT INTO left_out SELECT DISTINCT image(name), 'it has a file, but no labels' FROM found
+      WHERE image(name) NOT IN (SELECT uid FROM labels)
+    """,
+    "INSERT INTO left_out SELECT image(name), reason FROM refused JOIN files ON number = file ORDER BY file",
+)
+
+_SLICES = """
+SELECT headers.patient, study, series, place, uid, bits, key, start
+  FROM headers JOIN files ON number = file JOIN labels ON uid = image(name)
+  ORDER BY headers.patient, study, series, sop_instance, file
+"""
 
 
 @dataclass(frozen=True)
@@ -52,62 +72,64 @@ class RsnaSource:
     def scan(self, progress: Progress, scratch: Path) -> Scan:
         """See Source. Images without labels, labels without images and what is no CT slice are skipped by reason."""
         store = open_store(self.root)
-        table, images = _find_table_and_images(store, self.root, self.stage)
-        labels = read_labels(table)
-        files = images.with_columns(_IMAGE_ID).unique("image", keep="last", maintain_order=True)
-        without_file = labels.join(files, on="image", how="anti")["image"]
-        without_labels = files.join(labels, on="image", how="anti")["image"]
-        labelled = files.join(labels, on="image", how="semi", maintain_order="left").drop("image")
-        del images, files
-        found, refused = scan_headers(store, labelled, progress, scratch, self.workers)
-        skipped = [SkippedSlice(image, "it has labels, but no file") for image in without_file]
-        skipped += [SkippedSlice(image, "it has a file, but no labels") for image in without_labels]
-        skipped += [SkippedSlice(*row) for row in refused.select(_IMAGE_ID, "reason").iter_rows()]
-        if found.is_empty():
-            raise SourceError(_nothing_found(self.root, skipped))
-        slices = group_series(found).with_columns(_IMAGE_ID.alias("slice")).drop("name", "sop_instance")
-        del found
-        bits = slices.select("slice").join(labels, left_on="slice", right_on="image", how="left", maintain_order="left")
-        slices = slices.with_columns(bits["bits"])
-        return Scan(
-            exam_references(slices),
-            tuple(sorted(skipped, key=lambda each: (each.name, each.reason))),
-            contents_of(slices, labels),
-        )
+        with new_tables(scratch) as tables:
+            tables.create_function("image", 1, _image_of, deterministic=True)
+            labels, folders = _find_labels_and_folders(store, self.root, self.stage)
+            images = (file for file in store.find(*folders) if file[0].endswith(".dcm"))
+            tables.executemany("INSERT INTO found VALUES (?, ?, ?)", images)
+            if not tables.count("found"):
+                raise SourceError(
+                    f"{self.root} has the table of labels, but no images (.dcm) beside it; unpack them there too"
+                )
+            _read_labels(tables, store, self.root, labels, scratch)
+            tables.execute(_FILES)
+            scan_headers(tables, store, progress, scratch, self.workers)
+            for query in _LEFT_OUT:
+                tables.execute(query)
+            order_slices(tables, _SLICES)
+            if not tables.count("exams"):
+                raise SourceError(_nothing_found(self.root, tables))
+            contents = contents_of(tables, "SELECT uid, bits FROM labels ORDER BY uid")
+            return Scan(exam_references(tables), tables.skipped(), contents)
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
         return read_exam(open_store(self.root), reference)
 
 
-def _find_table_and_images(store: FileStore, root: Path, stage: Stage | None) -> tuple[Path | bytes, pl.DataFrame]:
-    """The table of labels and the images beside it, in a folder or in a zip."""
+def _image_of(name: str) -> str:
+    """`ID_000012eaf`, from a file's name."""
+    return name.rpartition("/")[2].removesuffix(".dcm")
+
+
+def _find_labels_and_folders(store: FileStore, root: Path, stage: Stage | None) -> tuple[FileRow, list[str]]:
+    """The table of labels, and the folders where the images beside it may lie, in a folder or in a zip."""
+    names = [f"{base}{table}" for base, table, _ in _places(stage)]
     match store:
         case ZipStore():
-            members = store.find("")  # once: a zip of 750,000 members takes its time
-            for base, table, folders in _places(stage):
-                keys = members.filter(pl.col("name") == f"{base}{table}")["key"]
-                if len(keys):
-                    beside = [pl.col("name").str.starts_with(f"{base}{folder}/") for folder in folders]
-                    return _read_table(store, keys[0], f"{table} in {root}"), _only_dicom(
-                        members.filter(pl.any_horizontal(beside)), root
-                    )
-        case FolderStore():
-            for base, table, folders in _places(stage):
-                if (root / base / table).is_file():
-                    found = [store.find(f"{base}{each}") for each in folders if (root / base / each).is_dir()]
-                    return root / base / table, _only_dicom(pl.concat([pl.DataFrame(schema=FILES), *found]), root)
+            tables = {file[0]: file for file in store.find("") if file[0] in names}
+        case _:
+            tables = {name: (name, name, 0) for name in names if (root / name).is_file()}
+    for base, table, folders in _places(stage):
+        if found := tables.get(f"{base}{table}"):
+            return found, [f"{base}{folder}" for folder in folders]
     wanted = " or ".join(f"{each}_train.csv" for each in _IMAGE_FOLDERS if stage in (None, each))
     raise SourceError(
         f"{root} holds no {wanted}; give the folder (or the zip file) of the Kaggle competition {_COMPETITION}"
     )
 
 
-def _read_table(store: ZipStore, key: str, name: str) -> bytes:
+def _read_labels(tables: Tables, store: FileStore, root: Path, file: FileRow, scratch: Path) -> None:
+    name, key, _ = file
+    if not isinstance(store, ZipStore):
+        return read_labels(tables, root / name, str(root / name))
+    described, unpacked = f"{PurePosixPath(name).name} in {root}", scratch / "labels.csv"
     try:
-        return store.read(key)
+        with explained(unpacked):
+            store.unpack(key, unpacked)
     except OSError as error:
-        raise SourceError(f"{name} cannot be read: {error.strerror}; download it again") from error
+        raise SourceError(f"{described} cannot be read: {error.strerror}; download it again") from error
+    return read_labels(tables, unpacked, described)
 
 
 def _places(stage: Stage | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
@@ -118,13 +140,7 @@ def _places(stage: Stage | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 yield base, f"{each}_train.csv", folders
 
 
-def _only_dicom(files: pl.DataFrame, root: Path) -> pl.DataFrame:
-    images = files.filter(pl.col("name").str.ends_with(".dcm"))
-    if images.is_empty():
-        raise SourceError(f"{root} has the table of labels, but no images (.dcm) beside it; unpack them there too")
-    return images
-
-
-def _nothing_found(root: Path, skipped: list[SkippedSlice]) -> str:
-    (reason, count), *_ = Counter(each.reason for each in skipped).most_common(1)
-    return f"no image of {root} can be used: {len(skipped)} left out, {count} of them because {reason}"
+def _nothing_found(root: Path, tables: Tables) -> str:
+    reason, count = tables.commonest_reason()
+    total = tables.count("left_out")
+    return f"no image of {root} can be used: {total} left out, {count} of them because {reason}"
