@@ -126,6 +126,31 @@ def parquet_bytes(table: "pl.DataFrame") -> bytes:
     return content.getvalue()
 
 
+def join_parquet(path: Path, parts: list[Path]) -> None:
+    """Write the rows of many Parquet files as one, in one step, some of them in memory at a time.
+
+    The bytes are those of `write_parquet` of all rows: columns in the order in which the parts first have them.
+    """
+    import polars as pl
+
+    schema = {name: kind for part in parts for name, kind in pl.read_parquet_schema(part).items()}
+    rows = pl.scan_parquet(parts, schema=schema, missing_columns="insert", parallel="none")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        try:
+            rows.sink_parquet(file, compression="zstd", engine="streaming")
+        except pl.exceptions.PolarsError:
+            file.write(bytes(1 << 20))  # of a full disk polars tells in words, if at all: this raises an OSError
+            file.flush()
+            raise
+
+
+def parquet_rows(path: Path) -> int:
+    """How many rows a Parquet file has, without reading them."""
+    import polars as pl
+
+    return pl.scan_parquet(path).select(pl.len()).collect().item()
+
+
 def write_text(path: Path, content: str) -> None:
     """Write a whole text file in one step, as UTF-8."""
     write_bytes(path, content.encode())

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,12 +21,15 @@ from ichnos.data import shards
 from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
 from ichnos.data.sources import ExamReference, Lazily, Scan, Source
 from ichnos.errors import OutputError, SourceError
-from ichnos.files import LOCK, explained, locked, replacing, write_json, write_parquet
+from ichnos.files import LOCK, explained, join_parquet, locked, parquet_rows, replacing, write_json, write_parquet
 from ichnos.processes import in_processes
 from ichnos.progress import Progress
 
 SLICES_A_SHARD = 256
 """A shard is closed after the exam that reaches so many: some 130 MB of pixels, a second or two of work to lose."""
+
+_LEFT_OUT_A_PART = 1 << 16
+"""Rows of what was left out that are in memory at a time."""
 
 _NEAR_AIR_HU = -500
 _NEAR_AIR_SHARE = 0.01
@@ -109,12 +113,15 @@ def _scan(source: Source, scratch: Path, progress: Progress) -> Scan:
 
 def _refuse_few_patients(scan: Scan, fewest: int) -> None:
     """Before hours of reading, not after them."""
-    found = len({reference.patient for reference in scan.exams})
-    if found < fewest:
-        about = scan.about_patients or "give the data of more patients"
-        raise SourceError(
-            f"a split needs at least {fewest} patients, found {found} in {len(scan.exams)} exams; {about}"
-        )
+    found: set[str] = set()
+    for reference in scan.exams:
+        found.add(reference.patient)
+        if len(found) >= fewest:
+            return
+    about = scan.about_patients or "give the data of more patients"
+    raise SourceError(
+        f"a split needs at least {fewest} patients, found {len(found)} in {len(scan.exams)} exams; {about}"
+    )
 
 
 @contextmanager
@@ -228,36 +235,57 @@ def _claim(out: Path, claim: dict[str, Any]) -> None:
     write_json(out / "prepare.json", claim)
 
 
-def _finish(source: str, out: Path, parts: int, left_out: tuple[SkippedSlice, ...]) -> PreparedSet:
-    index = pl.concat([pl.read_parquet(_part(out, n, "index")) for n in range(parts)], how="diagonal")
-    earlier = pl.DataFrame([{"exam": "", "name": s.name, "reason": s.reason} for s in left_out], schema=_SKIPPED_SCHEMA)
-    skipped = pl.concat([earlier, *(pl.read_parquet(_part(out, n, "skipped")) for n in range(parts))])
-    if index.is_empty():
-        raise SourceError(f"no slice could be read; {len(skipped)} left out, the first because: {skipped['reason'][0]}")
-    write_parquet(out / "index.parquet", index)
-    write_parquet(out / "skipped.parquet", skipped)
-    positives = {c: int(index[c].sum()) for c in LABEL_COLUMNS}
-    header = SetHeader(
-        version=SET_VERSION,
-        source=source,
-        fingerprint=_fingerprint(index),
-        exams=index["exam"].n_unique(),
-        patients=index["patient"].n_unique(),
-        slices=len(index),
-        skipped=len(skipped),
-        positives={**positives, "any": int(index.select(pl.any_horizontal(LABEL_COLUMNS)).to_series().sum())},
-    )
+def _finish(source: str, out: Path, parts: int, left_out: Sequence[SkippedSlice]) -> PreparedSet:
+    """Join the parts of the index, a few at a time, as there may be thousands."""
+    skipped = [*_left_out_parts(out, left_out), *(_part(out, n, "skipped") for n in range(parts))]
+    index = [_part(out, n, "index") for n in range(parts)]
+    header = _header_of(source, index, sum(map(parquet_rows, skipped)))
+    if not header.slices:
+        reason = next(pl.read_parquet(part)["reason"][0] for part in skipped if parquet_rows(part))
+        raise SourceError(f"no slice could be read; {header.skipped} left out, the first because: {reason}")
+    join_parquet(out / "index.parquet", index)
+    join_parquet(out / "skipped.parquet", skipped)
     write_json(out / "header.json", header.model_dump())
     shutil.rmtree(out / "parts")
     shutil.rmtree(out / "scan")
     return PreparedSet(out)
 
 
-def _fingerprint(index: pl.DataFrame) -> str:
+def _left_out_parts(out: Path, left_out: Sequence[SkippedSlice]) -> list[Path]:
+    """What was left out before any pixel was read, as the first parts of the table of what was left out."""
+    parts: list[Path] = []
+    for start in range(0, max(1, len(left_out)), _LEFT_OUT_A_PART):
+        rows = [{"exam": "", "name": s.name, "reason": s.reason} for s in left_out[start : start + _LEFT_OUT_A_PART]]
+        parts.append(out / "parts" / f"left-out-{start}.parquet")
+        write_parquet(parts[-1], pl.DataFrame(rows, schema=_SKIPPED_SCHEMA))
+    return parts
+
+
+def _header_of(source: str, index: list[Path], skipped: int) -> SetHeader:
+    """What the set's header says, from the parts of its index; patients' and exams' names alone are kept."""
     digest = hashlib.sha256()
-    for row in index.select("source", "patient", "exam", "name", *LABEL_COLUMNS, "pixel_hash").iter_rows():
-        digest.update(repr(row).encode())
-    return digest.hexdigest()[:16]
+    positives: Counter[str] = Counter(dict.fromkeys([*LABEL_COLUMNS, "any"], 0))
+    patients: set[str] = set()
+    exams: set[str] = set()
+    slices = 0
+    for part in map(pl.read_parquet, index):
+        for row in part.select("source", "patient", "exam", "name", *LABEL_COLUMNS, "pixel_hash").iter_rows():
+            digest.update(repr(row).encode())
+        labels = part.select(LABEL_COLUMNS).with_columns(any=pl.any_horizontal(LABEL_COLUMNS))
+        positives.update({c: int(labels[c].sum()) for c in labels.columns})
+        patients.update(part["patient"])
+        exams.update(part["exam"])
+        slices += len(part)
+    return SetHeader(
+        version=SET_VERSION,
+        source=source,
+        fingerprint=digest.hexdigest()[:16],
+        exams=len(exams),
+        patients=len(patients),
+        slices=slices,
+        skipped=skipped,
+        positives=dict(positives),
+    )
 
 
 def _already_prepared(source: Source, out: Path, progress: Progress) -> PreparedSet:
@@ -268,8 +296,8 @@ def _already_prepared(source: Source, out: Path, progress: Progress) -> Prepared
     with explained(Path(os.environ.get("TMPDIR", "/tmp"))):  # noqa: S108 named for an error's text only
         scratch = TemporaryDirectory(prefix="ichnos-")
     with scratch as folder:
-        scan = _scan(source, Path(folder), progress)
-    if read_json(out / "prepare.json") != _claim_of(source.name, scan):
+        claim = _claim_of(source.name, _scan(source, Path(folder), progress))
+    if read_json(out / "prepare.json") != claim:
         raise OutputError(
             f"{out} holds a set that was made of other files or labels than these, or by an earlier ichnos; "
             "give --out a new folder, or delete that one to prepare it anew"
