@@ -40,7 +40,7 @@ class SetHeader(BaseModel):
 
 
 class PreparedSet:
-    """A finished set, open for reading."""
+    """A finished set, open for reading: what is asked for is read, and stays; pixels are mapped, never held."""
 
     def __init__(self, path: Path | str) -> None:
         """Open the set in `path`. Raises SetError where it is none, unfinished, damaged or of another version."""
@@ -58,6 +58,12 @@ class PreparedSet:
         """
         return _read_table(self.path / "index.parquet")
 
+    @property
+    def rows(self) -> pl.LazyFrame:
+        """The index, to be read some rows at a time. Raises SetError where it is absent or damaged."""
+        _read_table(self.path / "index.parquet", columns=[])
+        return pl.scan_parquet(self.path / "index.parquet")
+
     @cached_property
     def skipped(self) -> pl.DataFrame:
         """What was left out: columns exam, name, reason."""
@@ -66,7 +72,7 @@ class PreparedSet:
     @cached_property
     def labels(self) -> NDArray[np.bool_]:
         """(slices, 5) in the order of SUBTYPES."""
-        return self.index.select(LABEL_COLUMNS).to_numpy().astype(np.bool_)
+        return _read_table(self.path / "index.parquet", LABEL_COLUMNS).to_numpy().astype(np.bool_)
 
     def labels_of(self, classes: tuple[Subtype, ...]) -> NDArray[np.bool_]:
         """(slices, len(classes)): the columns of `classes`, `any` being their union."""
@@ -95,7 +101,8 @@ class PreparedSet:
 
     @cached_property
     def _places(self) -> NDArray[np.int64]:
-        return self.index.select("start", "length", "shard", "rows", "columns").to_numpy().astype(np.int64)
+        places = ["start", "length", "shard", "rows", "columns"]
+        return _read_table(self.path / "index.parquet", places).to_numpy().astype(np.int64)
 
 
 def read_json(path: Path) -> Any:
@@ -125,8 +132,9 @@ def _read_header(path: Path) -> SetHeader:
         raise SetError(f"the header of the set at {path} is damaged; prepare it again") from error
 
 
-def _read_table(path: Path) -> pl.DataFrame:
+def _read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
+    """columns: None for all."""
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, columns=columns)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SetError(f"{path.name} of the prepared set is absent or damaged; prepare the set again") from error

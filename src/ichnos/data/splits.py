@@ -1,5 +1,6 @@
 """Splits: train, validation and test, and k folds, by patient and by identical pixels, stratified by subtype."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.set import LABEL_COLUMNS, PreparedSet, read_json
 from ichnos.errors import SetError, UsageError
-from ichnos.files import write_json, write_parquet
+from ichnos.files import write_json, write_rows
 
 FRACTIONS = (0.6, 0.2, 0.2)
 """Train, validation, test: with some eighty patients rare subtypes still reach all three; a large set loses little."""
@@ -20,6 +21,10 @@ FEWEST_FOLDS = 3
 
 FEWEST_PATIENTS = 3
 """One to train on, one to validate, one to test."""
+
+
+_IMAGES_AT_A_TIME = 1 << 16
+"""That are compared with one another for identical pixels."""
 
 
 class Part(StrEnum):
@@ -64,24 +69,28 @@ class Splits:
 
 
 def split(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) -> Splits:
-    """The set's splits: read where they are stored with this seed, else made and stored.
+    """The set's splits: read where they are stored with this seed, else made and stored. Raises as `store_splits`."""
+    store_splits(prepared, seed=seed, folds=folds)
+    return _read(prepared, seed, folds)
+
+
+def store_splits(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) -> None:
+    """Make the set's splits, unless they are stored with this seed already; memory is taken by patient, not by slice.
 
     Raises SetError where another split is stored already: one split is shared by all models of a set.
     """
     stored = prepared.path / "splits.json"
     if stored.exists():
-        return _read(prepared, seed, folds)
-    made = make_splits(prepared.index, seed=seed, folds=folds)
-    frame = prepared.index.select("patient", "exam", "name").with_columns(
-        pl.Series("part", made.part.tolist()), pl.Series("fold", made.fold)
-    )
-    write_parquet(prepared.path / "splits.parquet", frame)
+        _check_stored(prepared, seed, folds)
+        return
+    index = prepared.rows
+    patients = _assigned(index, seed, folds)
+    write_rows(prepared.path / "splits.parquet", index.select("patient", "exam", "name", *_of_slices(patients)))
     write_json(
         stored,
         {"set": prepared.header.fingerprint, "seed": seed, "folds": folds, "fractions": FRACTIONS}
-        | {"counts": _counts(prepared.index, made)},
+        | {"counts": _counts(patients)},
     )
-    return made
 
 
 def check_split(seed: int, folds: int) -> None:
@@ -107,11 +116,18 @@ def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits
 
     index: needs the columns patient, pixel_hash, near_air and the five subtypes.
     """
+    slices = index.select(_of_slices(_assigned(index.lazy(), seed, folds)))
+    return Splits(seed, slices["part"].to_numpy().astype(np.str_), slices["fold"].to_numpy(), folds)
+
+
+def _assigned(index: pl.LazyFrame, seed: int, folds: int) -> pl.DataFrame:
+    """A row a patient, by name: patient, how many slices with each subtype and in all, part, fold."""
     check_split(seed, folds)
-    groups = _groups(index)
-    labels = index.select(LABEL_COLUMNS).to_numpy().astype(np.int64)
-    counts = np.zeros((int(groups.max()) + 1, labels.shape[1] + 1), dtype=np.int64)
-    np.add.at(counts, groups, np.column_stack([labels, np.ones(len(labels), np.int64)]))
+    sums = [*(pl.col(label).sum() for label in LABEL_COLUMNS), pl.len().alias("slices")]
+    patients = index.group_by("patient").agg(sums).sort("patient").collect(engine="streaming")
+    groups = _groups(patients["patient"], _sharing_pixels(index, int(patients["slices"].sum())))
+    counts = np.zeros((int(groups.max()) + 1, len(LABEL_COLUMNS) + 1), dtype=np.int64)
+    np.add.at(counts, groups, patients.select(*LABEL_COLUMNS, "slices").to_numpy().astype(np.int64))
     if len(counts) < FEWEST_PATIENTS:
         raise SetError(
             f"a split needs at least {FEWEST_PATIENTS} patients, got {len(counts)} "
@@ -120,14 +136,30 @@ def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits
     part = _assign(counts, np.array(FRACTIONS), np.random.default_rng([seed, 0]))
     fold = _assign(counts, np.full(folds, 1 / folds), np.random.default_rng([seed, 1]))
     names = np.array([p.value for p in Part])
-    return Splits(seed, names[part[groups]], fold[groups], folds)
+    return patients.with_columns(
+        pl.Series("part", names[part[groups]].tolist(), pl.String), pl.Series("fold", fold[groups])
+    )
 
 
-def _groups(index: pl.DataFrame) -> NDArray[np.int64]:
-    """(slices,) a number for each group of patients that are chained by identical, telling pixels (union-find)."""
-    patients = index["patient"].to_numpy()
-    _, patient = np.unique(patients, return_inverse=True)
-    parent = np.arange(int(patient.max()) + 1)
+def _of_slices(patients: pl.DataFrame) -> list[pl.Expr]:
+    """Each slice's part and fold, which are its patient's."""
+    patient = pl.col("patient")
+    return [patient.replace_strict(patients["patient"], patients[each]).alias(each) for each in ("part", "fold")]
+
+
+def _sharing_pixels(index: pl.LazyFrame, slices: int) -> Iterator[list[str]]:
+    """The patients of each telling image that several have. A share of the images at a time: there may be very many."""
+    shares = -(-slices // _IMAGES_AT_A_TIME)
+    for share in range(shares):
+        images = index.filter(~pl.col("near_air"), pl.col("pixel_hash").hash() % shares == share)
+        patients = images.group_by("pixel_hash").agg(pl.col("patient").unique())
+        yield from patients.filter(pl.col("patient").list.len() > 1).collect(engine="streaming")["patient"].to_list()
+
+
+def _groups(patients: pl.Series, sharing: Iterable[list[str]]) -> NDArray[np.int64]:
+    """(patients,) a number for each group of patients that are chained by identical, telling pixels (union-find)."""
+    number = {patient: place for place, patient in enumerate(patients)}
+    parent = np.arange(len(patients))
 
     def root(node: int) -> int:
         while parent[node] != node:
@@ -135,15 +167,11 @@ def _groups(index: pl.DataFrame) -> NDArray[np.int64]:
             node = int(parent[node])
         return node
 
-    telling = ~index["near_air"].to_numpy().astype(np.bool_)
-    first_owner: dict[str, int] = {}
-    for owner, pixels in zip(patient[telling], index["pixel_hash"].to_numpy()[telling], strict=True):
-        first = first_owner.setdefault(pixels, int(owner))
-        if first != owner:
-            low, high = sorted((root(first), root(int(owner))))
+    for first, *others in sharing:
+        for other in others:
+            low, high = sorted((root(number[first]), root(number[other])))
             parent[high] = low
-    roots = np.array([root(node) for node in range(len(parent))])
-    return np.unique(roots, return_inverse=True)[1][patient]
+    return np.unique([root(node) for node in range(len(parent))], return_inverse=True)[1]
 
 
 def _assign(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
@@ -185,19 +213,17 @@ def _assign(counts: NDArray[np.int64], shares: NDArray[np.float64], rng: np.rand
     return result
 
 
-def _counts(index: pl.DataFrame, splits: Splits) -> dict[str, dict[str, int]]:
-    frame = index.with_columns(pl.Series("part", splits.part.tolist()))
+def _counts(patients: pl.DataFrame) -> dict[str, dict[str, int]]:
     return {
         part.value: {
-            "patients": (chosen := frame.filter(pl.col("part") == part.value))["patient"].n_unique(),
-            "slices": len(chosen),
-            **{label: int(chosen[label].sum()) for label in LABEL_COLUMNS},
+            "patients": len(chosen := patients.filter(pl.col("part") == part.value)),
+            **{column: int(chosen[column].sum()) for column in ("slices", *LABEL_COLUMNS)},
         }
         for part in Part
     }
 
 
-def _read(prepared: PreparedSet, seed: int, folds: int) -> Splits:
+def _check_stored(prepared: PreparedSet, seed: int, folds: int) -> None:
     header = read_json(prepared.path / "splits.json")
     if header.get("set") != prepared.header.fingerprint:
         raise SetError("the stored splits belong to another set; delete splits.json and splits.parquet to split anew")
@@ -206,8 +232,17 @@ def _read(prepared: PreparedSet, seed: int, folds: int) -> Splits:
             f"the set is split already with seed {header.get('seed')} and {header.get('folds')} folds, asked for seed "
             f"{seed} and {folds}: one split serves all models; use it, or prepare the set again in a new folder"
         )
+    _table(prepared, [])
+
+
+def _read(prepared: PreparedSet, seed: int, folds: int) -> Splits:
+    _check_stored(prepared, seed, folds)
+    table = _table(prepared, ["part", "fold"])
+    return Splits(seed, table["part"].to_numpy().astype(np.str_), table["fold"].to_numpy(), folds)
+
+
+def _table(prepared: PreparedSet, columns: list[str]) -> pl.DataFrame:
     try:
-        frame = pl.read_parquet(prepared.path / "splits.parquet")
-        return Splits(seed, frame["part"].to_numpy().astype(np.str_), frame["fold"].to_numpy(), folds)
+        return pl.read_parquet(prepared.path / "splits.parquet", columns=columns)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SetError("splits.parquet is absent or damaged; delete splits.json to split anew (same seed)") from error

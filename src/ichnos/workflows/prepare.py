@@ -5,7 +5,7 @@ from pathlib import Path
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.sources import Source
-from ichnos.data.splits import FEWEST_PATIENTS, FOLDS, check_split, split
+from ichnos.data.splits import FEWEST_PATIENTS, FOLDS, check_split, store_splits
 from ichnos.errors import UsageError
 from ichnos.progress import Progress
 
@@ -27,7 +27,7 @@ def prepare_set(
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1 (or not given: one a core), got {workers}")
     prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS)
-    split(prepared, seed=split_seed, folds=folds)
+    store_splits(prepared, seed=split_seed, folds=folds)
     if not prepared.header.positives["any"]:
         progress.message(
             "no slice of this set is positive: there is no hemorrhage to train on; labels of whole exams give negative "
