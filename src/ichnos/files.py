@@ -126,10 +126,15 @@ def parquet_bytes(table: "pl.DataFrame") -> bytes:
     return content.getvalue()
 
 
-def write_rows(path: Path, rows: "pl.LazyFrame") -> None:
-    """Write a table in one step, some of its rows in memory at a time; the bytes are those of `write_parquet`."""
+def join_parquet(path: Path, parts: list[Path]) -> None:
+    """Write the rows of many Parquet files as one, in one step, some of them in memory at a time.
+
+    The bytes are those of `write_parquet` of all rows: columns in the order in which the parts first have them.
+    """
     import polars as pl
 
+    schema = {name: kind for part in parts for name, kind in pl.read_parquet_schema(part).items()}
+    rows = pl.scan_parquet(parts, schema=schema, missing_columns="insert", parallel="none")
     with replacing(path) as temporary, temporary.open("wb") as file:
         try:
             rows.sink_parquet(file, compression="zstd", engine="streaming")
@@ -137,14 +142,6 @@ def write_rows(path: Path, rows: "pl.LazyFrame") -> None:
             file.write(bytes(1 << 20))  # of a full disk polars tells in words, if at all: this raises an OSError
             file.flush()
             raise
-
-
-def join_parquet(path: Path, parts: list[Path]) -> None:
-    """Write the rows of many Parquet files as one: columns in the order in which the parts first have them."""
-    import polars as pl
-
-    schema = {name: kind for part in parts for name, kind in pl.read_parquet_schema(part).items()}
-    write_rows(path, pl.scan_parquet(parts, schema=schema, missing_columns="insert", parallel="none"))
 
 
 def parquet_rows(path: Path) -> int:

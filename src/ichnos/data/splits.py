@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.set import LABEL_COLUMNS, PreparedSet, read_json
 from ichnos.errors import SetError, UsageError
-from ichnos.files import write_json, write_rows
+from ichnos.files import join_parquet, write_json, write_parquet
 
 FRACTIONS = (0.6, 0.2, 0.2)
 """Train, validation, test: with some eighty patients rare subtypes still reach all three; a large set loses little."""
@@ -23,8 +25,8 @@ FEWEST_PATIENTS = 3
 """One to train on, one to validate, one to test."""
 
 
-_IMAGES_AT_A_TIME = 1 << 16
-"""That are compared with one another for identical pixels."""
+_SLICES_AT_A_TIME = 1 << 16
+"""That are in memory while pixels are compared, and while a split is written."""
 
 
 class Part(StrEnum):
@@ -85,7 +87,13 @@ def store_splits(prepared: PreparedSet, *, seed: int = 0, folds: int = FOLDS) ->
         return
     index = prepared.rows
     patients = _assigned(index, seed, folds)
-    write_rows(prepared.path / "splits.parquet", index.select("patient", "exam", "name", *_of_slices(patients)))
+    with TemporaryDirectory(prefix="ichnos-") as scratch:
+        parts: list[Path] = []
+        for start in range(0, prepared.header.slices, _SLICES_AT_A_TIME):
+            names = index.select("patient", "exam", "name").slice(start, _SLICES_AT_A_TIME).collect(engine="streaming")
+            parts.append(Path(scratch) / f"{start}.parquet")
+            write_parquet(parts[-1], names.with_columns(_of_slices(patients)))
+        join_parquet(prepared.path / "splits.parquet", parts)
     write_json(
         stored,
         {"set": prepared.header.fingerprint, "seed": seed, "folds": folds, "fractions": FRACTIONS}
@@ -149,7 +157,7 @@ def _of_slices(patients: pl.DataFrame) -> list[pl.Expr]:
 
 def _sharing_pixels(index: pl.LazyFrame, slices: int) -> Iterator[list[str]]:
     """The patients of each telling image that several have. A share of the images at a time: there may be very many."""
-    shares = -(-slices // _IMAGES_AT_A_TIME)
+    shares = -(-slices // _SLICES_AT_A_TIME)
     for share in range(shares):
         images = index.filter(~pl.col("near_air"), pl.col("pixel_hash").hash() % shares == share)
         patients = images.group_by("pixel_hash").agg(pl.col("patient").unique())
