@@ -53,14 +53,14 @@ def test_the_readmes_python_runs(tmp_path: Path, bundle: Path, capsys: pytest.Ca
 def test_hu_of_ones_own_give_the_same(tmp_path: Path, bundle: Path) -> None:
     exam = ichnos.read_exam(good_exam(tmp_path))
     classifier = ichnos.load_bundle(bundle)
-    assert classifier.classify(exam.hu, exam.offsets) == classifier.classify(exam)
+    assert classifier.classify(exam.hu, exam.offsets, pixel_spacing=exam.pixel_spacing) == classifier.classify(exam)
     np.testing.assert_array_equal(classifier.read(exam).maps, classifier.read(head().hu).maps)
 
 
 def test_an_exam_needs_no_offsets_and_keeps_its_doubts(tmp_path: Path, bundle: Path) -> None:
     exam = ichnos.read_exam(write(tmp_path, head_datasets(ContrastBolusAgent="Iohexol")))
     classifier = ichnos.load_bundle(bundle)
-    with pytest.raises(InputError, match="give no offsets with it"):
+    with pytest.raises(InputError, match="give no offsets and no pixel spacing with it"):
         classifier.classify(exam, exam.offsets)
     doubts = classifier.classify(exam, doubts=["it was a bad day"]).doubts
     assert "contrast was given" in doubts[0]

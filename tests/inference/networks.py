@@ -1,10 +1,13 @@
 """Tiny ONNX networks with a bundle's interface, made with onnx alone: no training, no torch."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from ichnos.ct.exams import Exam, SliceReference, SourceKind
 from ichnos.ct.windows import BRAIN
 from ichnos.inference.manifest import Manifest
 from ichnos.readout import Readout
@@ -79,9 +82,23 @@ def manifest(
     )
 
 
-def exam(*means: float) -> NDArray[np.int16]:
+def slices(*means: float, matrix: int = 512) -> NDArray[np.int16]:
     """A slice of even HU for each mean."""
-    return np.stack([np.full((512, 512), mean, dtype=np.int16) for mean in means])
+    return np.stack([np.full((matrix, matrix), mean, dtype=np.int16) for mean in means])
+
+
+def exam(*means: float, matrix: int = 512, apart: float = 5.0) -> Exam:
+    """The same as an exam that nobody has judged to be a head; apart: mm between its slices."""
+    places = np.arange(len(means)) * apart
+    return Exam(
+        hu=slices(*means, matrix=matrix),
+        offsets=places,
+        pixel_spacing=(0.45, 0.45),
+        positions=np.column_stack([np.zeros((len(means), 2)), places]),
+        orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        references=(SliceReference(Path()),) * len(means),
+        source=SourceKind.NIFTI,
+    )
 
 
 def patchwork(classes: int = 6, neighbours: int = 0) -> onnx.ModelProto:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ichnos.errors import BundleError, InputError
+from ichnos.errors import BundleError, ExamError, InputError
 from ichnos.inference import INCLUDED, load_bundle
 from ichnos.inference.bundle import Bundle
 from ichnos.inference.engine import Engine
@@ -14,7 +14,7 @@ from ichnos.inference.exam import ExamClassifier
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.readout import Aggregator, OperatingPoint, Readout, Scaling, Thresholds
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
-from tests.inference.networks import brightness, exam, manifest
+from tests.inference.networks import brightness, exam, manifest, slices
 
 
 def bundle_of(
@@ -37,7 +37,7 @@ def readout(**changes: object) -> Readout:
 
 def test_slices_are_read_in_order_and_any_is_never_below_a_subtype() -> None:
     # class k's logit is 0.1 (HU − 40 − 5k): `any`, the last, is the least likely of all as the network has it
-    reading = ExamClassifier(bundle_of(readout()), threads=1).read(exam(20, 45, 70), [0.0, 5.0, 10.0])
+    reading = ExamClassifier(bundle_of(readout()), threads=1).read(exam(20, 45, 70))
     wanted = 1 / (1 + np.exp(-0.1 * (np.array([[20], [45], [70]]) - 40 - 5 * np.arange(6))))
     np.testing.assert_allclose(reading.probabilities[:, :5], wanted[:, :5], atol=1e-5)
     np.testing.assert_allclose(reading.probabilities[:, 5], wanted[:, 0], atol=1e-5)
@@ -118,7 +118,7 @@ def test_any_is_never_below_a_subtype(means: list[int], kind: str) -> None:
 @pytest.mark.parametrize("count", [1, 6, 7, 18])  # a batch is six slices at the tiny network's 128 px
 def test_any_number_of_slices_gives_what_each_gives_alone(count: int) -> None:
     engine = Engine(bundle_of(), threads=1)
-    hu = exam(*np.random.default_rng(0).integers(-100, 100, count))
+    hu = slices(*np.random.default_rng(0).integers(-100, 100, count))
     whole = engine.run(hu)
     alone = [engine.run(one[None]) for one in hu]
     np.testing.assert_allclose(whole.logits, np.concatenate([one.logits for one in alone]), atol=1e-6)
@@ -127,8 +127,8 @@ def test_any_number_of_slices_gives_what_each_gives_alone(count: int) -> None:
 
 def test_slices_of_any_matrix() -> None:
     classifier = ExamClassifier(bundle_of(readout()), threads=1)
-    square = classifier.read([np.full((256, 256), 45, np.int16), np.full((512, 512), 45, np.int16)])
-    np.testing.assert_allclose(square.probabilities[0], square.probabilities[1], atol=1e-6)
+    small, usual = (classifier.read(exam(45, matrix=matrix)).probabilities for matrix in (256, 512))
+    np.testing.assert_allclose(small, usual, atol=1e-6)
 
 
 def test_an_uncalibrated_bundle_is_a_doubt() -> None:
@@ -146,13 +146,17 @@ def test_positives_only_is_refused() -> None:
     ("hu", "offsets", "complaint"),
     [
         ([], None, "the exam has no slices"),
-        (exam(1, 2), [0.0], r"2 slices need as many offsets"),
-        (exam(1, 2), [0.0, float("nan")], "finite numbers"),
-        (exam(1, 2), [5.0, 0.0], "from foot to head"),
-        (exam(1).astype(np.float32), None, "int16 Hounsfield units, got float32"),
-        (exam(1).astype(np.int32), None, "int16 Hounsfield units, got int32"),
+        (slices(1, 2), [0.0], r"2 slices need as many offsets"),
+        (slices(1, 2), [0.0, float("nan")], "finite numbers"),
+        (slices(1, 2), [5.0, 0.0], "from foot to head"),
+        (slices(1, 2), [5.0, 5.0], "each offset greater than the one before"),
+        (slices(1).astype(np.float32), None, "int16 Hounsfield units, got float32"),
+        (slices(1).astype(np.int32), None, "int16 Hounsfield units, got int32"),
         (["a slice"], None, "int16 Hounsfield units"),
-        (np.zeros((1, 1, 512), np.int16), None, "got shape"),
+        ([*slices(1), *slices(1, matrix=64)], None, r"of one matrix, got \(64, 64\) and \(512, 512\)"),
+        (np.zeros((512, 512), np.int16), None, r"2D images of one matrix, got \(512,\)"),
+        (np.zeros((1, 1, 512), np.int16), None, "not a head CT: the picture measures"),
+        (slices(20, 45, 70), [0.0, 5.0, 10.0], "not a head CT"),
     ],
 )
 def test_what_is_no_exam(hu: object, offsets: list[float] | None, complaint: str) -> None:
@@ -160,8 +164,31 @@ def test_what_is_no_exam(hu: object, offsets: list[float] | None, complaint: str
         ExamClassifier(bundle_of(), threads=1).classify(hu, offsets)  # pyright: ignore[reportArgumentType]
 
 
+def test_a_head_given_as_hu_is_read_with_doubts_of_what_was_not_given() -> None:
+    head = make_exam(CohortSettings(exams=1, seed=11, matrix=128, slices=(20, 20)), 0)
+    classifier, offsets = ExamClassifier(bundle_of(readout()), threads=1), np.arange(20) * 7.0
+    whole = classifier.classify(list(head.hu), offsets, pixel_spacing=head.pixel_spacing)
+    assert whole.doubts == ()
+    assert [each.offset_mm for each in whole.slices] == offsets.tolist()
+    (no_pixels,) = classifier.classify(head.hu, offsets).doubts
+    assert no_pixels.startswith("the size of its pixels was not given")
+    blind = classifier.classify(head.hu, pixel_spacing=head.pixel_spacing)
+    assert blind.doubts == ("where its slices lie was not given: they were taken to be 5 mm apart, from foot to head",)
+    assert blind.slices[-1].offset_mm == 19 * 5.0
+
+
+def test_hu_that_show_no_head_are_refused_as_files_are() -> None:
+    head = make_exam(CohortSettings(exams=1, seed=11, matrix=128, slices=(20, 20)), 0)
+    classifier = ExamClassifier(bundle_of(readout()), threads=1)
+    for what in (head.hu // 2, -head.hu, np.minimum(head.hu, 80)):
+        with pytest.raises(ExamError, match="not a head CT"):
+            classifier.classify(what, np.arange(20) * 7.0, pixel_spacing=head.pixel_spacing)
+    with pytest.raises(ExamError, match="the body in it measures"):
+        classifier.classify(head.hu, np.arange(20) * 7.0, pixel_spacing=(3.0, 3.0))
+
+
 def test_the_number_of_cores_changes_nothing() -> None:
-    hu = exam(*range(0, 90, 9))
+    hu = slices(*range(0, 90, 9))
     one, three = (Engine(bundle_of(), threads=threads).run(hu) for threads in (1, 3))
     for name in ("logits", "features", "maps"):
         np.testing.assert_array_equal(getattr(one, name), getattr(three, name))
@@ -190,12 +217,12 @@ def test_a_network_with_another_interface() -> None:
 
 def test_a_network_of_another_number_of_classes() -> None:
     with pytest.raises(BundleError, match="no finite numbers for its classes"):
-        Engine(bundle_of(network=brightness(6, outputs=4)), threads=1).run(exam(1))
+        Engine(bundle_of(network=brightness(6, outputs=4)), threads=1).run(slices(1))
 
 
 def test_a_network_that_gives_no_numbers() -> None:
     with pytest.raises(BundleError, match="no finite numbers"):
-        Engine(bundle_of(network=brightness(gain=float("inf"))), threads=1).run(exam(40))
+        Engine(bundle_of(network=brightness(gain=float("inf"))), threads=1).run(slices(40))
 
 
 def test_a_demonstration_says_so_in_everything_it_reads() -> None:
@@ -216,6 +243,6 @@ def test_the_included_bundle_reads_a_head_and_says_that_it_is_a_demonstration() 
     assert "CC BY 4.0" in manifest.data.licence
     assert "82 patients" in classifier.bundle.card
     head = make_exam(CohortSettings(exams=1, seed=11, slices=(20, 20)), 0)
-    found = classifier.classify(list(head.hu), np.arange(20) * 7.0)
+    found = classifier.classify(head.hu, np.arange(20) * 7.0, pixel_spacing=head.pixel_spacing)
     assert "a demonstration" in found.doubts[0]
     assert len(found.slices) == 20

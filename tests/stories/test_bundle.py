@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import ichnos as package
 from ichnos.data.set import PreparedSet
@@ -37,6 +38,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cohort = write_cohort(SETTINGS, root / "cohort", SILENT, workers=1)
     prepare_set(PhantomSource(cohort), root / "set", SILENT, workers=1)
     return root / "set"
+
+
+def head() -> NDArray[np.int16]:
+    return make_exam(CohortSettings(1, 99, matrix=128, slices=(20, 20)), 0).hu
 
 
 def trained(prepared: Path, name: str, *changes: str) -> Path:
@@ -82,13 +87,14 @@ def test_the_bundle_says_what_it_was_made_of(prepared: Path, bundle: Path) -> No
 def test_an_unseen_exam_is_read(bundle: Path, tmp_path: Path) -> None:
     exam = make_exam(CohortSettings(exams=1, seed=99, prevalence=dict(RAISED_PREVALENCE), slices=(20, 20)), 0)
     offsets = np.arange(len(exam.hu)) * 7.5
-    findings = package.load_bundle(bundle).classify(exam.hu, offsets, name="exam 1", doubts=["made up"])
+    words = {"pixel_spacing": exam.pixel_spacing, "name": "exam 1", "doubts": ["made up"]}
+    findings = package.load_bundle(bundle).classify(exam.hu, offsets, **words)
     assert [each.subtype for each in findings.subtypes] == list(SUBTYPES)
     assert len(findings.slices) == 20
     assert findings.slices[-1].offset_mm == offsets[-1]
     assert findings.doubts == ("made up",)
     assert findings.any.probability >= max(each.probability for each in findings.subtypes)
-    assert classify(exam.hu, offsets, bundle=bundle, name="exam 1", doubts=["made up"]) == findings
+    assert classify(exam.hu, offsets, bundle=bundle, **words) == findings
     path = write_findings(findings, tmp_path / "out")
     assert ExamFindings.model_validate_json(path.read_text()) == findings
 
@@ -96,7 +102,8 @@ def test_an_unseen_exam_is_read(bundle: Path, tmp_path: Path) -> None:
 def test_reading_needs_no_torch(bundle: Path) -> None:
     heavy = ("torch", "scipy", "sklearn", "polars", "matplotlib", "blosc2", "onnx", "monai")
     program = (
-        f"import sys, numpy as np, ichnos; e = np.full((3, 512, 512), 30, np.int16);"
+        f"import sys, ichnos; from ichnos.phantom import CohortSettings, make_exam;"
+        f"e = make_exam(CohortSettings(1, 99, matrix=128, slices=(20, 20)), 0).hu;"
         f"print(ichnos.load_bundle({str(bundle)!r}).classify(e).any.probability);"
         f"print(*[m for m in {heavy!r} if m in sys.modules])"
     )
@@ -124,8 +131,8 @@ def test_without_data_it_is_not_calibrated_and_says_so(run: Path, tmp_path: Path
     assert done.exit_code == 0
     assert "not calibrated" in done.stderr
     assert "Not calibrated" in read_bundle(out).card
-    findings = classify(np.full((2, 512, 512), 30, np.int16), bundle=out)
-    assert "not calibrated" in findings.doubts[0]
+    findings = classify(head(), bundle=out)
+    assert "not calibrated" in findings.doubts[-1]
     assert not findings.source.calibrated
 
 
@@ -149,7 +156,7 @@ def test_five_subtypes_derive_any(prepared: Path, tmp_path: Path) -> None:
     assert ichnos("export", str(five), "--out", str(out), "--data", str(prepared)).exit_code == 0
     readout = read_bundle(out).manifest.readout
     assert readout.any_rule in ("noisy-or", "max")
-    findings = classify(np.full((2, 512, 512), 30, np.int16), bundle=out)
+    findings = classify(head(), bundle=out)
     assert findings.any.subtype is Subtype.ANY
 
 
@@ -161,7 +168,7 @@ def test_positives_only_can_be_exported_but_not_used_on_exams(prepared: Path, tm
     assert done.exit_code == 0, done.stderr
     assert "**Not for exams.**" in read_bundle(out).card
     with pytest.raises(BundleError, match="has never seen a normal slice"):
-        classify(np.full((2, 512, 512), 30, np.int16), bundle=out)
+        classify(head(), bundle=out)
 
 
 def test_another_fold_than_the_runs_own_is_refused(prepared: Path, run: Path, tmp_path: Path) -> None:

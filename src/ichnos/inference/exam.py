@@ -12,6 +12,7 @@ from ichnos.errors import BundleError, InputError
 from ichnos.findings import ClassFinding, ExamFindings, SliceFinding, Source
 from ichnos.inference.bundle import Bundle
 from ichnos.inference.engine import Engine
+from ichnos.inference.given import GivenSlices, checked_slices
 from ichnos.subtypes import Subtype
 
 _Slices = NDArray[np.int16] | Sequence[NDArray[np.int16]]
@@ -50,36 +51,51 @@ class ExamClassifier:
         exam: Exam | _Slices,
         offsets: _Offsets | None = None,
         *,
+        pixel_spacing: tuple[float, float] | None = None,
         name: str | None = None,
         doubts: Sequence[str] = (),
     ) -> ExamFindings:
         """What an exam holds: one that ichnos.read_exam returned, or HU of your own. See `read`."""
-        return self.read(exam, offsets, name=name, doubts=doubts).findings
+        return self.read(exam, offsets, pixel_spacing=pixel_spacing, name=name, doubts=doubts).findings
 
     def read(
         self,
         exam: Exam | _Slices,
         offsets: _Offsets | None = None,
         *,
+        pixel_spacing: tuple[float, float] | None = None,
         name: str | None = None,
         doubts: Sequence[str] = (),
     ) -> ExamReading:
         """What an exam holds, with class maps and features.
 
-        exam: an Exam; or its slices from foot to head, int16 Hounsfield units of any matrix, rows from anterior to
-        posterior. offsets: of such slices, mm along the slice normal, growing; None: 0, 1, 2, ...
+        exam: an Exam as ichnos.read_exam returns it, which was judged to be a head when it was read; or its slices from
+        foot to head, int16 Hounsfield units of one matrix, rows from anterior to posterior, which are judged here.
+        offsets: of such slices, mm along the slice normal, growing. pixel_spacing: mm between their rows, mm between
+        their columns. Where either is not given the usual is taken, and the findings say so among their doubts.
         name: what the findings call the exam: never a patient's name or identifier. doubts: written beside the result,
         after the exam's own.
-        Raises InputError where there are no slices, or what is given are no HU or not in order.
+        Raises InputError where there are no slices, what is given are no HU or not in order, or it is no head CT.
         """
-        hu, offsets, doubts = _parts(exam, offsets, doubts)
-        places = _checked_offsets(hu, offsets)
-        output = self._engine.run(hu, None if offsets is None else places)
+        given = self._given(exam, offsets, pixel_spacing)
+        output = self._engine.run(given.hu, given.offsets)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(readout.smoothed(output.logits))
         whole = readout.exam_probabilities(probabilities)
-        findings = self._findings(probabilities.round(_DECIMALS), whole.round(_DECIMALS), places, name, doubts)
+        findings = self._findings(
+            probabilities.round(_DECIMALS), whole.round(_DECIMALS), given.offsets, name, (*given.doubts, *doubts)
+        )
         return ExamReading(findings, probabilities, readout.reported, output.maps, readout.classes, output.features)
+
+    def _given(
+        self, exam: Exam | _Slices, offsets: _Offsets | None, pixel_spacing: tuple[float, float] | None
+    ) -> GivenSlices:
+        """HU, offsets and doubts, whichever way the exam was given."""
+        if not isinstance(exam, Exam):
+            return checked_slices(exam, offsets, pixel_spacing, self.bundle.manifest.recipe.input.neighbour_spacing)
+        if offsets is not None or pixel_spacing is not None:
+            raise InputError("an Exam knows where its slices lie; give no offsets and no pixel spacing with it")
+        return GivenSlices(exam.hu, exam.offsets, exam.doubts)
 
     def _findings(
         self,
@@ -145,27 +161,3 @@ def refuse_positives_only(bundle: Bundle) -> None:
             f"{bundle.manifest.title} was trained on slices with hemorrhage only: it has never seen a normal slice and "
             "would find a hemorrhage in everyone. Use a bundle of a recipe with population.slices=all"
         )
-
-
-def _parts(
-    exam: Exam | _Slices, offsets: _Offsets | None, doubts: Sequence[str]
-) -> tuple[_Slices, _Offsets | None, Sequence[str]]:
-    """HU, offsets and doubts, whichever way the exam was given."""
-    if not isinstance(exam, Exam):
-        return exam, offsets, doubts
-    if offsets is not None:
-        raise InputError("an Exam knows where its slices lie; give no offsets with it")
-    return exam.hu, exam.offsets, (*exam.doubts, *doubts)
-
-
-def _checked_offsets(hu: _Slices, offsets: _Offsets | None) -> NDArray[np.float64]:
-    if not len(hu):
-        raise InputError("the exam has no slices")
-    if offsets is None:
-        return np.arange(len(hu), dtype=np.float64)
-    places = np.asarray(offsets, dtype=np.float64)
-    if places.shape != (len(hu),) or not np.isfinite(places).all():
-        raise InputError(f"{len(hu)} slices need as many offsets in mm, finite numbers, got shape {places.shape}")
-    if (np.diff(places) < 0).any():
-        raise InputError("slices must be given from foot to head, their offsets growing; sort them first")
-    return places

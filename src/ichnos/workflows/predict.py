@@ -217,6 +217,7 @@ def classify(
     exam: Exam | NDArray[np.int16] | Sequence[NDArray[np.int16]],
     offsets: Sequence[float] | NDArray[np.floating] | None = None,
     *,
+    pixel_spacing: tuple[float, float] | None = None,
     bundle: ExamClassifier | Path | str | None = None,
     name: str | None = None,
     doubts: Sequence[str] = (),
@@ -224,11 +225,11 @@ def classify(
     """What one exam holds.
 
     exam: as ichnos.read_exam returns it, or slices from foot to head, int16 Hounsfield units (rows, columns), rows from
-    anterior to posterior, and their offsets in mm along the slice normal. bundle: open already (for many exams), or its
-    path. See ExamClassifier.read for the rest.
+    anterior to posterior, with their offsets in mm along the slice normal and their pixel spacing. bundle: open already
+    (for many exams), or its path. See ExamClassifier.read for the rest.
     """
     classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
-    return classifier.classify(exam, offsets, name=name, doubts=doubts)
+    return classifier.classify(exam, offsets, pixel_spacing=pixel_spacing, name=name, doubts=doubts)
 
 
 def write_findings(findings: ExamFindings, folder: Path, *, force: bool = False) -> Path:
