@@ -321,7 +321,23 @@ def test_a_slice_that_cannot_be_read_is_missing_and_said_so(tmp_path: Path) -> N
     assert only.exam is not None
     assert len(only.exam) == SLICES - 1
     assert "100 of 8192 bytes" in only.skipped[0]
-    assert only.exam.doubts[0].startswith("1 of 12 slices could not be read")
+    lost, gap = only.exam.doubts
+    assert lost.startswith(
+        "1 of 12 slices could not be read, and the gap that this leaves was not looked at; the first"
+    )
+    assert "wider than their thickness (up to 30.2 mm)" in gap
+
+
+def test_what_is_covered_is_what_was_read(tmp_path: Path) -> None:
+    datasets = head_datasets(SliceThickness=9)
+    for k, dataset in enumerate(datasets):
+        dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], 9.0 * k]
+    assert not any("a brain is about 130 mm high" in each for each in read_exam(write(tmp_path, datasets)).doubts)
+    for dataset in datasets[8:]:
+        dataset.PixelData = dataset.PixelData[:100]
+    exam = read_exam(write(tmp_path, datasets))
+    assert exam.doubts[0].startswith("4 of 12 slices could not be read")
+    assert any(each.startswith("the series covers 72 mm") for each in exam.doubts)
 
 
 def test_an_exam_of_which_most_cannot_be_read_is_refused(tmp_path: Path) -> None:

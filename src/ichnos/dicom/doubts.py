@@ -7,12 +7,15 @@ from ichnos.dicom.series_rules import SeriesRules, is_sharp
 
 
 def doubts_of(series: Series, rules: SeriesRules, skipped: Sequence[str], *, values_inverted: bool) -> tuple[str, ...]:
-    """The doubts that headers and reading leave; what the pixels leave is the business of ct.plausibility."""
+    """The doubts that headers and reading leave; what the pixels leave is the business of ct.plausibility.
+
+    series: with the slices that were read and no others. skipped: why its further slices could not be.
+    """
     frames = series.frames
     missing = len(skipped) + len(series.faults)
     found = {
-        f"{missing} of {len(frames) + len(series.faults)} slices could not be read and are missing, the first because: "
-        f"{(*skipped, *series.faults, '')[0]}": missing > 0,
+        f"{missing} of {len(frames) + missing} slices could not be read, and the gap that this leaves was not looked "
+        f"at; the first because: {(*skipped, *series.faults, '')[0]}": missing > 0,
         f"{series.duplicates} slices lie where another does; the one acquired first was kept": series.duplicates > 0,
         f"{series.missing} gaps between slices are wider than their thickness (up to {_widest(series):.1f} mm): "
         "slices may be missing": series.missing > 0,

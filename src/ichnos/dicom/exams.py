@@ -229,17 +229,18 @@ def _common(records: Sequence[SeriesRecord]) -> str:
 def _read_series(series: Series, rules: SeriesRules, decoder: Decoder) -> tuple[Exam, tuple[str, ...]]:
     frames = series.frames
     hu, kept, skipped = _read_frames(frames, decoder)
-    coverage = series.coverage
+    read = series.with_frames(kept)
     inverted = False
     try:
-        doubts = judge(hu, _spacing(frames[0]), coverage)
+        doubts = judge(hu, _spacing(frames[0]), read.coverage)
     except ExamError:
         if not any(frame.inverted_display for frame in frames):
             raise
         hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder)
-        doubts, inverted = judge(hu, _spacing(frames[0]), coverage), True
-    doubts = (*doubts_of(series, rules, skipped, values_inverted=inverted), *doubts)
-    return _exam(series, hu, kept, doubts), skipped
+        read = series.with_frames(kept)
+        doubts, inverted = judge(hu, _spacing(frames[0]), read.coverage), True
+    doubts = (*doubts_of(read, rules, skipped, values_inverted=inverted), *doubts)
+    return _exam(read, hu, doubts), skipped
 
 
 def _read_frames(frames: Sequence[Frame], decoder: Decoder) -> tuple[NDArray[np.int16], list[int], tuple[str, ...]]:
@@ -261,12 +262,12 @@ def _read_frames(frames: Sequence[Frame], decoder: Decoder) -> tuple[NDArray[np.
     return hu[: len(kept)], kept, tuple(skipped)
 
 
-def _exam(series: Series, hu: NDArray[np.int16], kept: Sequence[int], doubts: tuple[str, ...]) -> Exam:
-    frames = [series.frames[index] for index in kept]
+def _exam(series: Series, hu: NDArray[np.int16], doubts: tuple[str, ...]) -> Exam:
+    frames = series.frames
     placed = [_placed(frame) for frame in frames]
     return Exam(
         hu=hu,
-        offsets=series.offsets[list(kept)],
+        offsets=series.offsets,
         pixel_spacing=_spacing(frames[0]),
         positions=np.array([corner for corner, _ in placed]),
         orientation=placed[0][1],

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,10 @@ class Series:
     duplicates: int
     faults: tuple[str, ...]
     given: tuple[int, ...]
+
+    def with_frames(self, kept: Sequence[int]) -> "Series":
+        """The same with some of its slices alone, by index."""
+        return replace(self, frames=tuple(self.frames[index] for index in kept), offsets=self.offsets[list(kept)])
 
     @property
     def is_axial(self) -> bool:
