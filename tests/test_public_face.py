@@ -40,7 +40,7 @@ def test_an_exam_read_and_classified_gives_what_predict_writes(tmp_path: Path, b
     told = classifier.classify(exam, name="exam-001")
     assert json.loads(told.to_json()) == findings(tmp_path / "out")
     assert classifier.classify(exam).exam is None
-    assert len(told.doubts) == (1 if kind != "a slice missing" else 4)
+    assert len(told.doubts) == (1 if kind != "a slice missing" else 5)
 
 
 def test_the_readmes_python_runs(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,14 @@ def test_a_slab_of_a_head_is_doubted_and_read(first: int, last: int) -> None:
     assert any("a brain is about 130 mm high" in doubt for doubt in doubts)
 
 
+@pytest.mark.parametrize(("count", "coverage"), [(1, 5.0), (1, 100.0), (2, 105.0), (5, 100.0), (8, 160.0)])
+def test_few_slices_are_never_without_a_doubt(count: int, coverage: float) -> None:
+    """A thick one, or some far apart: what they cover is not what they show."""
+    chosen = np.linspace(8, 16, count).astype(int)
+    doubts = judged(head(0).hu[chosen], coverage=coverage)
+    assert any("too few to judge a whole exam by" in each or "130 mm high" in each for each in doubts)
+
+
 def test_a_head_cut_by_its_field_of_view_is_doubted_and_read() -> None:
     doubts = judged(head(0).hu[:, 34:-34, 34:-34])
     assert any("cut off by the edge" in doubt for doubt in doubts)

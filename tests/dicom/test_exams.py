@@ -321,11 +321,12 @@ def test_a_slice_that_cannot_be_read_is_missing_and_said_so(tmp_path: Path) -> N
     assert only.exam is not None
     assert len(only.exam) == SLICES - 1
     assert "100 of 8192 bytes" in only.skipped[0]
-    lost, gap = only.exam.doubts
+    lost, gap, few = only.exam.doubts
     assert lost.startswith(
         "1 of 12 slices could not be read, and the gap that this leaves was not looked at; the first"
     )
     assert "wider than their thickness (up to 30.2 mm)" in gap
+    assert few.startswith("its slices are few for the 181 mm that they cover (11, one for each 16 mm)")
 
 
 def test_what_is_covered_is_what_was_read(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Whether an array of HU is a head CT: air, brain, a skull around it, and a body the size of a head; judged whole."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,10 @@ _LARGEST_BODY_CM2 = 420.0
 
 _FEW_SLICES_MM = 80.0
 """Less coverage than this leaves parts of the brain unseen: it is about 130 mm high."""
+
+_FARTHEST_APART_MM = 16.0
+"""Of slices, what each covers on average: head CT is read in slices of 10 mm at most, and in thicker ones, or between
+ones farther apart, a hemorrhage is lost. With _FEW_SLICES_MM it asks for six slices at least."""
 
 _HIGHEST_AIR = -700
 _LOWEST_WINDOW = -250
@@ -109,18 +114,31 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
     middle = float(np.median(seen.brain_hu[shows_brain]))
     if not 8 <= middle <= 60:
         raise ExamError(f"not a head CT: what lies in the skull has {middle:.0f} HU, and brain about 30")
-    doubts = list(air_doubts)
+    return (*air_doubts, *_covering_doubts(seen, shows_brain, len(hu), coverage), *_picture_doubts(seen, middle))
+
+
+def _covering_doubts(seen: _Seen, shows_brain: NDArray[np.bool_], count: int, coverage: float) -> Iterator[str]:
+    """What the series may not show. count: its slices."""
     if not seen.shows_brain.any():
-        doubts.append("it shows little brain: only the top of a head")
+        yield "it shows little brain: only the top of a head"
     elif shows_brain.mean() < 0.35:
-        doubts.append(f"only {shows_brain.mean():.0%} of the slices show brain in a skull")
+        yield f"only {shows_brain.mean():.0%} of the slices show brain in a skull"
     if coverage < _FEW_SLICES_MM:
-        doubts.append(f"the series covers {coverage:.0f} mm, and a brain is about 130 mm high: parts are not shown")
+        yield f"the series covers {coverage:.0f} mm, and a brain is about 130 mm high: parts are not shown"
+    apart = coverage / count
+    if apart > _FARTHEST_APART_MM:
+        yield (
+            f"its slices are few for the {coverage:.0f} mm that they cover ({count}, one for each {apart:.0f} mm): too "
+            "few to judge a whole exam by"
+        )
+
+
+def _picture_doubts(seen: _Seen, middle: float) -> Iterator[str]:
+    """middle: HU of the brain."""
     if seen.edge[seen.tissue_cm2 > _LEAST_VERTEX_CM2].mean() > 0.1:
-        doubts.append("the head is cut off by the edge of the picture")
+        yield "the head is cut off by the edge of the picture"
     if middle < 15 or middle > 50:
-        doubts.append(f"brain has {middle:.0f} HU, and 20 to 45 are usual")
-    return tuple(doubts)
+        yield f"brain has {middle:.0f} HU, and 20 to 45 are usual"
 
 
 def _judge_air(hu: NDArray[np.int16]) -> tuple[str, ...]:
