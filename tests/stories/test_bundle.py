@@ -278,6 +278,7 @@ def test_predict_where_nothing_is(bundle: Path, tmp_path: Path, make, complaint:
     done = ichnos("predict", str(tmp_path / "in"), "--bundle", str(bundle), "--out", str(tmp_path / "out"))
     assert done.exit_code == 1
     assert complaint in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_predict_refuses_a_chest(bundle: Path, tmp_path: Path, shared_data: Path) -> None:

@@ -157,9 +157,14 @@ def test_a_refused_exam_cannot_be_classified(bundle: Path, tmp_path: Path) -> No
         classify_reading(reading, load_bundle(bundle))
 
 
-def test_no_exam_is_an_error(bundle: Path, tmp_path: Path) -> None:
+def test_no_exam_is_an_error_that_leaves_nothing_behind(bundle: Path, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no exam found"):
-        predict_paths([tmp_path / "absent"], tmp_path / "out", bundle, SILENT)
+        predict_paths([tmp_path / "absent"], tmp_path / "deep" / "out", bundle, SILENT)
+    assert not (tmp_path / "deep").exists()
+    predict_paths([folder], tmp_path / "out", bundle, SILENT)
+    with pytest.raises(InputError, match="no exam found"):
+        predict_paths([tmp_path / "absent"], tmp_path / "out", bundle, SILENT, force=True)
+    assert (tmp_path / "out" / "summary.json").exists(), "what was there stays"
 
 
 def test_what_was_written_into_the_study_does_not_disturb_the_next_reading(

@@ -55,15 +55,17 @@ def predict_paths(
     own. force: what an earlier call wrote into `out` goes first, so that nothing stays beside the summary that it does
     not name.
 
-    Raises BundleError before anything is read, InputError where no exam lies there, OutputError where `out` holds
-    something already (unless force) or cannot be written.
+    Raises BundleError before anything is read, InputError where no exam lies there (then nothing is written, not even
+    `out`), OutputError where `out` holds something already (unless force) or cannot be written.
     """
     classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
-    _take(out, force=force)
+    _see_that_it_is_free(out, force=force)
     found = find_exams(paths, progress)
     if not found.exams:
         reason = found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there"
         raise InputError(f"no exam found: {reason}")
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
     if force:
         _clear(out)
     exams: list[Tree] = []
@@ -187,11 +189,10 @@ def _name(reading: ExamReading) -> str:
     return f"exam-{reading.found.number:03d}"
 
 
-def _take(out: Path, *, force: bool) -> None:
-    """Make the folder, or see that it is empty; with force, that it is one that an earlier call made."""
+def _see_that_it_is_free(out: Path, *, force: bool) -> None:
+    """That the folder is absent or empty; with force, or one that an earlier call made. Nothing is made or changed."""
     with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
-        there = {path.name for path in out.iterdir()}
+        there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
     if there and not force:
         raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
     if foreign := [name for name in there if name != SUMMARY and not _is_ours(out / name)]:
