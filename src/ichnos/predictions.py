@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.errors import InputError
 from ichnos.files import parquet_bytes
 from ichnos.subtypes import Subtype
@@ -32,7 +33,8 @@ class Predictions:
         shape = (len(self.patient), len(self.classes))
         if self.probabilities.shape != shape or self.labels.shape != shape:
             raise InputError(
-                f"predictions of {shape[0]} slices and {shape[1]} classes need arrays of shape {shape}, "
+                f"predictions of {counted(shape[0], 'slice')} and {counted(shape[1], 'class', 'classes')} need arrays "
+                f"of shape {shape}, "
                 f"got probabilities {self.probabilities.shape} and labels {self.labels.shape}"
             )
         if not np.isfinite(self.probabilities).all() or ((self.probabilities < 0) | (self.probabilities > 1)).any():

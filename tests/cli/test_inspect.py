@@ -35,7 +35,7 @@ def test_all_read_is_0(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "12 slices of 64×64" in shown
     assert "series 1 (CT, 12 slices" in shown
     assert "left: a sharper kernel than series 1" in shown
-    assert "1 of 1 exams can be read" in shown
+    assert "1 of 1 exam can be read" in shown
 
 
 def test_json(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +66,7 @@ def test_a_slice_that_cannot_be_read_is_3(
     datasets = head_datasets()
     datasets[2].PixelData = datasets[2].PixelData[:50]
     assert inspect(monkeypatch, write(tmp_path, datasets)) == 3
-    assert "not read: 1 slices: it is cut short" in capsys.readouterr().out
+    assert "not read: 1 slice: it is cut short" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -73,6 +73,12 @@ def test_recipes_as_text_and_as_json() -> None:
         (("export", "--out", "b"), 2, "Missing"),
         (("export", "nowhere", "--out", ".", "--force"), 1, "is a folder"),
         (("bundle", "show", "nowhere"), 1, "no bundle at"),
+        (("bundle", "show", "/"), 1, "/, a folder, is no bundle; give the file that `ichnos export` wrote"),
+        (
+            ("predict", "nowhere", "--out", "out", "--bundle", ""),
+            1,
+            "an empty name, or the folder where you are, is no",
+        ),
         (("prepare", "rsna", "nowhere", "--out", "o", "--folds", "2"), 2, "--folds"),
         (("prepare", "rsna", "nowhere", "--out", "o", "--split-seed", "-1"), 2, "--split-seed"),
         (("prepare", "rsna", "nowhere", "--out", "o", "--workers", "0"), 2, "--workers"),

@@ -153,7 +153,7 @@ def test_a_manifest_that_is_no_json_of_ours(written: Path, content: bytes) -> No
 @pytest.mark.parametrize("extra", ["evil.py", "../outside", "/etc/passwd", "weights.bin"])
 def test_more_members_than_a_bundle_has(written: Path, extra: str) -> None:
     rezip(written, members(written) | {extra: b"x"})
-    with pytest.raises(BundleError, match="holds 1 files that a bundle has not"):
+    with pytest.raises(BundleError, match="holds 1 file that a bundle has not"):
         read_bundle(written)
 
 
@@ -167,7 +167,7 @@ def test_a_member_that_is_missing(written: Path) -> None:
 def test_a_member_that_is_there_twice(written: Path) -> None:
     with zipfile.ZipFile(written, "a") as archive:
         archive.writestr(CARD, b"another card")
-    with pytest.raises(BundleError, match="holds 1 files"):
+    with pytest.raises(BundleError, match="holds 1 file"):
         read_bundle(written)
 
 

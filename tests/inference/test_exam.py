@@ -146,7 +146,7 @@ def test_positives_only_is_refused() -> None:
     ("hu", "offsets", "complaint"),
     [
         ([], None, "the exam has no slices"),
-        (slices(1, 2), [0.0], r"2 slices need as many offsets"),
+        (slices(1, 2), [0.0], "2 slices and as many offsets in mm are wanted"),
         (slices(1, 2), [0.0, float("nan")], "finite numbers"),
         (slices(1, 2), [5.0, 0.0], "from foot to head"),
         (slices(1, 2), [5.0, 5.0], "each offset greater than the one before"),

@@ -17,6 +17,7 @@ from ichnos.cli.inspect import inspect
 from ichnos.cli.predict import predict
 from ichnos.cli.prepare import app as prepare_app
 from ichnos.cli.study import app as study_app
+from ichnos.counting import counted
 
 NOTICE = "Research use only. Not a medical device."
 
@@ -98,7 +99,7 @@ def phantom(
     )
     with on_standard_error() as progress:
         write_cohort(settings, out, progress)
-        progress.message(f"{exams} synthetic exams in {out}; next: ichnos prepare phantom {out} --out SET")
+        progress.message(f"{counted(exams, 'synthetic exam')} in {out}; next: ichnos prepare phantom {out} --out SET")
 
 
 @app.command()

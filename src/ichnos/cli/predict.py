@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ichnos.counting import counted
+
 if TYPE_CHECKING:
     from ichnos.reporting.exam import Format
 
@@ -77,5 +79,5 @@ def _line(exam: dict[str, Any]) -> str:
         return f"exam {exam['exam']}: refused: {exam['refusal']}"
     said = ", ".join(exam["present"]) or "no hemorrhage called"
     flag = "URGENT, " if exam["urgent"] else ""
-    doubts = f" ({len(exam['doubts'])} doubts)" if exam["doubts"] else ""
+    doubts = f" ({counted(len(exam['doubts']), 'doubt')})" if exam["doubts"] else ""
     return f"exam {exam['exam']}: {flag}{said}, any {exam['probability_any']:.2f}{doubts}"

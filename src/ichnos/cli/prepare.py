@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ichnos.counting import counted
+
 app = typer.Typer(help="Make a prepared set from labelled head CT.", no_args_is_help=True, rich_markup_mode=None)
 
 Root = Annotated[Path, typer.Argument(help="Where the data lies.", show_default=False)]
@@ -72,7 +74,9 @@ def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None,
     with on_standard_error() as progress:
         prepared = prepare_set(source, out, progress, split_seed=seed, folds=folds, workers=workers)
         h = prepared.header
-        progress.message(f"{h.slices:,} slices of {h.exams:,} exams and {h.patients:,} patients in {out}")
+        progress.message(
+            f"{counted(h.slices, 'slice')} of {counted(h.exams, 'exam')} and {counted(h.patients, 'patient')} in {out}"
+        )
         progress.message("positive slices: " + ", ".join(f"{name} {count:,}" for name, count in h.positives.items()))
         if h.skipped:
             progress.message(f"left out: {h.skipped:,} (every one with its reason in {out / 'skipped.parquet'})")

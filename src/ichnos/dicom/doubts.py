@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ichnos.counting import counted
 from ichnos.dicom.series import Series
 from ichnos.dicom.series_rules import SeriesRules, is_sharp
 
@@ -16,8 +17,10 @@ def doubts_of(series: Series, rules: SeriesRules, skipped: Sequence[str], *, val
     found = {
         f"{missing} of {len(frames) + missing} slices could not be read, and the gap that this leaves was not looked "
         f"at; the first because: {(*skipped, *series.faults, '')[0]}": missing > 0,
-        f"{series.duplicates} slices lie where another does; the one acquired first was kept": series.duplicates > 0,
-        f"{series.missing} gaps between slices are wider than their thickness (up to {_widest(series):.1f} mm): "
+        f"{counted(series.duplicates, 'slice')} left out that lie where another does: the first acquired was kept": (
+            series.duplicates > 0
+        ),
+        f"{counted(series.missing, 'gap')} between slices wider than their thickness (up to {_widest(series):.1f} mm): "
         "slices may be missing": series.missing > 0,
         "contrast was given: vessels look like blood": series.contrast,
         "it was made with a sharp kernel, for bone: noise may hide blood": is_sharp(series, rules),

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
+from ichnos.counting import counted
 from ichnos.errors import DicomError
 
 
@@ -37,7 +38,7 @@ def numbers(dataset: Dataset, tag: int, name: str, count: int) -> tuple[float, .
     except ValueError:
         raise DicomError(f"its {name} is not a number; send the scanner's own images") from None
     if len(values) != count or not all(abs(value) < float("inf") for value in values):
-        found = "is missing" if not values else f"has {len(values)} values, not {count} finite ones"
+        found = "is missing" if not values else f"has {counted(len(values), 'value')}, not {count} finite"
         raise DicomError(f"its {name} {found}; send the scanner's own images")
     return values
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
+from ichnos.counting import counted
 from ichnos.ct.exams import Exam, SliceReference, SourceKind
 from ichnos.ct.nifti import looks_like_nifti
 from ichnos.ct.plausibility import judge
@@ -142,7 +143,7 @@ def read_found_exam(
     if reading.exam is None or not found.beside:
         return reading
     count, first = len(found.beside), found.beside[0]
-    doubt = f"{count} files that lie beside it could not be read and may be slices of it, the first because: {first}"
+    doubt = f"{counted(count, 'file')} beside it could not be read and may be of it, the first because: {first}"
     return replace(reading, exam=replace(reading.exam, doubts=(*reading.exam.doubts, doubt)))
 
 
@@ -256,7 +257,8 @@ def _read_frames(frames: Sequence[Frame], decoder: Decoder) -> tuple[NDArray[np.
         except DicomError as error:
             skipped.append(str(error))
             if len(skipped) > len(frames) * (1 - _LEAST_READ):
-                raise ExamError(f"{len(skipped)} of {index + 1} slices tried cannot be read: {skipped[0]}") from None
+                tried = counted(index + 1, "slice")
+                raise ExamError(f"{len(skipped)} of {tried} tried cannot be read: {skipped[0]}") from None
         else:
             kept.append(index)
     return hu[: len(kept)], kept, tuple(skipped)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.errors import InputError
 from ichnos.evaluation.intervals import Estimate, Evaluation, Interval, evaluate_with_samples, percentile_interval
 from ichnos.evaluation.metrics import THRESHOLD
@@ -98,7 +99,7 @@ def _difference(first: Estimate, second: Estimate, values: NDArray[np.float64], 
 
 def _untested(interval: Interval, patients: int) -> str | None:
     if patients < LEAST_PATIENTS:
-        return f"{patients} patients, at least {LEAST_PATIENTS} are needed"
+        return f"{counted(patients, 'patient')}, at least {LEAST_PATIENTS} are needed"
     if interval.defined_share < LEAST_DEFINED:
         return f"only {100 * interval.defined_share:.0f} % of the resamples define it"
     return None

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ichnos.counting import counted
 from ichnos.errors import BundleError
 from ichnos.files import replacing
 from ichnos.inference.manifest import BUNDLE_VERSION, Manifest, content_digest
@@ -62,6 +63,11 @@ def read_bundle(path: Path) -> Bundle:
     Raises BundleError where it is absent, no bundle, truncated, damaged, changed by hand, of a newer form, or where its
     network would need anything outside the file.
     """
+    if path.is_dir():
+        named = "an empty name, or the folder where you are," if path == Path() else f"{path}, a folder,"
+        raise BundleError(
+            f"{named} is no bundle; give the file that `ichnos export` wrote, or leave it out for ichnos' own"
+        )
     if not path.is_file():
         raise BundleError(f"no bundle at {path}; `ichnos export` makes one")
     try:
@@ -89,7 +95,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
         raise BundleError(f"{path.name} is a zip file, but no bundle of ichnos: it holds no {MANIFEST}")
     if sorted(names) != sorted(_LARGEST):
         missing, more = sorted(set(_LARGEST) - set(names)), len(names) - len(set(_LARGEST) & set(names))
-        said = f"lacks {', '.join(missing)}" if missing else f"holds {more} files that a bundle has not"
+        said = f"lacks {', '.join(missing)}" if missing else f"holds {counted(more, 'file')} that a bundle has not"
         raise BundleError(f"{path.name} {said}; it was changed after it was made, or a newer ichnos made it")
     for member in archive.infolist():
         if member.file_size > _LARGEST[member.filename]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.ct.exams import AIR
 from ichnos.ct.plausibility import judge
 from ichnos.errors import InputError
@@ -65,7 +66,9 @@ def _stacked(hu: NDArray[np.int16] | Sequence[NDArray[np.int16]]) -> NDArray[np.
 def _in_order(offsets: Sequence[float] | NDArray[np.floating], count: int) -> NDArray[np.float64]:
     places = np.asarray(offsets, dtype=np.float64)
     if places.shape != (count,) or not np.isfinite(places).all():
-        raise InputError(f"{count} slices need as many offsets in mm, finite numbers, got shape {places.shape}")
+        raise InputError(
+            f"{counted(count, 'slice')} and as many offsets in mm are wanted, finite numbers, got shape {places.shape}"
+        )
     if (np.diff(places) <= 0).any():
         raise InputError(
             "slices must be given from foot to head, each offset greater than the one before; sort them, and of slices "

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.errors import UsageError
 from ichnos.phantom.fields import Field, interpolation
 from ichnos.phantom.lesions import Lesion, draw_lesions, draw_subtypes
@@ -99,7 +100,9 @@ def make_exam(settings: CohortSettings, number: int) -> PhantomExam:
 def plan_exam(settings: CohortSettings, number: int) -> ExamPlan:
     """Who is scanned, how, and with which lesions. Raises UsageError where the cohort has no such exam."""
     if not 0 <= number < settings.exams:
-        raise UsageError(f"a cohort of {settings.exams} exams has numbers 0 to {settings.exams - 1}, got {number}")
+        raise UsageError(
+            f"a cohort of {counted(settings.exams, 'exam')} has numbers 0 to {settings.exams - 1}, got {number}"
+        )
     patient_number = _patient_number(settings.seed, number)
     patient = draw_patient(_generator(settings.seed, patient_number, _PATIENT))
     rng = _generator(settings.seed, number, _EXAM)

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.errors import InputError
 from ichnos.evaluation import Comparison, Evaluation, PatientResamples, compare, evaluate
 from ichnos.evaluation.confusion import Confusion, confusion
@@ -91,7 +92,7 @@ def _pairs(result: StudyResult) -> tuple[MeasuredPair, ...]:
             if epochs >= len(full.history):
                 continue  # the same checkpoint as the best of all epochs
             early = test if part == "test" else validation
-            label = f"{full.label}, best of {epochs} epochs"
+            label = f"{full.label}, best of {counted(epochs, 'epoch')}"
             pairs.append(MeasuredPair(part, epochs, label, reduced.label, _compare(early, second, result)))
     return tuple(pairs)
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ichnos.counting import counted
 from ichnos.evaluation import Difference, Estimate
 from ichnos.reporting.measured import FEW_PATIENTS, MeasuredPair, MeasuredStudy
 from ichnos.reporting.table import Kind, write_cell
@@ -33,7 +34,7 @@ def headline(study: MeasuredStudy) -> tuple[str, ...]:
             f"macro F1 {_write(f1, Kind.RATIO)}",
             f"mean AUC {_write(auc, Kind.RATIO)}",
         ]
-        where = f"on {e.slices:,} test slices of {e.patients:,} patients"
+        where = f"on {counted(e.slices, 'test slice')} of {counted(e.patients, 'patient')}"
         lines.append(f"{m.model.label}: " + "; ".join(numbers) + f", {where}.")
     caution = _caution([m.test[metric] for m in study.models for metric in ("macro_f1", "mean_auc")])
     lines += [caution] if caution else []

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from ichnos.counting import counted
 from ichnos.data.splits import Part, make_splits
 from ichnos.errors import OutputError
 from ichnos.evaluation.aggregation import ExamTable
@@ -202,7 +203,7 @@ def _final(
     assert options.bundle is not None
     epochs = max(1, round(float(np.median([fold.summary.best_epoch for fold in folds]))))
     final = recipe.derive(**{"fit.epochs": epochs, "fit.patience": None, "fit.milestones": []})
-    progress.message(f"the final model: all patients, {epochs} epochs, the median of the folds' best")
+    progress.message(f"the final model: all patients, {counted(epochs, 'epoch')}, the median of the folds' best")
     train_on(final, replace(data, everyone=True), out / "final", progress, device=device)
     export = ExportOptions(
         data=data.prepared.path,

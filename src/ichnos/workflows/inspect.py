@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ichnos.counting import counted
 from ichnos.ct.exams import Exam
 from ichnos.dicom.elements import shown_code
 from ichnos.dicom.exams import ExamReading, FoundExams, SeriesRecord, find_exams, read_found_exam
@@ -59,9 +60,9 @@ def lines_of(tree: Tree) -> Iterator[str]:
     for each in tree["unreadable"]:
         yield f"not read: {each['files']} × in path {each['path']}: {each['reason']}"
     if tree["other_files"]:
-        yield f"passed over: {tree['other_files']} files that are neither DICOM nor NIfTI"
+        yield f"passed over, neither DICOM nor NIfTI: {counted(tree['other_files'], 'file')}"
     read = sum(exam["read"] for exam in tree["exams"])
-    yield f"{read} of {len(tree['exams'])} exams can be read"
+    yield f"{read} of {counted(len(tree['exams']), 'exam')} can be read"
 
 
 def exam_tree(reading: ExamReading) -> Tree:
@@ -125,16 +126,16 @@ def _exam_lines(exam: Tree) -> Iterator[str]:
     if exam["geometry"]:
         g = exam["geometry"]
         yield (
-            f"  {g['slices']} slices of {g['rows']}×{g['columns']}, pixels {g['pixel_spacing_mm'][0]:.3g}×"
+            f"  {counted(g['slices'], 'slice')} of {g['rows']}×{g['columns']}, pixels {g['pixel_spacing_mm'][0]:.3g}×"
             f"{g['pixel_spacing_mm'][1]:.3g} mm, covering {g['coverage_mm']:.0f} mm, tilt {g['tilt_degrees']:.1f}°"
             + _gap_words(g)
         )
     for doubt in exam["doubts"]:
         yield f"  doubt: {doubt}"
     for each in exam["skipped"]:
-        yield f"  not read: {each['slices']} slices: {each['reason']}"
+        yield f"  not read: {counted(each['slices'], 'slice')}: {each['reason']}"
     for series in exam["series"]:
-        facts = f"{series['modality'] or 'no modality'}, {series['slices']} slices"
+        facts = f"{series['modality'] or 'no modality'}, {counted(series['slices'], 'slice')}"
         facts += f", {series['thickness_mm']:g} mm" if series["thickness_mm"] else ""
         facts += f", kernel {series['kernel']}" if series["kernel"] else ""
         yield f"  series {series['series']} ({facts}): {'taken' if series['taken'] else 'left'}: {series['reason']}"

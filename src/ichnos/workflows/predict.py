@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
@@ -85,7 +86,7 @@ def predict_paths(
         write_json(out / SUMMARY, summary)
     except OutputError as error:
         written = sum(exam["findings"] is not None for exam in exams)
-        raise OutputError(f"{error}, with --force: {written} exams are written there") from error
+        raise OutputError(f"{error}, with --force: {counted(written, 'exam')} written there") from error
     return summary
 
 
@@ -196,7 +197,7 @@ def _see_that_it_is_free(out: Path, *, force: bool) -> None:
     if there and not force:
         raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
     if foreign := [name for name in there if name != SUMMARY and not _is_ours(out / name)]:
-        raise OutputError(f"{out} holds {len(foreign)} things that are no findings of ours; give --out another folder")
+        raise OutputError(f"{out} holds other things than findings of ours ({len(foreign)}); give --out another folder")
 
 
 def _is_ours(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ichnos.counting import counted
 from ichnos.findings import ClassFinding
 from ichnos.reporting.exam.heat import labelled, overlaid, plain, png
 from ichnos.reporting.exam.result import ExamResult
@@ -59,6 +60,7 @@ def exam_page(result: ExamResult) -> str:
         tallest=_TALLEST,
         shape=f"{columns * column_mm:.1f} / {rows * row_mm:.1f}",
         ranges=slice_ranges,
+        counted=counted,
     )
 
 

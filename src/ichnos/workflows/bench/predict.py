@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import ichnos
+from ichnos.counting import counted
 from ichnos.errors import BenchmarkError, InputError, UsageError
 from ichnos.inference import read_bundle
 from ichnos.progress import Progress
@@ -231,7 +232,7 @@ def _batch(options: PredictBench, work: Work, cores: int, folder: Path, progress
     at_once = max(1, min(options.exams, _MOST_BYTES // exam_bytes(options.slices, options.matrix)))
     calls = -(-options.exams // at_once)
     at_once = -(-options.exams // calls)
-    with progress.task(f"Reading {at_once * calls} exams", calls + 1) as task:
+    with progress.task(f"Reading {counted(at_once * calls, 'exam')}", calls + 1) as task:
         write_exams(folder / "many", at_once, slices=options.slices, matrix=options.matrix)
         _write(replace(work, exams=str(folder / "many")), folder)
         task.advance()
