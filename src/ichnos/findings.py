@@ -34,6 +34,8 @@ class Source(_Part):
     """Whom the bundle was made on, in a sentence."""
     calibrated: bool
     """Whether probabilities and thresholds were fitted on patients that the model had not seen."""
+    demonstration: str | None = None
+    """Why the bundle is a demonstration and no more, where it is one: every form of the findings says so."""
 
 
 class SliceFinding(_Part):
@@ -122,6 +124,12 @@ class ExamFindings(_Part):
     def present(self) -> tuple[Subtype, ...]:
         """The subtypes that are called."""
         return tuple(each.subtype for each in self.subtypes if each.present)
+
+    @property
+    def notices(self) -> str:
+        """The notice, and where the bundle is a demonstration that: what every form of the findings must say."""
+        why = self.source.demonstration
+        return f"{self.notice} A demonstration: {why}." if why else self.notice
 
     def __getitem__(self, subtype: Subtype) -> ClassFinding:
         """findings[Subtype.EPIDURAL]. Raises KeyError where the bundle does not name it."""

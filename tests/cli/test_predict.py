@@ -39,6 +39,19 @@ def test_formats(
     assert "known" not in (printed.out + printed.err).lower()
 
 
+def test_a_demonstration_says_so_in_the_terminal(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "in", as_series(head_datasets(), 1))
+    assert predict(monkeypatch, folder, "--out", tmp_path / "plain", "--bundle", bundle) == 0
+    assert "A demonstration" not in capsys.readouterr().out
+    told = manifest().model_copy(update={"demonstration": "trained on two heads"})
+    write_bundle(bundle, told, brightness(level=-385, gain=0.05).SerializeToString(), "card")
+    assert predict(monkeypatch, folder, "--out", tmp_path / "out", "--bundle", bundle) == 0
+    assert "A demonstration: trained on two heads." in capsys.readouterr().out.splitlines()
+    assert json.loads((tmp_path / "out/summary.json").read_text())["bundle"]["demonstration"] == "trained on two heads"
+
+
 def test_dicom_of_nifti_is_3_with_the_reason(
     tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,8 @@ def predict(
         for each in summary["unreadable"]:
             print(f"not read: {each['files']} × in path {each['path']}: {each['reason']}")
         print(f"findings and summary.json in {out}. {summary['notice']}")
+        if said := summary["bundle"]["demonstration"]:
+            print(f"A demonstration: {said}.")
     if not any(exam["findings"] for exam in summary["exams"]):
         raise typer.Exit(1)
     if is_partial(summary):

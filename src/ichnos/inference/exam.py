@@ -122,6 +122,7 @@ class ExamClassifier:
                 bundle_digest=self.bundle.digest,
                 population=manifest.population,
                 calibrated=readout.calibrated,
+                demonstration=manifest.demonstration,
             ),
             exam=name,
             urgent=bool(calls["high_sensitivity"][-1]) or present[Subtype.ANY],

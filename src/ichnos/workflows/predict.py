@@ -79,7 +79,11 @@ def predict_paths(
         summary: Tree = {
             "version": SUMMARY_VERSION,
             "notice": NOTICE,
-            "bundle": {"title": manifest.title, "digest": classifier.bundle.digest},
+            "bundle": {
+                "title": manifest.title,
+                "digest": classifier.bundle.digest,
+                "demonstration": manifest.demonstration,
+            },
             "exams": exams,
             **unread_tree(found),
         }

@@ -70,6 +70,20 @@ def content(dataset: Dataset) -> list[tuple[str, str]]:
     return said
 
 
+def test_a_demonstration_is_said_in_every_object(result: ExamResult, made: dict[str, Dataset]) -> None:
+    source = result.findings.source.model_copy(update={"demonstration": "trained on two heads"})
+    doubts = ("a demonstration: trained on two heads",)
+    findings = result.findings.model_copy(update={"source": source, "doubts": doubts})
+    told = {name: dcmread(BytesIO(data)) for name, data in objects(replace(result, findings=findings)).items()}
+    assert told.keys() == made.keys()
+    for name, each in told.items():
+        assert any("a demonstration: trained on two heads" in str(v).lower() for _, v in elements(each)), name
+        assert not any("demonstration" in str(value).lower() for _, value in elements(made[name])), name
+        if name.startswith("heatmap"):
+            assert each.SeriesDescription == "ichnos demonstration heatmaps, not for diagnosis"
+            assert each.PixelData != made[name].PixelData, "the word is burned in"
+
+
 def test_the_report_says_of_each_class_whether_how_sure_and_where(result: ExamResult, made: dict[str, Dataset]) -> None:
     report = made["sr"]
     assert (report.PreliminaryFlag, report.VerificationFlag, report.CompletionFlag) == (

@@ -19,6 +19,7 @@ from ichnos.reporting.exam.result import ExamResult
 PICTURES_SERIES_NUMBER, MAPS_SERIES_NUMBER = 9903, 9904
 
 NOT_FOR_DIAGNOSIS = "NOT FOR DIAGNOSIS"
+_A_DEMONSTRATION = " demonstration"
 
 
 def picture(finding: ClassFinding, number: int, result: ExamResult, evidence: Evidence) -> bytes:
@@ -29,7 +30,7 @@ def picture(finding: ClassFinding, number: int, result: ExamResult, evidence: Ev
     rgb = labelled(
         overlaid(result, finding.subtype, index),
         f"{name} {finding.probability:.2f}, slice {index + 1} of {len(result.exam)}",
-        f"ichnos, {NOT_FOR_DIAGNOSIS}",
+        f"ichnos{_A_DEMONSTRATION if result.findings.source.demonstration else ''}, {NOT_FOR_DIAGNOSIS}",
     )
     image = SCImage(
         pixel_array=rgb,
@@ -44,14 +45,14 @@ def picture(finding: ClassFinding, number: int, result: ExamResult, evidence: Ev
         sop_instance_uid=evidence.uid("heatmap", finding.subtype),
         instance_number=number,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        series_description=f"ichnos heatmaps, {NOT_FOR_DIAGNOSIS.lower()}",
+        series_description=_series_description("heatmaps", result),
         content_date=evidence.date,
         content_time=evidence.time,
         **equipment(result),
     )
     image.BurnedInAnnotation = "NO"  # words, but none that name the patient (PS3.3 C.7.6.1)
     image.DerivationDescription = f"Grad-CAM of {name.lower()} over the brain window; {NOT_FOR_DIAGNOSIS.lower()}"
-    image.ImageComments = result.findings.notice
+    image.ImageComments = result.findings.notices
     source = Dataset()
     source.ReferencedSOPClassUID, source.ReferencedSOPInstanceUID = reference_of(evidence, index)
     image.SourceImageSequence = DicomSequence([source])
@@ -84,14 +85,20 @@ def parametric_map(finding: ClassFinding, number: int, result: ExamResult, evide
         plane_positions=[
             PlanePositionSequence("PATIENT", [round(v, 6) for v in exam.positions[k].tolist()]) for k in finding.slices
         ],
-        series_description=f"ichnos class maps, {NOT_FOR_DIAGNOSIS.lower()}",
+        series_description=_series_description("class maps", result),
         content_date=evidence.date,
         content_time=evidence.time,
         **equipment(result),
     )
     _name_dimensions(made, evidence.uid("map dimensions", finding.subtype))
-    _say_nothing_of_locations(made)
+    _say_of_frames(made, f"Grad-CAM of {name.lower()}; {NOT_FOR_DIAGNOSIS.lower()}. {result.findings.notices}")
     return finished(made, evidence)
+
+
+def _series_description(what: str, result: ExamResult) -> str:
+    """At most 64 characters (PS3.5 6.2, VR LO): the whole sentence stands in comments and derivations."""
+    said = _A_DEMONSTRATION if result.findings.source.demonstration else ""
+    return f"ichnos{said} {what}, {NOT_FOR_DIAGNOSIS.lower()}"
 
 
 def _mapping(finding: ClassFinding, values: NDArray[np.float32]) -> RealWorldValueMapping:
@@ -120,9 +127,13 @@ def _name_dimensions(made: Dataset, uid: str) -> None:
         item.DimensionOrganizationUID = uid
 
 
-def _say_nothing_of_locations(made: Dataset) -> None:
-    """highdicom says that frames lie in their source's pixels; ours are upright, which the source need not be."""
+def _say_of_frames(made: Dataset, text: str) -> None:
+    """What was derived (PS3.3 C.7.6.16.2.6), and nothing of where.
+
+    highdicom says that frames lie in their source's pixels; ours are upright, which the source need not be.
+    """
     for frame in made.PerFrameFunctionalGroupsSequence:
         for derivation in frame.DerivationImageSequence:
+            derivation.DerivationDescription = text
             for source in derivation.SourceImageSequence:
                 del source.SpatialLocationsPreserved

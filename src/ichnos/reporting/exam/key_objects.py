@@ -19,7 +19,7 @@ def key_objects(result: ExamResult, evidence: Evidence) -> bytes:
         document_title=coded(codes.OF_INTEREST),
         referenced_objects=slices,
         observer_device_context=observer(result),
-        description=f"Called by ichnos: {named}. Preliminary, not verified by a person. {result.findings.notice}",
+        description=f"Called by ichnos: {named}. Preliminary, not verified by a person. {result.findings.notices}",
     )
     document = KeyObjectSelectionDocument(
         evidence=slices,
