@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
+from ichnos.cli import bundle as bundle_command
 from ichnos.errors import BundleError, OutputError
+from ichnos.inference import INCLUDED, load_bundle
 from ichnos.inference.bundle import CARD, MANIFEST, NETWORK, read_bundle, write_bundle
 from ichnos.inference.manifest import content_digest
 from ichnos.inference.onnx_file import check_self_contained
@@ -264,3 +266,20 @@ def test_a_flipped_bit_is_one_clear_error_or_changes_nothing(
         assert "\n" not in str(error)  # noqa: PT017 - it may also be read
     else:
         assert (bundle.network, bundle.card) == (CONTENT, "# Tiny\n")
+
+
+def test_the_environment_names_the_bundle_that_is_taken_unasked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ICHNOS_BUNDLE", "")
+    assert load_bundle().bundle.digest == read_bundle(INCLUDED).digest
+    write_bundle(tmp_path / "mine.ichnos", manifest(), brightness().SerializeToString(), "the card of mine")
+    monkeypatch.setenv("ICHNOS_BUNDLE", str(tmp_path / "mine.ichnos"))
+    mine = read_bundle(tmp_path / "mine.ichnos")
+    assert load_bundle().bundle.digest == mine.digest
+    assert load_bundle(INCLUDED).bundle.digest != mine.digest
+    bundle_command.show()
+    assert capsys.readouterr().out == "the card of mine\n"
+    monkeypatch.setenv("ICHNOS_BUNDLE", str(tmp_path / "absent"))
+    with pytest.raises(BundleError, match="the environment variable ICHNOS_BUNDLE: no bundle at"):
+        load_bundle()

@@ -17,14 +17,15 @@ def bundles() -> None:
 @app.command("show")
 def show(
     file: Annotated[
-        Path | None, typer.Argument(help="A bundle; the package's own by default.", show_default=False)
+        Path | None,
+        typer.Argument(help="A bundle; by default what ICHNOS_BUNDLE names, or ichnos' own.", show_default=False),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print bundle.json on standard output.")] = False,
 ) -> None:
     """Check a bundle and print its model card."""
-    from ichnos.inference import INCLUDED, read_bundle
+    from ichnos.inference import read_bundle, read_default_bundle
 
-    bundle = read_bundle(file or INCLUDED)
+    bundle = read_default_bundle() if file is None else read_bundle(file)
     if as_json:
         print(json.dumps(bundle.manifest.model_dump(mode="json") | {"digest": bundle.digest}, indent=2))
         return

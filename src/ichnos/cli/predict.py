@@ -18,7 +18,10 @@ def predict(
     ],
     out: Annotated[Path, typer.Option("--out", help="The folder of findings, a folder an exam.", show_default=False)],
     bundle: Annotated[
-        Path | None, typer.Option("--bundle", help="What `ichnos export` wrote; the package's own by default.")
+        Path | None,
+        typer.Option(
+            "--bundle", help="What `ichnos export` wrote; by default what ICHNOS_BUNDLE names, or ichnos' own."
+        ),
     ] = None,
     rules: Annotated[
         Path | None, typer.Option("--rules", help="A JSON file of rules for choosing series: see docs/reading.md.")

@@ -52,9 +52,9 @@ def predict_paths(
     formats: in which forms findings are written beside findings.json; what an exam cannot have stands in its summary.
 
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
-    after a patient: exams are numbered in the order found. bundle: open already, or its path, or None for the package's
-    own. force: what an earlier call wrote into `out` goes first, so that nothing stays beside the summary that it does
-    not name.
+    after a patient: exams are numbered in the order found. bundle: open already, or its path, or None for the default:
+    see ichnos.load_bundle. force: what an earlier call wrote into `out` goes first, so that nothing stays beside the
+    summary that it does not name.
 
     Raises BundleError before anything is read, InputError where no exam lies there (then nothing is written, not even
     `out`), OutputError where `out` holds something already (unless force) or cannot be written.
