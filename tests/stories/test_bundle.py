@@ -74,6 +74,7 @@ def test_the_bundle_says_what_it_was_made_of(prepared: Path, bundle: Path) -> No
     assert manifest.data is not None
     assert (manifest.data.source, manifest.data.fingerprint) == ("phantom", header.fingerprint)
     assert manifest.readout.classes == CLASSES
+    assert manifest.licence == manifest.data.licence == "Apache-2.0", "the phantom's own"
     assert manifest.fitted_on is not None
     assert 0 < manifest.fitted_on.slices < header.slices / 2, "calibrated on the validation part alone"
     assert manifest.scorecard is None
@@ -131,6 +132,7 @@ def test_without_data_it_is_not_calibrated_and_says_so(run: Path, tmp_path: Path
     assert done.exit_code == 0
     assert "not calibrated" in done.stderr
     assert "Not calibrated" in read_bundle(out).card
+    assert read_bundle(out).manifest.licence == "not stated"
     findings = classify(head(), bundle=out)
     assert "not calibrated" in findings.doubts[-1]
     assert not findings.source.calibrated

@@ -51,7 +51,7 @@ def recipe() -> SliceRecipe:
 @pytest.fixture(scope="module")
 def studied(prepared: PreparedSet, recipe: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
-    options = FoldOptions(bundle=out / "reader.ichnos", title="Tiny reader")
+    options = FoldOptions(bundle=out / "reader.ichnos", title="Tiny reader", licence="ours alone")
     study_folds(recipe, prepared.path, out, SILENT, options, device="cpu")
     return out
 
@@ -100,6 +100,7 @@ def test_it_goes_on_where_it_stopped(prepared: PreparedSet, recipe: SliceRecipe,
 def test_the_bundle_is_of_everyone_and_calibrated_out_of_fold(prepared: PreparedSet, studied: Path) -> None:
     bundle = read_bundle(studied / "reader.ichnos")
     assert bundle.manifest.scorecard_is_of == "the procedure"
+    assert bundle.manifest.licence == "ours alone"
     assert bundle.manifest.fitted_on is not None
     assert bundle.manifest.fitted_on.slices == prepared.header.slices
     assert bundle.manifest.recipe.fit.epochs in (1, 2)

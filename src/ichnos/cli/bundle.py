@@ -49,7 +49,9 @@ def export(
         Path | None, typer.Option("--scorecard", help="A scorecard.json to embed; RUN/scorecard.json by default.")
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="The bundle's name; the recipe's by default.")] = None,
-    licence: Annotated[str, typer.Option("--licence", help="Of the bundle.")] = "Apache-2.0",
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Of the bundle; by default its data's, where that is known.")
+    ] = None,
     demonstration: Annotated[
         str | None,
         typer.Option("--demonstration", help="Why it is a demonstration and no more: every reading says so."),

@@ -64,6 +64,9 @@ def folds(
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
     ] = None,
     title: Annotated[str | None, typer.Option("--title", help="The bundle's.")] = None,
+    licence: Annotated[
+        str | None, typer.Option("--licence", help="Of the bundle; by default its data's, where that is known.")
+    ] = None,
     demonstration: Annotated[
         str | None, typer.Option("--demonstration", help="Why the bundle is a demonstration: every reading says so.")
     ] = None,
@@ -83,7 +86,14 @@ def folds(
     from ichnos.workflows.folds import FoldOptions, study_folds
 
     resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
-    options = FoldOptions(split_seed=split_seed, bundle=bundle, title=title, demonstration=demonstration, force=force)
+    options = FoldOptions(
+        split_seed=split_seed,
+        bundle=bundle,
+        title=title,
+        licence=licence,
+        demonstration=demonstration,
+        force=force,
+    )
     with on_standard_error() as progress:
         scorecard = study_folds(resolved, data, out, progress, options, device=device)
         progress.message(f"{out / 'report.md'} and {out / 'scorecard.json'} written")

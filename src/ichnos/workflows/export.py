@@ -58,6 +58,9 @@ _ORIGINS: Mapping[str, tuple[str, str]] = {
 }
 """For each source its licence and whom to name."""
 
+NOT_STATED = "not stated"
+"""Of data whose licence nobody told us, and of a bundle for which none was given."""
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -70,7 +73,8 @@ class ExportOptions:
     """Predictions of unseen patients (Predictions.write_parquet) that calibrate instead of the validation part."""
     scorecard: Path | None = None
     title: str | None = None
-    licence: str = "Apache-2.0"
+    licence: str | None = None
+    """Of the bundle; None: that of the data, where `data` is given and its source states one."""
     demonstration: str | None = None
     """Why the bundle is no more than a demonstration: every reading with it says so."""
 
@@ -210,6 +214,7 @@ def _manifest(
     origin: str,
     card: tuple[dict[str, Any], Literal["this model", "the procedure"]] | None,
 ) -> Manifest:
+    origin_of_data = _origin(data) if data else None
     return Manifest(
         title=options.title or recipe.title,
         made_with={name: version(name) for name in _MADE_WITH},
@@ -217,7 +222,7 @@ def _manifest(
         networks=networks,
         readout=fitted.readout if fitted else Readout.uncalibrated(recipe.classes),
         population=_population(recipe),
-        data=_origin(data) if data else None,
+        data=origin_of_data,
         fitted_on=Numbers(
             origin=origin,
             patients=fitted.patients,
@@ -230,7 +235,7 @@ def _manifest(
         else None,
         scorecard=card[0] if card else None,
         scorecard_is_of=card[1] if card else None,
-        licence=options.licence,
+        licence=options.licence or (origin_of_data.licence if origin_of_data else NOT_STATED),
         demonstration=options.demonstration,
         digests={},
     )
@@ -238,7 +243,7 @@ def _manifest(
 
 def _origin(data: OpenData) -> DataOrigin:
     source = data.prepared.header.source
-    licence, attribution = _ORIGINS.get(source, ("not stated", "whoever made the data"))
+    licence, attribution = _ORIGINS.get(source, (NOT_STATED, "whoever made the data"))
     return DataOrigin(
         source=source, fingerprint=data.prepared.header.fingerprint, licence=licence, attribution=attribution
     )

@@ -40,6 +40,8 @@ class FoldOptions:
     bundle: Path | None = None
     """Train a final model on everyone afterwards and export it there."""
     title: str | None = None
+    licence: str | None = None
+    """Of the bundle; None: that of the data, where its source states one."""
     demonstration: str | None = None
     """Why the bundle is no more than a demonstration."""
     force: bool = False
@@ -210,6 +212,7 @@ def _final(
         calibration=out / "out_of_fold.parquet",
         scorecard=out / "scorecard.json",
         title=options.title,
+        licence=options.licence,
         demonstration=options.demonstration,
     )
     export_runs([out / "final"], options.bundle, progress, export, force=options.force, device=device)
