@@ -150,6 +150,11 @@ def test_a_scorecard_is_embedded(prepared: Path, run: Path, tmp_path: Path) -> N
     assert read.manifest.scorecard is not None
     assert read.manifest.scorecard["part"] == "test"
     assert "slice AUC" in read.card
+    tree = json.loads(Path(card).read_text())
+    Path(card).write_text(json.dumps(tree | {"checkpoint": "0" * 64}))
+    other = tmp_path / "other.ichnos"
+    assert ichnos("export", str(run), "--out", str(other), "--scorecard", card).exit_code == 0
+    assert read_bundle(other).manifest.scorecard_is_of == "the procedure", "a run of the same name is another model"
 
 
 def test_five_subtypes_derive_any(prepared: Path, tmp_path: Path) -> None:

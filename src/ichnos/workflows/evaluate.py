@@ -1,5 +1,6 @@
 """From a trained run to its predictions and its scorecard on patients that it has not seen."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,23 @@ def evaluate_run(
     result = evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
     with replacing(out / "predictions.parquet") as temporary:
         predictions.write_parquet(temporary)
-    scorecard = {"run": run.name, "part": Part.TEST.value, "fold": opened.fold, "bootstrap_seed": BOOTSTRAP_SEED}
+    scorecard = {
+        "run": run.name,
+        "checkpoint": checkpoint_digest(best),
+        "part": Part.TEST.value,
+        "fold": opened.fold,
+        "bootstrap_seed": BOOTSTRAP_SEED,
+    }
     scorecard |= {"set": opened.prepared.header.fingerprint, "external": external}
     scorecard |= {"notice": "Research use only. Not a medical device.", "test": result.to_json()}
     write_json(out / "scorecard.json", scorecard)
     return scorecard
+
+
+def checkpoint_digest(checkpoint: Path) -> str:
+    """SHA-256 of a checkpoint's file, by which a scorecard names what it measured: folders are renamed and reused."""
+    with checkpoint.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _existing(checkpoint: Path) -> Path:

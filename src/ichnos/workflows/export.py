@@ -28,7 +28,7 @@ from ichnos.progress import Progress
 from ichnos.readout import Readout, logit, sigmoid
 from ichnos.recipe import SliceRecipe
 from ichnos.reporting.model_card import model_card
-from ichnos.workflows.evaluate import predict_part
+from ichnos.workflows.evaluate import checkpoint_digest, predict_part
 from ichnos.workflows.train import OpenData, open_data
 
 AGREEMENT = 1e-4
@@ -258,7 +258,7 @@ def _population(recipe: SliceRecipe) -> str:
 def _scorecard(
     runs: Sequence[Path], options: ExportOptions
 ) -> tuple[dict[str, Any], Literal["this model", "the procedure"]] | None:
-    """What `ichnos evaluate` measured, of this very run or of others like it."""
+    """What `ichnos evaluate` measured, of this very checkpoint or of others like it."""
     path = options.scorecard or runs[0] / "scorecard.json"
     if options.scorecard is None and (len(runs) > 1 or not path.exists()):
         return None
@@ -268,7 +268,9 @@ def _scorecard(
         raise InputError(f"the scorecard {path} is absent or damaged ({error})") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path} is no scorecard: `ichnos evaluate` writes one")
-    return tree, "this model" if len(runs) == 1 and tree.get("run") == runs[0].name else "the procedure"
+    measured = tree.get("checkpoint")
+    own = len(runs) == 1 and measured == checkpoint_digest(runs[0] / "best.safetensors")
+    return tree, "this model" if own else "the procedure"
 
 
 def _disagreement(
