@@ -12,6 +12,9 @@ from ichnos.errors import InputError
 from ichnos.files import parquet_bytes
 from ichnos.subtypes import Subtype
 
+OUT_OF_FOLD = "out-of-fold"
+"""The part of predictions of every patient, each by the model of the fold that has not seen them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
@@ -19,6 +22,7 @@ class Predictions:
 
     patient, exam, slice_name: (n,) strings; offset: (n,) mm along the slice normal.
     probabilities: (n, classes) in [0, 1]; labels: (n, classes) bool; both in the order of `classes`.
+    part: of a split, or OUT_OF_FOLD; None where nobody knows. What is fitted on test patients flatters their results.
     """
 
     classes: tuple[Subtype, ...]
@@ -28,6 +32,7 @@ class Predictions:
     offset: NDArray[np.float64]
     probabilities: NDArray[np.float64]
     labels: NDArray[np.bool_]
+    part: str | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.patient), len(self.classes))
@@ -50,7 +55,9 @@ class Predictions:
         if any(table.classes != first for table in tables):
             raise InputError("predictions of different classes cannot be joined")
         columns = ("patient", "exam", "slice_name", "offset", "probabilities", "labels")
-        return cls(first, *(np.concatenate([getattr(table, name) for table in tables]) for name in columns))
+        joined = (np.concatenate([getattr(table, name) for table in tables]) for name in columns)
+        parts = {table.part for table in tables}
+        return cls(first, *joined, part=tables[0].part if len(parts) == 1 else None)
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
         """The given rows, by mask or by index."""
@@ -62,6 +69,7 @@ class Predictions:
             self.offset[rows],
             self.probabilities[rows],
             self.labels[rows],
+            self.part,
         )
 
     def restrict(self, classes: tuple[Subtype, ...]) -> "Predictions":
@@ -75,13 +83,15 @@ class Predictions:
             self.offset,
             self.probabilities[:, columns],
             self.labels[:, columns],
+            self.part,
         )
 
     def write_parquet(self, path: Path) -> None:
-        """Write `path`: columns patient, exam, slice, offset, then p_<class> and y_<class> for each class."""
+        """Write `path`: columns part, patient, exam, slice, offset, then p_<class> and y_<class> for each class."""
         import polars as pl  # the base install reads exams without polars
 
         columns: dict[str, object] = {
+            "part": pl.Series([self.part], dtype=pl.String).new_from_index(0, len(self)),
             "patient": self.patient,
             "exam": self.exam,
             "slice": self.slice_name,
@@ -95,7 +105,7 @@ class Predictions:
 
     @classmethod
     def read_parquet(cls, path: Path) -> "Predictions":
-        """Read what `write_parquet` wrote."""
+        """Read what `write_parquet` wrote; files of before it wrote the part have none."""
         import polars as pl
 
         frame = pl.read_parquet(path)
@@ -108,4 +118,10 @@ class Predictions:
             frame["offset"].to_numpy(),
             frame.select([f"p_{c.value}" for c in classes]).to_numpy().astype(np.float64),
             frame.select([f"y_{c.value}" for c in classes]).to_numpy().astype(np.bool_),
+            _only(frame["part"].unique().to_list()) if "part" in frame.columns else None,
         )
+
+
+def _only(parts: list[str | None]) -> str | None:
+    """Of rows of several parts nobody knows the one."""
+    return parts[0] if len(parts) == 1 else None

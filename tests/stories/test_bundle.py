@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 import ichnos as package
 from ichnos.data.set import PreparedSet
 from ichnos.data.sources.phantom import PhantomSource
-from ichnos.errors import BundleError
+from ichnos.errors import BundleError, InputError
 from ichnos.findings import ExamFindings
 from ichnos.inference import read_bundle
 from ichnos.phantom import RAISED_PREVALENCE, CohortSettings, make_exam
-from ichnos.predictions import Predictions
+from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import SILENT
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.export import ExportOptions, export_runs
@@ -210,9 +211,18 @@ def test_given_predictions_calibrate_instead(prepared: Path, run: Path, tmp_path
     assert measured.exit_code == 0
     table = tmp_path / "m" / "predictions.parquet"
     options = ExportOptions(calibration=table)
+    with pytest.raises(InputError, match=r"predictions\.parquet holds predictions of test patients"):
+        export_runs([run], tmp_path / "b", SILENT, options)
+    test = Predictions.read_parquet(table)
+    replace(test, part=None).write_parquet(table)
+    with pytest.raises(InputError, match=r"predictions\.parquet does not say of which patients"):
+        export_runs([run], tmp_path / "b", SILENT, options)
+    assert not (tmp_path / "b").exists()
+    replace(test, part=OUT_OF_FOLD).write_parquet(table)
     export_runs([run], tmp_path / "b", SILENT, options)
     manifest = read_bundle(tmp_path / "b").manifest
     assert manifest.fitted_on is not None
+    assert manifest.fitted_on.origin == "predictions.parquet, out-of-fold, as given at export"
     assert manifest.fitted_on.slices == len(Predictions.read_parquet(table))
     assert manifest.data is None
 

@@ -59,6 +59,7 @@ def studied(prepared: PreparedSet, recipe: SliceRecipe, tmp_path_factory: pytest
 def test_every_patient_is_measured_once_by_a_model_that_has_not_seen_them(prepared: PreparedSet, studied: Path) -> None:
     table = Predictions.read_parquet(studied / "out_of_fold.parquet")
     assert len(table) == prepared.header.slices
+    assert table.part == "out-of-fold"
     assert len(set(zip(table.exam, table.slice_name, strict=True))) == len(table)
     splits = split(prepared, seed=0, folds=FOLDS)
     for k in range(FOLDS):

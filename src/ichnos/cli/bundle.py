@@ -43,7 +43,10 @@ def export(
     fold: Annotated[int | None, typer.Option("--fold", help="The fold that the runs were trained with.")] = None,
     calibration: Annotated[
         Path | None,
-        typer.Option("--calibration", help="An out_of_fold.parquet, of patients neither learnt from nor reported on."),
+        typer.Option(
+            "--calibration",
+            help="An out_of_fold.parquet of `ichnos study folds`; predictions of test patients are refused.",
+        ),
     ] = None,
     scorecard: Annotated[
         Path | None, typer.Option("--scorecard", help="A scorecard.json to embed; RUN/scorecard.json by default.")

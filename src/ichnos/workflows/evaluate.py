@@ -114,4 +114,5 @@ def predict_part(
         chosen["offset"].to_numpy().astype(np.float64),
         probabilities,
         slices.labels,
+        part.value,
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ from ichnos.models.checkpoint import load_classifier
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.export import export_graph
 from ichnos.phantom import CohortSettings, make_exam
-from ichnos.predictions import Predictions
+from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout, logit, sigmoid
 from ichnos.recipe import SliceRecipe
@@ -160,7 +160,8 @@ def _fit(
                 f"{options.calibration.name} is of the classes {', '.join(predictions.classes)}, the runs are of "
                 f"{', '.join(recipe.classes)}"
             )
-        return fit_readout(predictions), f"{options.calibration.name}, as given at export"
+        _check_part(predictions, options.calibration.name)
+        return fit_readout(predictions), f"{options.calibration.name}, {predictions.part}, as given at export"
     if data is None:
         progress.message("no --data: the bundle is not calibrated, and every reading with it will say so")
         return None, ""
@@ -185,6 +186,19 @@ def _read_predictions(path: Path) -> Predictions:
         raise InputError(f"the predictions {path.name} cannot be read: {error}") from error
 
 
+def _check_part(predictions: Predictions, name: str) -> None:
+    """Raise InputError unless they are of patients on which nothing is measured, or out of fold."""
+    if predictions.part in (Part.VALIDATION, OUT_OF_FOLD):
+        return
+    wanted = "give an out_of_fold.parquet of `ichnos study folds`, or --data, whose validation patients calibrate"
+    if predictions.part is None:
+        raise InputError(f"{name} does not say of which patients its predictions are; {wanted}")
+    raise InputError(
+        f"{name} holds predictions of {predictions.part} patients: calibration and thresholds fitted on them would "
+        f"flatter the bundle; {wanted}"
+    )
+
+
 def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Progress) -> None:
     """The set's validation part must be what the run was validated on, else it may have learnt from it."""
     _, _, metadata = load_classifier(run / "best.safetensors")
@@ -200,9 +214,7 @@ def _averaged(tables: list[Predictions]) -> Predictions:
     """The mean of the logits, as the graph averages them."""
     first = tables[0]
     mean = np.mean([logit(table.probabilities, certain=1e-15) for table in tables], axis=0)
-    return Predictions(
-        first.classes, first.patient, first.exam, first.slice_name, first.offset, sigmoid(mean), first.labels
-    )
+    return replace(first, probabilities=sigmoid(mean))
 
 
 def _manifest(

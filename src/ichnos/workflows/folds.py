@@ -18,7 +18,7 @@ from ichnos.evaluation.folds import OutOfFold, measure_folds
 from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels, smoothed_by_exam
 from ichnos.files import replacing, write_json, write_text
 from ichnos.models.checkpoint import load_checkpoint
-from ichnos.predictions import Predictions
+from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout, logit
 from ichnos.recipe import SliceRecipe
@@ -90,7 +90,7 @@ def study_folds(
         for k in range(opened.splits.folds)
     ]
     scorecard = _scorecard(recipe, opened, folds, out)
-    pooled = Predictions.joined([fold.test for fold in folds])
+    pooled = replace(Predictions.joined([fold.test for fold in folds]), part=OUT_OF_FOLD)
     with replacing(out / "out_of_fold.parquet") as temporary:
         pooled.write_parquet(temporary)
     write_json(out / "scorecard.json", scorecard)
