@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from ichnos.recipe import Fit, SliceRecipe
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.workflows.evaluate import evaluate_run
 from ichnos.workflows.folds import FoldOptions, study_folds
+from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData
 from tests.data.in_memory import InMemorySource
 
@@ -87,6 +89,14 @@ def test_the_scorecard_says_what_was_done(prepared: PreparedSet, recipe: SliceRe
         "any",
     }
     assert "| slice: any hemorrhage" in (studied / "report.md").read_text()
+    assert card["skipped"] == [asdict(reason) for reason in skipped_reasons(prepared)]
+    assert card["command"] is None, "it was asked for in Python"
+
+
+def test_the_command_measures_the_same_again() -> None:
+    options = FoldOptions(recipe="reader", changes={"fit.epochs": "2"}, split_seed=1, bundle=Path("b"), force=True)
+    wanted = "ichnos study folds reader --data 'my set' --out o --set fit.epochs=2 --split-seed 1"
+    assert options.command(Path("my set"), Path("o")) == wanted
 
 
 def test_it_goes_on_where_it_stopped(prepared: PreparedSet, recipe: SliceRecipe, studied: Path) -> None:

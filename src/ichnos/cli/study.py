@@ -85,8 +85,11 @@ def folds(
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.folds import FoldOptions, study_folds
 
-    resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
+    asked = parse_assignments(changes or [])
+    resolved = package.find(recipe).recipe.override(asked)
     options = FoldOptions(
+        recipe=recipe,
+        changes=asked,
         split_seed=split_seed,
         bundle=bundle,
         title=title,

@@ -22,7 +22,8 @@ class OutOfFold:
     """Slices, or exams, of all folds together, each as the model of its own fold judged it.
 
     patient: (n,) names. fold: (n,). raw, probabilities: (n, classes) before and after calibration on the fold's
-    validation patients. labels: (n, classes). called: for each operating point (n, classes), by the fold's thresholds.
+    validation patients; an exam's raw is what the fitted aggregator makes of its slices' raw ones. labels:
+    (n, classes). called: for each operating point (n, classes), by the fold's thresholds.
     """
 
     patient: NDArray[np.str_]

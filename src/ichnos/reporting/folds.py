@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ichnos.counting import counted
 from ichnos.subtypes import Subtype
 
 LEVELS = {"slices": "slice", "exams": "exam"}
@@ -25,6 +26,7 @@ def folds_report(scorecard: Mapping[str, Any]) -> str:
         "is measured once, by a model that has not seen them. Brackets: 95 % intervals, 1,000 resamples of patients.",
         "",
         *folds_tables(scorecard),
+        *_left_out(scorecard),
         "",
         "## Folds",
         "",
@@ -41,6 +43,14 @@ def folds_report(scorecard: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _left_out(scorecard: Mapping[str, Any]) -> list[str]:
+    """Of the set; older scorecards do not say."""
+    return [
+        f"\nLeft out of the set, {each['reason']}: {counted(each['count'], 'slice')}."
+        for each in scorecard.get("skipped", [])
+    ]
+
+
 def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
     """AUC, then operating points and calibration, each for slices and exams, as lines of Markdown."""
     return [
@@ -52,7 +62,8 @@ def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|",
         *_rows(scorecard, _point_cells),
         "",
-        "\\* fewer than ten positive patients: descriptive only.",
+        "\\* fewer than ten positive patients: descriptive only. Raw: a slice's as the network gives it, an exam's as",
+        "the fitted aggregator makes it of these, not yet scaled.",
     ]
 
 

@@ -1,7 +1,9 @@
 """A recipe measured by nested folds, and the bundle of a final model that is trained on everyone."""
 
 import json
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.evaluate import BOOTSTRAP_SEED, predict_part
 from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, open_data, train_on
 
 _VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
@@ -35,6 +38,10 @@ _VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
 class FoldOptions:
     """What can be chosen about a study by folds."""
 
+    recipe: str | None = None
+    """As it was asked for: a name, or the path of a file."""
+    changes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of its fields, as text: they are in the recipe that is studied already."""
     split_seed: int | None = None
     """None: the folds that are stored with the set."""
     bundle: Path | None = None
@@ -46,6 +53,16 @@ class FoldOptions:
     """Why the bundle is no more than a demonstration."""
     force: bool = False
     """Replace a bundle that exists."""
+
+    def command(self, data: Path, out: Path) -> str | None:
+        """What to type to measure the same again; None where it was asked for in Python."""
+        if self.recipe is None:
+            return None
+        words = ["ichnos", "study", "folds", self.recipe, "--data", str(data), "--out", str(out)]
+        for name, value in self.changes.items():
+            words += ["--set", f"{name}={value}"]
+        words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
+        return shlex.join(words)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +106,7 @@ def study_folds(
         _run_fold(recipe, replace(opened, fold=k), out / f"fold-{k}", progress, device)
         for k in range(opened.splits.folds)
     ]
-    scorecard = _scorecard(recipe, opened, folds, out)
+    scorecard = _scorecard(recipe, opened, folds, out) | {"command": options.command(data, out)}
     pooled = replace(Predictions.joined([fold.test for fold in folds]), part=OUT_OF_FOLD)
     with replacing(out / "out_of_fold.parquet") as temporary:
         pooled.write_parquet(temporary)
@@ -169,6 +186,7 @@ def _scorecard(recipe: SliceRecipe, data: OpenData, folds: list[_Fold], out: Pat
         },
         "first_weights": first,
         "bootstrap_seed": BOOTSTRAP_SEED,
+        "skipped": [asdict(reason) for reason in skipped_reasons(data.prepared)],
         "versions": {name: version(name) for name in _VERSIONS},
         "folds": [_fold_json(fold, k) for k, fold in enumerate(folds)],
         "slices": measure_folds(OutOfFold.joined([fold.slices for fold in folds]), reported, BOOTSTRAP_SEED),

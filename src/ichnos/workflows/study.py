@@ -169,7 +169,7 @@ def _result(
         notices=_notices(prepared, options, models),
         models=models,
         set_summary=_set_summary(data),
-        skipped=_skipped(prepared),
+        skipped=skipped_reasons(prepared),
         environment=_environment(out / "runs" / models[0].name),
         seed=BOOTSTRAP_SEED,
         command=options.command(path, out),
@@ -211,7 +211,8 @@ def _set_summary(data: OpenData) -> SetSummary:
     return SetSummary(header.source, header.fingerprint, header.patients, header.exams, header.slices, tuple(parts))
 
 
-def _skipped(prepared: PreparedSet) -> tuple[SkippedReason, ...]:
+def skipped_reasons(prepared: PreparedSet) -> tuple[SkippedReason, ...]:
+    """What had to be left out of a set, by reason, the commonest first."""
     groups = prepared.skipped.group_by("reason").agg(pl.len().alias("count"), pl.col("name").sort().head(3))
     return tuple(
         SkippedReason(reason, count, tuple(names))
