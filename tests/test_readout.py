@@ -59,14 +59,27 @@ def test_outputs_in_any_order_are_reported_in_one() -> None:
     np.testing.assert_allclose(p, sigmoid(np.array([[-1.0, 1.0, 1.0]])))  # any is raised to subdural's
 
 
+def test_smoothing_is_by_mm() -> None:
+    readout = Readout.uncalibrated(CLASSES).model_copy(update={"smoothing": 0.5})
+    ramp = np.random.default_rng(0).normal(size=(7, 6))
+    thick = readout.smoothed(ramp, np.arange(7) * 5.0)
+    between = np.stack([np.interp(np.arange(31), np.arange(7) * 5.0, column) for column in ramp.T], axis=1)
+    np.testing.assert_allclose(readout.smoothed(between, np.arange(31.0))[::5], thick, atol=1e-12)  # 1 mm slices
+    far = readout.smoothed(ramp, np.arange(7) * 10.0)
+    wanted = (ramp[3] + 0.5 * (ramp[3] + 0.5 * (ramp[2] + ramp[4]))) / 2  # half of what lies 5 mm away is its own
+    np.testing.assert_allclose(far[3], wanted)
+    gap = readout.smoothed(ramp, np.array([0, 5, 10, 5000, 5005, 5010, 5015.0]))
+    np.testing.assert_allclose(gap[:3], readout.smoothed(ramp[:3], np.array([0, 5, 10.0])), atol=2e-3)
+
+
 def test_smoothing_mixes_a_slice_with_those_beside_it() -> None:
     readout = Readout.uncalibrated(CLASSES).model_copy(update={"smoothing": 0.5})
-    logits = np.zeros((4, 6))
+    logits, places = np.zeros((4, 6)), np.arange(4) * 5.0
     logits[1] = 4.0
-    assert readout.smoothed(logits)[:, 0].tolist() == [1, 2, 1, 0]
-    assert readout.smoothed(logits[1:])[:, 0].tolist() == [3, 1, 0]  # the end is its own missing neighbour
-    assert readout.smoothed(logits[1:2])[:, 0].tolist() == [4]
-    np.testing.assert_array_equal(Readout.uncalibrated(CLASSES).smoothed(logits), logits)
+    assert readout.smoothed(logits, places)[:, 0].tolist() == [1, 2, 1, 0]
+    assert readout.smoothed(logits[1:], places[1:])[:, 0].tolist() == [3, 1, 0]  # the end is its own missing neighbour
+    assert readout.smoothed(logits[1:2], places[1:2])[:, 0].tolist() == [4]
+    np.testing.assert_array_equal(Readout.uncalibrated(CLASSES).smoothed(logits, places), logits)
 
 
 def test_what_stands_for_any_is_stated() -> None:

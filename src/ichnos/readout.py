@@ -18,6 +18,13 @@ _CERTAIN = 1e-7
 """Probabilities are kept this far from 0 and 1 before the logarithm, as in evaluation's cross-entropy."""
 
 
+SMOOTHING_MM = 5.0
+"""From a slice to what it is mixed with: the distance of slices in most head CT, at which weights are chosen."""
+
+_PLACE_DECIMALS = 2
+"""Of mm: below that DICOM's and NIfTI's places of one exam differ."""
+
+
 class _Part(BaseModel):
     """Frozen, and an unknown field is an error."""
 
@@ -105,7 +112,8 @@ class Readout(_Part):
     classes: tuple[Subtype, ...] = Field(min_length=1)
     """The network's outputs, in its order."""
     smoothing: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """The weight of each adjacent slice's logits beside 1 for a slice's own: few hemorrhages fill a single slice."""
+    """The weight of the logits SMOOTHING_MM below and above beside 1 for a slice's own: few hemorrhages fill a single
+    slice. See `smoothed`."""
     temperatures: Mapping[Subtype, Annotated[float, Field(gt=0)]]
     """For each output: calibrated probability = σ(logit / temperature) (Guo 2017, https://arxiv.org/abs/1706.04599)."""
     any_rule: AnyRule
@@ -157,14 +165,24 @@ class Readout(_Part):
         """The subtypes among the outputs in the one order, then `any`: the columns of every probability."""
         return tuple(c for c in CLASSES if c in self.classes or c is Subtype.ANY)
 
-    def smoothed(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """(n, outputs) of one exam's slices from foot to head → the same, each mixed with its neighbours'.
+    def smoothed(self, logits: NDArray[np.floating], offsets: NDArray[np.floating]) -> NDArray[np.float64]:
+        """(n, outputs) of one exam's slices from foot to head → the same, each mixed with what lies beside it.
 
-        At the exam's ends a slice is its own missing neighbour.
+        offsets: (n,) mm along the slice normal, z. With w = smoothing and s = SMOOTHING_MM
+
+            L'(z) = (L(z) + w · (L(z − s) + L(z + s))) / (1 + 2 w)
+
+        where L runs straight from slice to slice, and beyond the exam's ends stays what it is there. So slices that lie
+        s apart are mixed with their neighbours by w each; thinner ones with those s away; of slices d > s apart a
+        neighbour counts w · s / d, and across a wide gap next to nothing.
         """
         own = logits.astype(np.float64)
-        below, above = np.concatenate([own[:1], own[:-1]]), np.concatenate([own[1:], own[-1:]])
-        return (own + self.smoothing * (below + above)) / (1 + 2 * self.smoothing)
+        places = np.round(np.asarray(offsets, dtype=np.float64) - np.min(offsets), _PLACE_DECIMALS)
+        around = np.zeros_like(own)
+        for k in range(own.shape[1]):
+            for step in (-SMOOTHING_MM, SMOOTHING_MM):
+                around[:, k] += np.interp(places + step, places, own[:, k])
+        return (own + self.smoothing * around) / (1 + 2 * self.smoothing)
 
     def slice_probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, outputs), smoothed → calibrated probabilities (n, reported); any ≥ each subtype in every row."""

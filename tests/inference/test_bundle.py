@@ -117,8 +117,8 @@ def test_a_threshold_that_was_changed(written: Path) -> None:
 
 
 def test_a_newer_form_is_named_before_anything_else(written: Path) -> None:
-    rewrite(written, lambda tree: tree.update(version=2, something="new"), resign=False)
-    with pytest.raises(BundleError, match=r"version 2, this ichnos reads version 1; install a newer ichnos"):
+    rewrite(written, lambda tree: tree.update(version=3, something="new"), resign=False)
+    with pytest.raises(BundleError, match=r"version 3, this ichnos reads version 2; install a newer ichnos"):
         read_bundle(written)
 
 

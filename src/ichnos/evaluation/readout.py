@@ -82,7 +82,7 @@ def smoothed_by_exam(logits: NDArray[np.float64], predictions: Predictions, smoo
     _, exam = np.unique(predictions.exam, return_inverse=True)
     order = np.lexsort((predictions.offset, exam))
     for rows in np.split(order, np.cumsum(np.bincount(exam))[:-1]):
-        result[rows] = readout.smoothed(logits[rows])
+        result[rows] = readout.smoothed(logits[rows], predictions.offset[rows])
     return result
 
 

@@ -80,7 +80,7 @@ class ExamClassifier:
         given = self._given(exam, offsets, pixel_spacing)
         output = self._engine.run(given.hu, given.offsets)
         readout = self.bundle.manifest.readout
-        probabilities = readout.slice_probabilities(readout.smoothed(output.logits))
+        probabilities = readout.slice_probabilities(readout.smoothed(output.logits, given.offsets))
         whole = readout.exam_probabilities(probabilities)
         findings = self._findings(
             probabilities.round(_DECIMALS), whole.round(_DECIMALS), given.offsets, name, (*given.doubts, *doubts)

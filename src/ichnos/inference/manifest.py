@@ -11,8 +11,12 @@ from ichnos.readout import Readout
 from ichnos.recipe import SliceRecipe
 from ichnos.subtypes import Subtype
 
-BUNDLE_VERSION = 1
-"""Of the form. Readers refuse newer ones."""
+BUNDLE_VERSION = 2
+"""Of the form. Readers refuse newer ones.
+
+1: `readout.smoothing` was the weight of each adjacent slice, fitted on slices 5 mm apart.
+2: it is the weight of what lies 5 mm away. At 5 mm both are one: version 1 is read as version 2.
+"""
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
 
@@ -54,7 +58,7 @@ class Manifest(_Part):
     """bundle.json."""
 
     form: Literal["ichnos-bundle"] = "ichnos-bundle"
-    version: Literal[1] = BUNDLE_VERSION
+    version: Literal[1, 2] = BUNDLE_VERSION
     title: Annotated[str, Field(pattern=_ONE_LINE)]
     """One line."""
     made_with: Mapping[str, str]
