@@ -20,7 +20,8 @@ OUT_OF_FOLD = "out-of-fold"
 class Predictions:
     """What a model says of slices, beside what is true.
 
-    patient, exam, slice_name: (n,) strings; offset: (n,) mm along the slice normal.
+    patient, exam, slice_name: (n,) strings; offset: (n,) mm along the slice normal. exam: what is judged as one, so a
+    series by itself where an exam has several.
     probabilities: (n, classes) in [0, 1]; labels: (n, classes) bool; both in the order of `classes`.
     part: of a split, or OUT_OF_FOLD; None where nobody knows. What is fitted on test patients flatters their results.
     """

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from filelock import FileLock
 
@@ -76,6 +77,17 @@ def test_neighbours_of_the_same_exam_are_shown_from_one_cache(prepared: Prepared
     wanted = [[5, 5, 6], [5, 6, 7], [8, 9, 9]]
     np.testing.assert_array_equal(stacked.images[rows], [[plain.images[r][0] for r in three] for three in wanted])
     np.testing.assert_array_equal(stacked.images[np.int64(6)], stacked.images[rows][1])
+
+
+def test_two_series_of_one_exam_are_no_neighbours(prepared: PreparedSet) -> None:
+    """The first two exams' slices, of one exam now, lie in the same places."""
+    again = PreparedSet(prepared.path)
+    first = pl.when(pl.col("exam") == "e001").then(pl.lit("e000")).otherwise(pl.col("exam")).alias("exam")
+    again.__dict__["index"] = again.index.with_columns(first)
+    assert again.exams[[0, 5, 10]].tolist() == ["e000 s000", "e000 s001", "e002"]
+    spec = SPEC.model_copy(update={"neighbours": 1})
+    mixed, apart = (open_cache(each, spec, ALL, SILENT, workers=1).images for each in (again, prepared))
+    np.testing.assert_array_equal(mixed[np.arange(10)], apart[np.arange(10)])
 
 
 def test_two_trainings_make_it_once(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:

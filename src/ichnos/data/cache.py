@@ -77,8 +77,8 @@ def open_cache(
 
 
 def _stacks(prepared: PreparedSet, spec: InputSpec) -> NDArray[np.int64]:
-    """(slices of the set, 1 + 2·neighbours) rows of the set: each slice's neighbours are of its own exam."""
-    _, exam = np.unique(prepared.index["exam"].to_numpy(), return_inverse=True)
+    """(slices of the set, 1 + 2·neighbours) rows of the set: each slice's neighbours are of its own exam and series."""
+    _, exam = np.unique(prepared.exams, return_inverse=True)
     offsets = prepared.index["offset"].to_numpy()
     order = np.argsort(exam, kind="stable")
     stacks = np.empty((len(exam), 1 + 2 * spec.neighbours), dtype=np.int64)

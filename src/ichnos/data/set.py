@@ -65,6 +65,16 @@ class PreparedSet:
         return pl.scan_parquet(self.path / "index.parquet")
 
     @cached_property
+    def exams(self) -> NDArray[np.str_]:
+        """(slices,) the exam of each slice, and its series too where that exam has several.
+
+        A reader of exams reads one series of each: slices of two are no neighbours, and each is judged by itself.
+        """
+        several = pl.col("series").n_unique().over("exam") > 1
+        named = pl.when(several).then(pl.concat_str("exam", "series", separator=" ")).otherwise(pl.col("exam"))
+        return self.index.select(named.alias("exam"))["exam"].to_numpy().astype(np.str_)
+
+    @cached_property
     def skipped(self) -> pl.DataFrame:
         """What was left out: columns exam, name, reason."""
         return _read_table(self.path / "skipped.parquet")

@@ -109,7 +109,7 @@ def predict_part(
     return Predictions(
         recipe.classes,
         chosen["patient"].to_numpy().astype(np.str_),
-        chosen["exam"].to_numpy().astype(np.str_),
+        data.prepared.exams[rows],
         chosen["name"].to_numpy().astype(np.str_),
         chosen["offset"].to_numpy().astype(np.float64),
         probabilities,

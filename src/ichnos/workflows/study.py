@@ -233,7 +233,7 @@ def _environment(run: Path) -> dict[str, str]:
 
 
 def _pictures(prepared: PreparedSet):
-    rows = {(e, n): k for k, (e, n) in enumerate(prepared.index.select("exam", "name").iter_rows())}
+    rows = {(e, n): k for k, (e, n) in enumerate(zip(prepared.exams, prepared.index["name"], strict=True))}
 
     @lru_cache(maxsize=256)
     def picture(exam: str, name: str) -> NDArray[np.uint8]:
