@@ -161,6 +161,9 @@ class Fit(_Grammar):
     batch_size: Annotated[int, Field(ge=2)] = 32
     epochs: Annotated[int, Field(ge=1)] = 10
     """At most so many."""
+    stop_after: Annotated[int, Field(ge=1)] | None = None
+    """End after so many epochs with the learning rate where `epochs` has it then: for a model that goes the way of
+    others, up to the epoch that was best for them. None: go on to the end."""
     steps_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Optimiser steps an epoch; None: as many as there are training slices for."""
     best: Literal["loss", "auc"] = "loss"
@@ -173,6 +176,11 @@ class Fit(_Grammar):
     reestimate_batchnorm: bool = False
     """Measure BatchNorm's statistics afresh on training images before every evaluation (short runs from scratch)."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which training ends at the latest."""
+        return self.epochs if self.stop_after is None else min(self.stop_after, self.epochs)
 
 
 class SliceRecipe(_Grammar):

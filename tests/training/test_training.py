@@ -142,6 +142,19 @@ def test_nothing_held_back_trains_every_epoch_and_takes_the_last(recipe: SliceRe
     assert (tmp_path / "best.safetensors").stat().st_mtime_ns == before
 
 
+def test_a_run_that_stops_after_an_epoch_goes_the_longer_ones_way(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    longer = recipe.derive(**{"fit.milestones": []})
+    cut_off = longer.derive(**{"fit.stop_after": 1})
+    assert (longer.fit.schedule, longer.fit.epochs, cut_off.fit.last_epoch) == ("cosine", 2, 1)
+    whole = train(longer, tiny[0], None, tmp_path / "whole", device="cpu")
+    summary = train(cut_off, tiny[0], None, tmp_path / "cut", device="cpu")
+    assert (summary.epochs, summary.best_epoch, summary.stopped_early) == (1, 1, False)
+    for key in ("learning_rate", "training", "step"):
+        assert summary.journal[0][key] == whole.journal[0][key], key
+    shorter = train(longer.derive(**{"fit.epochs": 1}), tiny[0], None, tmp_path / "short", device="cpu")
+    assert shorter.journal[0]["learning_rate"] < summary.journal[0]["learning_rate"], "a cosine of its own"
+
+
 def test_a_run_without_validation_goes_on_as_if_never_stopped(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
     alone = recipe.derive(**{"fit.milestones": []})
     train(alone, tiny[0], None, tmp_path / "whole", device="cpu")

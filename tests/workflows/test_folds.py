@@ -114,7 +114,12 @@ def test_the_bundle_is_of_everyone_and_calibrated_out_of_fold(prepared: Prepared
     assert bundle.manifest.licence == "ours alone"
     assert bundle.manifest.fitted_on is not None
     assert bundle.manifest.fitted_on.slices == prepared.header.slices
-    assert bundle.manifest.recipe.fit.epochs in (1, 2)
+    fit = bundle.manifest.recipe.fit
+    best = [each["best_epoch"] for each in json.loads((studied / "scorecard.json").read_text())["folds"]]
+    assert (fit.epochs, fit.stop_after) == (2, round(float(np.median(best)))), (
+        "the folds' schedule, cut where they were best"
+    )
+    assert len((studied / "final" / "journal.jsonl").read_text().splitlines()) == fit.stop_after
     assert "not this very file's" in bundle.card
     assert "| slice: any hemorrhage" in bundle.card
     final = load_checkpoint(studied / "final" / "best.safetensors").metadata

@@ -104,7 +104,7 @@ def _run(session: Session, progress: Progress) -> None:
     try:
         with (
             open_journal(folder.journal, folder.events, state.epoch) as journal,
-            progress.task(f"Training {session.recipe.name}", session.recipe.fit.epochs * steps) as task,
+            progress.task(f"Training {session.recipe.name}", session.recipe.fit.last_epoch * steps) as task,
             interruptible() as interruption,
         ):
             task.advance(state.epoch * steps + state.step)
@@ -207,7 +207,7 @@ def _summary(folder: RunFolder, recipe: SliceRecipe, state: RunState) -> Trainin
         epochs=state.epoch,
         best_epoch=state.best_epoch,
         best_validation_loss=state.best_loss,
-        stopped_early=state.epoch < recipe.fit.epochs,
+        stopped_early=state.epoch < recipe.fit.last_epoch,
         seconds=state.seconds,
         journal=tuple(read_journal(folder.journal)),
     )

@@ -112,7 +112,7 @@ class Session:
         state, steps = self.state, self._steps_done()
         state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
         if validation is None:
-            state.finished = state.epoch >= self.recipe.fit.epochs
+            state.finished = state.epoch >= self.recipe.fit.last_epoch
             if state.finished:
                 state.best_epoch = state.epoch
                 self._save_best(steps)
@@ -139,7 +139,7 @@ class Session:
         said = (
             f"validation loss {validation.loss_mean:.4f}" if validation else f"training loss {training.loss_mean:.4f}"
         )
-        task.note(f"epoch {state.epoch}/{self.recipe.fit.epochs}, {said}")
+        task.note(f"epoch {state.epoch}/{self.recipe.fit.last_epoch}, {said}")
 
     def _training_metrics(self) -> SliceMetrics:
         """From the predictions made while training, as Keras does: augmented, with dropout, by moving weights."""
@@ -178,7 +178,7 @@ class Session:
     def _is_over(self) -> bool:
         fit, state = self.recipe.fit, self.state
         waited = state.epoch - (state.best_epoch or 0)
-        return state.epoch >= fit.epochs or (fit.patience is not None and waited >= fit.patience)
+        return state.epoch >= fit.last_epoch or (fit.patience is not None and waited >= fit.patience)
 
     def _keep_milestones(self) -> None:
         """The best of the first n epochs; where the run is shorter than n, its best."""

@@ -90,8 +90,8 @@ def study_folds(
 
     Writes into `out`: a run a fold, out_of_fold.parquet (what each patient's slices were given by the model that has
     not seen them), scorecard.json and report.md; goes on where it stopped. Returns the scorecard.
-    With options.bundle: a final model on all patients, its length the median of the folds' best epochs, calibrated on
-    the out-of-fold predictions. Raises OutputError where that file exists (unless options.force).
+    With options.bundle: a final model on all patients, trained along the folds' schedule to the median of their best
+    epochs, calibrated on the out-of-fold predictions. Raises OutputError where that file exists (unless options.force).
     """
     options = options or FoldOptions()
     if options.bundle is not None and options.bundle.is_dir():
@@ -219,10 +219,14 @@ def _final(
     progress: Progress,
     device: str,
 ) -> None:
-    """One model of all patients: nothing is held back, so nothing is chosen; the folds say how long."""
+    """One model of all patients: nothing is held back, so nothing is chosen; the folds say how long.
+
+    It goes their way, learning rate and all, and stops at the epoch that was best for them: a shorter schedule of its
+    own would be another procedure than the one that was measured.
+    """
     assert options.bundle is not None
     epochs = max(1, round(float(np.median([fold.summary.best_epoch for fold in folds]))))
-    final = recipe.derive(**{"fit.epochs": epochs, "fit.patience": None, "fit.milestones": []})
+    final = recipe.derive(**{"fit.stop_after": epochs, "fit.patience": None, "fit.milestones": []})
     progress.message(f"the final model: all patients, {counted(epochs, 'epoch')}, the median of the folds' best")
     train_on(final, replace(data, everyone=True), out / "final", progress, device=device)
     export = ExportOptions(
