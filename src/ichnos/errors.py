@@ -6,6 +6,7 @@ IchnosError                  anything below; the command line prints its message
 ├── MissingExtraError        an optional dependency is not installed
 ├── InputError               what was given cannot be read or does not make sense
 │   ├── DicomError           one DICOM file cannot be turned into a CT slice
+│   │   └── HangError        its compressed pixels could not be decoded in time
 │   ├── ExamError            slices or a volume do not make a head CT that can be read
 │   ├── SourceError          a folder, zip or table of labels is not what its source needs
 │   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version
@@ -47,6 +48,10 @@ class InputError(IchnosError):
 
 class DicomError(InputError):
     """One DICOM file cannot be turned into a CT slice."""
+
+
+class HangError(DicomError):
+    """The compressed pixels of a DICOM file could not be decoded in time."""
 
 
 class ExamError(InputError):

@@ -28,7 +28,7 @@ from ichnos.dicom import finding, parsing, read_slice
 from ichnos.dicom.decoder import shared_decoder
 from ichnos.dicom.exams import ExamReading, find_exams, open_header, read_exam, read_exams, read_found_exam
 from ichnos.dicom.pixels import read_hu
-from ichnos.errors import ExamError, InputError
+from ichnos.errors import DicomError, ExamError, HangError, InputError
 from tests.dicom.ct_files import ct_dataset, file_of
 from tests.dicom.head_files import (
     SLICES,
@@ -449,6 +449,49 @@ def test_nothing_there_is_said(tmp_path: Path) -> None:
         read_exam(tmp_path)
     with pytest.raises(InputError, match="does not exist"):
         read_exam(tmp_path / "absent")
+
+
+def test_an_exam_whose_decoding_hangs_is_given_up_after_two_slices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over all its series; an uncompressed one is read all the same."""
+    for series in (1, 2):
+        packed = as_series(head_datasets(), series)
+        for dataset in packed:
+            dataset.compress(RLELossless, generate_instance_uid=False)
+        write(tmp_path, packed, f"packed-{series}", syntax=RLELossless)
+    tried: list[object] = []
+
+    def hangs(_self: object, file: object, *_rest: object) -> None:
+        tried.append(file)
+        raise HangError("its pixels could not be decoded in 5 seconds")
+
+    monkeypatch.setattr("ichnos.dicom.decoder.Decoder.decode", hangs)
+    only = reading(tmp_path)
+    assert len(tried) == 2
+    assert only.refusal == "decoding 2 of its slices did not end, so it is damaged; copy the exam again"
+    write(tmp_path, as_series(head_datasets(), 3), "plain")
+    only = reading(tmp_path)
+    assert len(tried) == 4
+    assert only.exam is not None
+    assert same(only.exam)
+
+
+def test_jpeg_that_libjpeg_would_mend_is_refused_in_training_too(tmp_path: Path) -> None:
+    """It goes on with pixels that it makes up, and says so on standard error alone."""
+    whole = compressed_by_gdcm(
+        file_of(ct_dataset(np.arange(64 * 64, dtype=np.int16).reshape(64, 64))), "JPEGLosslessProcess14_1", tmp_path
+    )
+    np.testing.assert_array_equal(read_slice(whole).hu, np.arange(64 * 64).reshape(64, 64) - 24)
+    scan = whole.rindex(b"\xff\xda") + 10
+    refused = 0
+    for at in range(scan, len(whole) - 20, 40):
+        damaged = whole[:at] + b"\xff\xd9" + whole[at + 2 :]  # its end, where its middle should be
+        try:
+            read_slice(damaged)
+        except DicomError as error:
+            refused += "a decoder would make up the rest" in str(error)
+    assert refused > 10
 
 
 def test_a_compressed_file_that_names_no_syntax_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Pixel data to stored values: uncompressed data straight from its bytes, the rest by pydicom's decoders."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,10 +59,13 @@ class PixelLayout:
         return self.rows * self.columns * self.bits_allocated // 8
 
 
-def stored_values(dataset: FileDataset, layout: PixelLayout) -> NDArray[np.integer]:
+def stored_values(
+    dataset: FileDataset, layout: PixelLayout, decompressed: Callable[[], NDArray[np.integer]]
+) -> NDArray[np.integer]:
     """The stored values, shape (rows, columns), signed or not as the layout says, without unused bits.
 
-    Raises DicomError where pixels are absent, fewer than they should be, or in a form that no decoder here reads.
+    decompressed: gives the cells of a compressed file, see decoder.py. Raises DicomError where pixels are absent, fewer
+    than they should be, or in a form that no decoder here reads.
     """
     syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
     if syntax is None:
@@ -70,7 +74,7 @@ def stored_values(dataset: FileDataset, layout: PixelLayout) -> NDArray[np.integ
     if element is None or not element.value:
         raise DicomError("it has no pixel data (a file cut short, or no image); copy the file again")
     if is_compressed(syntax):
-        return without_unused_bits(decompressed_cells(dataset, layout), layout)
+        return without_unused_bits(decompressed(), layout)
     big_endian = syntax == ExplicitVRBigEndian
     return without_unused_bits(native_cells(element.value, layout, big_endian=big_endian), layout)
 
@@ -96,7 +100,8 @@ def native_cells(data: bytes, layout: PixelLayout, *, big_endian: bool = False) 
 def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | None = None) -> NDArray[np.integer]:
     """Compressed pixels as cells, shape (rows, columns), in this process; frame: from 1, None for the only one.
 
-    Raises DicomError. Decoders are C code that damaged data can hang or crash: see decoder.py for where to run it.
+    Raises DicomError. Decoders are C code that damaged data can hang or crash, and that goes on with made-up pixels:
+    called by decoding.py alone, which decoder.py runs.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     try:

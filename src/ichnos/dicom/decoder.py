@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.finding import FoundFile
-from ichnos.errors import DicomError
+from ichnos.errors import DicomError, HangError
 
 SECONDS_A_FILE = 5.0
 """A 512×512 slice takes 5 to 40 ms in any syntax: what takes this long hangs."""
@@ -25,6 +26,17 @@ _SECONDS_TO_START = 60.0
 """A new process imports numpy and pydicom: half a second, far more on a machine that is out of memory."""
 
 _BEGIN = "import sys; sys.path[:] = sys.argv[2:]; from ichnos.dicom.decoding import serve; serve(int(sys.argv[1]))"
+
+
+@dataclass(frozen=True)
+class FileInMemory:
+    """A file's bytes, where they are read already."""
+
+    data: bytes = field(repr=False)
+
+    def read(self) -> bytes:
+        """All of them."""
+        return self.data
 
 
 class Decoder:
@@ -38,7 +50,7 @@ class Decoder:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._line: socket.socket | None = None
-        self._held: FoundFile | None = None
+        self._held: FoundFile | FileInMemory | None = None
         """The multi-frame file that the process holds, so that it is sent once."""
 
     def __enter__(self) -> "Decoder":
@@ -47,8 +59,8 @@ class Decoder:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def decode(self, file: FoundFile, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
-        """The cells of one slice, shape (rows, columns). Raises DicomError where they cannot be had in time."""
+    def decode(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
+        """The cells of one slice, shape (rows, columns). DicomError where they cannot be had, HangError in time."""
         with self._lock:
             try:
                 return self._asked(file, frame, layout)
@@ -57,7 +69,7 @@ class Decoder:
                     return self._asked(file, frame, layout)
         raise DicomError("its pixels are damaged: decoding them crashed; copy the file again")
 
-    def _asked(self, file: FoundFile, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
+    def _asked(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
         try:
             line = self._connected()
             data = b"" if self._held == file and frame is not None else file.read()
@@ -68,7 +80,7 @@ class Decoder:
             reply, pixels = self._answer(line, deadline)
         except TimeoutError:
             self._end()
-            raise DicomError(
+            raise HangError(
                 f"its pixels could not be decoded in {self._limit:g} seconds, so they are damaged; copy it again"
             ) from None
         except (OSError, EOFError, ValueError) as error:

@@ -20,15 +20,26 @@ from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
 from ichnos.dicom.frames import FileFacts, Frame, read_facts
 from ichnos.dicom.orientation import corner_and_directions, is_transposed
 from ichnos.dicom.parsing import START_BYTES, inflated, is_deflated, looks_like_dicom, parse_whole
-from ichnos.dicom.pixels import read_hu
+from ichnos.dicom.pixels import needs_decoder, read_hu
 from ichnos.dicom.series import Series, series_of
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
 from ichnos.dicom.volumes import read_volume_exam
-from ichnos.errors import DicomError, ExamError, InputError, fault_of
+from ichnos.errors import DicomError, ExamError, HangError, InputError, fault_of
 from ichnos.progress import SILENT, Progress
 
 _LEAST_READ = 0.5
 """The share of a series' slices that must be readable: with fewer, what is left says little of the head."""
+
+
+_MOST_HANGS = 2
+"""Slices of an exam whose decoding may hang, at decoder.SECONDS_A_FILE each; then no compressed one is tried."""
+
+
+@dataclass
+class _Hangs:
+    """How often decoding hung in one exam, over all of its series."""
+
+    count: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,10 +166,11 @@ def _read(found: FoundExam, rules: SeriesRules, decoder: Decoder | None) -> Exam
             return ExamReading(found, None, str(error))
     left = {series.number: why_left(series, rules) for series in found.series}
     candidates = [series for series in found.series if left[series.number] is None]
+    hangs = _Hangs()
     candidates.sort(key=lambda series: rank(series, rules), reverse=True)  # stable: of equals the first found
     for series in candidates:
         try:
-            exam, skipped = _read_series(series, rules, decoder or shared_decoder())
+            exam, skipped = _read_series(series, rules, decoder or shared_decoder(), hangs)
         except ExamError as error:
             left[series.number] = str(error)
             continue
@@ -227,9 +239,9 @@ def _common(records: Sequence[SeriesRecord]) -> str:
     return f"none of its {len(records)} series can be read: " + "; ".join(reasons[:3])
 
 
-def _read_series(series: Series, rules: SeriesRules, decoder: Decoder) -> tuple[Exam, tuple[str, ...]]:
+def _read_series(series: Series, rules: SeriesRules, decoder: Decoder, hangs: _Hangs) -> tuple[Exam, tuple[str, ...]]:
     frames = series.frames
-    hu, kept, skipped = _read_frames(frames, decoder)
+    hu, kept, skipped = _read_frames(frames, decoder, hangs)
     read = series.with_frames(kept)
     inverted = False
     try:
@@ -237,14 +249,16 @@ def _read_series(series: Series, rules: SeriesRules, decoder: Decoder) -> tuple[
     except ExamError:
         if not any(frame.inverted_display for frame in frames):
             raise
-        hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder)
+        hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder, hangs)
         read = series.with_frames(kept)
         doubts, inverted = judge(hu, _spacing(frames[0]), read.coverage), True
     doubts = (*doubts_of(read, rules, skipped, values_inverted=inverted), *doubts)
     return _exam(read, hu, doubts), skipped
 
 
-def _read_frames(frames: Sequence[Frame], decoder: Decoder) -> tuple[NDArray[np.int16], list[int], tuple[str, ...]]:
+def _read_frames(
+    frames: Sequence[Frame], decoder: Decoder, hangs: _Hangs
+) -> tuple[NDArray[np.int16], list[int], tuple[str, ...]]:
     """HU of the frames that can be read, which ones these are, and why not the others."""
     layout = frames[0].layout
     shape = (layout.columns, layout.rows) if is_transposed(frames[0].orientation) else (layout.rows, layout.columns)
@@ -252,9 +266,12 @@ def _read_frames(frames: Sequence[Frame], decoder: Decoder) -> tuple[NDArray[np.
     kept: list[int] = []
     skipped: list[str] = []
     for index, frame in enumerate(frames):
+        if hangs.count >= _MOST_HANGS and needs_decoder(frame):
+            raise ExamError(f"decoding {hangs.count} of its slices did not end, so it is damaged; copy the exam again")
         try:
             hu[len(kept)] = read_hu(frame, decoder)
         except DicomError as error:
+            hangs.count += isinstance(error, HangError)
             skipped.append(str(error))
             if len(skipped) > len(frames) * (1 - _LEAST_READ):
                 tried = counted(index + 1, "slice")

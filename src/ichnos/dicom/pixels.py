@@ -31,9 +31,18 @@ def read_hu(frame: Frame, decoder: Decoder) -> NDArray[np.int16]:
     return turn_upright(hu, frame.orientation)
 
 
+def needs_decoder(frame: Frame) -> bool:
+    """Whether its pixels are compressed, so that they are decoded in a process that can be killed."""
+    return bool(frame.syntax) and is_compressed(_syntax(frame))
+
+
+def _syntax(frame: Frame) -> UID:
+    return UID(frame.syntax, validation_mode=config.IGNORE)  # a damaged one is no syntax that is known
+
+
 def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:
-    syntax = UID(frame.syntax, validation_mode=config.IGNORE)  # a damaged one is no syntax that is known
-    if frame.syntax and is_compressed(syntax):
+    syntax = _syntax(frame)
+    if needs_decoder(frame):
         return decoder.decode(frame.file, frame.number, frame.layout)
     if syntax == DeflatedExplicitVRLittleEndian:
         whole = _inflated(frame.file, frame.file.modified())

@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, CTImageStorage
 
 from ichnos.dicom.decode import PixelLayout, stored_values
+from ichnos.dicom.decoder import FileInMemory, shared_decoder
 from ichnos.dicom.elements import number, numbers, pixel_value, shown_code, text, texts, whole_number
 from ichnos.dicom.hounsfield import Padding, Rescale, to_hu
 from ichnos.dicom.orientation import is_axial, is_transposed, tilt_degrees, turn_upright
@@ -84,16 +85,27 @@ class CtSlice:
 def read_slice(source: Path | bytes | BinaryIO) -> CtSlice:
     """Read one CT slice with its pixels, from a path, from a file's bytes, or from an open binary file.
 
-    Raises DicomError where it is not a CT slice in HU or its pixels are not all there; never returns made-up pixels.
+    Compressed pixels are decoded as exams' are, in a process of their own. Raises DicomError where it is not a CT slice
+    in HU or its pixels are not all there; never returns made-up pixels.
     """
     dataset = _open(source, with_pixels=True)
     header = _checked_header(dataset)
     layout = PixelLayout.of(dataset)
-    hu = to_hu(stored_values(dataset, layout), rescale_of(dataset, layout), padding_of(dataset, layout))
+    stored = stored_values(dataset, layout, lambda: shared_decoder().decode(_in_memory(source), None, layout))
+    hu = to_hu(stored, rescale_of(dataset, layout), padding_of(dataset, layout))
     row_spacing, column_spacing = header.pixel_spacing
     upright = turn_upright(hu, header.orientation)
     transposed = is_transposed(header.orientation)
     return CtSlice(header, upright, (column_spacing, row_spacing) if transposed else (row_spacing, column_spacing))
+
+
+def _in_memory(source: Path | bytes | BinaryIO) -> FileInMemory:
+    if isinstance(source, bytes):
+        return FileInMemory(source)
+    if isinstance(source, Path):
+        return FileInMemory(source.read_bytes())
+    source.seek(0)
+    return FileInMemory(source.read())
 
 
 def read_header(source: Path | bytes | BinaryIO) -> SliceHeader:
