@@ -112,7 +112,7 @@ def synthetic_slices(
 
     cache: of all slices of the set. Neighbours are those of the synthetic exam, changed ones where lesions reach them.
     """
-    exam = prepared.index["exam"].rle_id().to_numpy()
+    exam = _runs(prepared.exams)
     offsets = prepared.index["offset"].to_numpy()
     stacks, labels = [np.empty((0, 1 + 2 * spec.neighbours), np.int64)], [np.empty((0, len(SUBTYPES)), np.bool_)]
     first, counts = np.unique(exam, return_index=True, return_counts=True)[1:]
@@ -136,11 +136,16 @@ def synthetic_slices(
 
 
 def _exams_without(prepared: PreparedSet) -> list[NDArray[np.int64]]:
-    """The rows of each exam in which no slice has a hemorrhage, in the set's order."""
-    exam = prepared.index["exam"].rle_id().to_numpy()
-    bleeds = np.bincount(exam, prepared.labels.any(axis=1)) > 0
-    rows = np.split(np.arange(len(exam)), np.flatnonzero(np.diff(exam)) + 1)
-    return [each for each in rows if not bleeds[exam[each[0]]]]
+    """The rows of each series of the exams in which no slice has a hemorrhage, in the set's order."""
+    named = prepared.index["exam"].to_numpy()
+    bleeding = np.unique(named[prepared.labels.any(axis=1)])
+    rows = np.split(np.arange(len(named)), np.flatnonzero(np.diff(_runs(prepared.exams))) + 1)
+    return [each for each in rows if named[each[0]] not in bleeding]
+
+
+def _runs(names: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Numbers from 0, one more at each change of name: a set holds its series one after the other."""
+    return np.concatenate([[0], np.cumsum(names[1:] != names[:-1])])
 
 
 def _build(

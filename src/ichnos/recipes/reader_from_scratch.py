@@ -3,6 +3,7 @@
 Source: ours.
 
 Differs from `reader`:
+- No synthetic lesions; batches of 32.
 - Random first weights; Adam 1e-3, 18 epochs instead of 6.
 - The best epoch by validation loss, which on the first fold's validation patients gave any hemorrhage the higher AUC.
 - BatchNorm's statistics are measured afresh before every evaluation, as in `from_scratch`.
@@ -19,6 +20,8 @@ RECIPE = READER.derive(
     title="Reader from scratch",
     **{
         "network.init": "random",
+        "synthetic": None,
+        "fit.batch_size": 32,
         "fit.learning_rate": 1e-3,
         "fit.epochs": 18,
         "fit.best": "loss",
