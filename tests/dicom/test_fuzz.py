@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import (
@@ -195,6 +195,7 @@ TEXTS = st.one_of(
 )
 
 
+@example(changes={"PixelSpacing": ("1\\1e308", 0)})
 @given(changes=st.dictionaries(st.sampled_from(KEYWORDS), st.tuples(TEXTS, st.integers(0, 65535)), max_size=5))
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_headers_of_any_values(tmp_path: Path, changes: dict[str, tuple[str, int]]) -> None:

@@ -133,7 +133,7 @@ def _stacks(files: Sequence[FileFacts]) -> list[tuple[FileFacts, list[Frame]]]:
     for facts in files:
         for frame in facts.frames:
             alike = (
-                *(frame.layout.rows, frame.layout.columns, *np.round(frame.pixel_spacing, 3)),
+                *(frame.layout.rows, frame.layout.columns, *(round(each, 3) for each in frame.pixel_spacing)),
                 *(facts.kernel, facts.contrast, facts.image_type[:3], facts.sop_class),
             )
             for _, other, frames in stacks:
