@@ -264,7 +264,7 @@ def test_what_is_no_finding_of_ours_is_never_touched(tmp_path: Path, bundle: Pat
         (out / name).write_text("of the user")
     ran = predict(bundle, out, good_exam(tmp_path / "in"), "--force")
     assert ran.exit_code == 1
-    assert "no findings of ours" in ran.stderr
+    assert "other things than findings of ours" in ran.stderr
     assert (elsewhere / "findings.json").read_text() == "of another"
     assert [path.name for path in out.iterdir()] == [name.partition("/")[0]]
 
