@@ -151,6 +151,24 @@ class Sampling(StrEnum):
     """The classes take turns in each batch: rare ones are drawn more often (the study, 3.3)."""
 
 
+class Loss(_Grammar):
+    """What is made small: summed over the outputs, averaged over the batch."""
+
+    kind: Literal["bce", "focal", "asymmetric"] = "bce"
+    """`bce`: binary cross-entropy (the study); `focal`: times (1 − p of what is so)^gamma (Lin 2017); `asymmetric`:
+    negatives shifted by `margin` and focused by `gamma`, positives not (Ridnik 2021)."""
+    gamma: Annotated[float, Field(ge=0, le=10)] = 2.0
+    """Of `focal`; of `asymmetric`'s negatives. 0 focuses nothing."""
+    margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Of `asymmetric`: negatives below this probability cost nothing."""
+    weights: Mapping[Subtype, Annotated[float, Field(gt=0)]] = {}
+    """Of outputs; 1 where not named. RSNA's challenge weighs `any` by 2."""
+    positives: Literal["alike", "balanced"] = "alike"
+    """`balanced`: a class's positives weigh as much together as its negatives do, at most 100 times each."""
+    smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Label smoothing: targets are moved by half of this towards 0.5 (1 becomes 1 − smoothing / 2)."""
+
+
 class Fit(_Grammar):
     """How long and how fast a model is trained."""
 
@@ -158,6 +176,7 @@ class Fit(_Grammar):
     """Adam's."""
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine`: a linear rise over the first twentieth of all steps, then half a cosine down to 0."""
+    loss: Loss = Loss()
     batch_size: Annotated[int, Field(ge=2)] = 32
     epochs: Annotated[int, Field(ge=1)] = 10
     """At most so many."""
@@ -192,8 +211,7 @@ class SliceRecipe(_Grammar):
     input: InputSpec
     population: Population = Population()
     classes: tuple[Subtype, ...] = SUBTYPES
-    """What the network names, in its order. `any` may be one of them: whether a slice has any of the five. All weigh
-    alike in the loss."""
+    """What the network names, in its order. `any` may be one of them: whether a slice has any of the five."""
     network: Network = Network()
     sampling: Sampling = Sampling.NATURAL
     synthetic: Synthetic | None = None
@@ -210,6 +228,9 @@ class SliceRecipe(_Grammar):
             raise ValueError("a population cannot leave out `any`: that would leave slices without hemorrhage only")
         if Subtype.ANY in self.classes and self.population.slices == "positives":
             raise ValueError("`any` cannot be learnt from positives alone: set population.slices=all")
+        strangers = set(self.fit.loss.weights) - set(self.classes)
+        if strangers:
+            raise ValueError(f"fit.loss.weights names what is no class of this recipe: {sorted(strangers)}")
         both = set(self.classes) & set(self.population.without)
         if both:
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")

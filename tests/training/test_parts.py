@@ -9,13 +9,14 @@ from torch import nn
 
 from ichnos.errors import TrainingError
 from ichnos.models import SliceClassifier
-from ichnos.recipe import Augmentation, Fit, SliceRecipe
+from ichnos.recipe import Augmentation, Fit, Loss, SliceRecipe
+from ichnos.subtypes import SUBTYPES, Subtype
 from ichnos.training import TrainingSlices, predict
 from ichnos.training.augmentation import AugmentedClassifier, augmenter
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.batchnorm import reestimate_batchnorm
 from ichnos.training.devices import choose
-from ichnos.training.loss import LossWatch, summed_bce
+from ichnos.training.loss import LossWatch, MultilabelLoss
 from ichnos.training.randomness import seed_step
 from ichnos.training.schedule import learning_rate
 from ichnos.training.slices import spread
@@ -39,7 +40,63 @@ def test_cosine_schedule_rises_then_falls_to_nearly_nothing():
 def test_loss_is_summed_over_outputs_and_averaged_over_the_batch():
     logits, targets = torch.randn(6, 5), (torch.rand(6, 5) > 0.5).float()
     mean = nn.functional.binary_cross_entropy_with_logits(logits, targets)
-    assert torch.allclose(summed_bce(logits, targets), mean * 5)
+    assert torch.allclose(loss_of(Loss())(logits, targets), mean * 5)
+
+
+def loss_of(loss: Loss, labels: np.ndarray | None = None) -> MultilabelLoss:
+    return MultilabelLoss(loss, SUBTYPES, np.zeros((4, 5), np.bool_) if labels is None else labels)
+
+
+def test_focal_loss_is_the_published_one():
+    """Lin 2017, equation 4: −(1 − p)^γ log p of what is so. γ = 0 is cross-entropy."""
+    logits, targets = torch.randn(6, 5), (torch.rand(6, 5) > 0.5).float()
+    right = torch.where(targets > 0, logits.sigmoid(), 1 - logits.sigmoid())
+    expected = (-((1 - right) ** 2) * right.log()).sum(dim=1).mean()
+    assert torch.allclose(loss_of(Loss(kind="focal"))(logits, targets), expected, atol=1e-5)
+    assert torch.allclose(loss_of(Loss(kind="focal", gamma=0))(logits, targets), loss_of(Loss())(logits, targets))
+
+
+def test_asymmetric_loss_is_the_published_one():
+    """Ridnik 2021, equations 4 to 7: negatives' probability shifted down, then focused; positives as they are."""
+    logits, targets = torch.randn(6, 5), (torch.rand(6, 5) > 0.5).float()
+    p = logits.sigmoid()
+    shifted = (p - 0.05).clamp(min=0)
+    each = torch.where(targets > 0, -p.log(), -(shifted**2) * (1 - shifted).log())
+    assert torch.allclose(loss_of(Loss(kind="asymmetric"))(logits, targets), each.sum(dim=1).mean(), atol=1e-5)
+    certain = loss_of(Loss(kind="asymmetric"))(torch.full((1, 5), -8.0), torch.zeros(1, 5))
+    assert certain == 0  # below the margin a negative costs nothing
+
+
+def test_outputs_and_positives_are_weighed():
+    logits, targets = torch.zeros(2, 5), torch.zeros(2, 5)
+    plain = loss_of(Loss())(logits, targets)
+    weighted = loss_of(Loss(weights={Subtype.EPIDURAL: 3.0}))(logits, targets)
+    assert weighted == pytest.approx(float(plain) * 7 / 5)
+    labels = np.zeros((100, 5), np.bool_)
+    labels[:4, 0] = labels[:50, 1] = True
+    balanced = loss_of(Loss(positives="balanced"), labels)
+    assert balanced.positive_weights is not None
+    assert balanced.positive_weights.tolist() == [24.0, 1.0, 100.0, 100.0, 100.0]
+    one = torch.eye(5)[:1]
+    assert balanced(logits[:1], one) == pytest.approx(float(np.log(2)) * (24 + 4))
+
+
+def test_smoothed_labels_make_certainty_costly():
+    smooth = loss_of(Loss(smoothing=0.2))
+    targets = torch.ones(1, 5)
+    best = torch.full((1, 5), float(np.log(0.9 / 0.1)))
+    assert smooth(best, targets) < smooth(best + 3, targets)
+    assert smooth(best, targets) < smooth(best - 1, targets)
+
+
+@pytest.mark.parametrize("kind", ["bce", "focal", "asymmetric"])
+def test_every_loss_is_finite_where_the_network_is_certain(kind):
+    logits = torch.tensor([[60.0, -60.0, 30.0, -30.0, 0.0]], requires_grad=True)
+    loss = loss_of(Loss(kind=kind))(logits, torch.tensor([[0.0, 1.0, 0.0, 1.0, 1.0]]))
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
 
 
 def test_watch_names_rows_and_step():

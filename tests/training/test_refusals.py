@@ -10,6 +10,7 @@ from ichnos.errors import OutputError, TrainingError, WeightsError
 from ichnos.recipe import SliceRecipe
 from ichnos.training import TrainingSlices, session, train
 from ichnos.training.folder import RunFolder
+from ichnos.training.loss import MultilabelLoss
 from tests.training.test_training import Parts, Recorder
 
 
@@ -20,7 +21,7 @@ def short(recipe: SliceRecipe, **changes) -> SliceRecipe:
 def test_loss_that_is_not_finite_names_the_slices(
     recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(session, "summed_bce", lambda logits, targets: logits.sum() * float("nan"))
+    monkeypatch.setattr(MultilabelLoss, "forward", lambda _, logits, __: logits.sum() * float("nan"))
     with pytest.raises(TrainingError, match=r"loss of step 1 is nan.*rows \[\d+, \d+, \d+, \d+\]"):
         train(recipe, *tiny, tmp_path, device="cpu")
     assert not (tmp_path / "last.safetensors").exists()

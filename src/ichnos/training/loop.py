@@ -21,6 +21,7 @@ from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
 from ichnos.training.interruption import interruptible
 from ichnos.training.journal import open_journal, read_journal
+from ichnos.training.loss import MultilabelLoss
 from ichnos.training.sampling import BatchOrder
 from ichnos.training.session import Session
 from ichnos.training.slices import TrainingSlices
@@ -156,6 +157,7 @@ def _open(
         module=module,
         plain_optimizer=plain_optimizer,
         optimizer=optimizer,
+        loss=MultilabelLoss(recipe.fit.loss, recipe.classes, parts[0].labels).to(fabric.device),
         order=BatchOrder(
             parts[0].labels,
             recipe.sampling,

@@ -1,19 +1,67 @@
 """The loss, and the watch over it."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from ichnos.errors import TrainingError
+from ichnos.recipe import Loss
+from ichnos.subtypes import Subtype
 
 _STEPS_BETWEEN_CHECKS = 50
 """Steps on a GPU between two looks at the loss: each look waits for the device."""
 
 
-def summed_bce(logits: Tensor, targets: Tensor) -> Tensor:
-    """Binary cross-entropy in nats, summed over the outputs and averaged over the batch (the study, 3.3)."""
-    return binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").sum(dim=1).mean()
+_NEARLY_ONE = 1 - 1e-7
+"""Where the logarithm of what is left of a probability is cut off."""
+
+_HEAVIEST_POSITIVE = 100.0
+"""With `positives=balanced`: a class with a handful of positives would else be learnt by heart from them."""
+
+
+class MultilabelLoss(nn.Module):
+    """A recipe's loss: of each output by itself, in nats, summed over the outputs and averaged over the batch.
+
+    With the defaults it is the study's binary cross-entropy (3.3).
+    """
+
+    output_weights: Tensor
+    positive_weights: Tensor | None
+
+    def __init__(self, loss: Loss, classes: Sequence[Subtype], labels: NDArray[np.bool_]) -> None:
+        """labels: (n, classes) of the training part, which say how rare each class's positives are."""
+        super().__init__()
+        self._loss = loss
+        positives = labels.sum(axis=0)
+        ratio = np.clip((len(labels) - positives) / np.maximum(positives, 1), None, _HEAVIEST_POSITIVE)
+        self.register_buffer("output_weights", torch.tensor([loss.weights.get(c, 1.0) for c in classes]))
+        heavier = torch.as_tensor(ratio, dtype=torch.float32) if loss.positives == "balanced" else None
+        self.register_buffer("positive_weights", heavier)
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """logits, targets: (n, classes); targets 0 or 1, or between where images were mixed. A scalar."""
+        logits = logits.float()
+        targets = targets + self._loss.smoothing * (0.5 - targets)
+        match self._loss.kind:
+            case "bce":
+                each = self._cross_entropy(logits, targets)
+            case "focal":
+                probability = logits.sigmoid()
+                wrong = targets * (1 - probability) + (1 - targets) * probability
+                each = wrong**self._loss.gamma * self._cross_entropy(logits, targets)
+            case "asymmetric":
+                shifted = (logits.sigmoid() - self._loss.margin).clamp(min=0)
+                negative = -(shifted**self._loss.gamma) * torch.log1p(-shifted.clamp(max=_NEARLY_ONE))
+                positive = -logsigmoid(logits) * (1.0 if self.positive_weights is None else self.positive_weights)
+                each = targets * positive + (1 - targets) * negative
+        return (self.output_weights * each).sum(dim=1).mean()
+
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return binary_cross_entropy_with_logits(logits, targets, reduction="none", pos_weight=self.positive_weights)
 
 
 class LossWatch:

@@ -25,7 +25,7 @@ from ichnos.training.batchnorm import reestimate_batchnorm
 from ichnos.training.folder import RunFolder
 from ichnos.training.interruption import Interrupted, Interruption
 from ichnos.training.journal import Journal
-from ichnos.training.loss import LossWatch, summed_bce
+from ichnos.training.loss import LossWatch, MultilabelLoss
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.randomness import seed_step
 from ichnos.training.sampling import BatchOrder
@@ -53,6 +53,7 @@ class Session:
     plain_optimizer: Optimizer
     optimizer: Any
     """The same as Fabric wrapped it."""
+    loss: MultilabelLoss
     order: BatchOrder
     state: RunState
     provenance: Mapping[str, Any]
@@ -95,7 +96,7 @@ class Session:
             group["lr"] = self._rate(self._steps_done())
         targets = torch.from_numpy(self.training.labels[positions]).to(self.fabric.device, torch.float32)
         logits = self.module(planes)
-        loss = summed_bce(logits, targets)
+        loss = self.loss(logits, targets)
         self._watch.add(loss, self.training.rows[positions], self._steps_done() + 1)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
