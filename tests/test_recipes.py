@@ -6,10 +6,10 @@ import pytest
 
 from ichnos import recipes
 from ichnos.errors import RecipeError
-from ichnos.recipe import Sampling, SliceRecipe
-from ichnos.subtypes import SUBTYPES, Subtype
+from ichnos.recipe import CascadeRecipe, Sampling
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
-PAPER = recipes.find("paper_model_2").recipe
+PAPER = recipes.find("paper_model_2").of_one_model
 
 
 @pytest.mark.parametrize("name", recipes.names())
@@ -18,11 +18,11 @@ def test_every_recipe_says_what_it_is(name: str) -> None:
     assert found.recipe.name == name
     for part in ("Source:", "Differs", "Expected:", "Cost:", f"Command: ichnos train {name} --data SET --out RUN"):
         assert part in found.docstring, f"{name} does not say {part}"
-    assert SliceRecipe.model_validate_json(found.recipe.model_dump_json()) == found.recipe
+    assert type(found.recipe).model_validate_json(found.recipe.model_dump_json()) == found.recipe
 
 
 def test_the_studys_choices() -> None:
-    one, two, three = (recipes.find(f"paper_model_{k}").recipe for k in (1, 2, 3))
+    one, two, three = (recipes.find(f"paper_model_{k}").of_one_model for k in (1, 2, 3))
     for recipe in (one, two, three):
         assert [(w.level, w.width) for w in recipe.input.windows] == [(40, 80), (80, 200)]
         assert (recipe.input.size, recipe.input.planes, recipe.input.channels) == (224, 1, 3)
@@ -64,6 +64,58 @@ def test_an_override_that_makes_no_sense_is_refused(assignment: dict[str, str], 
         PAPER.override(assignment)
 
 
+@pytest.mark.parametrize(
+    ("assignment", "complaint"),
+    [
+        ({"fit.epochs": "2"}, r"no such field: fit\.epochs; there are gate, kind, name, subtypes, title"),
+        ({"gate.fit.lr": "2"}, r"no such field: gate\.fit\.lr"),
+        ({"gate.population.slices": "positives"}, "gate: `any` cannot be learnt from positives alone"),
+        (
+            {"gate.population.slices": "positives", "gate.classes": '["subdural"]'},
+            "the gate is of positives: it has never seen a slice without hemorrhage",
+        ),
+        ({"gate.classes": '["subdural"]'}, "the gate must name `any`, it names subdural"),
+        ({"subtypes.population.slices": "all"}, "the second stage .* is of all slices"),
+        ({"subtypes.classes": '["subdural", "any"]'}, "subtypes: `any` cannot be learnt from positives alone"),
+        ({"gate.population.without": '["epidural"]'}, "leave out different subtypes"),
+        (
+            {"subtypes.input.neighbours": "2", "subtypes.input.neighbour_spacing": "7.5"},
+            r"the gate every 5 mm, the second stage every 7\.5 mm",
+        ),
+    ],
+)
+def test_a_cascade_that_makes_no_sense_is_refused(assignment: dict[str, str], complaint: str) -> None:
+    with pytest.raises(RecipeError, match=complaint):
+        recipes.find("cascade").recipe.override(assignment)
+
+
+def test_a_cascade_keeps_what_its_stages_are() -> None:
+    cascade = recipes.find("cascade").recipe
+    assert isinstance(cascade, CascadeRecipe)
+    assert cascade.classes == CLASSES
+    assert cascade.population.slices == "all"
+    assert cascade.stages == {"gate": cascade.gate, "subtypes": cascade.subtypes}
+    changed = cascade.override({"gate.fit.epochs": "2", "subtypes.input.neighbours": "2"})
+    assert (changed.gate.fit.epochs, changed.subtypes.fit) == (2, cascade.subtypes.fit)
+    assert changed.fingerprint() != cascade.fingerprint()
+    assert changed.derive(gate=cascade.gate, subtypes=cascade.subtypes) == cascade
+    three = recipes.find("paper_model_3").of_one_model
+    without_epidural = cascade.derive(**{"subtypes": three, "gate.population.without": ["epidural"]})
+    assert without_epidural.classes == (*SUBTYPES[1:], Subtype.ANY)
+
+
+def test_a_cascade_of_the_users_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '"""Mine."""\nfrom ichnos.recipes.cascade import RECIPE as BASE\n'
+        'RECIPE = BASE.derive(name="mine", **{"gate.fit.epochs": 3})\n'
+    )
+    found = recipes.find(str(path))
+    assert (found.recipe.kind, found.recipe.stages["gate"].fit.epochs) == ("cascade", 3)
+    with pytest.raises(RecipeError, match="mine is a cascade; a recipe of one model is wanted"):
+        _ = found.of_one_model
+
+
 def test_any_can_be_a_class_where_there_are_negatives() -> None:
     changed = PAPER.override({"classes": '["epidural", "any"]', "population.slices": "all"})
     assert changed.classes == (Subtype.EPIDURAL, Subtype.ANY)
@@ -77,7 +129,7 @@ def test_overrides_are_validated_and_leave_the_rest() -> None:
 
 
 def test_an_optional_part_can_be_switched_on() -> None:
-    one = recipes.find("paper_model_1").recipe.override({"augmentation.rotation": "5"})
+    one = recipes.find("paper_model_1").of_one_model.override({"augmentation.rotation": "5"})
     assert one.augmentation is not None
     assert (one.augmentation.rotation, one.augmentation.p) == (5, 0.5)
 
@@ -101,7 +153,7 @@ def test_a_file_of_the_users_own(tmp_path: Path) -> None:
         'RECIPE = BASE.derive(name="mine", **{"fit.epochs": 3})\n'
     )
     found = recipes.find(str(path))
-    assert (found.recipe.name, found.recipe.fit.epochs, found.docstring) == ("mine", 3, "Mine.")
+    assert (found.recipe.name, found.of_one_model.fit.epochs, found.docstring) == ("mine", 3, "Mine.")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The table of predictions that passes between stages: one row a slice, a probability and a label a class."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +59,19 @@ class Predictions:
         joined = (np.concatenate([getattr(table, name) for table in tables]) for name in columns)
         parts = {table.part for table in tables}
         return cls(first, *joined, part=tables[0].part if len(parts) == 1 else None)
+
+    @staticmethod
+    def cascaded(gate: "Predictions", subtypes: "Predictions") -> "Predictions":
+        """A gate's and a second stage's, of the same slices, as one: P(any) · P(subtype | positive), then P(any)."""
+        if not (np.array_equal(gate.exam, subtypes.exam) and np.array_equal(gate.slice_name, subtypes.slice_name)):
+            raise InputError("a cascade's two stages must be asked of the same slices, in the same order")
+        some = gate.restrict((Subtype.ANY,))
+        return replace(
+            gate,
+            classes=(*subtypes.classes, Subtype.ANY),
+            probabilities=np.hstack([some.probabilities * subtypes.probabilities, some.probabilities]),
+            labels=np.hstack([subtypes.labels, some.labels]),
+        )
 
     def select(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> "Predictions":
         """The given rows, by mask or by index."""

@@ -202,7 +202,26 @@ class Fit(_Grammar):
         return self.epochs if self.stop_after is None else min(self.stop_after, self.epochs)
 
 
-class SliceRecipe(_Grammar):
+class _Recipe(_Grammar):
+    """What every kind of recipe can do."""
+
+    def derive(self, **changes: Any) -> Self:
+        """A copy with changed fields, validated again. Nested fields by dots: derive(**{"fit.epochs": 6})."""
+        return type(self).model_validate(_changed(self.model_dump(mode="json"), changes))
+
+    def override(self, assignments: Mapping[str, str]) -> Self:
+        """A copy with fields set from text, as `--set fit.learning_rate=3e-4` gives them. Raises RecipeError."""
+        try:
+            return self.derive(**{key: _parse(value) for key, value in assignments.items()})
+        except ValidationError as error:
+            raise RecipeError(explain(error)) from error
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change with anything the recipe says."""
+        return _digest(self.model_dump(mode="json"))
+
+
+class SliceRecipe(_Recipe):
     """Everything that makes one model of single slices: input, population, classes, network, sampling, training."""
 
     kind: Literal["slice"] = "slice"
@@ -240,28 +259,99 @@ class SliceRecipe(_Grammar):
             )
         return self
 
-    def derive(self, **changes: Any) -> "SliceRecipe":
-        """A copy with changed fields, validated again. Nested fields by dots: derive(**{"fit.epochs": 6})."""
-        return SliceRecipe.model_validate(_changed(self.model_dump(mode="json"), changes))
+    @property
+    def stages(self) -> dict[str, "SliceRecipe"]:
+        """Itself, by the name of no folder and no field: a run of one stage has no folders within."""
+        return {"": self}
 
-    def override(self, assignments: Mapping[str, str]) -> "SliceRecipe":
-        """A copy with fields set from text, as `--set fit.learning_rate=3e-4` gives them. Raises RecipeError."""
-        try:
-            return self.derive(**{key: _parse(value) for key, value in assignments.items()})
-        except ValidationError as error:
-            raise RecipeError(explain(error)) from error
+    @property
+    def widest(self) -> InputSpec:
+        """The input road that shows the most neighbours: its own."""
+        return self.input
 
-    def fingerprint(self) -> str:
-        """16 hex digits that change with anything the recipe says."""
-        return _digest(self.model_dump(mode="json"))
+
+CASCADE_STAGES = ("gate", "subtypes")
+"""The fields of a CascadeRecipe that are recipes, in the order in which they are asked."""
+
+
+class CascadeRecipe(_Recipe):
+    """Two models, one after the other: a gate says whether a slice has any hemorrhage, a second stage says which.
+
+    P(any) is the gate's; P(subtype) = P(any) · P(subtype | positive slice), so it is never above P(any). Each stage has
+    an input road of its own.
+    """
+
+    kind: Literal["cascade"] = "cascade"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    gate: SliceRecipe
+    """Of all slices, with `any` among its classes; the others are not looked at."""
+    subtypes: SliceRecipe
+    """Of positives: what it says holds where there is a hemorrhage."""
+
+    @model_validator(mode="after")
+    def _stages_go_together(self) -> Self:
+        gate, subtypes = self.gate, self.subtypes
+        if gate.population.slices != "all":
+            raise ValueError(
+                "the gate is of positives: it has never seen a slice without hemorrhage, so it cannot say whether "
+                "there is one; give it population.slices=all and `any` among its classes"
+            )
+        if Subtype.ANY not in gate.classes:
+            raise ValueError(f"the gate must name `any`, it names {', '.join(gate.classes)}")
+        if subtypes.population.slices != "positives":
+            raise ValueError(
+                f"the second stage ({', '.join(subtypes.classes)}) is of all slices, and the gate answers for those "
+                "without hemorrhage; give it population.slices=positives and subtypes as its classes"
+            )
+        if set(gate.population.without) != set(subtypes.population.without):
+            raise ValueError("the two stages leave out different subtypes: make population.without the same")
+        spacings = {stage.input.neighbour_spacing for stage in (gate, subtypes) if stage.input.neighbours}
+        if len(spacings) > 1:
+            raise ValueError(
+                f"both stages show neighbours, the gate every {gate.input.neighbour_spacing:g} mm, the second stage "
+                f"every {subtypes.input.neighbour_spacing:g} mm: make input.neighbour_spacing the same"
+            )
+        return self
+
+    @property
+    def stages(self) -> dict[str, SliceRecipe]:
+        """Both, by the names of their fields, which are those of their folders in a run too."""
+        return dict(zip(CASCADE_STAGES, (self.gate, self.subtypes), strict=True))
+
+    @property
+    def widest(self) -> InputSpec:
+        """The input road that shows the most neighbours: what is laid beside a slice for it serves both stages."""
+        return max((self.gate.input, self.subtypes.input), key=lambda road: road.neighbours)
+
+    @property
+    def classes(self) -> tuple[Subtype, ...]:
+        """What the cascade names: the second stage's classes, then `any`."""
+        return (*self.subtypes.classes, Subtype.ANY)
+
+    @property
+    def population(self) -> Population:
+        """Which slices the cascade is for and is measured on: the gate's."""
+        return self.gate.population
+
+
+Recipe = Annotated[SliceRecipe | CascadeRecipe, Field(discriminator="kind")]
+"""Any kind."""
 
 
 class RecipeFile(_Grammar):
     """A recipe as it was found: the object, its docstring and where it stands."""
 
-    recipe: SliceRecipe
+    recipe: Recipe
     docstring: str
     path: Path
+
+    @property
+    def of_one_model(self) -> SliceRecipe:
+        """The recipe where one model is wanted. Raises RecipeError for a cascade."""
+        if not isinstance(self.recipe, SliceRecipe):
+            raise RecipeError(f"{self.recipe.name} is a {self.recipe.kind}; a recipe of one model is wanted here")
+        return self.recipe
 
 
 def explain(error: ValidationError) -> str:
@@ -272,7 +362,8 @@ def explain(error: ValidationError) -> str:
         if detail["type"] == "extra_forbidden":
             lines.append(f"no such field: {where}")
         else:
-            lines.append(f"{where}: {detail['msg']}" if where else detail["msg"])
+            said = detail["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {said}" if where else said)
     return "; ".join(lines)
 
 

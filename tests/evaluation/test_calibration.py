@@ -210,6 +210,30 @@ def test_what_cannot_be_fitted_is_said() -> None:
         assert words in notes
 
 
+@pytest.mark.parametrize("dead", [-8.0, -40.0, -800.0])
+def test_a_gate_that_never_fires_is_said_and_stays_finite(dead: float) -> None:
+    base = table(CLASSES)
+    never = replace(base.restrict((Subtype.ANY,)), probabilities=np.full((len(base), 1), sigmoid(np.array(dead))))
+    cascaded = Predictions.cascaded(never, base.restrict(SUBTYPES))
+    assert cascaded.classes == CLASSES
+    assert cascaded.probabilities.max() <= sigmoid(np.array(dead)), "subtypes are all but 0"
+    fitted = fit_readout(cascaded)
+    assert any(note.startswith("any: never fires: before calibration no slice") for note in fitted.report["notes"])
+    calibrated = fitted.readout.slice_probabilities(cascaded.probabilities)
+    assert np.isfinite(calibrated).all()
+    assert np.isfinite(fitted.readout.exam_probabilities(calibrated)).all()
+
+
+def test_a_cascade_is_of_the_same_slices() -> None:
+    base = table(CLASSES)
+    gate, subtypes = base.restrict((Subtype.ANY,)), base.restrict(SUBTYPES)
+    both = Predictions.cascaded(gate, subtypes)
+    assert (both.probabilities[:, -1:] >= both.probabilities[:, :-1]).all()
+    np.testing.assert_array_equal(both.labels, base.labels)
+    with pytest.raises(InputError, match="the same slices, in the same order"):
+        Predictions.cascaded(gate, subtypes.select(np.arange(len(base))[::-1]))
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     predictions = table(CLASSES)
     shuffled = predictions.select(np.random.default_rng(5).permutation(len(predictions)))

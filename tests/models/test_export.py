@@ -35,8 +35,9 @@ SPECS = {
     "neighbours-64": InputSpec(windows=(BRAIN,), merge=WindowMerge.MEAN, size=64, neighbours=1),
 }
 for _name in recipes.names():  # and every road of the package's recipes, each once
-    if (_spec := recipes.find(_name).recipe.input) not in SPECS.values():
-        SPECS[_name] = _spec
+    for _stage in recipes.find(_name).recipe.stages.values():
+        if _stage.input not in SPECS.values():
+            SPECS[_stage.name] = _stage.input
 
 
 SOME = [

@@ -17,8 +17,9 @@ from ichnos.inference.bundle import read_bundle
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
-from ichnos.recipe import Fit, SliceRecipe
+from ichnos.recipe import CascadeRecipe, Fit, Population, SliceRecipe
 from ichnos.recipes.reader import RECIPE as READER
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.evaluate import evaluate_run
 from ichnos.workflows.folds import FoldOptions, study_folds
 from ichnos.workflows.study import skipped_reasons
@@ -116,7 +117,7 @@ def test_the_bundle_is_of_everyone_and_calibrated_out_of_fold(prepared: Prepared
     assert bundle.manifest.licence == "ours alone"
     assert bundle.manifest.fitted_on is not None
     assert bundle.manifest.fitted_on.slices == prepared.header.slices
-    fit = bundle.manifest.recipe.fit
+    fit = bundle.manifest.recipe.stages[""].fit
     best = [each["best_epoch"] for each in json.loads((studied / "scorecard.json").read_text())["folds"]]
     assert (fit.epochs, fit.stop_after) == (2, round(float(np.median(best)))), (
         "the folds' schedule, cut where they were best"
@@ -129,6 +130,32 @@ def test_the_bundle_is_of_everyone_and_calibrated_out_of_fold(prepared: Prepared
     assert final["data"]["validation"] is None
     with pytest.raises(UsageError, match="every patient of this set"):
         evaluate_run(studied / "final", prepared.path, studied / "measured", SILENT, device="cpu")
+
+
+@pytest.mark.slow
+def test_a_cascade_is_measured_in_the_same_way(prepared: PreparedSet, recipe: SliceRecipe, tmp_path: Path) -> None:
+    gate = recipe.derive(classes=(Subtype.ANY,), **{"fit.epochs": 1, "fit.patience": 3})
+    subtypes = gate.derive(population=Population(), classes=SUBTYPES, **{"input.neighbours": 0})
+    cascade = CascadeRecipe(name="tiny", title="Tiny cascade", gate=gate, subtypes=subtypes)
+    out = tmp_path / "study"
+    options = FoldOptions(bundle=tmp_path / "cascade.ichnos")
+    card = study_folds(cascade, prepared.path, out, SILENT, options, device="cpu")
+    assert CascadeRecipe.model_validate(card["recipe"]) == cascade
+    assert card["slices"]["n"] == prepared.header.slices
+    assert card["folds"][0]["best_epoch"] == {"gate": 1, "subtypes": 1}
+    assert set(card["first_weights"]) == {"gate", "subtypes"}
+    assert "| gate 1, subtypes 1 |" in (out / "report.md").read_text()
+    pooled = Predictions.read_parquet(out / "out_of_fold.parquet")
+    assert pooled.classes == CLASSES
+    assert (pooled.probabilities[:, -1:] >= pooled.probabilities[:, :-1]).all()
+    manifest = read_bundle(tmp_path / "cascade.ichnos").manifest
+    assert isinstance(manifest.recipe, CascadeRecipe)
+    assert [stage.fit.patience for stage in manifest.recipe.stages.values()] == [None, None]
+    assert manifest.scorecard_is_of == "the procedure"
+    assert load_checkpoint(out / "final" / "subtypes" / "best.safetensors").metadata["origin"]["everyone"]
+    trained = (out / "fold-1" / "gate" / "best.safetensors").stat().st_mtime_ns
+    assert study_folds(cascade, prepared.path, out, SILENT, device="cpu") == card
+    assert (out / "fold-1" / "gate" / "best.safetensors").stat().st_mtime_ns == trained
 
 
 def test_a_bundle_is_not_replaced_unasked(prepared: PreparedSet, recipe: SliceRecipe, studied: Path) -> None:

@@ -124,13 +124,15 @@ def train(
     if as_json:
         _print_json(summary)
         return
-    loss = summary["best_validation_loss"]
-    said = f", validation loss {loss:.4f} (mean over outputs)" if loss is not None else ", nothing held back"
-    then = f"ichnos evaluate {out} --data {data} --out DIR" if loss is not None else f"ichnos export {out} --out FILE"
-    print(
-        f"{resolved.name}: best epoch {summary['best_epoch']} of {summary['epochs']}{said}; next: {then}",
-        file=sys.stderr,
-    )
+    for name, stage in resolved.stages.items():
+        trained = summary[name] if name else summary
+        loss = trained["best_validation_loss"]  # there is one: only a study trains on everyone
+        print(
+            f"{stage.name}: best epoch {trained['best_epoch']} of {trained['epochs']}, validation loss {loss:.4f} "
+            "(mean over outputs)",
+            file=sys.stderr,
+        )
+    print(f"next: ichnos evaluate {out} --data {data} --out DIR", file=sys.stderr)
 
 
 @app.command()

@@ -18,6 +18,9 @@ from ichnos.subtypes import CLASSES, Subtype
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
 """Candidates; the smaller one wins where two are equal."""
 
+_FIRES = 0.5
+"""A network, or a cascade's gate, whose P(any) is below this on every slice is said never to fire."""
+
 
 @dataclass(frozen=True, eq=False)
 class FittedReadout:
@@ -64,6 +67,11 @@ def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY)
         }
     )
     raw = Readout.uncalibrated(predictions.classes).slice_probabilities(raw_logits)
+    if raw[:, -1].max() < _FIRES:
+        notes.append(
+            f"any: never fires: before calibration no slice reaches {_FIRES} (at most {raw[:, -1].max():.2g}), and no "
+            "subtype is above it; calibrated probabilities then say little more than how common each class is"
+        )
     return FittedReadout(
         readout=readout,
         patients=len(np.unique(predictions.patient)),

@@ -53,8 +53,9 @@ class Engine:
             raise BundleError(f"ONNX Runtime cannot open the bundle's network: {_first_line(error)}") from error
         self._threads = threads or cores()
         self._outputs = len(bundle.manifest.readout.classes)
-        self._input = bundle.manifest.recipe.input
-        self._batch_size = max(1, BATCH_PIXELS // self._input.size**2)
+        self._input = bundle.manifest.recipe.widest
+        largest = max(stage.input.size for stage in bundle.manifest.recipe.stages.values())
+        self._batch_size = max(1, BATCH_PIXELS // largest**2)
         self._check_interface()
 
     def run(

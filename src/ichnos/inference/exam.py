@@ -92,7 +92,7 @@ class ExamClassifier:
     ) -> GivenSlices:
         """HU, offsets and doubts, whichever way the exam was given."""
         if not isinstance(exam, Exam):
-            return checked_slices(exam, offsets, pixel_spacing, self.bundle.manifest.recipe.input.neighbour_spacing)
+            return checked_slices(exam, offsets, pixel_spacing, self.bundle.manifest.recipe.widest.neighbour_spacing)
         if offsets is not None or pixel_spacing is not None:
             raise InputError("an Exam knows where its slices lie; give no offsets and no pixel spacing with it")
         return GivenSlices(exam.hu, exam.offsets, exam.doubts)
@@ -160,5 +160,7 @@ def refuse_positives_only(bundle: Bundle) -> None:
     if bundle.manifest.recipe.population.slices == "positives":
         raise BundleError(
             f"{bundle.manifest.title} was trained on slices with hemorrhage only: it has never seen a normal slice and "
-            "would find a hemorrhage in everyone. Use a bundle of a recipe with population.slices=all"
+            "would find a hemorrhage in everyone. Use a bundle of a recipe with population.slices=all, or make its run "
+            "the second stage of a cascade, behind one that names `any` on all slices: "
+            "`ichnos export GATE_RUN SUBTYPE_RUN --out FILE`"
         )

@@ -3,19 +3,20 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ichnos.readout import Readout
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import CascadeRecipe, Recipe
 from ichnos.subtypes import Subtype
 
-BUNDLE_VERSION = 2
+BUNDLE_VERSION = 3
 """Of the form. Readers refuse newer ones.
 
 1: `readout.smoothing` was the weight of each adjacent slice, fitted on slices 5 mm apart.
 2: it is the weight of what lies 5 mm away. At 5 mm both are one: version 1 is read as version 2.
+3: of a cascade. What is of one model is still written as version 2, which older readers take.
 """
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
@@ -58,15 +59,16 @@ class Manifest(_Part):
     """bundle.json."""
 
     form: Literal["ichnos-bundle"] = "ichnos-bundle"
-    version: Literal[1, 2] = BUNDLE_VERSION
+    version: Literal[1, 2, 3] = 2
+    """3 for a cascade."""
     title: Annotated[str, Field(pattern=_ONE_LINE)]
     """One line."""
     made_with: Mapping[str, str]
     """Versions of what changes a result."""
-    recipe: SliceRecipe
+    recipe: Recipe
     """As it was resolved: the input road, the population, the classes, the training."""
     networks: Annotated[int, Field(ge=1)] = 1
-    """How many trained networks the graph averages."""
+    """How many trained networks the graph averages; of a cascade 1, as neither stage is an average."""
     readout: Readout
     population: str
     """Which slices the network has seen, in a sentence."""
@@ -86,6 +88,13 @@ class Manifest(_Part):
     """Why the bundle is a demonstration and no more: a doubt in everything that is read with it."""
     digests: Mapping[str, Digest]
     """SHA-256 of every other member of the file."""
+
+    @model_validator(mode="after")
+    def _version_is_the_kinds(self) -> Self:
+        cascade = isinstance(self.recipe, CascadeRecipe)
+        if (self.version == 3) != cascade:
+            raise ValueError(f"a bundle of {'a cascade is' if cascade else 'one model is not'} of version 3")
+        return self
 
     def text(self) -> str:
         """bundle.json, with a digest of itself."""

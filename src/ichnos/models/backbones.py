@@ -7,6 +7,9 @@ from torch import Tensor, nn
 FEATURES = 1280
 """Channels of EfficientNet-B0's last feature map (Tan & Le 2019, https://arxiv.org/abs/1905.11946, table 1)."""
 
+SHRINKAGE = 32
+"""Pixels of the input to a cell of its last feature map, each way."""
+
 
 class EfficientNetB0(EfficientNetBN):
     """EfficientNet-B0 as MONAI builds it, down to its last feature map.

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from ichnos.errors import WeightsError
-from ichnos.inputs import MATRIX
+from ichnos.inputs import MATRIX, resize_matrix
+from ichnos.models.backbones import SHRINKAGE
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.input_layer import HounsfieldRoad
+from ichnos.subtypes import Subtype
 
 OPSET = 20
 """Of ONNX (2023), which every ONNX Runtime since 1.17 reads. Fixed, so that a newer exporter writes the same form."""
@@ -40,7 +42,7 @@ class SliceGraph(nn.Module):
                     f"others than {first.name}; export them one by one"
                 )
         self.road = HounsfieldRoad(first.input)
-        self.stacks = first.input.neighbours > 0
+        self.neighbours = first.input.neighbours
         self.channels = copy.deepcopy(classifiers[0].channels)
         self.networks = nn.ModuleList(_Network(classifier) for classifier in classifiers)
         self.eval()
@@ -49,17 +51,64 @@ class SliceGraph(nn.Module):
         """int16 HU (m, 512, 512) → logits (n, classes), features (n, 1280 a network), maps (n, classes, h, w).
 
         stacks: int64 (n, 1 + 2·neighbours), which of the m slices each answer is of and what is shown beside it, from
-        foot to head; where the recipe has no neighbours there is no such input, and n is m.
+        foot to head; where the recipe has no neighbours there need be no such input, and n is m. A wider one is of a
+        cascade whose other stage shows more: its middle columns are taken.
         """
+        assert stacks is not None or not self.neighbours
         planes = self.road(hu)
-        if self.stacks:
-            assert stacks is not None
-            planes = planes[stacks].flatten(1, 2)
+        if stacks is not None:
+            farther = stacks.shape[1] // 2 - self.neighbours
+            planes = planes[stacks[:, farther : stacks.shape[1] - farther]].flatten(1, 2)
         channels = self.channels(planes)
         logits, features, maps = zip(*(network(channels) for network in self.networks), strict=True)
         if len(self.networks) == 1:
             return logits[0], features[0], maps[0]
         return torch.stack(logits).mean(dim=0), torch.cat(features, dim=1), torch.stack(maps).mean(dim=0)
+
+
+class CascadeGraph(nn.Module):
+    """A gate and a second stage, each behind its own road: raw HU → logits, pooled features and Grad-CAM maps.
+
+    Logits and maps are of the second stage's classes, then of `any`; the features are the gate's, then the second
+    stage's. The maps of `any` are the gate's, brought to the size of the second stage's by the road's own filter.
+    """
+
+    any_column: int
+    resize: Tensor
+
+    def __init__(self, gate: SliceClassifier, subtypes: SliceClassifier) -> None:
+        super().__init__()
+        self.gate = SliceGraph([gate])
+        self.subtypes = SliceGraph([subtypes])
+        self.neighbours = max(self.gate.neighbours, self.subtypes.neighbours)
+        self.any_column = gate.recipe.classes.index(Subtype.ANY)
+        sides = (stage.recipe.input.size // SHRINKAGE for stage in (gate, subtypes))
+        self.register_buffer("resize", torch.from_numpy(resize_matrix(*sides).copy()), persistent=False)
+        self.eval()
+
+    def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """As SliceGraph.forward; stacks: of the stage that shows more neighbours, where either shows any."""
+        gate_logits, gate_features, gate_maps = self.gate(hu, stacks)
+        logits, features, maps = self.subtypes(hu, stacks)
+        only = slice(self.any_column, self.any_column + 1)
+        some = gate_logits[:, only]
+        some_maps = self.resize @ gate_maps[:, only] @ self.resize.T
+        return (
+            torch.cat([both(some, logits), some], dim=1),
+            torch.cat([gate_features, features], dim=1),
+            torch.cat([maps, some_maps], dim=1),
+        )
+
+
+def both(first: Tensor, second: Tensor) -> Tensor:
+    """The logit of σ(first) · σ(second): −ln(e^−first + e^−second + e^−(first + second)).
+
+    From the product's odds, 1 / ((1 + e^−first)(1 + e^−second) − 1); no probability is ever rounded to 0 or 1. The
+    largest term stands outside the logarithm of a sum that is at least 1: never above either logit, in floats too.
+    """
+    terms = torch.stack(torch.broadcast_tensors(-first, -second, -(first + second)))
+    most = terms.amax(dim=0)
+    return -(most + (terms - most).exp().sum(dim=0).log())
 
 
 class _Network(nn.Module):
@@ -96,13 +145,21 @@ def export_graph(classifiers: Sequence[SliceClassifier]) -> bytes:
     convolutions, any number of slices at once; the same classifiers give the same bytes.
     Raises WeightsError where the classifiers do not go together.
     """
-    graph = SliceGraph(classifiers)
+    return _exported(SliceGraph(classifiers))
+
+
+def export_cascade(gate: SliceClassifier, subtypes: SliceClassifier) -> bytes:
+    """The ONNX file of a cascade, with the same interface and properties (see CascadeGraph)."""
+    return _exported(CascadeGraph(gate, subtypes))
+
+
+def _exported(graph: SliceGraph | CascadeGraph) -> bytes:
     # on the CPU and in the plain layout, whatever the training left; more than one slice, or it would be a constant
     graph = graph.to("cpu", memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     example: dict[str, Tensor] = {"hu": torch.zeros((3, MATRIX, MATRIX), dtype=torch.int16)}
     dynamic: dict[str, Any] = {"hu": {0: torch.export.Dim("slices")}}
-    if graph.stacks:
-        example["stacks"] = torch.zeros((2, 1 + 2 * classifiers[0].recipe.input.neighbours), dtype=torch.int64)
+    if graph.neighbours:
+        example["stacks"] = torch.zeros((2, 1 + 2 * graph.neighbours), dtype=torch.int64)
         dynamic["stacks"] = {0: torch.export.Dim("answers")}
     with quiet(), torch.no_grad():
         program = torch.onnx.export(

@@ -21,7 +21,7 @@ def folds_report(scorecard: Mapping[str, Any]) -> str:
         f"# {recipe['title']}: {len(scorecard['folds'])} folds of {scorecard['source']}",
         "",
         f"{scorecard['notice']} {counts['patients']} patients, {counts['exams']} exams, {counts['slices']} slices.",
-        f"Split seed {scorecard['split_seed']}; first weights: {scorecard['first_weights']['remark']}.",
+        f"Split seed {scorecard['split_seed']}; first weights: {_first_weights(scorecard['first_weights'])}.",
         "Fold k tests, fold k+1 chooses the epoch, calibrates and sets the thresholds, the others train: every patient",
         "is measured once, by a model that has not seen them. Brackets: 95 % intervals, 1,000 resamples of patients.",
         "",
@@ -37,10 +37,22 @@ def folds_report(scorecard: Mapping[str, Any]) -> str:
         inner = fold["validation_auc"]
         aucs = ", ".join(_plain(inner[level]["any"]) for level in LEVELS)
         lines.append(
-            f"| {fold['fold']} | {fold['test_patients']} | {fold['epochs']} | {fold['best_epoch']} | "
-            f"{fold['validation_loss']:.4f} | {aucs} | {fold['aggregator']} |"
+            f"| {fold['fold']} | {fold['test_patients']} | {_stages(fold['epochs'])} | {_stages(fold['best_epoch'])} | "
+            f"{_stages(fold['validation_loss'], '.4f')} | {aucs} | {fold['aggregator']} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _first_weights(tree: Mapping[str, Any]) -> str:
+    """Of one model, or of each stage of a cascade."""
+    return tree["remark"] if "remark" in tree else "; ".join(f"{stage}: {w['remark']}" for stage, w in tree.items())
+
+
+def _stages(value: Any, form: str = "") -> str:
+    """One model's number, or those of a cascade's stages: `gate 6, subtypes 4`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{stage} {each:{form}}" for stage, each in value.items())
+    return f"{value:{form}}"
 
 
 def _left_out(scorecard: Mapping[str, Any]) -> list[str]:

@@ -1,22 +1,17 @@
 """From a trained run to its predictions and its scorecard on patients that it has not seen."""
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ichnos.data.splits import Part
-from ichnos.errors import OutputError, UsageError, WeightsError
+from ichnos.errors import OutputError, UsageError
 from ichnos.evaluation import PatientResamples, evaluate
 from ichnos.files import replacing, write_json
-from ichnos.models.checkpoint import load_checkpoint, load_classifier
-from ichnos.predictions import Predictions
+from ichnos.models.checkpoint import load_checkpoint
 from ichnos.progress import Progress
-from ichnos.recipe import Population
-from ichnos.training.prediction import predict
 from ichnos.workflows.train import OpenData, open_data
+from ichnos.workflows.trained import best_of, open_runs
 
 BOOTSTRAP_SEED = 0
 """One seed for every interval, so that they can be made again and compared."""
@@ -33,16 +28,17 @@ def evaluate_run(
     """
     if (out / "scorecard.json").exists():
         raise OutputError(f"{out} holds a scorecard already; give --out another folder")
-    best = run / "best.safetensors"
-    opened, external = _unseen(best, open_data(data, fold))
-    predictions = predict_part(best, opened, Part.TEST, progress, device=device)
+    opened = open_data(data, fold)
+    model = open_runs([run])
+    opened, external = _unseen([best_of(each.runs[0]) for each in model.models], opened)
+    predictions = model.predict(opened, Part.TEST, progress, device=device)
     resamples = PatientResamples.draw(predictions.patient, seed=BOOTSTRAP_SEED)
     result = evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
     with replacing(out / "predictions.parquet") as temporary:
         predictions.write_parquet(temporary)
     scorecard = {
         "run": run.name,
-        "checkpoint": checkpoint_digest(best),
+        "checkpoint": model.digest(),
         "part": Part.TEST.value,
         "fold": opened.fold,
         "bootstrap_seed": BOOTSTRAP_SEED,
@@ -53,21 +49,14 @@ def evaluate_run(
     return scorecard
 
 
-def checkpoint_digest(checkpoint: Path) -> str:
-    """SHA-256 of a checkpoint's file, by which a scorecard names what it measured: folders are renamed and reused."""
-    with checkpoint.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _existing(checkpoint: Path) -> Path:
-    if not checkpoint.exists():
-        raise WeightsError(f"no checkpoint at {checkpoint}: `ichnos train` writes one after its first epoch")
-    return checkpoint
-
-
-def _unseen(checkpoint: Path, opened: OpenData) -> tuple[OpenData, bool]:
+def _unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
     """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
-    origin = load_checkpoint(_existing(checkpoint)).metadata["origin"]
+    origin, *others = (load_checkpoint(checkpoint).metadata["origin"] for checkpoint in checkpoints)
+    if any(other != origin for other in others):
+        raise UsageError(
+            "the stages of this cascade were trained on different sets, splits or folds, so no patients are left that "
+            "neither has seen for sure; train it anew with `ichnos train`"
+        )
     if opened.origin["set"] != origin.get("set"):
         return opened, True
     if origin.get("everyone"):
@@ -85,34 +74,3 @@ def _unseen(checkpoint: Path, opened: OpenData) -> tuple[OpenData, bool]:
             "measured; leave --fold out to measure it on its own test patients"
         )
     return opened, False
-
-
-def predict_part(
-    checkpoint: Path,
-    data: OpenData,
-    part: Part,
-    progress: Progress,
-    *,
-    population: Population | None = None,
-    device: str = "auto",
-) -> Predictions:
-    """What a checkpoint says of the slices of one part: of its recipe's population, or of another.
-
-    Raises WeightsError where the checkpoint is absent or damaged.
-    """
-    classifier, recipe, _ = load_classifier(_existing(checkpoint))
-    population = population or recipe.population
-    slices = data.slices_of(recipe, population, part, progress)
-    probabilities = predict(classifier, slices.images, slices.rows, device=device, progress=progress)
-    rows = data.rows(population, part)
-    chosen = data.prepared.index[rows]
-    return Predictions(
-        recipe.classes,
-        chosen["patient"].to_numpy().astype(np.str_),
-        data.prepared.exams[rows],
-        chosen["name"].to_numpy().astype(np.str_),
-        chosen["offset"].to_numpy().astype(np.float64),
-        probabilities,
-        slices.labels,
-        part.value,
-    )

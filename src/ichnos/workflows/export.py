@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -13,23 +13,22 @@ import torch
 from numpy.typing import NDArray
 
 from ichnos.data.splits import Part
-from ichnos.errors import BundleError, InputError, OutputError, UsageError, WeightsError
+from ichnos.errors import BundleError, InputError, OutputError, UsageError
 from ichnos.evaluation.readout import FittedReadout, fit_readout
 from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import DataOrigin, Manifest, Numbers
-from ichnos.inputs import exam_planes, to_matrix
+from ichnos.inputs import to_matrix
 from ichnos.models.checkpoint import load_classifier
-from ichnos.models.classifier import SliceClassifier
-from ichnos.models.export import export_graph
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
-from ichnos.readout import Readout, logit, sigmoid
-from ichnos.recipe import SliceRecipe
+from ichnos.readout import Readout
+from ichnos.recipe import CascadeRecipe, Recipe, SliceRecipe
 from ichnos.reporting.model_card import model_card
-from ichnos.workflows.evaluate import checkpoint_digest, predict_part
+from ichnos.subtypes import Subtype
 from ichnos.workflows.train import OpenData, open_data
+from ichnos.workflows.trained import TrainedCascade, TrainedModel, best_of, open_runs
 
 AGREEMENT = 1e-4
 """In probability: a bundle whose network differs more from the trained one is not written."""
@@ -99,16 +98,20 @@ def export_runs(
         raise OutputError(f"{out} exists; give --out another name, or --force to replace it")
     if not runs:
         raise UsageError("give at least one run")
-    classifiers = _load(runs)
-    recipe = classifiers[0].recipe
-    card = _scorecard(runs, options)
+    model = open_runs(runs)
+    if model.recipe.classes == (Subtype.ANY,):
+        raise UsageError(
+            f"{model.recipe.name} names `any` alone, and a bundle names at least one subtype; give a run of positives "
+            "beside it, and they become a cascade: `ichnos export GATE_RUN SUBTYPE_RUN --out FILE`"
+        )
+    card = _scorecard(runs, model, options)
     data = open_data(options.data, options.fold) if options.data else None
-    fitted, origin = _fit(runs, recipe, data, options, progress, device)
+    fitted, origin = _fit(model, data, options, progress, device)
     with progress.task("Exporting the network", 1) as task:
-        network = export_graph(classifiers)
+        network = model.graph()
         task.advance()
-    manifest = _manifest(recipe, len(runs), options, data, fitted, origin, card)
-    difference = _disagreement(classifiers, manifest, network, data)
+    manifest = _manifest(model, options, data, fitted, origin, card)
+    difference = _disagreement(model, manifest, network, data)
     if not difference <= AGREEMENT:
         raise BundleError(
             f"the exported network differs from the trained one by {difference:.2g} in probability, at most "
@@ -121,32 +124,15 @@ def export_runs(
         "bundle": str(out),
         "digest": bundle.digest,
         "bytes": out.stat().st_size,
-        "networks": len(runs),
+        "networks": manifest.networks,
         "agreement": difference,
         "readout": bundle.manifest.readout.model_dump(mode="json"),
         "notes": list(bundle.manifest.fitted_on.report["notes"]) if bundle.manifest.fitted_on else [],
     }
 
 
-def _load(runs: Sequence[Path]) -> list[SliceClassifier]:
-    classifiers: list[SliceClassifier] = []
-    for run in runs:
-        if not (run / "best.safetensors").exists():
-            raise WeightsError(f"no checkpoint at {run / 'best.safetensors'}: `ichnos train` writes one")
-        classifiers.append(load_classifier(run / "best.safetensors")[0])
-    first = classifiers[0].recipe
-    for other in (classifier.recipe for classifier in classifiers[1:]):
-        if (other.input, other.classes, other.population) != (first.input, first.classes, first.population):
-            raise WeightsError(
-                f"runs that become one bundle need one input road, one population and one list of classes; "
-                f"{other.name} has others than {first.name}; export them one by one"
-            )
-    return classifiers
-
-
 def _fit(
-    runs: Sequence[Path],
-    recipe: SliceRecipe,
+    model: TrainedModel | TrainedCascade,
     data: OpenData | None,
     options: ExportOptions,
     progress: Progress,
@@ -155,26 +141,22 @@ def _fit(
     """The readout, and on whom it was fitted, in words."""
     if options.calibration is not None:
         predictions = _read_predictions(options.calibration)
-        if predictions.classes != recipe.classes:
+        if predictions.classes != model.recipe.classes:
             raise InputError(
                 f"{options.calibration.name} is of the classes {', '.join(predictions.classes)}, the runs are of "
-                f"{', '.join(recipe.classes)}"
+                f"{', '.join(model.recipe.classes)}"
             )
         _check_part(predictions, options.calibration.name)
         return fit_readout(predictions), f"{options.calibration.name}, {predictions.part}, as given at export"
     if data is None:
         progress.message("no --data: the bundle is not calibrated, and every reading with it will say so")
         return None, ""
-    for run in runs:
-        _check_unseen(run, recipe, data, progress)
-    tables = [
-        predict_part(
-            run / "best.safetensors", data, Part.VALIDATION, progress, population=recipe.population, device=device
-        )
-        for run in runs
-    ]
+    for stage in model.models:
+        for run in stage.runs:
+            _check_unseen(run, stage.recipe, data, progress)
+    predictions = model.predict(data, Part.VALIDATION, progress, device=device)
     split = "the split" if data.fold is None else f"fold {data.fold}"
-    return fit_readout(_averaged(tables)), f"the validation patients of {split} of {data.prepared.header.source}"
+    return fit_readout(predictions), f"the validation patients of {split} of {data.prepared.header.source}"
 
 
 def _read_predictions(path: Path) -> Predictions:
@@ -201,7 +183,7 @@ def _check_part(predictions: Predictions, name: str) -> None:
 
 def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Progress) -> None:
     """The set's validation part must be what the run was validated on, else it may have learnt from it."""
-    _, _, metadata = load_classifier(run / "best.safetensors")
+    _, _, metadata = load_classifier(best_of(run))
     theirs = metadata.get("data", {}).get("validation")
     if theirs != data.slices(recipe, Part.VALIDATION, progress).fingerprint():
         raise InputError(
@@ -210,28 +192,22 @@ def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Prog
         )
 
 
-def _averaged(tables: list[Predictions]) -> Predictions:
-    """The mean of the logits, as the graph averages them."""
-    first = tables[0]
-    mean = np.mean([logit(table.probabilities, certain=1e-15) for table in tables], axis=0)
-    return replace(first, probabilities=sigmoid(mean))
-
-
 def _manifest(
-    recipe: SliceRecipe,
-    networks: int,
+    model: TrainedModel | TrainedCascade,
     options: ExportOptions,
     data: OpenData | None,
     fitted: FittedReadout | None,
     origin: str,
     card: tuple[dict[str, Any], Literal["this model", "the procedure"]] | None,
 ) -> Manifest:
+    recipe = model.recipe
     origin_of_data = _origin(data) if data else None
     return Manifest(
+        version=3 if isinstance(recipe, CascadeRecipe) else 2,
         title=options.title or recipe.title,
         made_with={name: version(name) for name in _MADE_WITH},
         recipe=recipe,
-        networks=networks,
+        networks=len(model.models[0].runs),
         readout=fitted.readout if fitted else Readout.uncalibrated(recipe.classes),
         population=_population(recipe),
         data=origin_of_data,
@@ -261,14 +237,16 @@ def _origin(data: OpenData) -> DataOrigin:
     )
 
 
-def _population(recipe: SliceRecipe) -> str:
+def _population(recipe: Recipe) -> str:
+    if isinstance(recipe, CascadeRecipe):
+        return f"{_population(recipe.gate)} (the gate), and {_population(recipe.subtypes)} (the second stage)"
     seen = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
     without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)
     return seen[recipe.population.slices] + without
 
 
 def _scorecard(
-    runs: Sequence[Path], options: ExportOptions
+    runs: Sequence[Path], model: TrainedModel | TrainedCascade, options: ExportOptions
 ) -> tuple[dict[str, Any], Literal["this model", "the procedure"]] | None:
     """What `ichnos evaluate` measured, of this very checkpoint or of others like it."""
     path = options.scorecard or runs[0] / "scorecard.json"
@@ -280,25 +258,20 @@ def _scorecard(
         raise InputError(f"the scorecard {path} is absent or damaged ({error})") from error
     if not isinstance(tree, dict):
         raise InputError(f"{path} is no scorecard: `ichnos evaluate` writes one")
-    measured = tree.get("checkpoint")
-    own = len(runs) == 1 and measured == checkpoint_digest(runs[0] / "best.safetensors")
-    return tree, "this model" if own else "the procedure"
+    return tree, "this model" if tree.get("checkpoint") == model.digest() else "the procedure"
 
 
 def _disagreement(
-    classifiers: Sequence[SliceClassifier], manifest: Manifest, network: bytes, data: OpenData | None
+    model: TrainedModel | TrainedCascade, manifest: Manifest, network: bytes, data: OpenData | None
 ) -> float:
     """The largest difference in probability between torch behind numpy's road and ONNX Runtime from raw HU."""
-    hu = _samples(manifest.recipe, data)
-    planes = torch.from_numpy(exam_planes(manifest.recipe.input, list(hu)))
-    with torch.inference_mode():
-        trained = torch.stack([classifier(planes) for classifier in classifiers]).mean(dim=0).sigmoid().numpy()
+    hu = _samples(model.recipe, data)
     engine = Engine(Bundle(manifest, "", network, ""))
     exported = torch.from_numpy(engine.run(hu).logits).sigmoid().numpy()
-    return float(np.abs(trained - exported).max())
+    return float(np.abs(model.probabilities(hu) - exported).max())
 
 
-def _samples(recipe: SliceRecipe, data: OpenData | None) -> NDArray[np.int16]:
+def _samples(recipe: Recipe, data: OpenData | None) -> NDArray[np.int16]:
     """Slices of the validation part where there is one, else of a phantom. (n, 512, 512)."""
     rows = data.rows(recipe.population, Part.VALIDATION) if data else []
     if data is None or not len(rows):

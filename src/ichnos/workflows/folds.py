@@ -23,13 +23,14 @@ from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout, logit
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import Recipe
 from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
-from ichnos.workflows.evaluate import BOOTSTRAP_SEED, predict_part
+from ichnos.workflows.evaluate import BOOTSTRAP_SEED
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.study import skipped_reasons
-from ichnos.workflows.train import OpenData, open_data, train_on
+from ichnos.workflows.train import OpenData, open_data, train_stages
+from ichnos.workflows.trained import best_of, open_runs
 
 _VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
 
@@ -69,7 +70,8 @@ class FoldOptions:
 class _Fold:
     """One fold, trained and measured."""
 
-    summary: TrainingSummary
+    summaries: dict[str, TrainingSummary]
+    """A stage of the recipe."""
     test: Predictions
     readout: FittedReadout
     slices: OutOfFold
@@ -78,7 +80,7 @@ class _Fold:
 
 
 def study_folds(
-    recipe: SliceRecipe,
+    recipe: Recipe,
     data: Path,
     out: Path,
     progress: Progress,
@@ -117,17 +119,17 @@ def study_folds(
     return scorecard
 
 
-def _run_fold(recipe: SliceRecipe, data: OpenData, run: Path, progress: Progress, device: str) -> _Fold:
-    summary = train_on(recipe, data, run, progress, device=device)
-    best = run / "best.safetensors"
-    validation = predict_part(best, data, Part.VALIDATION, progress, device=device)
-    test = predict_part(best, data, Part.TEST, progress, device=device)
+def _run_fold(recipe: Recipe, data: OpenData, run: Path, progress: Progress, device: str) -> _Fold:
+    summaries = train_stages(recipe, data, run, progress, device=device)
+    model = open_runs([run])
+    validation = model.predict(data, Part.VALIDATION, progress, device=device)
+    test = model.predict(data, Part.TEST, progress, device=device)
     fitted = fit_readout(validation)
     fold = data.fold or 0
     slices, exams = _judged(test, fitted.readout, fold)
     inner_slices, inner_exams = _judged(validation, fitted.readout, fold)
     inner = {name: _auc_only(part, fitted.readout) for name, part in (("slices", inner_slices), ("exams", inner_exams))}
-    return _Fold(summary, test, fitted, slices, exams, inner)
+    return _Fold(summaries, test, fitted, slices, exams, inner)
 
 
 def _judged(predictions: Predictions, readout: Readout, fold: int) -> tuple[OutOfFold, OutOfFold]:
@@ -168,10 +170,9 @@ def _auc_only(part: OutOfFold, readout: Readout) -> dict[str, float | None]:
     return values
 
 
-def _scorecard(recipe: SliceRecipe, data: OpenData, folds: list[_Fold], out: Path) -> dict[str, Any]:
+def _scorecard(recipe: Recipe, data: OpenData, folds: list[_Fold], out: Path) -> dict[str, Any]:
     reported = folds[0].readout.readout.reported
     index = data.prepared.index
-    first = load_checkpoint(out / "fold-0" / "best.safetensors").metadata["first_weights"]
     return {
         "form": "ichnos-folds",
         "notice": "Research use only. Not a medical device.",
@@ -184,7 +185,9 @@ def _scorecard(recipe: SliceRecipe, data: OpenData, folds: list[_Fold], out: Pat
             "exams": index["exam"].n_unique(),
             "slices": sum(len(fold.test) for fold in folds),
         },
-        "first_weights": first,
+        "first_weights": _each_stage(
+            {s: load_checkpoint(best_of(out / "fold-0" / s)).metadata["first_weights"] for s in recipe.stages}
+        ),
         "bootstrap_seed": BOOTSTRAP_SEED,
         "skipped": [asdict(reason) for reason in skipped_reasons(data.prepared)],
         "versions": {name: version(name) for name in _VERSIONS},
@@ -199,19 +202,24 @@ def _fold_json(fold: _Fold, k: int) -> dict[str, Any]:
         "fold": k,
         "test_patients": len(np.unique(fold.test.patient)),
         "test_slices": len(fold.test),
-        "epochs": fold.summary.epochs,
-        "best_epoch": fold.summary.best_epoch,
-        "validation_loss": fold.summary.best_validation_loss,
+        "epochs": _each_stage({name: s.epochs for name, s in fold.summaries.items()}),
+        "best_epoch": _each_stage({name: s.best_epoch for name, s in fold.summaries.items()}),
+        "validation_loss": _each_stage({name: s.best_validation_loss for name, s in fold.summaries.items()}),
         "validation_auc": fold.validation,
         "aggregator": fold.readout.readout.aggregator.text,
         "readout": fold.readout.readout.model_dump(mode="json"),
         "notes": list(fold.readout.report["notes"]),
-        "seconds": round(fold.summary.seconds, 1),
+        "seconds": round(sum(s.seconds for s in fold.summaries.values()), 1),
     }
 
 
+def _each_stage(values: dict[str, Any]) -> Any:
+    """For JSON: of one model the value itself, of a cascade one a stage."""
+    return values.get("", values)
+
+
 def _final(
-    recipe: SliceRecipe,
+    recipe: Recipe,
     data: OpenData,
     folds: list[_Fold],
     out: Path,
@@ -225,10 +233,17 @@ def _final(
     own would be another procedure than the one that was measured.
     """
     assert options.bundle is not None
-    epochs = max(1, round(float(np.median([fold.summary.best_epoch for fold in folds]))))
-    final = recipe.derive(**{"fit.stop_after": epochs, "fit.patience": None, "fit.milestones": []})
-    progress.message(f"the final model: all patients, {counted(epochs, 'epoch')}, the median of the folds' best")
-    train_on(final, replace(data, everyone=True), out / "final", progress, device=device)
+    changes: dict[str, Any] = {}
+    for name in recipe.stages:
+        epochs = max(1, round(float(np.median([fold.summaries[name].best_epoch for fold in folds]))))
+        fit = {"stop_after": epochs, "patience": None, "milestones": []}
+        changes |= {".".join(filter(None, (name, "fit", field))): value for field, value in fit.items()}
+        said = f"{name}: " if name else ""
+        progress.message(
+            f"the final model: {said}all patients, {counted(epochs, 'epoch')}, the median of the folds' best"
+        )
+    final = recipe.derive(**changes)
+    train_stages(final, replace(data, everyone=True), out / "final", progress, device=device)
     export = ExportOptions(
         data=data.prepared.path,
         calibration=out / "out_of_fold.parquet",

@@ -28,8 +28,9 @@ from ichnos.reporting.study import LikeForLike, ModelResult, PartSummary, SetSum
 from ichnos.reporting.write import write_study
 from ichnos.subtypes import SUBTYPES
 from ichnos.training.loop import TrainingSummary
-from ichnos.workflows.evaluate import BOOTSTRAP_SEED, predict_part
+from ichnos.workflows.evaluate import BOOTSTRAP_SEED
 from ichnos.workflows.train import OpenData, open_data, train_on
+from ichnos.workflows.trained import predict_part
 
 _PAPER_ROWS: dict[str, PaperRow] = {"paper_model_1": MODEL_1, "paper_model_2": MODEL_2, "paper_model_3": MODEL_3}
 _VARIANTS = ("paper_model_1_frozen", "paper_model_1_as_written", "paper_model_2_two_dropouts")
@@ -69,14 +70,14 @@ class StudyOptions:
     def recipes(self) -> list[SliceRecipe]:
         """The recipes of the study with the options applied. Raises RecipeError."""
         names = [*_PAPER_ROWS, *(_VARIANTS if self.variants else ())]
-        chosen = [recipes.find(name).recipe for name in names]
+        chosen = [recipes.find(name).of_one_model for name in names]
         if self.init == "random":
             chosen = [r for r in chosen if not r.network.frozen]  # it could not learn
         return [self._changed(recipe) for recipe in chosen]
 
     def _changed(self, recipe: SliceRecipe) -> SliceRecipe:
         if self.length is Length.FROM_SCRATCH:
-            fit = recipes.find("from_scratch").recipe.fit.model_copy(update={"seed": recipe.fit.seed})
+            fit = recipes.find("from_scratch").of_one_model.fit.model_copy(update={"seed": recipe.fit.seed})
             recipe = recipe.derive(fit=fit)
         if self.init is not None:
             recipe = recipe.derive(**{"network.init": self.init})

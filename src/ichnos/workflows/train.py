@@ -12,8 +12,10 @@ from ichnos.data.grafts import open_grafts, synthetic_slices
 from ichnos.data.images import JoinedImages
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, Splits, stored_splits
+from ichnos.errors import TrainingError
+from ichnos.files import write_json
 from ichnos.progress import Progress
-from ichnos.recipe import Population, SliceRecipe, Synthetic
+from ichnos.recipe import CASCADE_STAGES, CascadeRecipe, Population, Recipe, SliceRecipe, Synthetic
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 
@@ -89,10 +91,18 @@ def open_data(path: Path, fold: int | None = None) -> OpenData:
 
 
 def train_model(
-    recipe: SliceRecipe, data: Path, run: Path, progress: Progress, *, fold: int | None = None, device: str = "auto"
+    recipe: Recipe, data: Path, run: Path, progress: Progress, *, fold: int | None = None, device: str = "auto"
 ) -> dict[str, Any]:
-    """Train `recipe` on the set `data` into the folder `run`; a stopped run goes on. Returns a summary, JSON-able."""
-    summary = train_on(recipe, open_data(data, fold), run, progress, device=device)
+    """Train `recipe` on the set `data` into the folder `run`; a stopped run goes on. Returns a summary, JSON-able.
+
+    A cascade's is {"run", "recipe"} and a summary of each stage under its name.
+    """
+    summaries = train_stages(recipe, open_data(data, fold), run, progress, device=device)
+    trees = {stage: _summary(summary, recipe.stages[stage]) for stage, summary in summaries.items()}
+    return {"run": str(run), "recipe": recipe.name} | trees.pop("", {}) | trees
+
+
+def _summary(summary: TrainingSummary, recipe: SliceRecipe) -> dict[str, Any]:
     return {
         "run": str(summary.run),
         "recipe": recipe.name,
@@ -102,6 +112,29 @@ def train_model(
         "stopped_early": summary.stopped_early,
         "seconds": summary.seconds,
     }
+
+
+def train_stages(
+    recipe: Recipe, data: OpenData, run: Path, progress: Progress, *, device: str = "auto"
+) -> dict[str, TrainingSummary]:
+    """Train every stage of `recipe` on data that is open already: into `run` itself, or each into a folder of its own.
+
+    Returns a summary a stage, by its name in `recipe.stages`. A cascade's recipe.json is written when both are trained.
+    Raises TrainingError where the folder holds a run of the other kind.
+    """
+    cascade = isinstance(recipe, CascadeRecipe)
+    others = [run] if cascade else [run / stage for stage in CASCADE_STAGES]
+    if any((folder / "last.safetensors").exists() for folder in others):
+        raise TrainingError(
+            f"{run} holds a run of {'one model' if cascade else 'a cascade'}, this recipe is of "
+            f"{'a cascade' if cascade else 'one model'}; give another folder, or remove this one"
+        )
+    summaries = {
+        name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
+    }
+    if cascade:
+        write_json(run / "recipe.json", recipe.model_dump(mode="json"))
+    return summaries
 
 
 def train_on(

@@ -14,6 +14,7 @@ from ichnos.counting import counted
 from ichnos.errors import BenchmarkError, InputError, UsageError
 from ichnos.inference import read_bundle
 from ichnos.progress import Progress
+from ichnos.recipe import SliceRecipe
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.contenders import Contender, Taken, run_command
 from ichnos.workflows.bench.figures import ratios, spread
@@ -90,7 +91,7 @@ def bench_predict(options: PredictBench, progress: Progress) -> Tree:
         tree = _one_exam(options, work, Path(folder), progress)
         if options.exams:
             tree["batch"] = _batch(options, work, cores, Path(folder), progress)
-        bundle = read_bundle(Path(work.bundle)).manifest
+        recipe = SliceRecipe.model_validate(work.recipe)
         return {
             "version": VERSION,
             "benchmark": "predict",
@@ -102,10 +103,10 @@ def bench_predict(options: PredictBench, progress: Progress) -> Tree:
                 "matrix": options.matrix,
                 "bytes": size,
                 "bundle": "given" if options.bundle else "untrained",
-                "input_size": bundle.recipe.input.size,
-                "channels": bundle.recipe.input.channels,
-                "classes": len(bundle.recipe.classes),
-                "networks": bundle.networks,
+                "input_size": recipe.input.size,
+                "channels": recipe.input.channels,
+                "classes": len(recipe.classes),
+                "networks": work.networks,
             },
             "rounds": options.rounds,
             **tree,
@@ -122,6 +123,8 @@ def _work(options: PredictBench, folder: Path, progress: Progress) -> tuple[Work
         else:
             bundle, checkpoint = options.bundle.resolve(), None
         manifest = read_bundle(bundle).manifest
+        if not isinstance(manifest.recipe, SliceRecipe):
+            raise UsageError("--bundle is a cascade, and the peers run one network; give a bundle of one")
         task.advance()
     work = Work(
         exam=str(folder / "one" / "000"),

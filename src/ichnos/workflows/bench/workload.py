@@ -52,7 +52,7 @@ def untrained_recipe(changes: Mapping[str, str]) -> SliceRecipe:
 
     The backbone is the phantom's: values flow through it as through a trained one. The head is random.
     """
-    base = recipes.find("paper_model_2").recipe
+    base = recipes.find("paper_model_2").of_one_model
     named = {"name": "benchmark", "title": "Benchmark, untrained head", "network.init": "phantom"}
     whole = {"population.slices": "all", "classes": [c.value for c in CLASSES]}
     return base.derive(**named, **whole).override(changes)
