@@ -118,7 +118,10 @@ class Network(_Grammar):
 
 
 class Augmentation(_Grammar):
-    """Random changes of the training images. Each is drawn for each image with probability `p`."""
+    """Random changes of the training images: flip, affine change and crop of each image with probability `p`.
+
+    The defaults are the study's; the others are off until a recipe asks for them.
+    """
 
     p: Annotated[float, Field(ge=0, le=1)] = 0.5
     rotation: Annotated[float, Field(ge=0, le=180)] = 15.0
@@ -128,6 +131,19 @@ class Augmentation(_Grammar):
     """Up to so large a share of the width and height either way."""
     zoom: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Scaled by 1 ± at most this."""
+    stretch: bool = False
+    """Zoom width and height apart, so that the aspect changes too."""
+    crop: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Cut out at least so large a share of the picture's area, and bring it back to size."""
+    erasing: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """With this probability, blacken a rectangle of 2 to 40 % of the picture (random erasing, Zhong 2020)."""
+    reversal: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """With this probability, show a slice with its neighbours in the order from head to foot."""
+    mixup: Annotated[float, Field(ge=0)] = 0.0
+    """Mix each image and its labels with another one's of the batch, by shares from Beta(mixup, mixup) (Zhang 2018);
+    the image itself has at least half. 0: never."""
+    cutmix: Annotated[float, Field(ge=0)] = 0.0
+    """The same with a rectangle of another image laid in (Yun 2019). Where both are set, they take turns at random."""
 
 
 class Synthetic(_Grammar):
@@ -149,6 +165,9 @@ class Sampling(StrEnum):
     """Each slice once an epoch."""
     BALANCED = "balanced"
     """The classes take turns in each batch: rare ones are drawn more often (the study, 3.3)."""
+    EXAM = "exam"
+    """One slice of each exam in turn, three times as likely at mid-volume as at the ends: long exams count no more than
+    short ones (after RSNA 2019's first place)."""
 
 
 class Loss(_Grammar):
@@ -169,6 +188,18 @@ class Loss(_Grammar):
     """Label smoothing: targets are moved by half of this towards 0.5 (1 becomes 1 − smoothing / 2)."""
 
 
+class Averaging(_Grammar):
+    """Weights averaged along training: they are what is evaluated and kept; training itself goes on with its own."""
+
+    kind: Literal["ema", "swa"] = "ema"
+    """`ema`: an exponential moving average over steps, BatchNorm's statistics with it; `swa`: the plain mean of the
+    weights at the ends of epochs, BatchNorm's statistics measured afresh (Izmailov 2018)."""
+    decay: Annotated[float, Field(gt=0, lt=1)] = 0.999
+    """Of `ema`; over the first steps less, (1 + n) / (10 + n), so that first weights are soon forgotten."""
+    start: Annotated[int, Field(ge=1)] = 1
+    """Of `swa`: the first epoch whose end counts. Before it, the weights of training themselves are evaluated."""
+
+
 class Fit(_Grammar):
     """How long and how fast a model is trained."""
 
@@ -176,6 +207,10 @@ class Fit(_Grammar):
     """Adam's."""
     schedule: Literal["constant", "cosine"] = "constant"
     """`cosine`: a linear rise over the first twentieth of all steps, then half a cosine down to 0."""
+    restarts: Annotated[int, Field(ge=0)] = 0
+    """Of `cosine`: so many times it begins anew, at equal distances, without another rise (Loshchilov 2017)."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """Adam's L2 penalty."""
     loss: Loss = Loss()
     batch_size: Annotated[int, Field(ge=2)] = 32
     epochs: Annotated[int, Field(ge=1)] = 10
@@ -194,6 +229,7 @@ class Fit(_Grammar):
     """For each n here, the best checkpoint of the first n epochs is kept too."""
     reestimate_batchnorm: bool = False
     """Measure BatchNorm's statistics afresh on training images before every evaluation (short runs from scratch)."""
+    averaging: Averaging | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @property
@@ -250,6 +286,8 @@ class SliceRecipe(_Recipe):
         strangers = set(self.fit.loss.weights) - set(self.classes)
         if strangers:
             raise ValueError(f"fit.loss.weights names what is no class of this recipe: {sorted(strangers)}")
+        if self.augmentation and self.augmentation.reversal and not self.input.neighbours:
+            raise ValueError("augmentation.reversal turns slices with their neighbours round: set input.neighbours too")
         both = set(self.classes) & set(self.population.without)
         if both:
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")

@@ -75,6 +75,15 @@ class PreparedSet:
         return self.index.select(named.alias("exam"))["exam"].to_numpy().astype(np.str_)
 
     @cached_property
+    def heights(self) -> NDArray[np.float64]:
+        """(slices,) how high each lies in its exam: 0 the lowest slice, 1 the highest, 0.5 where it is the only one."""
+        offset = pl.col("offset")
+        low, high = offset.min().over("exam"), offset.max().over("exam")
+        height = pl.when(high > low).then((offset - low) / (high - low)).otherwise(0.5)
+        named = self.index.select("offset", pl.Series("exam", self.exams))
+        return named.select(height.alias("height"))["height"].to_numpy().astype(np.float64)
+
+    @cached_property
     def skipped(self) -> pl.DataFrame:
         """What was left out: columns exam, name, reason."""
         return _read_table(self.path / "skipped.parquet")

@@ -1,11 +1,15 @@
 """Augmentation of training images, on the device, between /255 and normalisation."""
 
 import torch
-from kornia.augmentation import RandomAffine, RandomHorizontalFlip
+from kornia.augmentation import RandomAffine, RandomErasing, RandomHorizontalFlip, RandomResizedCrop
 from torch import Tensor, nn
 
 from ichnos.models.classifier import SliceClassifier
-from ichnos.recipe import Augmentation
+from ichnos.recipe import Augmentation, InputSpec
+from ichnos.training.mixing import Mix
+
+_ERASED = (0.02, 0.4)
+"""Smallest and largest share of the picture that is erased: those of RSNA 2019's first place."""
 
 
 class AugmentedClassifier(nn.Module):
@@ -14,34 +18,59 @@ class AugmentedClassifier(nn.Module):
     def __init__(self, classifier: SliceClassifier, augmentation: Augmentation | None) -> None:
         super().__init__()
         self.classifier = classifier
-        self.augment = None if augmentation is None else augmenter(augmentation)
+        self.augment = None if augmentation is None else augmenter(augmentation, classifier.recipe.input)
 
-    def forward(self, planes: Tensor) -> Tensor:
-        """uint8 (n, planes, S, S) → logits (n, classes)."""
+    def forward(self, planes: Tensor, mix: Mix | None = None) -> Tensor:
+        """uint8 (n, planes, S, S) → logits (n, classes). mix: how the augmented images of this batch are mixed."""
         unit = self.classifier.channels.unit(planes)
         if self.augment is not None and self.training:
             # the affine matrices would lose their precision in half floats
             with torch.no_grad(), torch.autocast(unit.device.type, enabled=False):
                 unit = self.augment(unit)
+                unit = unit if mix is None else mix.images(unit)
         return self.classifier.logits(unit)
 
 
-def augmenter(augmentation: Augmentation) -> nn.Module:
+def augmenter(augmentation: Augmentation, road: InputSpec) -> nn.Module:
     """A module from float planes of 0-1 (n, planes, S, S) to the same, changed at random; what moves in is black.
 
     A flip for each image with probability p; and, drawn apart from it, one affine change (rotation, shift and zoom at
-    once, so that an image is resampled at most once) for each image with probability p. Draws from torch's global
-    generator.
+    once, so that an image is resampled at most once) for each image with probability p; the rest where it is asked for.
+    Draws from torch's global generator.
     """
+    p, zoom = augmentation.p, (1 - augmentation.zoom, 1 + augmentation.zoom)
     changes: list[nn.Module] = []
+    if augmentation.reversal:
+        changes.append(Reversal(augmentation.reversal, road.planes))
     if augmentation.horizontal_flip:
-        changes.append(RandomHorizontalFlip(p=augmentation.p))
+        changes.append(RandomHorizontalFlip(p=p))
     changes.append(
         RandomAffine(
             degrees=augmentation.rotation,
             translate=(augmentation.shift, augmentation.shift),
-            scale=(1 - augmentation.zoom, 1 + augmentation.zoom),
-            p=augmentation.p,
+            scale=zoom + zoom if augmentation.stretch else zoom,
+            p=p,
         )
     )
+    if augmentation.crop is not None:
+        size = (road.size, road.size)
+        scale = (augmentation.crop, 1.0)
+        changes.append(RandomResizedCrop(size, scale=scale, ratio=(1.0, 1.0), p=p, cropping_mode="resample"))
+    if augmentation.erasing:
+        changes.append(RandomErasing(scale=_ERASED, p=augmentation.erasing))
     return nn.Sequential(*changes)
+
+
+class Reversal(nn.Module):
+    """Slices with their neighbours, from head to foot instead of from foot to head; the planes of a slice stay."""
+
+    def __init__(self, p: float, planes: int) -> None:
+        """p: probability an image. planes: of one slice."""
+        super().__init__()
+        self._p, self._planes = p, planes
+
+    def forward(self, unit: Tensor) -> Tensor:
+        """(n, slices · planes, S, S) → the same shape."""
+        slices = unit.unflatten(1, (-1, self._planes))
+        chosen = torch.rand(len(unit), device=unit.device) < self._p
+        return torch.where(chosen.view(-1, 1, 1, 1, 1), slices.flip(1), slices).flatten(1, 2)

@@ -17,6 +17,7 @@ from ichnos.models.initial_weights import initialise, weights_digest
 from ichnos.progress import SILENT, Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.training.augmentation import AugmentedClassifier
+from ichnos.training.averaging import AveragedWeights
 from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
 from ichnos.training.interruption import interruptible
@@ -141,12 +142,15 @@ def _open(
     # convolutions run a third faster so on a CPU, and use tensor cores better on a GPU
     classifier.to(fabric.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
-    plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, fused=True)
+    plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay, fused=True)
     module, optimizer = fabric.setup(AugmentedClassifier(classifier, recipe.augmentation), plain_optimizer)
+    averaged = AveragedWeights(recipe.fit.averaging, classifier) if recipe.fit.averaging else None
     state = RunState()
     if checkpoint is not None:
         state = restore_state(checkpoint.metadata["state"], checkpoint.tensors, plain_optimizer)
         fabric.strategy.precision.load_state_dict(checkpoint.metadata["scaler"])
+        if averaged is not None:
+            averaged.restore(checkpoint.tensors)
     return Session(
         recipe=recipe,
         training=parts[0],
@@ -159,14 +163,11 @@ def _open(
         optimizer=optimizer,
         loss=MultilabelLoss(recipe.fit.loss, recipe.classes, parts[0].labels).to(fabric.device),
         order=BatchOrder(
-            parts[0].labels,
-            recipe.sampling,
-            recipe.fit,
-            synthetic=parts[0].synthetic,
-            share=recipe.synthetic.share if recipe.synthetic else 0.0,
+            parts[0], recipe.sampling, recipe.fit, share=recipe.synthetic.share if recipe.synthetic else 0.0
         ),
         state=state,
         provenance=provenance,
+        averaged=averaged,
     )
 
 

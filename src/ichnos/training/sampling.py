@@ -1,17 +1,23 @@
 """In which order training slices are drawn: a pure function of labels, seed and epoch, whatever the device."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import assert_never
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.errors import TrainingError
 from ichnos.recipe import Fit, Sampling
 from ichnos.training.randomness import order_generator
+from ichnos.training.slices import TrainingSlices
 
 _REMEMBERED = 32
 """Shuffled pools kept at once: each of at most a few classes is in its own round."""
+
+_AT_THE_ENDS = 1 / 3
+"""The weight of an exam's lowest and highest slice where one of each exam is drawn; that of the middle is 1."""
 
 _SYNTHETIC = 1_000
 """The number of the pool of synthetic slices: beyond any class's."""
@@ -21,26 +27,25 @@ class BatchOrder:
     """Says which slices (positions in the part, not rows of the images) make up each batch of each epoch.
 
     Natural: one pool of all slices. Balanced: a pool a class, which take turns from one batch into the next; a slice
-    with no class at all belongs to one more pool, so that negatives are seen where the population has them. A pool is
-    drawn from without replacement until it is used up, then shuffled anew. Empty pools are left out.
+    with no class at all belongs to one more pool, so that negatives are seen where the population has them. Exam: one
+    pool of exams, each of which gives one slice when its turn comes. A pool is drawn from without replacement until it
+    is used up, then shuffled anew. Empty pools are left out.
 
-    synthetic: so many slices at the end of `labels` are synthetic. They have a pool of their own, from which every
-    batch takes its `share`; the rest of it is drawn as above from the others.
+    Synthetic slices stand at the end of the part. They have a pool of their own, from which every batch takes its
+    `share`; the rest of it is drawn as above from the others.
     """
 
-    def __init__(
-        self, labels: NDArray[np.bool_], sampling: Sampling, fit: Fit, *, synthetic: int = 0, share: float = 0.0
-    ) -> None:
-        real = len(labels) - synthetic
-        self._extra = max(1, round(share * fit.batch_size)) if synthetic else 0
-        self._synthetic = np.arange(real, len(labels))
-        labels = labels[:real]
+    def __init__(self, part: TrainingSlices, sampling: Sampling, fit: Fit, *, share: float = 0.0) -> None:
+        """Raises TrainingError where exams are to take turns and the part does not know them."""
+        real = len(part) - part.synthetic
+        self._extra = max(1, round(share * fit.batch_size)) if part.synthetic else 0
+        self._synthetic = np.arange(real, len(part))
         self._batch_size = fit.batch_size - self._extra
         self._seed = fit.seed
-        self._slices = len(labels)
         self._whole_passes = sampling is Sampling.NATURAL and fit.steps_per_epoch is None
-        self._pools = _pools(labels, sampling)
-        self.steps = fit.steps_per_epoch or -(-len(labels) // self._batch_size)
+        self._exams = _exams(part) if sampling is Sampling.EXAM else None
+        self._pools = _pools(part.labels[:real], sampling)
+        self.steps = fit.steps_per_epoch or -(-real // self._batch_size)
         self._shuffled = lru_cache(maxsize=_REMEMBERED)(self._shuffle)
 
     def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
@@ -65,22 +70,53 @@ class BatchOrder:
         drawn = np.empty(count, dtype=np.int64)
         for k, pool in enumerate(pools):
             mine = np.flatnonzero(turns % len(pools) == k)
-            rounds, places = np.divmod(turns[mine] // len(pools), len(self._pool(pool)))
+            rounds, places = np.divmod(turns[mine] // len(pools), len(self._shuffled(pool, 0)))
             for round_ in np.unique(rounds):
                 these = rounds == round_
                 drawn[mine[these]] = self._shuffled(pool, int(round_))[places[these]]
         return drawn
 
-    def _pool(self, pool: int) -> NDArray[np.int64]:
-        return self._synthetic if pool == _SYNTHETIC else self._pools[pool]
-
     def _shuffle(self, pool: int, round_: int) -> NDArray[np.int64]:
-        return order_generator(self._seed, pool, round_).permutation(self._pool(pool))
+        generator = order_generator(self._seed, pool, round_)
+        if pool == _SYNTHETIC:
+            return generator.permutation(self._synthetic)
+        if self._exams is not None:
+            return generator.permutation(self._exams.draw(generator))
+        return generator.permutation(self._pools[pool])
+
+
+@dataclass(frozen=True, eq=False)
+class _Exams:
+    """Slices by exam, and how likely each is to be its exam's next one."""
+
+    slices: NDArray[np.int64]
+    """Exam by exam."""
+    starts: NDArray[np.int64]
+    """Where each exam begins in `slices`."""
+    cumulated: NDArray[np.float64]
+    """Weights of `slices`, added up over all exams."""
+
+    def draw(self, generator: np.random.Generator) -> NDArray[np.int64]:
+        """One slice of each exam."""
+        ends = np.append(self.starts[1:], len(self.slices)) - 1
+        before = np.append(0.0, self.cumulated)[self.starts]
+        wanted = before + generator.random(len(self.starts)) * (self.cumulated[ends] - before)
+        return self.slices[np.clip(np.searchsorted(self.cumulated, wanted, side="right"), self.starts, ends)]
+
+
+def _exams(part: TrainingSlices) -> _Exams:
+    real = len(part) - part.synthetic
+    if part.exams is None or part.heights is None:
+        raise TrainingError("sampling=exam needs to know of each slice its exam and its height there")
+    slices = np.argsort(part.exams[:real], kind="stable")
+    starts = np.unique(part.exams[slices], return_index=True)[1]
+    weights = 1 - (1 - _AT_THE_ENDS) * np.abs(2 * part.heights[slices] - 1)
+    return _Exams(slices, starts, np.cumsum(weights))
 
 
 def _pools(labels: NDArray[np.bool_], sampling: Sampling) -> list[NDArray[np.int64]]:
     match sampling:
-        case Sampling.NATURAL:
+        case Sampling.NATURAL | Sampling.EXAM:
             return [np.arange(len(labels))]
         case Sampling.BALANCED:
             columns = [*labels.T, ~labels.any(axis=1)]

@@ -18,6 +18,7 @@ def learning_rate(fit: Fit, step: int, total: int) -> float:
             warmup = math.ceil(total * _WARMUP_SHARE)
             if step < warmup:
                 return fit.learning_rate * (step + 1) / warmup
-            return fit.learning_rate * (1 + math.cos(math.pi * (step - warmup) / (total - warmup))) / 2
+            turns = (step - warmup) * (fit.restarts + 1) / (total - warmup)
+            return fit.learning_rate * (1 + math.cos(math.pi * (turns % 1))) / 2
         case _:
             assert_never(fit.schedule)

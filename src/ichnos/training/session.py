@@ -3,6 +3,7 @@
 import shutil
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +21,14 @@ from ichnos.models.checkpoint import save_checkpoint
 from ichnos.models.classifier import SliceClassifier
 from ichnos.progress import Task
 from ichnos.recipe import SliceRecipe
+from ichnos.training.averaging import AveragedWeights
 from ichnos.training.batches import read_ahead
 from ichnos.training.batchnorm import reestimate_batchnorm
 from ichnos.training.folder import RunFolder
 from ichnos.training.interruption import Interrupted, Interruption
 from ichnos.training.journal import Journal
 from ichnos.training.loss import LossWatch, MultilabelLoss
+from ichnos.training.mixing import draw_mix
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.randomness import seed_step
 from ichnos.training.sampling import BatchOrder
@@ -58,6 +61,8 @@ class Session:
     state: RunState
     provenance: Mapping[str, Any]
     """Of data and first weights; written into every checkpoint."""
+    averaged: AveragedWeights | None = None
+    """What is evaluated and kept instead of the classifier's own weights."""
 
     def __post_init__(self) -> None:
         self._watch = LossWatch(self.fabric.device)
@@ -95,35 +100,25 @@ class Session:
         for group in self.plain_optimizer.param_groups:
             group["lr"] = self._rate(self._steps_done())
         targets = torch.from_numpy(self.training.labels[positions]).to(self.fabric.device, torch.float32)
-        logits = self.module(planes)
-        loss = self.loss(logits, targets)
+        mix = draw_mix(self.recipe.augmentation, len(planes), self.recipe.input.size, self.fabric.device)
+        logits = self.module(planes, mix)
+        loss = self.loss(logits, targets if mix is None else mix.labels(targets))
         self._watch.add(loss, self.training.rows[positions], self._steps_done() + 1)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
+        if self.averaged is not None:
+            self.averaged.after_step(self._steps_done() + 1)
         state.predictions.append(logits.detach().float().sigmoid())
         state.step += 1
 
     def _close_epoch(self, journal: Journal, task: Task, interruption: Interruption) -> None:
         """Evaluate, keep what is best, and write the epoch down: the journal first, then `last`, which counts it."""
         training = self._training_metrics()
-        if self.recipe.fit.reestimate_batchnorm:
-            reestimate_batchnorm(self.fabric, self.module, self.training, self._batch_size)
-        validation = None if self.validation is None else self._metrics_on(self.validation, interruption)
-        state, steps = self.state, self._steps_done()
-        state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
-        if validation is None:
-            state.finished = state.epoch >= self.recipe.fit.last_epoch
-            if state.finished:
-                state.best_epoch = state.epoch
-                self._save_best(steps)
-        else:
-            rank = self._rank(validation)
-            if state.best_rank is None or rank < state.best_rank:
-                state.best_epoch, state.best_loss, state.best_rank = state.epoch, validation.loss_mean, rank
-                self._save_best(steps)
-            state.finished = self._is_over()
-            self._keep_milestones()
+        steps = self._steps_done()
+        with nullcontext() if self.averaged is None else self.averaged.judged(self.state.epoch + 1):
+            validation = self._judge(steps, interruption)
+        state = self.state
         self._clock()
         journal.append(
             {
@@ -142,8 +137,32 @@ class Session:
         )
         task.note(f"epoch {state.epoch}/{self.recipe.fit.last_epoch}, {said}")
 
+    def _judge(self, steps: int, interruption: Interruption) -> SliceMetrics | None:
+        """Evaluate the weights that are there, count the epoch, and keep them where they are the best so far."""
+        state = self.state
+        if self.recipe.fit.reestimate_batchnorm or (self.averaged is not None and self.averaged.lacks_statistics):
+            reestimate_batchnorm(self.fabric, self.module, self.training, self._batch_size)
+        validation = None if self.validation is None else self._metrics_on(self.validation, interruption)
+        state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
+        if validation is None:
+            state.finished = state.epoch >= self.recipe.fit.last_epoch
+            if state.finished:
+                state.best_epoch = state.epoch
+                self._save_best(steps)
+        else:
+            rank = self._rank(validation)
+            if state.best_rank is None or rank < state.best_rank:
+                state.best_epoch, state.best_loss, state.best_rank = state.epoch, validation.loss_mean, rank
+                self._save_best(steps)
+            state.finished = self._is_over()
+            self._keep_milestones()
+        return validation
+
     def _training_metrics(self) -> SliceMetrics:
-        """From the predictions made while training, as Keras does: augmented, with dropout, by moving weights."""
+        """From the predictions made while training, as Keras does: augmented, with dropout, by moving weights.
+
+        Where images are mixed, against the labels of the one that each is made of for the most part.
+        """
         probabilities = torch.cat(self.state.predictions).cpu().numpy().astype(np.float64)
         positions = np.concatenate(self.order.epoch(self.state.epoch))
         return slice_metrics(probabilities, self.training.labels[positions], self.recipe.classes)
@@ -206,7 +225,7 @@ class Session:
             self.folder.last,
             self.classifier,
             metadata | dict(self.provenance),
-            extra=self.state.tensors(self.plain_optimizer),
+            extra=self.state.tensors(self.plain_optimizer) | (self.averaged.tensors() if self.averaged else {}),
         )
         self._saved = time.perf_counter()
 

@@ -28,6 +28,10 @@ class TrainingSlices:
     """(n, classes) in the recipe's order of classes."""
     synthetic: int = 0
     """So many at the end were drawn, not seen: training takes its share of them from there."""
+    exams: NDArray[np.int64] | None = None
+    """(n less the synthetic,) the number of each slice's exam, from 0; what `sampling=exam` goes by."""
+    heights: NDArray[np.float64] | None = None
+    """(n less the synthetic,) 0 for the lowest slice of an exam, 1 for its highest; the same."""
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,6 +1,6 @@
 """From a prepared set and a recipe to a trained run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ class OpenData:
         grafts = open_grafts(self.prepared, recipe.input, synthetic, progress)
         drawn = synthetic_slices(self.prepared, recipe.input, cache, grafts, self.rows(everything, Part.TRAIN))
         labels = drawn.labels_of(recipe.classes)
-        return TrainingSlices(
+        return replace(
+            real,
             images=JoinedImages([real.images, drawn.images]),
             rows=np.concatenate([real.rows, len(real.images) + np.arange(len(labels))]),
             labels=np.concatenate([real.labels, labels]),
@@ -61,7 +62,13 @@ class OpenData:
         """The same for another population than the recipe's own: to compare models on equal slices."""
         cache: SliceCache = open_cache(self.prepared, recipe.input, population, progress)
         rows = self.rows(population, part)
-        return TrainingSlices(cache.images, cache.positions_of(rows), self.prepared.labels_of(recipe.classes)[rows])
+        return TrainingSlices(
+            cache.images,
+            cache.positions_of(rows),
+            self.prepared.labels_of(recipe.classes)[rows],
+            exams=np.unique(self.prepared.exams[rows], return_inverse=True)[1],
+            heights=self.prepared.heights[rows],
+        )
 
     @property
     def origin(self) -> dict[str, Any]:
