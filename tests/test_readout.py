@@ -98,6 +98,10 @@ def test_a_bundle_names_a_subtype() -> None:
         ({"temperatures": {"any": 1.0}}, "every output needs one temperature"),
         ({"temperatures": dict.fromkeys(CLASSES, -1.0)}, "greater than 0"),
         ({"temperatures": dict.fromkeys(CLASSES, float("inf"))}, "finite"),
+        (
+            {"classes": SUBTYPES, "any_rule": "max", "temperatures": dict.fromkeys(SUBTYPES, 1), "shifts": {"any": 1}},
+            "shifts are of outputs",
+        ),
         ({"exams": {}}, "exams must be given for every reported class"),
         ({"aggregator": {"kind": "median"}}, "Input should be"),
         ({"aggregator": {"kind": "top-mean", "k": 0}}, "greater than or equal to 1"),

@@ -115,7 +115,11 @@ class Readout(_Part):
     """The weight of the logits SMOOTHING_MM below and above beside 1 for a slice's own: few hemorrhages fill a single
     slice. See `smoothed`."""
     temperatures: Mapping[Subtype, Annotated[float, Field(gt=0)]]
-    """For each output: calibrated probability = σ(logit / temperature) (Guo 2017, https://arxiv.org/abs/1706.04599)."""
+    """For each output: calibrated probability = σ(logit / temperature + shift) (Guo 2017,
+    https://arxiv.org/abs/1706.04599, and a shift)."""
+    shifts: Mapping[Subtype, float] = {}
+    """For each output, in log-odds; 0 where not named. A network that was trained on balanced batches or on drawn
+    lesions thinks hemorrhage more common than it is, which no temperature mends."""
     any_rule: AnyRule
     aggregator: Aggregator
     exam_scaling: Mapping[Subtype, Scaling]
@@ -139,6 +143,8 @@ class Readout(_Part):
             raise ValueError("any is explicit exactly where the network has an output for it")
         if set(self.temperatures) != set(self.classes):
             raise ValueError("every output needs one temperature, and nothing else does")
+        if not set(self.shifts) <= set(self.classes):
+            raise ValueError("shifts are of outputs alone")
         for name in ("exam_scaling", "slices", "exams"):
             if set(getattr(self, name)) != set(self.reported):
                 raise ValueError(f"{name} must be given for every reported class, and for nothing else")
@@ -187,7 +193,8 @@ class Readout(_Part):
     def slice_probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """(n, outputs), smoothed → calibrated probabilities (n, reported); any ≥ each subtype in every row."""
         scaled = {
-            c: sigmoid(logits[:, k].astype(np.float64) / self.temperatures[c]) for k, c in enumerate(self.classes)
+            c: sigmoid(logits[:, k].astype(np.float64) / self.temperatures[c] + self.shifts.get(c, 0.0))
+            for k, c in enumerate(self.classes)
         }
         subtypes = np.column_stack([scaled[c] for c in self.reported if c is not Subtype.ANY])
         match self.any_rule:

@@ -11,11 +11,11 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from ichnos.errors import InputError
 from ichnos.evaluation.aggregation import ExamTable, choose_aggregator
-from ichnos.evaluation.calibration import fit_scaling, fit_temperature, measure_calibration, reliability_table
+from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
 from ichnos.evaluation.operating_points import operating_points
 from ichnos.evaluation.readout import fit_readout
 from ichnos.predictions import Predictions
-from ichnos.readout import AnyRule, sigmoid
+from ichnos.readout import AnyRule, logit, sigmoid
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 
@@ -24,41 +24,36 @@ def drawn(logits: NDArray[np.float64], seed: int = 0) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
-def test_a_temperature_is_found_again(temperature: float) -> None:
+@pytest.mark.parametrize("shift", [0.0, -1.5])
+def test_a_temperature_and_a_shift_are_found_again(temperature: float, shift: float) -> None:
     true = np.random.default_rng(1).normal(0, 2, 20_000)
-    assert fit_temperature(true * temperature, drawn(true)) == pytest.approx(temperature, rel=0.06)
-
-
-def test_a_temperature_is_the_most_likely_one() -> None:
-    true = np.random.default_rng(1).normal(-1, 2, 400)
-    positive = drawn(true)
-    fitted = fit_temperature(true * 2, positive)
+    fitted = fit_scaling((true - shift) * temperature, drawn(true))
     assert fitted is not None
-    losses = [log_loss(positive, sigmoid(true * 2 / t)) for t in (0.9 * fitted, fitted, 1.1 * fitted)]
-    assert losses[1] == min(losses)
+    assert 1 / fitted.slope == pytest.approx(temperature, rel=0.06)
+    assert fitted.intercept == pytest.approx(shift, abs=0.06)
+
+
+def test_a_scaling_is_the_most_likely_one() -> None:
+    true = np.random.default_rng(1).normal(-1, 2, 4000)
+    positive = drawn(true)
+    fitted = fit_scaling(true * 2, positive)
+    assert fitted is not None
+    for slope, intercept in ((1.1, 0.0), (0.9, 0.0), (1.0, 0.1), (1.0, -0.1)):
+        other = sigmoid(fitted.slope * slope * true * 2 + fitted.intercept + intercept)
+        assert log_loss(positive, sigmoid(fitted.slope * true * 2 + fitted.intercept)) < log_loss(positive, other)
 
 
 @pytest.mark.parametrize("positive", [np.zeros(5, np.bool_), np.ones(5, np.bool_)])
 def test_one_kind_of_slices_calibrates_nothing(positive: NDArray[np.bool_]) -> None:
-    assert fit_temperature(np.arange(5.0), positive) is None
-    assert fit_scaling(np.linspace(0, 1, 5), positive) is None
+    assert fit_scaling(np.arange(5.0), positive) is None
     assert operating_points(np.linspace(0, 1, 5), positive) is None
 
 
 def test_perfect_separation_stays_finite() -> None:
     scores, positive = np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True])
-    assert fit_temperature(np.log(scores / (1 - scores)), positive) == pytest.approx(0.05, rel=0.01)
-    scaling = fit_scaling(scores, positive)
+    scaling = fit_scaling(np.log(scores / (1 - scores)), positive)
     assert scaling is not None
     assert 0.5 < scaling.slope < 10
-
-
-def test_a_scaling_is_found_again() -> None:
-    odds = np.random.default_rng(2).normal(1, 2, 20_000)
-    scaling = fit_scaling(sigmoid(odds), drawn(0.6 * odds - 1.5))
-    assert scaling is not None
-    assert scaling.slope == pytest.approx(0.6, rel=0.06)
-    assert scaling.intercept == pytest.approx(-1.5, abs=0.1)
 
 
 def test_measures_are_scikit_learns_and_the_papers() -> None:
@@ -203,6 +198,7 @@ def test_what_cannot_be_fitted_is_said() -> None:
     predictions.labels[:, 0] = False
     fitted = fit_readout(predictions)
     assert fitted.readout.temperatures[Subtype.EPIDURAL] == 1
+    assert fitted.readout.shifts[Subtype.EPIDURAL] == 0
     assert fitted.readout.exams[Subtype.EPIDURAL].balanced.threshold == 0.5
     assert fitted.positives[Subtype.EPIDURAL] == (0, 0)
     notes = " ".join(fitted.report["notes"])
@@ -232,6 +228,16 @@ def test_a_cascade_is_of_the_same_slices() -> None:
     np.testing.assert_array_equal(both.labels, base.labels)
     with pytest.raises(InputError, match="the same slices, in the same order"):
         Predictions.cascaded(gate, subtypes.select(np.arange(len(base))[::-1]))
+
+
+def test_what_thinks_hemorrhage_too_common_is_put_right() -> None:
+    """Log-odds raised by 2 in every slice, as balanced batches do: a shift undoes it, a temperature cannot."""
+    base = table(CLASSES)
+    raised = replace(base, probabilities=sigmoid(logit(base.probabilities) + 2))
+    plain, shifted = fit_readout(base), fit_readout(raised)
+    for c in CLASSES:
+        before, after = (fitted.report["slices"][c.value]["after"]["log_loss"] for fitted in (plain, shifted))
+        assert after == pytest.approx(before, abs=2e-3), c
 
 
 def test_the_order_of_rows_does_not_matter() -> None:

@@ -83,14 +83,15 @@ def test_a_subtype_is_called_only_where_any_is() -> None:
     assert found.urgent
 
 
-def test_temperatures_aggregator_and_scaling_are_applied() -> None:
+def test_temperatures_shifts_aggregator_and_scaling_are_applied() -> None:
     changed = readout(
         temperatures=dict.fromkeys(CLASSES, 2.0),
+        shifts=dict.fromkeys(CLASSES, -0.5),
         aggregator=Aggregator(kind="top-mean", k=2),
         exam_scaling=dict.fromkeys(CLASSES, Scaling(slope=2.0, intercept=1.0)),
     )
     reading = ExamClassifier(bundle_of(changed), threads=1).read(exam(20, 60, 80))
-    two = 1 / (1 + np.exp(-0.05 * (np.array([60, 80]) - 40)))
+    two = 1 / (1 + np.exp(-0.05 * (np.array([60, 80]) - 40) + 0.5))
     score = two.mean()
     wanted = 1 / (1 + np.exp(-(2 * np.log(score / (1 - score)) + 1)))
     assert reading.findings[Subtype.EPIDURAL].probability == pytest.approx(wanted, abs=1e-5)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration
-from ichnos.readout import Aggregator, Scaling
+from ichnos.readout import Aggregator, Scaling, logit
 from ichnos.subtypes import Subtype
 
 CANDIDATES = (
@@ -85,7 +85,7 @@ def _measure(
     losses: list[float] = []
     aucs: list[float] = []
     for k, c in enumerate(classes):
-        fitted = fit_scaling(scores[:, k], labels[:, k])
+        fitted = fit_scaling(logit(scores[:, k]), labels[:, k])
         scaling[c] = fitted or Scaling()
         if fitted is not None:
             losses.append(measure_calibration(fitted.apply(scores[:, k]), labels[:, k]).log_loss)

@@ -4,14 +4,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize, minimize_scalar
+from scipy.optimize import minimize
 
 from ichnos.evaluation.counts import binary_cross_entropy
 from ichnos.evaluation.curves import reliability
-from ichnos.readout import Scaling, logit
-
-_TEMPERATURES = (0.05, 20.0)
-"""The range that is searched: beyond it the fit says only that the class cannot be told, or is told perfectly."""
+from ichnos.readout import Scaling
 
 _PRIOR_SLOPE = 0.5
 _PRIOR_INTERCEPT = 2.0
@@ -38,30 +35,15 @@ class Calibration:
         return asdict(self)
 
 
-def fit_temperature(logits: NDArray[np.floating], positive: NDArray[np.bool_]) -> float | None:
-    """The T that makes σ(logit / T) most likely; None where the class has no positives or no negatives.
-
-    logits: (n,); positive: (n,).
-    """
-    if positive.all() or not positive.any():
-        return None
-    values = logits.astype(np.float64)
-
-    def loss(log_temperature: float) -> float:
-        return _log_loss(values / np.exp(log_temperature), positive)
-
-    found = minimize_scalar(loss, bounds=np.log(_TEMPERATURES), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
-
-
-def fit_scaling(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> Scaling | None:
-    """Slope and intercept in the log-odds that make (n,) scores in [0, 1] most likely, under a weak prior (Platt 1999).
+def fit_scaling(log_odds: NDArray[np.floating], positive: NDArray[np.bool_]) -> Scaling | None:
+    """The straight line that makes (n,) log-odds most likely, under a weak prior (Platt 1999). Its slope is one over
+    Guo's temperature.
 
     None where the class has no positives or no negatives.
     """
     if positive.all() or not positive.any():
         return None
-    odds = logit(scores.astype(np.float64))
+    odds = log_odds.astype(np.float64)
 
     def loss(parameters: NDArray[np.float64]) -> float:
         log_slope, intercept = parameters

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from ichnos.errors import InputError
 from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_aggregator
-from ichnos.evaluation.calibration import fit_temperature, measure_calibration, reliability_table
+from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
 from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
 from ichnos.predictions import Predictions
-from ichnos.readout import AnyRule, OperatingPoint, Readout, Thresholds, logit, sigmoid
+from ichnos.readout import AnyRule, OperatingPoint, Readout, Scaling, Thresholds, logit, sigmoid
 from ichnos.subtypes import CLASSES, Subtype
 
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
@@ -48,9 +48,9 @@ def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY)
     smoothing, smoothings = _choose_smoothing(raw_logits, predictions)
     logits = smoothed_by_exam(raw_logits, predictions, smoothing)
     notes: list[str] = []
-    temperatures = _temperatures(logits, predictions, notes)
+    scalings = _scalings(logits, predictions, notes)
     labels = reported_labels(predictions)
-    draft = _with_any_rule(predictions.classes, temperatures, logits, labels[:, -1])
+    draft = _with_any_rule(predictions.classes, scalings, logits, labels[:, -1])
     draft = draft.model_copy(update={"smoothing": smoothing})
     slices = draft.slice_probabilities(logits)
     table = ExamTable.of(predictions.exam, labels)
@@ -97,29 +97,30 @@ def smoothed_by_exam(logits: NDArray[np.float64], predictions: Predictions, smoo
 def _choose_smoothing(
     logits: NDArray[np.float64], predictions: Predictions
 ) -> tuple[float, list[dict[str, float | None]]]:
-    """The candidate with the lowest mean log-loss of slices behind fitted temperatures, and what each gave."""
+    """The candidate with the lowest mean log-loss of slices behind fitted scalings, and what each gave."""
     tried: list[dict[str, float | None]] = []
     for smoothing in SMOOTHINGS:
         mixed = smoothed_by_exam(logits, predictions, smoothing)
         losses: list[float] = []
         for k in range(len(predictions.classes)):
-            temperature = fit_temperature(mixed[:, k], predictions.labels[:, k])
-            if temperature is not None:
-                said = sigmoid(mixed[:, k] / temperature)
+            line = fit_scaling(mixed[:, k], predictions.labels[:, k])
+            if line is not None:
+                said = sigmoid(line.slope * mixed[:, k] + line.intercept)
                 losses.append(measure_calibration(said, predictions.labels[:, k]).log_loss)
         tried.append({"smoothing": smoothing, "log_loss": float(np.mean(losses)) if losses else None})
     best = min(tried, key=lambda row: np.inf if row["log_loss"] is None else round(row["log_loss"], 6))
     return float(best["smoothing"] or 0.0), tried
 
 
-def _temperatures(logits: NDArray[np.float64], predictions: Predictions, notes: list[str]) -> dict[Subtype, float]:
-    temperatures: dict[Subtype, float] = {}
+def _scalings(logits: NDArray[np.float64], predictions: Predictions, notes: list[str]) -> dict[Subtype, Scaling]:
+    """In log-odds, of each output."""
+    scalings: dict[Subtype, Scaling] = {}
     for k, c in enumerate(predictions.classes):
-        fitted = fit_temperature(logits[:, k], predictions.labels[:, k])
+        fitted = fit_scaling(logits[:, k], predictions.labels[:, k])
         if fitted is None:
             notes.append(f"{c.value}: no temperature, as not both slices with and without it are there")
-        temperatures[c] = fitted or 1.0
-    return temperatures
+        scalings[c] = fitted or Scaling()
+    return scalings
 
 
 def reported_labels(predictions: Predictions) -> NDArray[np.bool_]:
@@ -131,12 +132,16 @@ def reported_labels(predictions: Predictions) -> NDArray[np.bool_]:
 
 def _with_any_rule(
     classes: tuple[Subtype, ...],
-    temperatures: dict[Subtype, float],
+    scalings: dict[Subtype, Scaling],
     logits: NDArray[np.float64],
     positive: NDArray[np.bool_],
 ) -> Readout:
     """With the network's own `any` where it has one, else by the rule with the lower log-loss over slices."""
-    draft = Readout.uncalibrated(classes).model_copy(update={"temperatures": temperatures})
+    lines = {
+        "temperatures": {c: 1 / line.slope for c, line in scalings.items()},
+        "shifts": {c: line.intercept for c, line in scalings.items()},
+    }
+    draft = Readout.uncalibrated(classes).model_copy(update=lines)
     if draft.any_rule is AnyRule.EXPLICIT:
         return draft
     drafts = [draft.model_copy(update={"any_rule": rule}) for rule in (AnyRule.NOISY_OR, AnyRule.MAX)]
