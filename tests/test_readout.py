@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ichnos.readout import Aggregator, AnyRule, Readout, Scaling, logit, noisy_or, sigmoid
+from ichnos.readout import Aggregator, AnyRule, Bound, Readout, Scaling, logit, noisy_or, sigmoid
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 
@@ -90,6 +90,20 @@ def test_what_stands_for_any_is_stated() -> None:
 def test_a_bundle_names_a_subtype() -> None:
     with pytest.raises(ValidationError, match="at least one subtype"):
         Readout.uncalibrated((Subtype.ANY,))
+
+
+@pytest.mark.parametrize("bound", list(Bound))
+def test_what_gives_way_where_a_subtype_is_likelier_than_any(bound: Bound) -> None:
+    both = Readout.uncalibrated(CLASSES).model_copy(update={"bound": bound})
+    logits = np.log(np.array([[0.9, 0.2, 0.1, 0.1, 0.1, 0.4]]) / (1 - np.array([[0.9, 0.2, 0.1, 0.1, 0.1, 0.4]])))
+    slices = both.slice_probabilities(logits)
+    raised, capped = [0.9, 0.2, 0.1, 0.1, 0.1, 0.9], [0.4, 0.2, 0.1, 0.1, 0.1, 0.4]
+    wanted = raised if bound is Bound.RAISE_ANY else capped
+    np.testing.assert_allclose(slices[0], wanted)
+    steep = {c: Scaling(intercept=3.0 if c is Subtype.EPIDURAL else 0.0) for c in CLASSES}
+    exam = both.model_copy(update={"exam_scaling": steep}).exam_probabilities(slices)
+    assert exam[-1] == exam.max()
+    assert exam[-1] == pytest.approx(0.4 if bound is Bound.CAP_SUBTYPES else exam[0])
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ TITLES = {
 
 FOLDS = {
     "reader-from-scratch-ct-ich": "random weights",
-    "reader-ct-ich": "the phantom's weights: the bundle's procedure",
+    "reader-plain-ct-ich": "the phantom's weights",
+    "reader-ct-ich": "the phantom's weights and synthetic lesions: the bundle's procedure",
     "reader-ct-ich-seed-1": "the same, other folds (split seed 1)",
     "reader-ct-ich-seed-2": "the same, other folds (split seed 2)",
     "reader-ct-ich-seed-3": "the same, other folds (split seed 3)",
@@ -58,7 +59,7 @@ def study_table() -> str:
 def reader_table() -> str:
     """Any hemorrhage over folds, a row a study."""
     lines = [
-        "| first weights | slice AUC | mean of folds | exam AUC | mean of folds | exam, high sensitivity | balanced |",
+        "| trained from | slice AUC | mean of folds | exam AUC | mean of folds | exam, high sensitivity | balanced |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, title in FOLDS.items():

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ichnos.subtypes import CLASSES, Subtype, bound_any
+from ichnos.subtypes import CLASSES, Subtype, bound_any, cap_subtypes
 
 _CERTAIN = 1e-7
 """Probabilities are kept this far from 0 and 1 before the logarithm, as in evaluation's cross-entropy."""
@@ -32,7 +32,7 @@ class _Part(BaseModel):
 
 
 class AnyRule(StrEnum):
-    """Where a slice's probability of any hemorrhage comes from. Raised to the largest subtype's in every case."""
+    """Where a slice's probability of any hemorrhage comes from."""
 
     EXPLICIT = "explicit"
     """The network has an output for it."""
@@ -40,6 +40,15 @@ class AnyRule(StrEnum):
     """1 − ∏(1 − p) over the subtypes, as if they were independent."""
     MAX = "max"
     """The largest of the subtypes."""
+
+
+class Bound(StrEnum):
+    """What gives way where a subtype comes out likelier than any hemorrhage, in slices and in exams."""
+
+    RAISE_ANY = "raise-any"
+    """Any is raised to the largest subtype."""
+    CAP_SUBTYPES = "cap-subtypes"
+    """Subtypes are lowered to any: it rests on the most patients, and a subtype that few have moves no alarm."""
 
 
 class Aggregator(_Part):
@@ -121,6 +130,7 @@ class Readout(_Part):
     """For each output, in log-odds; 0 where not named. A network that was trained on balanced batches or on drawn
     lesions thinks hemorrhage more common than it is, which no temperature mends."""
     any_rule: AnyRule
+    bound: Bound = Bound.RAISE_ANY
     aggregator: Aggregator
     exam_scaling: Mapping[Subtype, Scaling]
     """For each reported class: from the aggregator's score to the exam's probability."""
@@ -206,14 +216,24 @@ class Readout(_Part):
                 some = subtypes.max(axis=1)
             case _:
                 assert_never(self.any_rule)
-        return np.column_stack([subtypes, bound_any(some, subtypes)]).astype(np.float64, copy=False)
+        return self._bounded(np.column_stack([subtypes, some]).astype(np.float64, copy=False))
 
     def exam_probabilities(self, slice_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
         """(n, reported) of one exam's slices → (reported,); any ≥ each subtype."""
         scores = self.aggregator.apply(slice_probabilities)
-        scaled = np.array([self.exam_scaling[c].apply(scores[k]) for k, c in enumerate(self.reported)])
-        scaled[-1] = bound_any(scaled[-1], scaled[:-1])
-        return scaled
+        return self._bounded(np.array([self.exam_scaling[c].apply(scores[k]) for k, c in enumerate(self.reported)]))
+
+    def _bounded(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(..., reported) → the same, any ≥ each subtype."""
+        subtypes, some = probabilities[..., :-1], probabilities[..., -1]
+        match self.bound:
+            case Bound.RAISE_ANY:
+                some = bound_any(some, subtypes)
+            case Bound.CAP_SUBTYPES:
+                subtypes = cap_subtypes(some, subtypes)
+            case _:
+                assert_never(self.bound)
+        return np.concatenate([subtypes, some[..., np.newaxis]], axis=-1)
 
     def slice_calls(self, probabilities: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
         """At each operating point, which classes of (n, reported) slice probabilities reach their own threshold."""

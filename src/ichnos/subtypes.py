@@ -59,3 +59,10 @@ def bound_any(
 ) -> NDArray[np.floating]:
     """Raise `any` (shape (...)) to at least the largest of its subtypes (shape (..., n)): any ≥ each."""
     return np.maximum(any_probability, subtype_probabilities.max(axis=-1))
+
+
+def cap_subtypes(
+    any_probability: NDArray[np.floating], subtype_probabilities: NDArray[np.floating]
+) -> NDArray[np.floating]:
+    """Lower each subtype (shape (..., n)) to at most `any` (shape (...)): any ≥ each."""
+    return np.minimum(subtype_probabilities, any_probability[..., np.newaxis])

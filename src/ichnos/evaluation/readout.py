@@ -12,7 +12,7 @@ from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_ag
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
 from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
 from ichnos.predictions import Predictions
-from ichnos.readout import AnyRule, OperatingPoint, Readout, Scaling, Thresholds, logit, sigmoid
+from ichnos.readout import AnyRule, Bound, OperatingPoint, Readout, Scaling, Thresholds, logit, sigmoid
 from ichnos.subtypes import CLASSES, Subtype
 
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
@@ -140,6 +140,7 @@ def _with_any_rule(
     lines = {
         "temperatures": {c: 1 / line.slope for c, line in scalings.items()},
         "shifts": {c: line.intercept for c, line in scalings.items()},
+        "bound": Bound.CAP_SUBTYPES,
     }
     draft = Readout.uncalibrated(classes).model_copy(update=lines)
     if draft.any_rule is AnyRule.EXPLICIT:
