@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ichnos.ct import Window
 from ichnos.errors import RecipeError
+from ichnos.networks import Head as Head
+from ichnos.networks import Network as Network
 from ichnos.subtypes import SUBTYPES, Subtype
 
 
@@ -88,33 +90,6 @@ class Population(_Grammar):
     """`positives`: slices with at least one subtype, as in the study; `all`: every slice."""
     without: tuple[Subtype, ...] = ()
     """Slices with any of these are left out altogether (Model 3: epidural)."""
-
-
-class Head(_Grammar):
-    """Global average pooling → Dense(hidden) ReLU → dropout → Dense(classes), one logit a class."""
-
-    hidden: Annotated[int, Field(ge=1)] = 128
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.3
-    dropout_before_hidden: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """A second dropout, on the pooled features."""
-
-
-class Network(_Grammar):
-    """A backbone, where its first weights come from, and the head on it."""
-
-    backbone: Literal["efficientnet-b0"] = "efficientnet-b0"
-    init: str = "imagenet"
-    """`imagenet`; `phantom` or `phantom-2.5d` (ours, from synthetic heads, in the package); `random`; or a file: a
-    checkpoint of ours or EfficientNet-B0 weights in the common PyTorch form."""
-    frozen: bool = False
-    """Train the head alone; the backbone stays as it came, its BatchNorm statistics too."""
-    head: Head = Head()
-
-    @model_validator(mode="after")
-    def _frozen_needs_weights(self) -> Self:
-        if self.frozen and self.init == "random":
-            raise ValueError("a frozen backbone with random weights cannot learn: give it imagenet, phantom or a file")
-        return self
 
 
 class Augmentation(_Grammar):
@@ -291,10 +266,7 @@ class SliceRecipe(_Recipe):
         both = set(self.classes) & set(self.population.without)
         if both:
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
-        if self.network.backbone == "efficientnet-b0" and self.input.size % 32:
-            raise ValueError(
-                f"efficientnet-b0 halves the image five times: size must be a multiple of 32, got {self.input.size}"
-            )
+        self.network.check_size(self.input.size)
         return self
 
     @property

@@ -120,13 +120,13 @@ def test_only_a_cascade_is_of_version_3(written: Path) -> None:
     """So that what read bundles before cascades reads those of one model, and refuses a cascade by its version."""
     assert json.loads(members(written)[MANIFEST])["version"] == 2
     rewrite(written, lambda tree: tree.update(version=3))
-    with pytest.raises(BundleError, match="a bundle of one model is not of version 3"):
+    with pytest.raises(BundleError, match="a bundle of one model with these networks is of version 2, not 3"):
         read_bundle(written)
 
 
 def test_a_newer_form_is_named_before_anything_else(written: Path) -> None:
-    rewrite(written, lambda tree: tree.update(version=4, something="new"), resign=False)
-    with pytest.raises(BundleError, match=r"version 4, this ichnos reads version 3; install a newer ichnos"):
+    rewrite(written, lambda tree: tree.update(version=5, something="new"), resign=False)
+    with pytest.raises(BundleError, match=r"version 5, this ichnos reads version 4; install a newer ichnos"):
         read_bundle(written)
 
 

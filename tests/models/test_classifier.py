@@ -5,7 +5,9 @@ import torch
 from monai.networks.nets.efficientnet import EfficientNetBN
 
 from ichnos.models import SliceClassifier
-from ichnos.models.backbones import EfficientNetB0, fit_stem
+from ichnos.models.backbones import fit_stem
+from ichnos.models.backbones.efficientnet import EfficientNet
+from ichnos.networks import Architecture
 from ichnos.recipe import SliceRecipe
 from ichnos.subtypes import SUBTYPES
 
@@ -23,7 +25,7 @@ def test_parameter_counts(recipe: SliceRecipe):
 
 @pytest.mark.parametrize("size", [32, 96])
 def test_shapes(recipe: SliceRecipe, size: int):
-    backbone = EfficientNetB0().eval()
+    backbone = EfficientNet(Architecture.EFFICIENTNET_B0).eval()
     assert backbone(torch.zeros(2, 3, size, size)).shape == (2, 1280, size // 32, size // 32)
     planes = torch.zeros(2, 1, size, size, dtype=torch.uint8)
     assert SliceClassifier(recipe).eval()(planes).shape == (2, 5)
@@ -31,7 +33,7 @@ def test_shapes(recipe: SliceRecipe, size: int):
 
 def test_features_are_those_of_monai():
     theirs = EfficientNetBN("efficientnet-b0", pretrained=False).eval()
-    ours = EfficientNetB0().eval()
+    ours = EfficientNet(Architecture.EFFICIENTNET_B0).eval()
     ours.load_state_dict({key: value for key, value in theirs.state_dict().items() if not key.startswith("_fc.")})
     images = torch.rand(2, 3, 64, 64)
     with torch.no_grad():

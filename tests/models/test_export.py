@@ -53,7 +53,7 @@ def slices() -> NDArray[np.int16]:
     return np.stack([to_matrix(hu) for hu in exam.hu[6:16:3]])
 
 
-def classifier_of(spec: InputSpec, seed: int = 1) -> SliceClassifier:
+def classifier_of(spec: InputSpec, seed: int = 1, network: Network = Network(init="random")) -> SliceClassifier:  # noqa: B008 - frozen
     """Random weights whose BatchNorm statistics are of real activations, so that outputs spread."""
     recipe = SliceRecipe(
         name="small",
@@ -61,7 +61,7 @@ def classifier_of(spec: InputSpec, seed: int = 1) -> SliceClassifier:
         input=spec,
         population=Population(slices="all"),
         classes=CLASSES,
-        network=Network(init="random"),
+        network=network,
     )
     classifier = SliceClassifier.seeded(recipe, seed)
     for module in classifier.modules():
@@ -109,9 +109,21 @@ def agree(classifier: SliceClassifier, content: bytes, hu: NDArray[np.int16]) ->
     logits, features, maps = session_of(content).run(None, inputs)
     np.testing.assert_allclose(torch.from_numpy(logits).sigmoid().numpy(), wanted, atol=1e-4)
     assert wanted.std(axis=0).max() > 1e-2, "the outputs do not depend on the input: the test shows nothing"
-    side = classifier.recipe.input.size // 32
-    assert features.shape == (len(hu), 1280)
+    side = classifier.map_side
+    assert features.shape == (len(hu), classifier.backbone.feature_channels)
     assert maps.shape == (len(hu), len(CLASSES), side, side)
+
+
+def grad_cam(classifier: SliceClassifier, hu: NDArray[np.int16]) -> torch.Tensor:
+    """By the definition, with a backward pass: (n, classes, h, w)."""
+    planes = torch.from_numpy(np.stack([to_planes(classifier.recipe.input, one) for one in hu]))
+    last = classifier.backbone(classifier.channels(planes)).detach().requires_grad_()
+    logits = classifier.head(last)
+    wanted: list[torch.Tensor] = []
+    for k in range(logits.shape[1]):
+        (gradient,) = torch.autograd.grad(logits[:, k].sum(), last, retain_graph=True)
+        wanted.append((gradient.mean(dim=(2, 3), keepdim=True) * last).sum(dim=1).relu())
+    return torch.stack(wanted, dim=1).detach()
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -160,13 +172,7 @@ def test_maps_are_grad_cam(phantom_hu: NDArray[np.int16]):
     """Against the definition, by a backward pass."""
     classifier = classifier_of(SPECS["mean-64"])
     _, _, maps = SliceGraph([classifier])(torch.from_numpy(phantom_hu))
-    planes = torch.from_numpy(np.stack([to_planes(classifier.recipe.input, one) for one in phantom_hu]))
-    last = classifier.backbone(classifier.channels(planes)).detach().requires_grad_()
-    logits = classifier.head(last)
-    for k in range(len(CLASSES)):
-        (gradient,) = torch.autograd.grad(logits[:, k].sum(), last, retain_graph=True)
-        wanted = (gradient.mean(dim=(2, 3), keepdim=True) * last).sum(dim=1).relu()
-        torch.testing.assert_close(maps[:, k], wanted, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(maps, grad_cam(classifier, phantom_hu), atol=1e-6, rtol=1e-4)
     assert (maps > 0).any()
 
 

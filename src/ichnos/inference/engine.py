@@ -28,8 +28,8 @@ class EngineOutput:
     """(n, outputs)."""
     features: NDArray[np.float32]
     """(n, features): the last feature map's mean over positions."""
-    maps: NDArray[np.float32]
-    """(n, outputs, h, w): exact Grad-CAM of each output, ≥ 0."""
+    maps: NDArray[np.float32] | None
+    """(n, outputs, h, w): exact Grad-CAM of each output, ≥ 0; None where the network has no class maps."""
 
 
 class Engine:
@@ -54,6 +54,7 @@ class Engine:
         self._threads = threads or cores()
         self._outputs = len(bundle.manifest.readout.classes)
         self._input = bundle.manifest.recipe.widest
+        self._wanted = ["logits", "features", *(["maps"] if bundle.manifest.has_maps else [])]
         largest = max(stage.input.size for stage in bundle.manifest.recipe.stages.values())
         self._batch_size = max(1, BATCH_PIXELS // largest**2)
         self._check_interface()
@@ -79,10 +80,10 @@ class Engine:
         else:
             with ThreadPoolExecutor(min(self._threads, len(batches)), "ichnos-engine") as pool:
                 parts = list(pool.map(run, batches))
-        logits, features, maps = (np.concatenate(each) for each in zip(*parts, strict=True))
+        logits, features, *maps = (np.concatenate(each) for each in zip(*parts, strict=True))
         if logits.shape != (len(hu), self._outputs) or not np.isfinite(logits).all():
             raise BundleError("the bundle's network gives no finite numbers for its classes: it is damaged or not ours")
-        return EngineOutput(logits, features, maps)
+        return EngineOutput(logits, features, maps[0] if maps else None)
 
     def _batch(
         self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], stacks: NDArray[np.int64]
@@ -92,7 +93,7 @@ class Engine:
         if self._input.neighbours:
             inputs["stacks"] = places.reshape(stacks.shape).astype(np.int64)
         try:
-            outputs = self._session.run(["logits", "features", "maps"], inputs)
+            outputs = self._session.run(self._wanted, inputs)
         except Exception as error:
             raise BundleError(f"ONNX Runtime cannot run the bundle's network: {_first_line(error)}") from error
         return tuple(np.asarray(output, dtype=np.float32) for output in outputs)
@@ -105,8 +106,9 @@ class Engine:
         if [(i.name, i.type, i.shape[1:]) for i in inputs] != wanted:
             said = " and ".join(f"`{name}`, {kind} (n, {', '.join(map(str, rest))})" for name, kind, rest in wanted)
             raise BundleError(f"the bundle's network must take {said}; it does not")
-        if {"logits", "features", "maps"} - {o.name for o in outputs}:
-            raise BundleError("the bundle's network must give `logits`, `features` and `maps`; it does not")
+        if {*self._wanted} - {o.name for o in outputs}:
+            *first, last = (f"`{name}`" for name in self._wanted)
+            raise BundleError(f"the bundle's network must give {', '.join(first)} and {last}; it does not")
 
 
 def cores() -> int:

@@ -30,8 +30,9 @@ class ExamReading:
     probabilities: NDArray[np.float64]
     """(n, reported classes), calibrated; columns in the order of `reported`."""
     reported: tuple[Subtype, ...]
-    maps: NDArray[np.float32]
-    """(n, outputs, h, w) Grad-CAM, ≥ 0, over the whole (padded, square) slice; outputs in the order of `outputs`."""
+    maps: NDArray[np.float32] | None
+    """(n, outputs, h, w) Grad-CAM, ≥ 0, over the whole (padded, square) slice; outputs in the order of `outputs`. None
+    where the bundle's network has no class maps."""
     outputs: tuple[Subtype, ...]
     features: NDArray[np.float32]
     """(n, features)."""

@@ -7,17 +7,23 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ichnos.networks import Architecture
 from ichnos.readout import Readout
 from ichnos.recipe import CascadeRecipe, Recipe
 from ichnos.subtypes import Subtype
 
-BUNDLE_VERSION = 3
+BUNDLE_VERSION = 4
 """Of the form. Readers refuse newer ones.
 
 1: `readout.smoothing` was the weight of each adjacent slice, fitted on slices 5 mm apart.
 2: it is the weight of what lies 5 mm away. At 5 mm both are one: version 1 is read as version 2.
 3: of a cascade. What is of one model is still written as version 2, which older readers take.
+4: of another network than EfficientNet-B0 with a hidden layer. `map_side` says how large its class maps are. What has
+no other network in it is still written as version 2 or 3.
 """
+
+_FIRST_SHRINKAGE = 32
+"""Pixels to a cell of a class map, each way, in bundles up to version 3."""
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
 
@@ -59,8 +65,8 @@ class Manifest(_Part):
     """bundle.json."""
 
     form: Literal["ichnos-bundle"] = "ichnos-bundle"
-    version: Literal[1, 2, 3] = 2
-    """3 for a cascade."""
+    version: Literal[1, 2, 3, 4] = 2
+    """What `version_of` says of the recipe; 1 where 2 would do."""
     title: Annotated[str, Field(pattern=_ONE_LINE)]
     """One line."""
     made_with: Mapping[str, str]
@@ -69,6 +75,8 @@ class Manifest(_Part):
     """As it was resolved: the input road, the population, the classes, the training."""
     networks: Annotated[int, Field(ge=1)] = 1
     """How many trained networks the graph averages; of a cascade 1, as neither stage is an average."""
+    map_side: Annotated[int, Field(ge=0)] | None = None
+    """Rows and columns of the class maps; 0: the network has none. None up to version 3: size / 32."""
     readout: Readout
     population: str
     """Which slices the network has seen, in a sentence."""
@@ -91,15 +99,40 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _version_is_the_kinds(self) -> Self:
-        cascade = isinstance(self.recipe, CascadeRecipe)
-        if (self.version == 3) != cascade:
-            raise ValueError(f"a bundle of {'a cascade is' if cascade else 'one model is not'} of version 3")
+        wanted = version_of(self.recipe)
+        if max(self.version, 2) != wanted:
+            kind = "a cascade" if isinstance(self.recipe, CascadeRecipe) else "one model"
+            raise ValueError(f"a bundle of {kind} with these networks is of version {wanted}, not {self.version}")
+        if (self.version == 4) != (self.map_side is not None):
+            raise ValueError("a bundle says how large its class maps are (map_side) from version 4 on")
         return self
+
+    @property
+    def map_cells(self) -> int:
+        """Rows and columns of the class maps; 0 where the network has none."""
+        if self.map_side is not None:
+            return self.map_side
+        return [*self.recipe.stages.values()][-1].input.size // _FIRST_SHRINKAGE
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the network gives class maps."""
+        return self.map_cells > 0
 
     def text(self) -> str:
         """bundle.json, with a digest of itself."""
         tree = self.model_dump(mode="json")
+        if self.map_side is None:
+            del tree["map_side"]  # older readers know no such field
         return json.dumps(tree | {"digest": content_digest(tree)}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def version_of(recipe: Recipe) -> Literal[2, 3, 4]:
+    """The oldest form in which a bundle of the recipe can be written."""
+    networks = [stage.network for stage in recipe.stages.values()]
+    if any(each.architecture is not Architecture.EFFICIENTNET_B0 or each.head.hidden is None for each in networks):
+        return 4
+    return 3 if isinstance(recipe, CascadeRecipe) else 2
 
 
 def content_digest(tree: Mapping[str, Any]) -> str:

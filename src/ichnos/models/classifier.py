@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from ichnos.models.backbones import EfficientNetB0
+from ichnos.models.backbones import build_backbone
 from ichnos.models.heads import DenseHead
 from ichnos.models.input_layer import Channels
 from ichnos.recipe import SliceRecipe
@@ -19,14 +19,20 @@ class SliceClassifier(nn.Module):
     """
 
     def __init__(self, recipe: SliceRecipe) -> None:
+        """Raises MissingExtraError or WeightsError where the recipe names a network of timm's that cannot be built."""
         super().__init__()
         self.recipe = recipe
         self.frozen = recipe.network.frozen
         self.channels = Channels(recipe.input)
-        self.backbone = EfficientNetB0(recipe.input.channels)
-        self.head = DenseHead(recipe.network.head, len(recipe.classes))
+        self.backbone = build_backbone(recipe.network, recipe.input.channels, recipe.input.size)
+        self.head = DenseHead(recipe.network.head, self.backbone.feature_channels, len(recipe.classes))
         if self.frozen:
             self.backbone.requires_grad_(requires_grad=False)
+
+    @property
+    def map_side(self) -> int:
+        """Rows and columns of the last feature map, which are those of class maps; 0 where there is none."""
+        return self.backbone.map_side(self.recipe.input.size)
 
     @classmethod
     def seeded(cls, recipe: SliceRecipe, seed: int) -> Self:

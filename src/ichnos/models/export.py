@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ichnos.errors import WeightsError
 from ichnos.inputs import MATRIX, resize_matrix
-from ichnos.models.backbones import SHRINKAGE
 from ichnos.models.classifier import SliceClassifier
+from ichnos.models.heads import pooled
 from ichnos.models.input_layer import HounsfieldRoad
 from ichnos.subtypes import Subtype
 
@@ -22,14 +22,19 @@ OPSET = 20
 """Of ONNX (2023), which every ONNX Runtime since 1.17 reads. Fixed, so that a newer exporter writes the same form."""
 
 OUTPUTS = ("logits", "features", "maps")
+"""Of a graph. A network without a last feature map has no class maps, and its graph has no such output."""
 
 
 class SliceGraph(nn.Module):
     """Raw HU → logits, pooled features and Grad-CAM maps: what is exported.
 
     Of several classifiers (the same road and classes) the logits are averaged, the maps are those of the averaged
-    logits, network by network, added up, and the features stand side by side.
+    logits, network by network, added up, and the features stand side by side. Where their last feature maps differ in
+    size, the maps are brought to the finest one's by the road's own filter; where one has none, there are no maps.
     """
+
+    map_side: int
+    """Rows and columns of the maps; 0: there are none."""
 
     def __init__(self, classifiers: Sequence[SliceClassifier]) -> None:
         """Takes copies, in evaluation mode. Raises WeightsError where the classifiers do not go together."""
@@ -44,11 +49,12 @@ class SliceGraph(nn.Module):
         self.road = HounsfieldRoad(first.input)
         self.neighbours = first.input.neighbours
         self.channels = copy.deepcopy(classifiers[0].channels)
-        self.networks = nn.ModuleList(_Network(classifier) for classifier in classifiers)
+        self.map_side = common_map_side(classifiers)
+        self.networks = nn.ModuleList(_Network(classifier, self.map_side) for classifier in classifiers)
         self.eval()
 
-    def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """int16 HU (m, 512, 512) → logits (n, classes), features (n, 1280 a network), maps (n, classes, h, w).
+    def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, ...]:
+        """int16 HU (m, 512, 512) → logits (n, classes), features (n, all networks'), maps (n, classes, h, w).
 
         stacks: int64 (n, 1 + 2·neighbours), which of the m slices each answer is of and what is shown beside it, from
         foot to head; where the recipe has no neighbours there need be no such input, and n is m. A wider one is of a
@@ -60,20 +66,23 @@ class SliceGraph(nn.Module):
             farther = stacks.shape[1] // 2 - self.neighbours
             planes = planes[stacks[:, farther : stacks.shape[1] - farther]].flatten(1, 2)
         channels = self.channels(planes)
-        logits, features, maps = zip(*(network(channels) for network in self.networks), strict=True)
+        logits, features, *maps = zip(*(network(channels) for network in self.networks), strict=True)
         if len(self.networks) == 1:
-            return logits[0], features[0], maps[0]
-        return torch.stack(logits).mean(dim=0), torch.cat(features, dim=1), torch.stack(maps).mean(dim=0)
+            return logits[0], features[0], *(each[0] for each in maps)
+        mean = torch.stack(logits).mean(dim=0)
+        return mean, torch.cat(features, dim=1), *(torch.stack(each).mean(dim=0) for each in maps)
 
 
 class CascadeGraph(nn.Module):
     """A gate and a second stage, each behind its own road: raw HU → logits, pooled features and Grad-CAM maps.
 
     Logits and maps are of the second stage's classes, then of `any`; the features are the gate's, then the second
-    stage's. The maps of `any` are the gate's, brought to the size of the second stage's by the road's own filter.
+    stage's. The maps of `any` are the gate's, brought to the size of the second stage's by the road's own filter; where
+    either stage has no maps, there are none.
     """
 
     any_column: int
+    map_side: int
     resize: Tensor
 
     def __init__(self, gate: SliceClassifier, subtypes: SliceClassifier) -> None:
@@ -82,22 +91,27 @@ class CascadeGraph(nn.Module):
         self.subtypes = SliceGraph([subtypes])
         self.neighbours = max(self.gate.neighbours, self.subtypes.neighbours)
         self.any_column = gate.recipe.classes.index(Subtype.ANY)
-        sides = (stage.recipe.input.size // SHRINKAGE for stage in (gate, subtypes))
-        self.register_buffer("resize", torch.from_numpy(resize_matrix(*sides).copy()), persistent=False)
+        self.map_side = self.subtypes.map_side if self.gate.map_side else 0
+        self.register_buffer("resize", _resize(self.gate.map_side, self.map_side), persistent=False)
         self.eval()
 
-    def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, ...]:
         """As SliceGraph.forward; stacks: of the stage that shows more neighbours, where either shows any."""
-        gate_logits, gate_features, gate_maps = self.gate(hu, stacks)
-        logits, features, maps = self.subtypes(hu, stacks)
+        gate_logits, gate_features, *gate_maps = self.gate(hu, stacks)
+        logits, features, *maps = self.subtypes(hu, stacks)
         only = slice(self.any_column, self.any_column + 1)
         some = gate_logits[:, only]
-        some_maps = self.resize @ gate_maps[:, only] @ self.resize.T
-        return (
-            torch.cat([both(some, logits), some], dim=1),
-            torch.cat([gate_features, features], dim=1),
-            torch.cat([maps, some_maps], dim=1),
-        )
+        said = torch.cat([both(some, logits), some], dim=1), torch.cat([gate_features, features], dim=1)
+        if not self.map_side:
+            return said
+        some_maps = self.resize @ gate_maps[0][:, only] @ self.resize.T
+        return *said, torch.cat([maps[0], some_maps], dim=1)
+
+
+def common_map_side(classifiers: Sequence[SliceClassifier]) -> int:
+    """Rows and columns of the maps of an average: those of the finest; 0 where any of the networks has none."""
+    sides = [classifier.map_side for classifier in classifiers]
+    return max(sides) if all(sides) else 0
 
 
 def both(first: Tensor, second: Tensor) -> Tensor:
@@ -112,32 +126,45 @@ def both(first: Tensor, second: Tensor) -> Tensor:
 
 
 class _Network(nn.Module):
-    """Backbone and head of one classifier, and the exact Grad-CAM of its head by the closed form.
+    """Backbone and head of one classifier, and the exact Grad-CAM of its head by the closed form where it has a map.
 
     Behind global average pooling every position of a feature map has the same gradient, so Grad-CAM's weights
     (Selvaraju 2017, https://arxiv.org/abs/1610.02391, equation 1) are the pooled features' gradients over the number
-    of positions: W2[class], masked by where the hidden layer is above 0, times W1. No backward pass is needed.
+    of positions: what DenseHead.with_gradients gives. No backward pass is needed.
     """
 
-    def __init__(self, classifier: SliceClassifier) -> None:
+    resize: Tensor
+
+    def __init__(self, classifier: SliceClassifier, map_side: int) -> None:
+        """map_side: rows and columns of the maps that are wanted; 0: none."""
         super().__init__()
         self.backbone = copy.deepcopy(classifier.backbone)
         self.head = copy.deepcopy(classifier.head)
+        self.map_side = map_side
+        self.own_side = classifier.map_side
+        self.register_buffer("resize", _resize(self.own_side, map_side), persistent=False)
 
-    def forward(self, channels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, channels: Tensor) -> tuple[Tensor, ...]:
         last = self.backbone(channels)
-        height, width = last.shape[2], last.shape[3]
-        pooled = last.mean(dim=(2, 3))
-        before = self.head.hidden(pooled)
-        logits = self.head.output(before.relu())
-        active = (before > 0).to(pooled.dtype)
-        weights = (active.unsqueeze(1) * self.head.output.weight) @ self.head.hidden.weight / (height * width)
-        maps = (weights @ last.flatten(2)).relu().unflatten(2, (height, width))
-        return logits, pooled, maps
+        features = pooled(last)
+        logits, gradients = self.head.with_gradients(features)
+        if not self.map_side:
+            return logits, features
+        weights = gradients / self.own_side**2
+        maps = (weights @ last.flatten(2)).relu().unflatten(2, (self.own_side, self.own_side))
+        if self.own_side != self.map_side:
+            maps = self.resize @ maps @ self.resize.T
+        return logits, features, maps
+
+
+def _resize(side: int, wanted: int) -> Tensor:
+    """The road's filter from maps of `side` cells to `wanted` ones, (wanted, side); empty where there are none."""
+    return torch.from_numpy(resize_matrix(side, wanted).copy()) if side and wanted else torch.empty(0, 0)
 
 
 def export_graph(classifiers: Sequence[SliceClassifier]) -> bytes:
-    """The ONNX file of the classifiers: input `hu` int16 (slices, 512, 512), outputs `logits`, `features`, `maps`.
+    """The ONNX file of the classifiers: input `hu` int16 (slices, 512, 512), outputs `logits`, `features`, `maps`
+    (the last where the networks have class maps: see SliceGraph.map_side).
 
     Where the recipe shows neighbours there is a second input, `stacks` (see SliceGraph.forward).
 
@@ -167,7 +194,7 @@ def _exported(graph: SliceGraph | CascadeGraph) -> bytes:
             tuple(example.values()),
             dynamo=True,
             input_names=list(example),
-            output_names=list(OUTPUTS),
+            output_names=list(OUTPUTS if graph.map_side else OUTPUTS[:-1]),
             dynamic_shapes=dynamic,
             opset_version=OPSET,
             optimize=True,

@@ -10,8 +10,8 @@ from ichnos.reporting.folds import folds_tables, is_folds
 from ichnos.subtypes import CLASSES, Subtype
 
 
-def model_card(manifest: Mapping[str, Any]) -> str:
-    """Markdown from bundle.json's tree."""
+def model_card(manifest: Mapping[str, Any], cells: int) -> str:
+    """Markdown from bundle.json's tree; cells: rows and columns of the network's class maps, 0 where it has none."""
     # Markdown, not HTML: nothing to escape
     environment = Environment(  # noqa: S701
         loader=PackageLoader("ichnos.reporting"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -20,6 +20,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     reported = [c for c in CLASSES if c.value in manifest["readout"]["exams"]]
     return template.render(
         m=manifest,
+        cells=cells,
         rows=[_row(manifest, c) for c in reported],
         names=[c.display_name for c in reported],
         scores=_scores(manifest["scorecard"]),

@@ -84,7 +84,7 @@ def train(
             "training": training.fingerprint(),
             "validation": validation.fingerprint() if validation is not None else None,
         }
-        checkpoint = _resumable(folder, data, weights_digest(recipe.network.init))
+        checkpoint = _resumable(folder, data, weights_digest(recipe.network))
         if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
             return _summary(folder, recipe, RunState(**checkpoint.metadata["state"]))
         fabric = choose(device, precision)

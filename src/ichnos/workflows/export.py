@@ -17,7 +17,7 @@ from ichnos.errors import BundleError, InputError, OutputError, UsageError
 from ichnos.evaluation.readout import FittedReadout, fit_readout
 from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
-from ichnos.inference.manifest import DataOrigin, Manifest, Numbers
+from ichnos.inference.manifest import DataOrigin, Manifest, Numbers, version_of
 from ichnos.inputs import to_matrix
 from ichnos.models.checkpoint import load_classifier
 from ichnos.phantom import CohortSettings, make_exam
@@ -118,7 +118,7 @@ def export_runs(
             f"{AGREEMENT:g} is allowed; no bundle was written"
         )
     manifest = manifest.model_copy(update={"agreement": difference})
-    write_bundle(out, manifest, network, model_card(manifest.model_dump(mode="json")))
+    write_bundle(out, manifest, network, model_card(manifest.model_dump(mode="json"), manifest.map_cells))
     bundle = read_bundle(out)
     return {
         "bundle": str(out),
@@ -202,12 +202,14 @@ def _manifest(
 ) -> Manifest:
     recipe = model.recipe
     origin_of_data = _origin(data) if data else None
+    form = version_of(recipe)
     return Manifest(
-        version=3 if isinstance(recipe, CascadeRecipe) else 2,
+        version=form,
         title=options.title or recipe.title,
         made_with={name: version(name) for name in _MADE_WITH},
         recipe=recipe,
         networks=len(model.models[0].runs),
+        map_side=model.map_side if form >= 4 else None,
         readout=fitted.readout if fitted else Readout.uncalibrated(recipe.classes),
         population=_population(recipe),
         data=origin_of_data,

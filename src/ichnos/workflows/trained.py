@@ -15,7 +15,7 @@ from ichnos.errors import WeightsError
 from ichnos.inputs import exam_planes
 from ichnos.models.checkpoint import load_classifier
 from ichnos.models.classifier import SliceClassifier
-from ichnos.models.export import export_cascade, export_graph
+from ichnos.models.export import common_map_side, export_cascade, export_graph
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import logit, sigmoid
@@ -68,6 +68,11 @@ class TrainedModel:
         """By which a scorecard names what it measured."""
         return _digest(self.runs)
 
+    @property
+    def map_side(self) -> int:
+        """Rows and columns of its class maps; 0 where a network has none."""
+        return common_map_side(self.classifiers)
+
     def graph(self) -> bytes:
         """Its ONNX file."""
         return export_graph(self.classifiers)
@@ -103,6 +108,11 @@ class TrainedCascade:
     def digest(self) -> str:
         """By which a scorecard names what it measured."""
         return _digest([*self.gate.runs, *self.subtypes.runs])
+
+    @property
+    def map_side(self) -> int:
+        """Rows and columns of its class maps, the second stage's; 0 where either stage has none."""
+        return self.subtypes.map_side if self.gate.map_side else 0
 
     def graph(self) -> bytes:
         """Its ONNX file."""

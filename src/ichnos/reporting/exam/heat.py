@@ -25,7 +25,8 @@ _TEXT, _SMALLEST_TEXT = 1 / 22, 11
 def class_map(result: ExamResult, subtype: Subtype, index: int) -> NDArray[np.float32]:
     """Grad-CAM of a class in one slice, (rows, columns) of the slice, ≥ 0.
 
-    Of `any` where the network has no output for it: the largest of the subtypes' maps at each place.
+    Of `any` where the network has no output for it: the largest of the subtypes' maps at each place. Only of results
+    with maps.
     """
     rows, columns = result.exam.hu.shape[1:]
     side = max(rows, columns)
@@ -74,6 +75,7 @@ def png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def _own_map(result: ExamResult, subtype: Subtype, index: int) -> NDArray[np.float32]:
+    assert result.maps is not None
     if subtype in result.outputs:
         return result.maps[index, result.outputs.index(subtype)]
     return result.maps[index].max(axis=0)

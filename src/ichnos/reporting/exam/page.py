@@ -20,7 +20,10 @@ _TALLEST = 90
 
 @dataclass(frozen=True)
 class Plate:
-    """A slice as it is, and with a class's map over it where the class is called. Sources are data URIs."""
+    """A slice as it is, and with a class's map over it where the class is called and the network has maps.
+
+    Sources are data URIs.
+    """
 
     title: str
     caption: str
@@ -61,6 +64,7 @@ def exam_page(result: ExamResult) -> str:
         shape=f"{columns * column_mm:.1f} / {rows * row_mm:.1f}",
         ranges=slice_ranges,
         counted=counted,
+        maps=result.maps is not None,
     )
 
 
@@ -87,13 +91,13 @@ def _called(finding: ClassFinding, result: ExamResult) -> Plate:
     place = _place(result, index)
     name = finding.subtype.display_name
     here = result.findings.slices[index].probabilities[finding.subtype]
+    pictures = [(_source(result, index, None), f"{place}, brain window")]
+    if result.maps is not None:
+        pictures.append((_source(result, index, finding.subtype), f"{place} with the map of {name.lower()} over it"))
     return Plate(
         title=f"{name}: {finding.probability:.2f}",
         caption=f"Key {place}, {here:.2f} in this slice.",
-        pictures=(
-            (_source(result, index, None), f"{place}, brain window"),
-            (_source(result, index, finding.subtype), f"{place} with the map of {name.lower()} over it"),
-        ),
+        pictures=tuple(pictures),
     )
 
 

@@ -37,19 +37,22 @@ class Format(StrEnum):
 class ExamResult:
     """One exam, read and classified.
 
-    maps: (slices, outputs, h, w) ≥ 0, over each whole slice, padded to a square; outputs: their classes. reading: what
-    `ichnos inspect` says of the exam. options: what else was asked that can change what is written, as text.
+    maps: (slices, outputs, h, w) ≥ 0, over each whole slice, padded to a square, or None where the network has none;
+    outputs: their classes. reading: what `ichnos inspect` says of the exam. options: what else was asked that can
+    change what is written, as text.
     """
 
     exam: Exam
     findings: ExamFindings
-    maps: NDArray[np.float32]
+    maps: NDArray[np.float32] | None
     outputs: tuple[Subtype, ...]
     reading: Mapping[str, Any]
     options: str = ""
 
     def __post_init__(self) -> None:
-        if self.maps.ndim != 4 or self.maps.shape[:2] != (len(self.exam), len(self.outputs)):
+        if self.maps is not None and (
+            self.maps.ndim != 4 or self.maps.shape[:2] != (len(self.exam), len(self.outputs))
+        ):
             raise ValueError(
                 f"{len(self.exam)} slices and {len(self.outputs)} outputs need as many maps, got {self.maps.shape}"
             )

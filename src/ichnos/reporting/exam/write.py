@@ -18,6 +18,7 @@ _OURS = ("report.html", "sr.dcm", "key-objects.dcm", "heatmap-*.dcm", "map-*.dcm
 """The names of all that is written here."""
 
 NOTHING_CALLED = "no hemorrhage is called, so no slice is key"
+NO_MAPS = "this bundle's network has no class maps, so there is nothing to show where it looked"
 
 _File = tuple[Format, str, Callable[[], bytes]]
 
@@ -73,7 +74,9 @@ def _dicom_files(formats: Sequence[Format], result: ExamResult, written: Written
         written.refused |= dict.fromkeys(formats, fault_of(error))
         return
     for each in formats:
-        if each is not Format.SR and not result.present:
+        if each is Format.HEATMAP and result.maps is None:
+            written.refused[each] = NO_MAPS
+        elif each is not Format.SR and not result.present:
             written.empty[each] = NOTHING_CALLED
         else:
             yield from _files_of(each, result, evidence)

@@ -1,0 +1,28 @@
+"""What a network costs: its parameters and multiplications, counted on its shapes alone, without any numbers."""
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ichnos.models.backbones import build_backbone
+from ichnos.networks import COUNTED_AT, Network
+
+
+def parameters_of(network: nn.Module) -> int:
+    """How many numbers are learnt (BatchNorm's running statistics are not)."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def cost_of(network: Network, channels: int = 3, size: int = COUNTED_AT) -> tuple[int, int]:
+    """Parameters of a backbone without its head, and its multiply-adds for one image of size × size.
+
+    A multiplication with its addition counts as one, as in the papers of these networks ("FLOPs"), so it is half of
+    what torch's counter gives; only convolutions and dense layers count. Nothing is computed: the network is built on
+    torch's `meta` device, which has shapes and no memory.
+    """
+    with torch.device("meta"):
+        backbone = build_backbone(network, channels, size).eval()
+        images = torch.zeros(1, channels, size, size)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        backbone(images)
+    return parameters_of(backbone), counter.get_total_flops() // 2
