@@ -48,7 +48,24 @@ def test_the_studys_choices() -> None:
         ({"augmentation.rotatoin": "3"}, "no such field"),
         ({"fit.epochs": "0"}, r"fit\.epochs"),
         ({"fit.epochs": "many"}, r"fit\.epochs"),
-        ({"input.size": "100"}, "multiple of 32, got 100"),
+        ({"input.size": "100"}, "efficientnet-b0 shrinks the image 32 times .*multiple of 32, got 100"),
+        (
+            {"input.size": "72", "network.backbone": "small-cnn", "network.init": "random"},
+            "small-cnn .*multiple of 16, got 72",
+        ),
+        ({"network.backbone": "resnet51"}, "no backbone 'resnet51'; there are efficientnet-b0, .*timm:NAME"),
+        ({"network.backbone": "timm:"}, "no backbone 'timm:'"),
+        ({"network.backbone": "separable"}, "no public ImageNet weights of separable: give network.init as random"),
+        ({"network.backbone": "timm:resnet18"}, "no public ImageNet weights of timm:resnet18"),
+        (
+            {"network.backbone": "densenet121", "network.init": "phantom"},
+            "phantom weights are of efficientnet-b0, not of densenet121: give network.init as imagenet, random",
+        ),
+        ({"network.head.hidden": "-1"}, r"network\.head\.hidden"),
+        (
+            {"network.head.hidden": "0", "network.head.dropout_before_hidden": "0.2"},
+            "no hidden layer for dropout_before_hidden",
+        ),
         ({"classes": '["epidural", "epidural"]'}, "named twice"),
         ({"classes": '["extradural"]'}, "classes"),
         ({"population.without": '["epidural"]'}, "cannot be learnt"),
@@ -126,6 +143,18 @@ def test_overrides_are_validated_and_leave_the_rest() -> None:
     assert (changed.fit.learning_rate, changed.fit.patience, changed.input.size) == (3e-4, None, 128)
     assert changed.fingerprint() != PAPER.fingerprint()
     assert changed.derive(**{"fit.learning_rate": 1e-4, "fit.patience": 3, "input.size": 224}) == PAPER
+
+
+def test_a_head_may_do_without_a_hidden_layer() -> None:
+    assert PAPER.override({"network.head.hidden": "0"}) == PAPER.override({"network.head.hidden": "null"})
+    assert PAPER.override({"network.head.hidden": "0"}).network.head.hidden is None
+
+
+def test_other_networks_take_other_sizes() -> None:
+    small = PAPER.override({"network.backbone": "small-cnn", "network.init": "random", "input.size": "48"})
+    assert (small.network.backbone, small.input.size) == ("small-cnn", 48)
+    anyhow = PAPER.override({"network.backbone": "timm:vit", "network.init": "random", "input.size": "100"})
+    assert anyhow.network.facts is None
 
 
 def test_an_optional_part_can_be_switched_on() -> None:

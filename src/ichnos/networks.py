@@ -54,6 +54,14 @@ class Facts:
     weights: str | None = None
     """Where its ImageNet weights are released; the name ends in the first eight hex digits of the file's SHA-256."""
 
+    def cost(self, size: int) -> str:
+        """In words, for images of `size` pixels: multiplications grow with the number of pixels."""
+        counted = f"{self.parameters / 1e6:.3g} million parameters, {self.multiply_adds / 1e9:.3g} GFLOP a slice"
+        if size == COUNTED_AT:
+            return f"{counted} at {COUNTED_AT} px"
+        here = self.multiply_adds / 1e9 * (size / COUNTED_AT) ** 2
+        return f"{counted} at {COUNTED_AT} px, about {here:.2g} at its {size} px"
+
 
 def _efficientnet(file: str, parameters: int, multiply_adds: int) -> Facts:
     folder = "https://github.com/lukemelas/EfficientNet-PyTorch/releases/download/1.0"  # Apache-2.0

@@ -5,11 +5,11 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ichnos.changes import changed, parsed
 from ichnos.ct import Window
 from ichnos.errors import RecipeError
 from ichnos.networks import Head as Head
@@ -218,12 +218,12 @@ class _Recipe(_Grammar):
 
     def derive(self, **changes: Any) -> Self:
         """A copy with changed fields, validated again. Nested fields by dots: derive(**{"fit.epochs": 6})."""
-        return type(self).model_validate(_changed(self.model_dump(mode="json"), changes))
+        return type(self).model_validate(changed(self.model_dump(mode="json"), changes))
 
     def override(self, assignments: Mapping[str, str]) -> Self:
         """A copy with fields set from text, as `--set fit.learning_rate=3e-4` gives them. Raises RecipeError."""
         try:
-            return self.derive(**{key: _parse(value) for key, value in assignments.items()})
+            return self.derive(**{key: parsed(value) for key, value in assignments.items()})
         except ValidationError as error:
             raise RecipeError(explain(error)) from error
 
@@ -375,32 +375,6 @@ def explain(error: ValidationError) -> str:
             said = detail["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: {said}" if where else said)
     return "; ".join(lines)
-
-
-def _changed(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    for dotted, value in changes.items():
-        *parents, last = dotted.split(".")
-        node = tree
-        opened = False  # an optional part that was off: what is set in it starts from its defaults
-        for parent in parents:
-            if parent not in node or not isinstance(node[parent], dict | NoneType):
-                raise RecipeError(f"no such field: {dotted}; there are {', '.join(sorted(node))}")
-            opened = node[parent] is None
-            child = cast("dict[str, Any]", node[parent] or {})
-            node[parent] = child
-            node = child
-        if last not in node and not opened:
-            raise RecipeError(f"no such field: {dotted}; there are {', '.join(sorted(node))}")
-        node[last] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-    return tree
-
-
-def _parse(text: str) -> Any:
-    """JSON where it is JSON (numbers, true, null, lists), else the text itself."""
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 def _digest(tree: Any) -> str:

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
+from pydantic import ValidationError
 
 from ichnos.cli import bundle as bundle_command
 from ichnos.errors import BundleError, OutputError
 from ichnos.inference import INCLUDED, load_bundle
 from ichnos.inference.bundle import CARD, MANIFEST, NETWORK, read_bundle, write_bundle
-from ichnos.inference.manifest import content_digest
+from ichnos.inference.manifest import Manifest, content_digest
 from ichnos.inference.onnx_file import check_self_contained
 from tests.inference.networks import brightness, manifest
 
@@ -122,6 +123,22 @@ def test_only_a_cascade_is_of_version_3(written: Path) -> None:
     rewrite(written, lambda tree: tree.update(version=3))
     with pytest.raises(BundleError, match="a bundle of one model with these networks is of version 2, not 3"):
         read_bundle(written)
+
+
+def test_another_network_is_of_version_4_and_says_how_large_its_maps_are(tmp_path: Path) -> None:
+    """So that what read bundles of EfficientNet-B0 alone reads those as before, and refuses others by their version."""
+    told = manifest()
+    assert "map_side" not in json.loads(told.text())
+    other = told.recipe.derive(**{"network.backbone": "small-cnn", "network.init": "random"})
+    changed = told.model_dump(mode="json") | {"recipe": other.model_dump(mode="json"), "version": 4}
+    for cells in (8, 0):
+        write_bundle(tmp_path / "b", Manifest.model_validate(changed | {"map_side": cells}), CONTENT, "# Tiny\n")
+        read = read_bundle(tmp_path / "b").manifest
+        assert (read.version, read.map_cells, read.has_maps) == (4, cells, cells > 0)
+    for wrong in ({"version": 2}, {"map_side": None}):
+        with pytest.raises(ValidationError, match="version"):
+            Manifest.model_validate(changed | {"map_side": 8} | wrong)
+    assert (told.map_cells, told.has_maps) == (4, True)
 
 
 def test_a_newer_form_is_named_before_anything_else(written: Path) -> None:

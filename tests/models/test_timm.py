@@ -1,13 +1,11 @@
 """Networks of timm, by a double of its module: a feature map either way round, tokens, and what cannot be built."""
 
 import sys
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from ichnos.ct.windows import BLOOD, BRAIN
 from ichnos.errors import MissingExtraError, WeightsError
@@ -23,49 +21,14 @@ from ichnos.subtypes import CLASSES
 from tests.inference.networks import manifest
 from tests.models.test_backbones import maps_agree
 from tests.models.test_export import agree, classifier_of, slices
+from tests.models.timm_double import double_timm
 
 SPEC = InputSpec(windows=(BRAIN, BLOOD), size=64)
 
 
-class Doubled(nn.Module):
-    """A stem of 16×16 patches, as timm's models tell of themselves."""
-
-    def __init__(self, form: str, channels: int) -> None:
-        super().__init__()
-        self.form = form
-        self.num_features = 24
-        self.pretrained_cfg = {"first_conv": "stem.proj", "classifier": "head.fc"}
-        self.stem = nn.Module()
-        self.stem.proj = nn.Conv2d(channels, 24, 16, 16)
-        self.norm = nn.BatchNorm2d(24)
-
-    def forward(self, images: Tensor) -> Tensor:
-        assert images.shape[-1] % 16 == 0, "Input height doesn't match model"
-        last = self.norm(self.stem.proj(images)).relu()
-        match self.form:
-            case "conv":
-                return last
-            case "swin":
-                return last.permute(0, 2, 3, 1)
-            case _:
-                return last.flatten(2).transpose(1, 2)
-
-
 @pytest.fixture
 def timm(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """In timm's place; what it was asked to build."""
-    asked: list[dict[str, Any]] = []
-
-    def create_model(name: str, **how: Any) -> nn.Module:
-        asked.append({"name": name} | how)
-        return Doubled(name, how["in_chans"])
-
-    double = ModuleType("timm")
-    double.__dict__.update(
-        is_model=lambda name: name in ("conv", "swin", "vit"), create_model=create_model, __version__="1"
-    )
-    monkeypatch.setitem(sys.modules, "timm", double)
-    return asked
+    return double_timm(monkeypatch)
 
 
 def recipe(name: str, size: int = 64) -> SliceRecipe:

@@ -12,7 +12,8 @@ _EXTRAS = {
     "[train]": (
         "PIL blosc2 filelock jinja2 kornia lightning_fabric matplotlib monai nibabel onnx onnxscript polars "
         "safetensors scipy sklearn tensorboard torch"
-    )
+    ),
+    "[timm]": "timm",
 }
 """Which optional part of the installation brings which modules."""
 

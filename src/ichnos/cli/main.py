@@ -74,7 +74,9 @@ def recipes(
     if as_json:
         _print_json(one.recipe.model_dump(mode="json"))
         return
-    print(one.docstring, "\n", one.recipe.model_dump_json(indent=2), sep="\n")
+    networks = [(stage.network, stage.input.size) for stage in one.recipe.stages.values()]
+    costs = [f"{each.backbone}: {each.facts.cost(size)}" for each, size in networks if each.facts is not None]
+    print(one.docstring, "", *costs, "", one.recipe.model_dump_json(indent=2), sep="\n")
 
 
 @app.command()

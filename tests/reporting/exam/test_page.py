@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64decode
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def test_it_shows_each_key_slice_as_it_is_and_in_colour(result: ExamResult) -> N
     assert [each.ndim for each in shown] == [2, 3] * 3
     assert all(each.shape[:2] == (64, 64) for each in shown)
     assert all(int((each[..., 0].astype(int) - each[..., 2] > 30).sum()) > 0 for each in shown[1::2])
+
+
+def test_without_class_maps_it_shows_each_key_slice_without_colour_and_says_why(result: ExamResult) -> None:
+    page = exam_page(replace(result, maps=None))
+    assert [each.ndim for each in pictures(page)] == [2] * 3
+    assert "This bundle's network has no class maps" in page
+    assert "Grad-CAM" not in page
+    assert "no class maps" not in exam_page(result)
 
 
 def test_it_fetches_nothing(result: ExamResult) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,15 @@ def test_with_force_nothing_of_an_earlier_call_stays_to_mislead(
     (tmp_path / "notes.txt").write_text("of the user")
     write_outputs(result_of(head_folder, called={}), [Format.SR], tmp_path, force=True)
     assert names(tmp_path) == ["notes.txt", "sr.dcm"]
+
+
+def test_a_network_without_class_maps_has_no_heatmaps_and_says_why(result: ExamResult, tmp_path: Path) -> None:
+    written = write_outputs(replace(result, maps=None), Format, tmp_path)
+    assert written.files == [name for name in FILES if not name.startswith(("heatmap-", "map-"))]
+    assert written.refused == {
+        Format.HEATMAP: "this bundle's network has no class maps, so there is nothing to show where it looked"
+    }
+    assert not written.empty
 
 
 def test_nothing_called_has_a_report_and_no_key_slices(head_folder: Path, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ def bench_predict(options: PredictBench, progress: Progress) -> Tree:
                 "matrix": options.matrix,
                 "bytes": size,
                 "bundle": "given" if options.bundle else "untrained",
+                "network": recipe.network.backbone,
                 "input_size": recipe.input.size,
                 "channels": recipe.input.channels,
                 "classes": len(recipe.classes),

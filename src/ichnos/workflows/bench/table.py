@@ -30,7 +30,8 @@ def predict_circumstances(tree: Tree) -> str:
     exam = f"{work['slices']} slices of {work['matrix']}×{work['matrix']} as uncompressed DICOM"
     return (
         f"`{tree['asked']}`. One exam: {exam}, {work['bytes'] / 1e6:.1f} MB in the system's file cache; {bundle}, "
-        f"EfficientNet-B0 on {channels}, {work['classes']} classes. On {cores} of {machine['processor']}, "
+        f"{work.get('network', 'EfficientNet-B0')} on {channels}, {work['classes']} classes. On {cores} of "
+        f"{machine['processor']}, "
         f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
         f"rounds (lowest to highest), all in turn in one run; ratios are taken round by round.{shared}"
     )

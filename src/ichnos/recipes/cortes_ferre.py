@@ -1,0 +1,29 @@
+"""ResNet-50 whose Grad-CAM is looked at, after Cortés-Ferre 2023.
+
+Source: Cortés-Ferre et al. 2023, which we know from secondary sources only: ResNet and EfficientNet networks on slices,
+explained by Grad-CAM.
+
+Differs, or is our guess, as nothing more is known to us:
+- ResNet-50 with ImageNet weights, pooling and one dense layer, so that Grad-CAM is the class map itself
+  (`--format heatmap`); an EfficientNet instead: `--set network.backbone=efficientnet-b2`.
+- All slices, `any` and five subtypes; brain and blood window merged, as the study has them; natural sampling.
+- 224 px, the study's augmentation, Adam 1e-4, at most 10 epochs, early stopping by validation loss.
+
+Expected: nothing that we could compare with. Not measured by us.
+Cost: 4.1 GFLOP a slice forward at 224 px, eleven times `paper_model_1`.
+Command: ichnos train cortes_ferre --data SET --out RUN
+"""
+
+from ichnos.ct.windows import BLOOD, BRAIN
+from ichnos.recipe import Augmentation, Head, InputSpec, Network, Population, SliceRecipe
+from ichnos.subtypes import CLASSES
+
+RECIPE = SliceRecipe(
+    name="cortes_ferre",
+    title="ResNet-50 with Grad-CAM (after Cortés-Ferre)",
+    input=InputSpec(windows=(BRAIN, BLOOD), size=224),
+    population=Population(slices="all"),
+    classes=CLASSES,
+    network=Network(backbone="resnet50", init="imagenet", head=Head(hidden=None)),
+    augmentation=Augmentation(),
+)

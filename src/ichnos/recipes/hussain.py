@@ -1,0 +1,25 @@
+"""ResNet-50 with attention, after Hussain 2022.
+
+Source: Hussain et al. 2022, which we know from secondary sources only: a residual network with attention; about 96 %
+accuracy is reported, of what and on what we do not know.
+
+Differs, or is our guess, as nothing more is known to us:
+- The attention is CBAM (Woo 2018), over channels and then places, in each block of a ResNet-50.
+- Random weights, as no ImageNet weights of this network are known to be public; so longer, with a rate that rises and
+  falls, and BatchNorm's statistics measured afresh before each evaluation.
+- All slices, `any` and five subtypes; brain and blood window merged; the study's augmentation; 224 px.
+
+Expected: nothing that we could compare with. Not measured by us.
+Cost: 4.1 GFLOP a slice forward at 224 px, eleven times `paper_model_1`; 40 epochs.
+Command: ichnos train hussain --data SET --out RUN
+"""
+
+from ichnos.recipe import Fit
+from ichnos.recipes.cortes_ferre import RECIPE as RESNET
+
+RECIPE = RESNET.derive(
+    name="hussain",
+    title="ResNet-50 with attention (after Hussain)",
+    **{"network.backbone": "cbam-resnet50", "network.init": "random"},
+    fit=Fit(learning_rate=1e-3, schedule="cosine", epochs=40, patience=None, reestimate_batchnorm=True),
+)

@@ -1,0 +1,46 @@
+"""Writes the table of networks into docs/networks.md from ichnos.networks, whose numbers a test counts again.
+
+`--check` says whether it is up to date (a test asks).
+"""
+
+import sys
+from pathlib import Path
+
+from ichnos.networks import Architecture
+
+PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
+BEGIN, END = "<!-- networks: python tools/networks_table.py -->", "<!-- /networks -->"
+
+
+def table() -> str:
+    """As Markdown, a row a network."""
+    lines = [
+        "| `network.backbone` | paper | million parameters | GFLOP at 224 px | sizes | ImageNet weights | class maps |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for which in Architecture:
+        facts = which.facts
+        paper = f"[{facts.paper}]({facts.link})" if facts.link else facts.paper
+        weights = f"`{facts.weights.rsplit('/', 1)[1]}`" if facts.weights else "none known"
+        numbers = f"{facts.parameters / 1e6:.2f} | {facts.multiply_adds / 1e9:.2f}"
+        lines.append(f"| `{which}` | {paper} | {numbers} | multiples of {facts.shrinkage} | {weights} | exact |")
+    lines.append("| `timm:NAME` | timm's | – | – | as the model takes | a file | exact, or none (transformers) |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Rewrite the page, or with --check compare."""
+    text = PAGE.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{PAGE.name} has no place for the table")
+    new = f"{head}{BEGIN}\n{table()}\n{END}{tail}"
+    if "--check" in sys.argv:
+        return int(new != text)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
