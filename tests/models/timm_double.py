@@ -14,7 +14,7 @@ class Doubled(nn.Module):
     def __init__(self, form: str, channels: int) -> None:
         super().__init__()
         self.form = form
-        self.num_features = 24
+        self.num_features = 7  # not of the last map, as in timm's MobileNets
         self.pretrained_cfg = {"first_conv": "stem.proj", "classifier": "head.fc"}
         self.stem = nn.Module()
         self.stem.proj = nn.Conv2d(channels, 24, 16, 16)

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +29,12 @@ class TimmBackbone(Backbone):
         if not first:
             raise WeightsError(f"timm:{name} does not say which layer takes the image; choose another network")
         self.stem = f"model.{first[0]}.weight"
-        self.feature_channels = int(cast("int", self.model.num_features))
-        shape = self._shape(channels, size)
-        self.channels_last = len(shape) == 4 and shape[1] != self.feature_channels
-        self.cells = (shape[1] if self.channels_last else shape[2]) if len(shape) == 4 else 0
+        _, *shape = self._shape(channels, size)
+        # of a square image the map is square, so the odd one out are the channels; timm's own num_features are not
+        # those of every model's last map
+        self.channels_last = len(shape) == 3 and shape[1] != shape[2]
+        self.feature_channels = shape[0] if len(shape) == 3 and not self.channels_last else shape[-1]
+        self.cells = shape[1] if len(shape) == 3 else 0
 
     def forward(self, inputs: Tensor) -> Tensor:
         """(n, channels, S, S) → (n, feature_channels, h, w), or (n, feature_channels) where there is no map."""
