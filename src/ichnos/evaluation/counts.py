@@ -44,6 +44,23 @@ class Counts:
         """TP / (TP + FP); NaN where nothing is called."""
         return _ratio(self.true_positives, self.true_positives + self.false_positives)
 
+    @property
+    def negative_predictive_value(self) -> NDArray[np.float64]:
+        """TN / (TN + FN); NaN where everything is called."""
+        return _ratio(self.true_negatives, self.true_negatives + self.false_negatives)
+
+
+def predictive_values(
+    sensitivity: NDArray[np.float64], specificity: NDArray[np.float64], prevalence: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(PPV, NPV) where a share `prevalence` has the class, by Bayes' rule; NaN where nothing, or all, would be called.
+
+    It takes for granted that sensitivity and specificity are the same there: another mix of cases can change both.
+    """
+    found, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    cleared, missed = specificity * (1 - prevalence), (1 - sensitivity) * prevalence
+    return _ratio(found, found + false), _ratio(cleared, cleared + missed)
+
 
 def call_indicators(called: NDArray[np.bool_], labels: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """(4, n, classes): whether each call is a true positive, false positive, false negative, true negative."""

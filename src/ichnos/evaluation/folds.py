@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ichnos.evaluation.calibration import measure_calibration, reliability_table
 from ichnos.evaluation.intervals import Estimate, evaluate, percentile_interval
+from ichnos.evaluation.levels import Judged
 from ichnos.evaluation.ranking import Ranking
 from ichnos.evaluation.resampling import PatientResamples
 from ichnos.subtypes import Subtype
@@ -32,6 +33,18 @@ class OutOfFold:
     probabilities: NDArray[np.float64]
     labels: NDArray[np.bool_]
     called: Mapping[str, NDArray[np.bool_]]
+
+    @classmethod
+    def of(cls, judged: Judged, fold: int) -> "OutOfFold":
+        """Of one fold."""
+        return cls(
+            judged.patient,
+            np.full(len(judged), fold),
+            judged.raw,
+            judged.probabilities,
+            judged.labels,
+            judged.called,
+        )
 
     @classmethod
     def joined(cls, parts: Sequence["OutOfFold"]) -> "OutOfFold":

@@ -1,6 +1,6 @@
 """Every metric of a model with its 95 % interval, by the bootstrap over patients."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -53,6 +53,7 @@ class Support:
     positive_patients: int
     negative_patients: int
     called_patients: int
+    uncalled_patients: int
 
 
 @dataclass(frozen=True)
@@ -108,18 +109,33 @@ def evaluate_with_samples(
     """What `evaluate` gives, and the metrics of every resample that its intervals are of."""
     metrics = slice_metrics(probabilities, labels, classes, threshold)
     samples = resample_metrics(probabilities, labels, classes, resamples, threshold)
-    support = _support(probabilities >= threshold, labels, classes, resamples)
+    support = support_of(probabilities >= threshold, labels, classes, resamples)
     estimates: dict[MetricKey, Estimate] = {}
     for key, values in samples.items():
         name, c = key
         value = getattr(metrics, name) if c is None else getattr(metrics, name)[c]
-        doubt = _undefined(key, support) if value is None else _too_few(key, support, resamples.patients)
-        interval = None if doubt else percentile_interval(values)
-        thin = _thin_mean(key, metrics, support) if interval else None
-        notes = [note for note in (doubt, thin, _share_note(interval)) if note]
-        estimates[key] = Estimate(value, interval, "; ".join(notes) or None)
+        thin = _thin_mean(key, metrics, support)
+        estimates[key] = estimate_of(key, value, values, support, resamples.patients, thin)
     patients, draws = resamples.patients, len(resamples)
     return Evaluation(len(labels), patients, tuple(classes), metrics, support, estimates, draws), samples
+
+
+def estimate_of(
+    key: MetricKey,
+    value: float | None,
+    values: NDArray[np.float64],
+    support: Mapping[Subtype, Support],
+    patients: int,
+    thin: str | None = None,
+) -> Estimate:
+    """A metric with the interval of its (resamples,) values, or the reason why it or its interval is missing.
+
+    thin: why an interval, where there is one, is too narrow.
+    """
+    doubt = _undefined(key, support) if value is None else _too_few(key, support, patients)
+    interval = None if doubt else percentile_interval(values)
+    notes = [note for note in (doubt, thin if interval else None, _share_note(interval)) if note]
+    return Estimate(value, interval, "; ".join(notes) or None)
 
 
 def percentile_interval(values: NDArray[np.float64]) -> Interval | None:
@@ -131,7 +147,7 @@ def percentile_interval(values: NDArray[np.float64]) -> Interval | None:
     return Interval(float(low), float(high), len(numbers) / len(values))
 
 
-def _too_few(key: MetricKey, support: dict[Subtype, Support], patients: int) -> str | None:
+def _too_few(key: MetricKey, support: Mapping[Subtype, Support], patients: int) -> str | None:
     """Why a metric that is defined has no interval: it would rest on fewer than two patients. None: it has one."""
     name, c = key
     if patients < 2:
@@ -156,26 +172,34 @@ def _class_too_few(name: str, support: Support, prefix: str) -> str | None:
     positive = (support.positive_patients, "positive")
     negative = (support.negative_patients, "negative")
     match name:
-        case "auc":
+        case "auc" | "ppv_at_prevalence" | "npv_at_prevalence":
             needs = [positive, negative]
+        case "npv":
+            needs = [(support.uncalled_patients, "uncalled")]
         case "specificity":
             needs = [negative]
-        case "precision":
+        case "precision" | "ppv":
             needs = [(support.called_patients, "called")]
         case _:
             needs = [positive]
     return next((f"{prefix}{count} {what} patient" + "s" * (count != 1) for count, what in needs if count < 2), None)
 
 
-def _undefined(key: MetricKey, support: dict[Subtype, Support]) -> str:
+def _undefined(key: MetricKey, support: Mapping[Subtype, Support]) -> str:
     name, c = key
     match name:
-        case "precision":
+        case "precision" | "ppv":
             return "not defined (0 calls)"
+        case "npv":
+            return "not defined (everything is called)"
         case "specificity":
             return "not defined (0 negatives)"
         case "auc" if c is not None and support[c].positive_slices:
             return "not defined (0 negatives)"
+        case "ppv_at_prevalence" | "npv_at_prevalence" if c is not None and support[c].positive_slices:
+            some = support[c].negative_patients
+            what = "nothing would be called" if name.startswith("ppv") else "everything would be called"
+            return f"not defined ({what if some else '0 negatives'})"
         case "mean_auc":
             return "not defined (no class has both positives and negatives)"
         case "macro_f1":
@@ -191,13 +215,15 @@ def _share_note(interval: Interval | None) -> str | None:
     return f"in {share:.0f} % of resamples" if share < 99 else "in over 99 % of resamples"
 
 
-def _support(
+def support_of(
     called: NDArray[np.bool_], labels: NDArray[np.bool_], classes: Sequence[Subtype], resamples: PatientResamples
 ) -> dict[Subtype, Support]:
+    """What the numbers of each class stand on. called, labels: (n, classes)."""
     columns = (
         labels.sum(axis=0),
         resamples.patients_with(labels),
         resamples.patients_with(~labels),
         resamples.patients_with(called),
+        resamples.patients_with(~called),
     )
     return {c: Support(*(int(column[k]) for column in columns)) for k, c in enumerate(classes)}

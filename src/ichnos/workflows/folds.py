@@ -9,20 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from ichnos.counting import counted
 from ichnos.data.splits import Part, make_splits
 from ichnos.errors import OutputError
-from ichnos.evaluation.aggregation import ExamTable
 from ichnos.evaluation.folds import OutOfFold, measure_folds
-from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels, smoothed_by_exam
+from ichnos.evaluation.levels import Level, judge
+from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels
 from ichnos.files import replacing, write_json, write_text
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
-from ichnos.readout import Readout, logit
+from ichnos.readout import Readout
 from ichnos.recipe import Recipe
 from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
@@ -134,30 +133,9 @@ def _run_fold(recipe: Recipe, data: OpenData, run: Path, progress: Progress, dev
 
 def _judged(predictions: Predictions, readout: Readout, fold: int) -> tuple[OutOfFold, OutOfFold]:
     """The slices and the exams of a part, as a readout judges them."""
-    logits = logit(predictions.probabilities, certain=1e-15)
-    labels = reported_labels(predictions)
-    raw = Readout.uncalibrated(predictions.classes)
-    smoothed = smoothed_by_exam(logits, predictions, readout.smoothing)
-    before, after = raw.slice_probabilities(logits), readout.slice_probabilities(smoothed)
-    table = ExamTable.of(predictions.exam, labels)
-    exam_before = np.stack([readout.aggregator.apply(before[rows]) for rows in table.slices])
-    exam_after = np.stack([readout.exam_probabilities(after[rows]) for rows in table.slices])
-    patients = predictions.patient[[rows[0] for rows in table.slices]]
-    return (
-        OutOfFold(predictions.patient, _repeated(fold, before), before, after, labels, readout.slice_calls(after)),
-        OutOfFold(
-            patients,
-            _repeated(fold, exam_before),
-            exam_before,
-            exam_after,
-            table.labels,
-            readout.exam_calls(exam_after),
-        ),
-    )
-
-
-def _repeated(fold: int, rows: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.full(len(rows), fold)
+    judged = judge(predictions, reported_labels(predictions), readout)
+    slices, exams = (OutOfFold.of(judged[level], fold) for level in (Level.SLICE, Level.EXAM))
+    return slices, exams
 
 
 def _auc_only(part: OutOfFold, readout: Readout) -> dict[str, float | None]:

@@ -1,0 +1,119 @@
+"""Every measure of one level, as JSON: ranking, calls at operating points, predictive values, calibration."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import UsageError
+from ichnos.evaluation.calibration import reliability_table
+from ichnos.evaluation.calls import Prevalence, check_prevalence, exact_match, measure_calls
+from ichnos.evaluation.folds import FEWEST_PATIENTS
+from ichnos.evaluation.intervals import Estimate, estimate_of, support_of
+from ichnos.evaluation.levels import Judged
+from ichnos.evaluation.probabilities import measure_calibration_of, measure_kaggle_loss
+from ichnos.evaluation.ranking import Ranking
+from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
+from ichnos.subtypes import Subtype
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What is asked of every level.
+
+    classes: the columns of every table. labelled: those of them that the set's labels tell; the others are reported as
+    not labelled. prevalence: where predictive values are wanted besides this set's own.
+    """
+
+    classes: tuple[Subtype, ...]
+    labelled: tuple[Subtype, ...]
+    prevalence: Prevalence = field(default_factory=dict[Subtype, float])
+    seed: int = 0
+    resamples: int = RESAMPLES
+
+    def __post_init__(self) -> None:
+        check_prevalence(self.prevalence)
+        if not self.labelled:
+            raise UsageError("the set labels none of the classes that the model names, so there is nothing to measure")
+
+    @property
+    def columns(self) -> list[int]:
+        """Of the labelled classes."""
+        return [k for k, c in enumerate(self.classes) if c in self.labelled]
+
+
+def measure_level(judged: Judged, thresholds: Mapping[str, Mapping[Subtype, float]], asked: Measuring) -> Tree:
+    """All measures of slices, exams or patients. thresholds: of each operating point, for each class; for the record.
+
+    {"n", "patients", "resamples", "exact_match": {point}, "kaggle_loss": {before, after}, "classes": {class: ...}};
+    every number is an Estimate as JSON, None with the reason in its note where it is not defined.
+    """
+    columns = asked.columns
+    classes = [asked.classes[k] for k in columns]
+    resamples = PatientResamples.draw(judged.patient, asked.seed, asked.resamples)
+    labels, raw, said = judged.labels[:, columns], judged.raw[:, columns], judged.probabilities[:, columns]
+    points = {
+        name: measure_calls(called[:, columns], labels, classes, resamples, asked.prevalence)
+        for name, called in judged.called.items()
+    }
+    tree: Tree = {"n": len(judged), "patients": resamples.patients, "resamples": len(resamples)}
+    tree["exact_match"] = {
+        name: exact_match(called[:, columns], labels, resamples).to_json() for name, called in judged.called.items()
+    }
+    tree["kaggle_loss"] = {
+        when: measure_kaggle_loss(values, labels, classes, resamples).to_json()
+        for when, values in (("before", raw), ("after", said))
+    }
+    rows: dict[str, Tree] = {c.value: {"labelled": False} for c in asked.classes}
+    for k, c in enumerate(classes):
+        rows[c.value] = {
+            "labelled": True,
+            **_ranking(said, labels, classes, k, resamples),
+            "operating_points": {
+                name: {"threshold": thresholds[name][c], **{rate: e.to_json() for rate, e in point[c].items()}}
+                for name, point in points.items()
+            },
+            "calibration": _calibration(raw[:, k], said[:, k], labels[:, k], resamples),
+        }
+    return tree | {"classes": rows}
+
+
+def _ranking(
+    said: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    k: int,
+    resamples: PatientResamples,
+) -> Tree:
+    c = classes[k]
+    support = support_of(said >= 0.5, labels, classes, resamples)  # calls are no part of a ranking
+    ranking = Ranking.of(said[:, k], labels[:, k], resamples.units)
+    whole = ranking.measure(np.ones((1, resamples.patients), np.uint16))
+    drawn = ranking.measure(resamples.weights)
+    estimates: dict[str, Estimate] = {}
+    for name, value, values in zip(("auc", "average_precision"), whole, drawn, strict=True):
+        number = None if np.isnan(value[0]) else float(value[0])
+        estimates[name] = estimate_of((name, c), number, values, support, resamples.patients)
+    return {
+        "positives": support[c].positive_slices,
+        "positive_patients": support[c].positive_patients,
+        "negative_patients": support[c].negative_patients,
+        "descriptive_only": support[c].positive_patients < FEWEST_PATIENTS,
+        **{name: estimate.to_json() for name, estimate in estimates.items()},
+    }
+
+
+def _calibration(
+    raw: NDArray[np.float64], said: NDArray[np.float64], positive: NDArray[np.bool_], resamples: PatientResamples
+) -> Tree:
+    return {
+        when: {
+            **{name: e.to_json() for name, e in measure_calibration_of(values, positive, resamples).items()},
+            "reliability": reliability_table(values, positive),
+        }
+        for when, values in (("before", raw), ("after", said))
+    }

@@ -1,0 +1,65 @@
+"""What probabilities are worth as probabilities: calibration and Kaggle's loss, with intervals by patient."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.evaluation.calibration import BINS
+from ichnos.evaluation.counts import binary_cross_entropy
+from ichnos.evaluation.intervals import Estimate, estimate_of
+from ichnos.evaluation.resampling import PatientResamples
+from ichnos.subtypes import CLASSES, Subtype
+
+KAGGLE_CLIP = 1e-6
+"""Probabilities are kept this far from 0 and 1. The competition states no number; 1e-6 to 1e-5 were used."""
+
+_KAGGLE_WEIGHTS = np.array([1, 1, 1, 1, 1, 2]) / 7
+"""Of the five subtypes and of `any`, in the order of CLASSES."""
+
+
+def kaggle_loss(probabilities: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(n,) weighted log-loss of RSNA 2019: (2 · any + the five subtypes) / 7. Both (n, 6) in the order of CLASSES."""
+    inside = np.clip(probabilities, KAGGLE_CLIP, 1 - KAGGLE_CLIP)
+    return binary_cross_entropy(inside, labels) @ _KAGGLE_WEIGHTS
+
+
+def measure_kaggle_loss(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+) -> Estimate:
+    """Mean of `kaggle_loss` over slices; not defined unless all six classes are predicted and labelled."""
+    if tuple(classes) != CLASSES:
+        missing = ", ".join(c.abbreviation for c in CLASSES if c not in classes)
+        return Estimate(None, None, f"not defined (it is of six classes; without {missing})")
+    losses = kaggle_loss(probabilities, labels)[:, None]
+    drawn = resamples.totals(losses)[:, 0] / resamples.totals(np.ones_like(losses))[:, 0]
+    return estimate_of(("kaggle_loss", None), float(losses.mean()), drawn, {}, resamples.patients)
+
+
+def measure_calibration_of(
+    probabilities: NDArray[np.float64], positive: NDArray[np.bool_], resamples: PatientResamples
+) -> dict[str, Estimate]:
+    """Log-loss, Brier score and expected calibration error (ten bins of equal width) of (n,) probabilities."""
+    bins = np.minimum((probabilities * BINS).astype(np.intp), BINS - 1)
+    in_bin = bins[:, None] == np.arange(BINS)
+    off = (probabilities - positive)[:, None]
+    losses = binary_cross_entropy(probabilities[:, None], positive[:, None])
+    columns = np.hstack([np.ones_like(off), losses, off**2, in_bin * off])
+    whole = _from_totals(columns.sum(axis=0, keepdims=True))
+    drawn = _from_totals(resamples.totals(columns))
+    return {
+        name: estimate_of((name, None), float(whole[name][0]), drawn[name], {}, resamples.patients) for name in whole
+    }
+
+
+def _from_totals(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """From (w, 3 + bins) sums: how many, losses, squared errors, and in each bin what was said less what was so."""
+    count = totals[:, 0]
+    return {
+        "log_loss": totals[:, 1] / count,
+        "brier": totals[:, 2] / count,
+        "expected_calibration_error": np.abs(totals[:, 3:]).sum(axis=1) / count,
+    }
