@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,9 @@ from ichnos.counting import counted
 from ichnos.errors import InputError
 from ichnos.files import parquet_bytes
 from ichnos.subtypes import Subtype
+
+if TYPE_CHECKING:
+    import polars as pl
 
 OUT_OF_FOLD = "out-of-fold"
 """The part of predictions of every patient, each by the model of the fold that has not seen them."""
@@ -119,10 +123,23 @@ class Predictions:
 
     @classmethod
     def read_parquet(cls, path: Path) -> "Predictions":
-        """Read what `write_parquet` wrote; files of before it wrote the part have none."""
+        """Read what `write_parquet` wrote; files of before it wrote the part have none.
+
+        Raises InputError where there is no such file, or it holds something else.
+        """
         import polars as pl
 
-        frame = pl.read_parquet(path)
+        if not path.is_file():
+            raise InputError(f"no predictions at {path}; `ichnos evaluate` and `ichnos study folds` write such files")
+        try:
+            return cls._of_frame(pl.read_parquet(path))
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise InputError(f"the predictions {path.name} cannot be read: {error}") from error
+
+    @classmethod
+    def _of_frame(cls, frame: "pl.DataFrame") -> "Predictions":
+        if "model" in frame.columns:
+            raise ValueError("they are of several models; `ichnos evaluate` writes those of one")
         classes = tuple(Subtype(name[2:]) for name in frame.columns if name.startswith("p_"))
         return cls(
             classes,

@@ -12,6 +12,7 @@ from ichnos import __version__
 from ichnos.cli.bench import app as bench_app
 from ichnos.cli.bundle import app as bundle_app
 from ichnos.cli.bundle import export
+from ichnos.cli.compare import compare
 from ichnos.cli.failures import STOPPED, exit_code
 from ichnos.cli.inspect import inspect
 from ichnos.cli.predict import predict
@@ -33,6 +34,7 @@ app.add_typer(prepare_app, name="prepare")
 app.add_typer(study_app, name="study")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bench_app, name="bench")
+app.command("compare")(compare)
 app.command("export")(export)
 app.command("inspect")(inspect)
 app.command("predict")(predict)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import polars as pl
 import torch
 from numpy.typing import NDArray
 
@@ -140,7 +139,7 @@ def _fit(
 ) -> tuple[FittedReadout | None, str]:
     """The readout, and on whom it was fitted, in words."""
     if options.calibration is not None:
-        predictions = _read_predictions(options.calibration)
+        predictions = Predictions.read_parquet(options.calibration)
         if predictions.classes != model.recipe.classes:
             raise InputError(
                 f"{options.calibration.name} is of the classes {', '.join(predictions.classes)}, the runs are of "
@@ -157,15 +156,6 @@ def _fit(
     predictions = model.predict(data, Part.VALIDATION, progress, device=device)
     split = "the split" if data.fold is None else f"fold {data.fold}"
     return fit_readout(predictions), f"the validation patients of {split} of {data.prepared.header.source}"
-
-
-def _read_predictions(path: Path) -> Predictions:
-    if not path.is_file():
-        raise InputError(f"no predictions at {path}; `ichnos study folds` writes an out_of_fold.parquet")
-    try:
-        return Predictions.read_parquet(path)
-    except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"the predictions {path.name} cannot be read: {error}") from error
 
 
 def _check_part(predictions: Predictions, name: str) -> None:

@@ -1,0 +1,32 @@
+"""`ichnos compare`: two models' predictions of the same slices."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def compare(
+    first: Annotated[
+        Path, typer.Argument(help="A predictions.parquet or out_of_fold.parquet of one model.", show_default=False)
+    ],
+    second: Annotated[Path, typer.Argument(help="The same of another, of the same slices.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)],
+    resamples: Annotated[
+        int, typer.Option("--resamples", min=100, help="Of patients; more give p values of finer steps.")
+    ] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Compare two models on the same slices: AUC of every class at slice, exam and patient level, second less first.
+
+    Intervals and p by the bootstrap over patients; DeLong's test for exams and patients; p corrected after Holm.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.compare import compare_predictions
+
+    with on_standard_error() as progress:
+        tree = compare_predictions(first, second, out, progress, resamples=resamples)
+        progress.message(f"{out / 'report.md'} and {out / 'comparison.json'} written")
+    if as_json:
+        print(json.dumps(tree, indent=2))

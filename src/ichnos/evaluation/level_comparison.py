@@ -1,0 +1,145 @@
+"""Two models on the same slices, at slice, exam and patient level: differences of AUC, and how sure they are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.errors import InputError
+from ichnos.evaluation.aggregation import ExamTable
+from ichnos.evaluation.comparison import Difference, compare
+from ichnos.evaluation.delong import DeLong, delong
+from ichnos.evaluation.levels import Level
+from ichnos.evaluation.multiplicity import holm
+from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
+from ichnos.predictions import Predictions
+from ichnos.subtypes import CLASSES, Subtype
+
+SLICES_HANG_TOGETHER = (
+    "slices of an exam hang together, so DeLong's test, which takes cases for independent, is not of them"
+)
+EXAMS_RECUR = "some patients have several exams here, which DeLong's test takes for independent: read the patient level"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One class at one level: second model less first."""
+
+    level: Level
+    subtype: Subtype
+    n: int
+    patients: int
+    positives: int
+    first: float | None
+    second: float | None
+    bootstrap: Difference
+    """By the bootstrap over patients: at every level."""
+    delong: DeLong | None
+    """At exam and patient level."""
+    bootstrap_holm: float | None = None
+    delong_holm: float | None = None
+    """Corrected over all classes and levels for which the same kind of test was made."""
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, None where something is not defined or not tested."""
+        return {
+            "level": self.level.value,
+            "class": self.subtype.value,
+            "n": self.n,
+            "patients": self.patients,
+            "positives": self.positives,
+            "auc_first": self.first,
+            "auc_second": self.second,
+            "difference": self.bootstrap.to_json()
+            | {"holm_p": self.bootstrap_holm, "untested": self.bootstrap.untested},
+            "delong": None if self.delong is None else self.delong.to_json() | {"holm_p": self.delong_holm},
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class _Cases:
+    """Slices, exams or patients as both models scored them."""
+
+    level: Level
+    patient: NDArray[np.str_]
+    first: NDArray[np.float64]
+    second: NDArray[np.float64]
+    labels: NDArray[np.bool_]
+
+
+def compare_levels(first: Predictions, second: Predictions, *, seed: int, resamples: int = RESAMPLES) -> list[Row]:
+    """Second less first for every class that both have, at every level; an exam's or a patient's score is its largest.
+
+    Rows of either table may be in any order. The patient level is left out where every patient has one exam, as it is
+    the exam level then. Raises InputError where the tables are not of the same slices with the same labels, or share
+    no class.
+    """
+    first, second = aligned(first, second)
+    rows = [row for cases in _levels(first, second) for row in _rows(cases, first.classes, seed, resamples)]
+    bootstrap = holm([row.bootstrap.bootstrap_p for row in rows])
+    exact = holm([row.delong.p if row.delong else None for row in rows])
+    return [
+        replace(row, bootstrap_holm=one, delong_holm=other)
+        for row, one, other in zip(rows, bootstrap, exact, strict=True)
+    ]
+
+
+def aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Both with the classes that they share and rows in one order. Raises InputError where they do not go together."""
+    classes = tuple(c for c in CLASSES if c in first.classes and c in second.classes)
+    if not classes:
+        raise InputError(
+            f"the two share no class: {', '.join(first.classes)} and {', '.join(second.classes)}; nothing to compare"
+        )
+    one, two = (_settled(table.restrict(classes)) for table in (first, second))
+    keys = [set(zip(table.exam.tolist(), table.slice_name.tolist(), strict=True)) for table in (one, two)]
+    if keys[0] != keys[1] or len(keys[0]) != len(one) or len(one) != len(two):
+        raise InputError(
+            f"a paired comparison needs the same slices, each once: {len(one)} and {len(two)} rows, "
+            f"{len(keys[0] & keys[1])} slices in both; predict the same part of the same set with both models"
+        )
+    if (one.patient != two.patient).any() or (one.labels != two.labels).any():
+        raise InputError("the two do not agree whose slices these are, or how they are labelled: they are of two sets")
+    return one, two
+
+
+def exams_recur(predictions: Predictions) -> bool:
+    """Whether some patient has several exams."""
+    return len(np.unique(predictions.exam)) > len(np.unique(predictions.patient))
+
+
+def _settled(table: Predictions) -> Predictions:
+    return table.select(np.lexsort((table.slice_name, table.exam)))
+
+
+def _levels(first: Predictions, second: Predictions) -> Iterator[_Cases]:
+    yield _Cases(Level.SLICE, first.patient, first.probabilities, second.probabilities, first.labels)
+    yield _grouped(Level.EXAM, first, second, first.exam)
+    if exams_recur(first):
+        yield _grouped(Level.PATIENT, first, second, first.patient)
+
+
+def _grouped(level: Level, first: Predictions, second: Predictions, unit: NDArray[np.str_]) -> _Cases:
+    table = ExamTable.of(unit, first.labels)
+    one, two = (np.stack([p.probabilities[rows].max(axis=0) for rows in table.slices]) for p in (first, second))
+    return _Cases(level, first.patient[[rows[0] for rows in table.slices]], one, two, table.labels)
+
+
+def _rows(cases: _Cases, classes: tuple[Subtype, ...], seed: int, resamples: int) -> Iterator[Row]:
+    drawn = PatientResamples.draw(cases.patient, seed, resamples)
+    comparison = compare(cases.first, cases.second, cases.labels, classes, drawn)
+    for k, c in enumerate(classes):
+        positive = cases.labels[:, k]
+        yield Row(
+            cases.level,
+            c,
+            len(positive),
+            drawn.patients,
+            int(positive.sum()),
+            comparison.first["auc", c].value,
+            comparison.second["auc", c].value,
+            comparison["auc", c],
+            None if cases.level is Level.SLICE else delong(cases.first[:, k], cases.second[:, k], positive),
+        )

@@ -1,0 +1,76 @@
+"""A comparison of two models as Markdown."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ichnos.subtypes import Subtype
+
+
+def comparison_report(tree: Mapping[str, Any]) -> str:
+    """The whole report, from comparison.json's tree."""
+    first, second = (tree[name] for name in ("first", "second"))
+    lines = [
+        "# Two models on the same slices",
+        "",
+        f"**{tree['notice']}**",
+        "",
+        f"First: `{first['file']}` ({first['sha256'][:12]}). Second: `{second['file']}` ({second['sha256'][:12]}).",
+        f"An exam's score is {tree['exam_score']}. Differences are of AUC, the second less the first.",
+        "",
+        "| level | class | n | positives | first | second | difference | bootstrap p (Holm) | DeLong p (Holm) |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
+        *(_row(row) for row in tree["rows"]),
+        "",
+        f"Brackets: 95 % intervals, {tree['bootstrap']['resamples']:,} resamples of patients, the same for both models.",
+        f"In parentheses: p after {tree['correction']}.",
+        "",
+        *(f"- {note[0].upper()}{note[1:]}." for note in tree["notes"]),
+        "- A p says how surely two models differ on cases like these, not whether the difference matters.",
+        *_untested(tree["rows"]),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def p_text(p: float | None) -> str:
+    """A p value; a dash where nothing was tested."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    difference, exact = row["difference"], row["delong"]
+    name = Subtype(row["class"]).display_name.lower()
+    cells = [
+        row["level"],
+        name,
+        f"{row['n']:,}",
+        f"{row['positives']:,}",
+        _auc(row["auc_first"]),
+        _auc(row["auc_second"]),
+        _difference(difference),
+        _both(difference["bootstrap_p"], difference["holm_p"]),
+        "–" if exact is None else _both(exact["p"], exact["holm_p"]),
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _auc(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _difference(tree: Mapping[str, Any]) -> str:
+    if tree["value"] is None:
+        return tree["note"] or "not defined"
+    interval = "" if tree["low"] is None else f" [{tree['low']:+.3f}, {tree['high']:+.3f}]"
+    return f"{tree['value']:+.3f}{interval}".replace("-", "−")
+
+
+def _both(p: float | None, corrected: float | None) -> str:
+    return "–" if p is None else f"{p_text(p)} ({p_text(corrected)})"
+
+
+def _untested(rows: list[Mapping[str, Any]]) -> list[str]:
+    """Why some rows have no bootstrap p, each reason once."""
+    reasons = {row["difference"]["untested"]: None for row in rows if row["difference"]["untested"]}
+    return [f"- No bootstrap p where there are {reason}." for reason in reasons]

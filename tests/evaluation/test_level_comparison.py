@@ -1,0 +1,101 @@
+"""Two models at three levels, and Holm's correction."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ichnos.errors import InputError
+from ichnos.evaluation.delong import delong
+from ichnos.evaluation.level_comparison import Row, compare_levels
+from ichnos.evaluation.levels import Level
+from ichnos.evaluation.multiplicity import holm
+from ichnos.predictions import Predictions
+from ichnos.subtypes import SUBTYPES, Subtype
+
+TWO = (Subtype.SUBDURAL, Subtype.ANY)
+
+
+def model(skill: float, seed: int, patients: int = 40, exams: int = 2) -> Predictions:
+    """Five slices an exam; the labels do not depend on skill or seed."""
+    rng = np.random.default_rng(3)
+    n = patients * exams * 5
+    bleeding = (rng.random(patients) < 0.5).repeat(exams * 5)
+    labels = (rng.random((n, 2)) < 0.4) & bleeding[:, None]
+    noise = np.random.default_rng(seed).normal(0, 1, (n, 2))
+    return Predictions(
+        TWO,
+        np.array([f"p{k:02d}" for k in range(patients)]).repeat(exams * 5),
+        np.array([f"e{k:03d}" for k in range(patients * exams)]).repeat(5),
+        np.array([f"s{k:04d}" for k in range(n)]),
+        np.tile(np.arange(5.0), patients * exams),
+        1 / (1 + np.exp(-(skill * labels + noise))),
+        labels,
+    )
+
+
+def rows(first: Predictions, second: Predictions, resamples: int = 400) -> dict[tuple[Level, Subtype], Row]:
+    return {(r.level, r.subtype): r for r in compare_levels(first, second, seed=0, resamples=resamples)}
+
+
+def test_a_better_model_shows_at_every_level() -> None:
+    result = rows(model(0.3, 1), model(3.0, 2))
+    assert {level for level, _ in result} == set(Level)
+    for (level, _), row in result.items():
+        assert row.bootstrap.sign == 1
+        assert row.bootstrap_holm is not None
+        assert (row.bootstrap.bootstrap_p or 0) <= row.bootstrap_holm < 0.05
+        assert (row.delong is None) == (level is Level.SLICE), "slices hang together"
+    exam = result[Level.EXAM, Subtype.ANY]
+    assert exam.n == 80
+    assert result[Level.PATIENT, Subtype.ANY].n == 40
+    json.dumps([row.to_json() for row in result.values()], allow_nan=False)
+
+
+def test_exams_are_compared_by_their_largest_slice() -> None:
+    first, second = model(0.5, 1), model(1.0, 2)
+    scores = [each.probabilities[:, 1].reshape(-1, 5).max(axis=1) for each in (first, second)]
+    wanted = delong(*scores, first.labels[:, 1].reshape(-1, 5).any(axis=1))
+    assert rows(first, second)[Level.EXAM, Subtype.ANY].delong == wanted
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    first, second = model(0.5, 1), model(1.0, 2)
+    shuffled = second.select(np.random.default_rng(5).permutation(len(second)))
+    one, other = (compare_levels(first, each, seed=0, resamples=100) for each in (second, shuffled))
+    assert [r.to_json() for r in one] == [r.to_json() for r in other]
+
+
+def test_one_exam_a_patient_is_no_level_of_its_own() -> None:
+    result = rows(model(0.5, 1, exams=1), model(1.0, 2, exams=1), 100)
+    assert {level for level, _ in result} == {Level.SLICE, Level.EXAM}
+
+
+def test_a_class_without_positives_is_not_tested() -> None:
+    first, second = model(0.5, 1), model(1.0, 2)
+    labels = first.labels.copy()
+    labels[:, 0] = False
+    result = rows(replace(first, labels=labels), replace(second, labels=labels), 100)
+    row = result[Level.EXAM, Subtype.SUBDURAL]
+    assert row.delong is None
+    assert row.bootstrap.estimate.note == "not defined (0 positives)"
+    assert row.bootstrap_holm is None
+
+
+def test_tables_that_do_not_go_together_are_refused() -> None:
+    first = model(0.5, 1)
+    with pytest.raises(InputError, match=r"400 and 300 rows, 300 slices in both"):
+        compare_levels(first, first.select(np.arange(300)), seed=0)
+    with pytest.raises(InputError, match="each once"):
+        compare_levels(first, first.select(np.arange(400) % 399), seed=0)
+    with pytest.raises(InputError, match="labelled"):
+        compare_levels(first, replace(first, labels=~first.labels), seed=0)
+    with pytest.raises(InputError, match="share no class"):
+        compare_levels(first, replace(first, classes=SUBTYPES[:2]), seed=0)
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, None, 0.03]) == [pytest.approx(0.03), pytest.approx(0.06), None, pytest.approx(0.06)]
+    assert holm([0.5, 0.6]) == [1.0, 1.0]
+    assert holm([None]) == [None]
