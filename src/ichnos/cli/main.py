@@ -13,6 +13,7 @@ from ichnos.cli.bench import app as bench_app
 from ichnos.cli.bundle import app as bundle_app
 from ichnos.cli.bundle import export
 from ichnos.cli.compare import compare
+from ichnos.cli.evaluate import evaluate
 from ichnos.cli.failures import STOPPED, exit_code
 from ichnos.cli.inspect import inspect
 from ichnos.cli.predict import predict
@@ -35,6 +36,7 @@ app.add_typer(study_app, name="study")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bench_app, name="bench")
 app.command("compare")(compare)
+app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("inspect")(inspect)
 app.command("predict")(predict)
@@ -137,26 +139,6 @@ def train(
             file=sys.stderr,
         )
     print(f"next: ichnos evaluate {out} --data {data} --out DIR", file=sys.stderr)
-
-
-@app.command()
-def evaluate(
-    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="What `ichnos train` wrote.", show_default=False)],
-    data: Data,
-    out: Out,
-    fold: Fold = None,
-    device: Device = "auto",
-    as_json: Json = False,
-) -> None:
-    """Measure a trained model on the test patients, with 95 % intervals by patient."""
-    from ichnos.cli.progress import on_standard_error
-    from ichnos.workflows.evaluate import evaluate_run
-
-    with on_standard_error() as progress:
-        scorecard = evaluate_run(run_folder, data, out, progress, fold=fold, device=device)
-        progress.message(f"{out / 'scorecard.json'} and {out / 'predictions.parquet'} written. {NOTICE}")
-    if as_json:
-        _print_json(scorecard)
 
 
 @app.command()

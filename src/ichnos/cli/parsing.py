@@ -35,3 +35,31 @@ def parse_range(text: str) -> tuple[int, int]:
         return int(low), int(high or low)
     except ValueError as error:
         raise UsageError(f"--slices wants FEWEST-MOST, such as 20-60, got {text!r}") from error
+
+
+def parse_shares(texts: list[str]) -> dict[Subtype, float]:
+    """`--prevalence 0.06 --prevalence epidural=0.01`: the share of each class; a number alone is of any hemorrhage."""
+    shares: dict[Subtype, float] = {}
+    for text in texts:
+        name, _, number = text.rpartition("=")
+        try:
+            shares[Subtype(name.strip() or "any")] = float(number)
+        except ValueError as error:
+            wanted = f"a share such as 0.06, or CLASS=SHARE of {', '.join(Subtype)}"
+            raise UsageError(f"--prevalence wants {wanted}; got {text!r}") from error
+    return shares
+
+
+def parse_mapping(texts: list[str]) -> dict[Subtype, tuple[Subtype, ...]]:
+    """`--map subdural=epidural+subdural`: the model's class, and those of the set that it is measured against."""
+    mapping: dict[Subtype, tuple[Subtype, ...]] = {}
+    for text in texts:
+        name, _, theirs = text.partition("=")
+        try:
+            mapping[Subtype(name.strip())] = tuple(Subtype(each.strip()) for each in theirs.split("+"))
+        except ValueError as error:
+            names = ", ".join(Subtype)
+            raise UsageError(
+                f"--map wants CLASS=CLASS+CLASS, such as subdural=epidural+subdural, of {names}; got {text!r}"
+            ) from error
+    return mapping

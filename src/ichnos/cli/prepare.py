@@ -77,7 +77,9 @@ def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None,
         progress.message(
             f"{counted(h.slices, 'slice')} of {counted(h.exams, 'exam')} and {counted(h.patients, 'patient')} in {out}"
         )
-        progress.message("positive slices: " + ", ".join(f"{name} {count:,}" for name, count in h.positives.items()))
+        progress.message(
+            f"positive {h.labels_of}s: " + ", ".join(f"{name} {count:,}" for name, count in h.positives.items())
+        )
         if h.skipped:
             progress.message(f"left out: {h.skipped:,} (every one with its reason in {out / 'skipped.parquet'})")
             for reason, count in _reasons(prepared.skipped)[:5]:

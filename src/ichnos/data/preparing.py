@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data import shards
-from ichnos.data.set import LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
+from ichnos.data.set import ANY_COLUMN, LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
 from ichnos.data.sources import ExamReference, Lazily, Scan, Source
 from ichnos.errors import OutputError, SourceError
 from ichnos.files import LOCK, explained, join_parquet, locked, parquet_rows, replacing, write_json, write_parquet
@@ -98,7 +98,7 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None,
         task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
         for number in in_processes(partial(_write_numbered, source, out), Lazily(shard, todo), workers):
             task.advance(batches[number].slices)
-    return _finish(source.name, out, len(batches), scan.skipped)
+    return _finish(source.name, out, len(batches), scan)
 
 
 def _scan(source: Source, scratch: Path, progress: Progress) -> Scan:
@@ -235,11 +235,11 @@ def _claim(out: Path, claim: dict[str, Any]) -> None:
     write_json(out / "prepare.json", claim)
 
 
-def _finish(source: str, out: Path, parts: int, left_out: Sequence[SkippedSlice]) -> PreparedSet:
+def _finish(source: str, out: Path, parts: int, scan: Scan) -> PreparedSet:
     """Join the parts of the index, a few at a time, as there may be thousands."""
-    skipped = [*_left_out_parts(out, left_out), *(_part(out, n, "skipped") for n in range(parts))]
+    skipped = [*_left_out_parts(out, scan.skipped), *(_part(out, n, "skipped") for n in range(parts))]
     index = [_part(out, n, "index") for n in range(parts)]
-    header = _header_of(source, index, sum(map(parquet_rows, skipped)))
+    header = _header_of(source, index, sum(map(parquet_rows, skipped)), scan)
     if not header.slices:
         reason = next(pl.read_parquet(part)["reason"][0] for part in skipped if parquet_rows(part))
         raise SourceError(f"no slice could be read; {header.skipped} left out, the first because: {reason}")
@@ -261,7 +261,7 @@ def _left_out_parts(out: Path, left_out: Sequence[SkippedSlice]) -> list[Path]:
     return parts
 
 
-def _header_of(source: str, index: list[Path], skipped: int) -> SetHeader:
+def _header_of(source: str, index: list[Path], skipped: int, scan: Scan) -> SetHeader:
     """What the set's header says, from the parts of its index; patients' and exams' names alone are kept."""
     digest = hashlib.sha256()
     positives: Counter[str] = Counter(dict.fromkeys([*LABEL_COLUMNS, "any"], 0))
@@ -269,10 +269,10 @@ def _header_of(source: str, index: list[Path], skipped: int) -> SetHeader:
     exams: set[str] = set()
     slices = 0
     for part in map(pl.read_parquet, index):
-        for row in part.select("source", "patient", "exam", "name", *LABEL_COLUMNS, "pixel_hash").iter_rows():
+        told = [*LABEL_COLUMNS, *([ANY_COLUMN] if ANY_COLUMN in part.columns else [])]
+        for row in part.select("source", "patient", "exam", "name", *told, "pixel_hash").iter_rows():
             digest.update(repr(row).encode())
-        labels = part.select(LABEL_COLUMNS).with_columns(any=pl.any_horizontal(LABEL_COLUMNS))
-        positives.update({c: int(labels[c].sum()) for c in labels.columns})
+        positives.update(_positives(part, of_exams=scan.labels_of == "exam"))
         patients.update(part["patient"])
         exams.update(part["exam"])
         slices += len(part)
@@ -285,7 +285,18 @@ def _header_of(source: str, index: list[Path], skipped: int) -> SetHeader:
         slices=slices,
         skipped=skipped,
         positives=dict(positives),
+        labels_of=scan.labels_of,
+        labelled=scan.labelled,
     )
+
+
+def _positives(part: pl.DataFrame, *, of_exams: bool) -> dict[str, int]:
+    """Slices with each class, or exams; no exam is in two parts."""
+    marked = [*LABEL_COLUMNS, *([pl.col(ANY_COLUMN) == 1] if ANY_COLUMN in part.columns else [])]
+    labels = part.select("exam", *LABEL_COLUMNS, any=pl.any_horizontal(marked))
+    if of_exams:
+        labels = labels.group_by("exam").agg(pl.exclude("exam").any())
+    return {c: int(labels[c].sum()) for c in [*LABEL_COLUMNS, "any"]}
 
 
 def _already_prepared(source: Source, out: Path, progress: Progress) -> PreparedSet:

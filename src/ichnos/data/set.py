@@ -3,7 +3,7 @@
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -22,6 +22,10 @@ LABEL_COLUMNS = [subtype.value for subtype in SUBTYPES]
 """The index's label columns, in the order of SUBTYPES."""
 
 
+ANY_COLUMN = Subtype.ANY.value
+"""A column that the index has where a source labels `any` by itself: 1 or 0."""
+
+
 class SetHeader(BaseModel):
     """header.json: what the set is. Written last, so a folder without it is not finished."""
 
@@ -36,7 +40,16 @@ class SetHeader(BaseModel):
     slices: int
     skipped: int
     positives: dict[str, int]
-    """Slices with each subtype, and with any."""
+    """Slices with each subtype, and with any; exams, where labels are of exams."""
+    labels_of: Literal["slice", "exam"] = "slice"
+    """What a label is of. "exam": each slice carries its exam's labels, which do not say which slices bleed."""
+    labelled: tuple[Subtype, ...] = CLASSES
+    """The classes that labels tell; empty for a set without labels, of which predictions can be made, no more."""
+
+    @property
+    def teaches(self) -> bool:
+        """Whether each slice's own labels are known, so that a model of slices can learn from them."""
+        return self.labels_of == "slice" and set(SUBTYPES) <= set(self.labelled)
 
 
 class PreparedSet:
@@ -94,9 +107,17 @@ class PreparedSet:
         return _read_table(self.path / "index.parquet", LABEL_COLUMNS).to_numpy().astype(np.bool_)
 
     def labels_of(self, classes: tuple[Subtype, ...]) -> NDArray[np.bool_]:
-        """(slices, len(classes)): the columns of `classes`, `any` being their union."""
-        everything = np.column_stack([self.labels, self.labels.any(axis=1)])
+        """(slices, len(classes)): the columns of `classes`, `any` being their union, or more where the set says so."""
+        everything = np.column_stack([self.labels, self.labels.any(axis=1) | self._any])
         return everything[:, [CLASSES.index(c) for c in classes]]
+
+    @cached_property
+    def _any(self) -> NDArray[np.bool_]:
+        """(slices,) those that a column `any` marks: readers may agree on a hemorrhage, and not on its kind."""
+        path = self.path / "index.parquet"
+        if ANY_COLUMN not in pl.read_parquet_schema(path):
+            return np.zeros(len(self.labels), np.bool_)
+        return _read_table(path, [ANY_COLUMN])[ANY_COLUMN].to_numpy() == 1
 
     def rows_of(self, population: Population) -> NDArray[np.int64]:
         """The rows of the index that a population takes, ascending."""

@@ -21,7 +21,7 @@ def comparison_report(tree: Mapping[str, Any]) -> str:
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
         *(_row(row) for row in tree["rows"]),
         "",
-        f"Brackets: 95 % intervals, {tree['bootstrap']['resamples']:,} resamples of patients, the same for both models.",
+        f"Brackets: 95 % intervals, {tree['bootstrap']['resamples']:,} resamples of patients, the same for both.",
         f"In parentheses: p after {tree['correction']}.",
         "",
         *(f"- {note[0].upper()}{note[1:]}." for note in tree["notes"]),

@@ -4,49 +4,144 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ichnos.data.splits import Part
-from ichnos.errors import OutputError, UsageError
+from ichnos.errors import UsageError
 from ichnos.evaluation import PatientResamples, evaluate
+from ichnos.evaluation.level_measures import Measuring
+from ichnos.evaluation.levels import Level, judge
+from ichnos.evaluation.readout import fit_readout, reported_labels
 from ichnos.files import replacing, write_json
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.progress import Progress
+from ichnos.readout import Readout
+from ichnos.workflows.measured import (
+    BOOTSTRAP_SEED,
+    SCORECARD,
+    EvaluationOptions,
+    about_the_set,
+    levels_of,
+    measure_levels,
+    see_that_it_is_free,
+)
 from ichnos.workflows.train import OpenData, open_data
-from ichnos.workflows.trained import best_of, open_runs
-
-BOOTSTRAP_SEED = 0
-"""One seed for every interval, so that they can be made again and compared."""
+from ichnos.workflows.trained import TrainedCascade, TrainedModel, best_of, open_runs, population_text
 
 
 def evaluate_run(
-    run: Path, data: Path, out: Path, progress: Progress, *, fold: int | None = None, device: str = "auto"
+    run: Path,
+    data: Path,
+    out: Path,
+    progress: Progress,
+    options: EvaluationOptions | None = None,
+    *,
+    fold: int | None = None,
+    device: str = "auto",
 ) -> dict[str, Any]:
     """Measure the best checkpoint of `run` on the test part of `data`; write scorecard.json and predictions.parquet.
 
+    On its own set the readout (calibration, thresholds, exam aggregation) is fitted on the run's validation patients.
     fold: None takes the run's own. Another set than the run's is an external one, and the scorecard says so. Raises
-    WeightsError where the run has no checkpoint, UsageError where the part holds patients that the run learnt from,
-    OutputError where `out` holds a scorecard already.
+    WeightsError where the run has no checkpoint, UsageError where the part holds patients that the run learnt from or
+    the set has no labels for it, OutputError where `out` holds a scorecard already.
     """
-    if (out / "scorecard.json").exists():
-        raise OutputError(f"{out} holds a scorecard already; give --out another folder")
+    options = options or EvaluationOptions()
+    see_that_it_is_free(out)
+    if options.mapping:
+        raise UsageError("--map is for bundles: a run is measured on the classes that it was trained on")
     opened = open_data(data, fold)
     model = open_runs([run])
     opened, external = _unseen([best_of(each.runs[0]) for each in model.models], opened)
+    positives_only = model.recipe.population.slices == "positives"
+    _see_that_labels_suffice(opened, positives_only=positives_only)
     predictions = model.predict(opened, Part.TEST, progress, device=device)
-    resamples = PatientResamples.draw(predictions.patient, seed=BOOTSTRAP_SEED)
-    result = evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
+    readout, points = _readout(model, opened, progress, device, external=external, positives_only=positives_only)
+    judged = judge(predictions, reported_labels(predictions), readout)
+    levels = (Level.SLICE,) if positives_only else levels_of(opened.prepared)
+    labelled = tuple(c for c in readout.reported if c in opened.prepared.header.labelled)
+    labelled = tuple(c for c in labelled if c in predictions.classes) if positives_only else labelled
+    asked = Measuring(readout.reported, labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples)
     with replacing(out / "predictions.parquet") as temporary:
         predictions.write_parquet(temporary)
     scorecard = {
+        "form": "ichnos-evaluation",
+        "notice": "Research use only. Not a medical device.",
         "run": run.name,
         "checkpoint": model.digest(),
+        "model": _about(model, points, calibrated=readout.calibrated),
         "part": Part.TEST.value,
         "fold": opened.fold,
-        "bootstrap_seed": BOOTSTRAP_SEED,
+        "external": external,
+        **about_the_set(opened.prepared, labelled, options),
+        "doubts": _doubts(opened, positives_only=positives_only),
+        "levels": measure_levels(judged, levels, readout, asked),
     }
-    scorecard |= {"set": opened.prepared.header.fingerprint, "external": external}
-    scorecard |= {"notice": "Research use only. Not a medical device.", "test": result.to_json()}
-    write_json(out / "scorecard.json", scorecard)
+    if Level.SLICE in levels:
+        resamples = PatientResamples.draw(predictions.patient, BOOTSTRAP_SEED, options.resamples)
+        raw = evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
+        scorecard |= {"test": raw.to_json()}
+    write_json(out / SCORECARD, scorecard)
     return scorecard
+
+
+def _see_that_labels_suffice(opened: OpenData, *, positives_only: bool) -> None:
+    header = opened.prepared.header
+    if not header.labelled:
+        raise UsageError("this set has no labels, so nothing can be measured on it; `ichnos submit` predicts it")
+    if positives_only and not header.teaches:
+        raise UsageError(
+            "this run knows slices with hemorrhage only, and this set's labels do not say which slices those are; give "
+            "a set with labelled slices"
+        )
+
+
+def _readout(
+    model: TrainedModel | TrainedCascade,
+    data: OpenData,
+    progress: Progress,
+    device: str,
+    *,
+    external: bool,
+    positives_only: bool,
+) -> tuple[Readout, str]:
+    """Fitted on the run's own validation patients where they are at hand; and in words where it comes from."""
+    if positives_only:
+        return Readout.uncalibrated(model.recipe.classes), "0.5: single slices with hemorrhage need no others"
+    if external:
+        return Readout.uncalibrated(model.recipe.classes), (
+            "0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"
+        )
+    validation = model.predict(data, Part.VALIDATION, progress, device=device)
+    patients = len(np.unique(validation.patient))
+    return fit_readout(validation).readout, f"fixed before: chosen on the run's {patients} validation patients"
+
+
+def _about(model: TrainedModel | TrainedCascade, points: str, *, calibrated: bool) -> dict[str, Any]:
+    """What a scorecard says of the model, as of a bundle."""
+    return {
+        "kind": "run",
+        "title": model.recipe.title,
+        "digest": model.digest(),
+        "recipe": model.recipe.name,
+        "trained_on": load_checkpoint(best_of(model.models[0].runs[0])).metadata["origin"].get("source"),
+        "population": population_text(model.recipe),
+        "demonstration": None,
+        "calibrated": calibrated,
+        "operating_points": points,
+    }
+
+
+def _doubts(data: OpenData, *, positives_only: bool) -> list[str]:
+    doubts: list[str] = []
+    if data.prepared.header.source == "phantom":
+        doubts.append("These slices are synthetic: the numbers say nothing of patients.")
+    if positives_only:
+        doubts.append(
+            "Trained and measured on slices with hemorrhage alone: nothing is said of finding them, of exams or of "
+            "patients, and specificity is among slices with another hemorrhage."
+        )
+    return doubts
 
 
 def _unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:

@@ -27,7 +27,7 @@ from ichnos.recipe import CascadeRecipe, Recipe, SliceRecipe
 from ichnos.reporting.model_card import model_card
 from ichnos.subtypes import Subtype
 from ichnos.workflows.train import OpenData, open_data
-from ichnos.workflows.trained import TrainedCascade, TrainedModel, best_of, open_runs
+from ichnos.workflows.trained import TrainedCascade, TrainedModel, best_of, open_runs, population_text
 
 AGREEMENT = 1e-4
 """In probability: a bundle whose network differs more from the trained one is not written."""
@@ -201,7 +201,7 @@ def _manifest(
         networks=len(model.models[0].runs),
         map_side=model.map_side if form >= 4 else None,
         readout=fitted.readout if fitted else Readout.uncalibrated(recipe.classes),
-        population=_population(recipe),
+        population=population_text(recipe),
         data=origin_of_data,
         fitted_on=Numbers(
             origin=origin,
@@ -227,14 +227,6 @@ def _origin(data: OpenData) -> DataOrigin:
     return DataOrigin(
         source=source, fingerprint=data.prepared.header.fingerprint, licence=licence, attribution=attribution
     )
-
-
-def _population(recipe: Recipe) -> str:
-    if isinstance(recipe, CascadeRecipe):
-        return f"{_population(recipe.gate)} (the gate), and {_population(recipe.subtypes)} (the second stage)"
-    seen = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
-    without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)
-    return seen[recipe.population.slices] + without
 
 
 def _scorecard(

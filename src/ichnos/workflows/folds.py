@@ -25,8 +25,8 @@ from ichnos.readout import Readout
 from ichnos.recipe import Recipe
 from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
-from ichnos.workflows.evaluate import BOOTSTRAP_SEED
 from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, open_data, train_stages
 from ichnos.workflows.trained import best_of, open_runs

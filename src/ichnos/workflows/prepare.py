@@ -28,7 +28,7 @@ def prepare_set(
         raise UsageError(f"workers must be at least 1 (or not given: one a core), got {workers}")
     prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS)
     store_splits(prepared, seed=split_seed, folds=folds)
-    if not prepared.header.positives["any"]:
+    if prepared.header.teaches and not prepared.header.positives["any"]:
         progress.message(
             "no slice of this set is positive: there is no hemorrhage to train on; labels of whole exams give negative "
             "slices only (docs/own-data.md)"

@@ -28,7 +28,7 @@ from ichnos.reporting.study import LikeForLike, ModelResult, PartSummary, SetSum
 from ichnos.reporting.write import write_study
 from ichnos.subtypes import SUBTYPES
 from ichnos.training.loop import TrainingSummary
-from ichnos.workflows.evaluate import BOOTSTRAP_SEED
+from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.train import OpenData, open_data, train_on
 from ichnos.workflows.trained import predict_part
 

@@ -147,7 +147,15 @@ def train_stages(
 def train_on(
     recipe: SliceRecipe, data: OpenData, run: Path, progress: Progress, *, device: str = "auto"
 ) -> TrainingSummary:
-    """Train `recipe` on data that is open already; on everyone all its epochs are trained, and none is chosen."""
+    """Train `recipe` on data that is open already; on everyone all its epochs are trained, and none is chosen.
+
+    Raises TrainingError where the set does not say of each slice what it shows.
+    """
+    if not data.prepared.header.teaches:
+        raise TrainingError(
+            "nothing can be learnt from this set: it has no labels of single slices, only of whole exams or none at "
+            "all; measure a model on it with `ichnos evaluate`, and train on a set with labelled slices"
+        )
     training = data.slices(recipe, Part.TRAIN, progress)
     validation = None if data.everyone else data.slices(recipe, Part.VALIDATION, progress)
     return train(recipe, training, validation, run, device=device, origin=data.origin, progress=progress)

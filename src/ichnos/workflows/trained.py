@@ -19,7 +19,7 @@ from ichnos.models.export import common_map_side, export_cascade, export_graph
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import logit, sigmoid
-from ichnos.recipe import CASCADE_STAGES, CascadeRecipe, Population, SliceRecipe, explain
+from ichnos.recipe import CASCADE_STAGES, CascadeRecipe, Population, Recipe, SliceRecipe, explain
 from ichnos.subtypes import Subtype
 from ichnos.training.prediction import predict
 from ichnos.workflows.train import OpenData
@@ -141,6 +141,15 @@ def open_runs(runs: Sequence[Path]) -> TrainedModel | TrainedCascade:
 def best_of(run: Path) -> Path:
     """The run's best checkpoint. Raises WeightsError where there is none."""
     return _existing(run / BEST)
+
+
+def population_text(recipe: Recipe) -> str:
+    """Which slices a network has seen, in words."""
+    if isinstance(recipe, CascadeRecipe):
+        return f"{population_text(recipe.gate)} (the gate), and {population_text(recipe.subtypes)} (the second stage)"
+    seen = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
+    without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)
+    return seen[recipe.population.slices] + without
 
 
 def predict_part(

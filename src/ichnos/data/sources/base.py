@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar, overload
+from typing import Literal, Protocol, TypeVar, overload
 
 from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.progress import Progress
+from ichnos.subtypes import CLASSES, Subtype
 
 Item = TypeVar("Item")
 
@@ -34,12 +35,15 @@ class Scan:
     contents: a digest of the labels and of the used files, as far as the scan saw them (names, sizes): by it a set
     knows whether they changed. Files that are left out have no part in it: the set itself may lie among them.
     about_patients: how the source tells patients apart and what to do where it cannot, for an error to say.
+    labels_of: "slice", or "exam" where each slice carries its exam's. labelled: the classes that labels tell.
     """
 
     exams: Sequence[ExamReference]
     skipped: Sequence[SkippedSlice] = ()
     contents: str = ""
     about_patients: str = ""
+    labels_of: Literal["slice", "exam"] = "slice"
+    labelled: tuple[Subtype, ...] = CLASSES
 
 
 class Lazily(Sequence[Item]):
@@ -72,7 +76,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """`rsna`, `ct-ich`, `folder` or `phantom`."""
+        """`rsna`, `ct-ich`, `cq500`, `folder` or `phantom`."""
         ...
 
     def scan(self, progress: Progress, scratch: Path) -> Scan:

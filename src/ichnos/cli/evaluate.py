@@ -1,0 +1,66 @@
+"""`ichnos evaluate`: a run on its test patients, or a bundle on a set of other patients."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ichnos.errors import UsageError
+
+
+def evaluate(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|BUNDLE", help="What `ichnos train` wrote, or `ichnos export`.", show_default=False),
+    ],
+    data: Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)],
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="Of a run: fold K tests, fold K+1 validates; its own by default.")
+    ] = None,
+    prevalence: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prevalence",
+            metavar="SHARE|CLASS=SHARE",
+            help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
+        ),
+    ] = None,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="CLASS=CLASS+CLASS",
+            help="Of a bundle: measure its class against others of the set, such as subdural=epidural+subdural.",
+        ),
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Of patients, for intervals.")] = 1000,
+    device: Annotated[str, typer.Option("--device", help="Of a run: auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Measure a run on its test patients, or a bundle on a set that it was not made of, with 95 % intervals by patient.
+
+    Slices, exams and patients: AUC, average precision, sensitivity, specificity, PPV, NPV, F1, calibration.
+    """
+    from ichnos.cli.parsing import parse_mapping, parse_shares
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.measured import EvaluationOptions
+
+    options = EvaluationOptions(
+        prevalence=parse_shares(prevalence or []), mapping=parse_mapping(mapping or []), resamples=resamples
+    )
+    with on_standard_error() as progress:
+        if model.is_dir():
+            from ichnos.workflows.evaluate import evaluate_run
+
+            scorecard = evaluate_run(model, data, out, progress, options, fold=fold, device=device)
+        else:
+            from ichnos.workflows.validate import evaluate_bundle
+
+            if fold is not None:
+                raise UsageError("--fold is of runs; a bundle is measured on all patients of a set")
+            scorecard = evaluate_bundle(model, data, out, progress, options)
+        progress.message(f"{out / 'scorecard.json'} and {out / 'predictions.parquet'} written. {scorecard['notice']}")
+    if as_json:
+        print(json.dumps(scorecard, indent=2, ensure_ascii=False))

@@ -1,0 +1,197 @@
+"""External validation: a bundle measured on a prepared set that it was not made of, by the reader's own engine."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.data.set import PreparedSet
+from ichnos.errors import UsageError
+from ichnos.evaluation.level_measures import Measuring
+from ichnos.evaluation.levels import Judged, Level, judge
+from ichnos.files import replacing, write_json
+from ichnos.inference.bundle import Bundle, read_bundle
+from ichnos.inference.engine import Engine
+from ichnos.inference.exam import refuse_positives_only
+from ichnos.predictions import Predictions
+from ichnos.progress import Progress
+from ichnos.readout import sigmoid
+from ichnos.subtypes import Subtype
+from ichnos.workflows.measured import (
+    BOOTSTRAP_SEED,
+    SCORECARD,
+    EvaluationOptions,
+    about_the_set,
+    labels_for,
+    levels_of,
+    measure_levels,
+    see_that_it_is_free,
+)
+
+EXTERNAL = "external"
+"""The part of predictions of a set that the model was not made of."""
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Validated:
+    """A bundle's word on every slice of a set, and what is so."""
+
+    bundle: Bundle
+    prepared: PreparedSet
+    labelled: tuple[Subtype, ...]
+    judged: dict[Level, Judged]
+    predictions: Predictions
+    """Calibrated, of the reported classes, a row a slice of the set's index."""
+
+
+def evaluate_bundle(
+    bundle: Path, data: Path, out: Path, progress: Progress, options: EvaluationOptions | None = None
+) -> Tree:
+    """Measure `bundle` on all of the set `data`; write scorecard.json, predictions.parquet and exams.parquet.
+
+    Every slice goes the reader's way: ONNX Runtime, smoothing, calibration, aggregation and thresholds of the bundle.
+    Raises BundleError where the bundle cannot be opened or was trained on positives only, UsageError where the set is
+    the one that it was made of or labels none of its classes, OutputError where `out` holds a scorecard already.
+    """
+    options = options or EvaluationOptions()
+    see_that_it_is_free(out)
+    opened = read_bundle(bundle)
+    validated = validate(opened, PreparedSet(data), progress, options)
+    asked = Measuring(
+        opened.manifest.readout.reported, validated.labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples
+    )
+    levels = levels_of(validated.prepared)
+    progress.message(f"measuring with {options.resamples:,} bootstrap resamples by patient")
+    scorecard: Tree = {
+        "form": "ichnos-evaluation",
+        "notice": "Research use only. Not a medical device.",
+        "model": about_the_bundle(opened),
+        "part": EXTERNAL,
+        "external": True,
+        **about_the_set(validated.prepared, validated.labelled, options),
+        "doubts": doubts_of(opened, validated.prepared),
+        "levels": measure_levels(validated.judged, levels, opened.manifest.readout, asked),
+    }
+    write_predictions(validated, out)
+    write_json(out / SCORECARD, scorecard)
+    return scorecard
+
+
+def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options: EvaluationOptions) -> Validated:
+    """Run the bundle on every slice of the set. Raises as evaluate_bundle does."""
+    refuse_positives_only(bundle)
+    _refuse_its_own_set(bundle, prepared)
+    readout = bundle.manifest.readout
+    labels, labelled = labels_for(prepared, readout.reported, options.mapping)
+    if not labelled:
+        raise UsageError("this set labels none of the classes that the bundle names, so there is nothing to measure")
+    outputs = outputs_of(Engine(bundle), prepared, readout.classes, progress)
+    judged = judge(outputs, labels, readout)
+    said = Predictions(
+        readout.reported,
+        outputs.patient,
+        outputs.exam,
+        outputs.slice_name,
+        outputs.offset,
+        judged[Level.SLICE].probabilities,
+        labels,
+        EXTERNAL,
+    )
+    return Validated(bundle, prepared, labelled, judged, said)
+
+
+def outputs_of(engine: Engine, prepared: PreparedSet, classes: tuple[Subtype, ...], progress: Progress) -> Predictions:
+    """Raw σ(logit) of every slice of a set, an exam at a time; labels are left empty."""
+    index = prepared.index
+    offsets = index["offset"].to_numpy().astype(np.float64)
+    _, unit = np.unique(prepared.exams, return_inverse=True)
+    logits = np.empty((len(index), len(classes)))
+    with progress.task("Reading slices with the bundle", len(index)) as task:
+        for rows in np.split(np.lexsort((offsets, unit)), np.cumsum(np.bincount(unit))[:-1]):
+            logits[rows] = engine.run(slices_of(prepared, rows), offsets[rows]).logits
+            task.advance(len(rows))
+    return Predictions(
+        classes,
+        index["patient"].to_numpy().astype(np.str_),
+        prepared.exams,
+        index["name"].to_numpy().astype(np.str_),
+        offsets,
+        sigmoid(logits),
+        np.zeros(logits.shape, np.bool_),
+        EXTERNAL,
+    )
+
+
+def slices_of(prepared: PreparedSet, rows: NDArray[np.intp]) -> list[NDArray[np.int16]]:
+    """HU of some rows of the index."""
+    return [prepared.hu(int(row)) for row in rows]
+
+
+def about_the_bundle(bundle: Bundle) -> Tree:
+    """What a scorecard says of the model: which it is, and where its operating points come from."""
+    manifest = bundle.manifest
+    fitted = manifest.fitted_on
+    return {
+        "kind": "bundle",
+        "title": manifest.title,
+        "digest": bundle.digest,
+        "recipe": manifest.recipe.name,
+        "trained_on": manifest.data.source if manifest.data else None,
+        "population": manifest.population,
+        "demonstration": manifest.demonstration,
+        "calibrated": manifest.readout.calibrated,
+        "operating_points": "fixed before: chosen on "
+        + (f"{fitted.origin} ({fitted.patients} patients)" if fitted else "nobody; they are 0.5"),
+    }
+
+
+def doubts_of(bundle: Bundle, prepared: PreparedSet) -> list[str]:
+    """What a reader of the numbers must know first."""
+    manifest, header = bundle.manifest, prepared.header
+    doubts = [f"The bundle is a demonstration: {manifest.demonstration}."] if manifest.demonstration else []
+    if manifest.data is None:
+        doubts.append(
+            "The bundle does not say which set it was made of, so nobody can tell whether it has seen these patients."
+        )
+    elif manifest.data.source == header.source:
+        doubts.append(
+            f"The bundle was made of another set of the same source ({header.source}): that no patient is in both must "
+            "be known from elsewhere."
+        )
+    if header.source == "phantom":
+        doubts.append("These slices are synthetic: the numbers say nothing of patients.")
+    if header.labels_of == "exam":
+        doubts.append("Labels are of whole exams: single slices cannot be judged.")
+    return doubts
+
+
+def write_predictions(validated: Validated, out: Path) -> None:
+    """predictions.parquet, a row a slice, and exams.parquet, a row an exam with no slice."""
+    exams = validated.judged[Level.EXAM]
+    whole = Predictions(
+        validated.predictions.classes,
+        exams.patient,
+        exams.name,
+        np.full(len(exams), ""),
+        np.zeros(len(exams)),
+        exams.probabilities,
+        exams.labels,
+        EXTERNAL,
+    )
+    for name, table in (("predictions", validated.predictions), ("exams", whole)):
+        with replacing(out / f"{name}.parquet") as temporary:
+            table.write_parquet(temporary)
+
+
+def _refuse_its_own_set(bundle: Bundle, prepared: PreparedSet) -> None:
+    data = bundle.manifest.data
+    if data is not None and data.fingerprint == prepared.header.fingerprint:
+        raise UsageError(
+            "this bundle was made of this very set, so it has learnt from the patients that would be measured; give "
+            "another set, or measure its run on the test patients that were held back (`ichnos evaluate RUN`), or the "
+            "procedure by folds (`ichnos study folds`): what was measured then is shown by `ichnos bundle show`"
+        )

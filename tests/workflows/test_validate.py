@@ -1,0 +1,163 @@
+"""External validation: a bundle on a set that it was not made of."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from ichnos.data.set import PreparedSet
+from ichnos.errors import BundleError, InputError, TrainingError, UsageError
+from ichnos.inference import load_bundle
+from ichnos.predictions import Predictions
+from ichnos.progress import SILENT
+from ichnos.recipes.reader import RECIPE as READER
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
+from ichnos.workflows.export import _check_part
+from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.train import train_model
+from ichnos.workflows.validate import evaluate_bundle
+from tests.inference.networks import manifest
+from tests.stories.running import ichnos
+from tests.workflows.bright import bright_bundle, bright_set
+
+FEW = EvaluationOptions(resamples=50)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bright_set(tmp_path_factory.mktemp("bright") / "set")
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bright_bundle(tmp_path_factory.mktemp("bundle") / "tiny.ichnos", "0123456789abcdef")
+
+
+def test_a_bundle_is_measured_at_every_level(data: Path, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--data", str(data), "--out", str(out), "--resamples", "50", "--prevalence", "0.06", "--json")
+    done = ichnos("evaluate", str(bundle), *words)
+    assert done.exit_code == 0, done.stderr
+    card = json.loads(done.stdout)
+    assert card == json.loads((out / "scorecard.json").read_text())
+    assert (card["external"], card["part"], card["model"]["kind"]) == (True, "external", "bundle")
+    assert {level: tree["n"] for level, tree in card["levels"].items()} == {"slice": 160, "exam": 40, "patient": 20}
+    table = Predictions.read_parquet(out / "predictions.parquet")
+    assert (len(table), table.part, table.classes) == (160, "external", CLASSES)
+    some = table.classes.index(Subtype.ANY)
+    wanted = roc_auc_score(table.labels[:, some], table.probabilities[:, some])
+    assert card["levels"]["slice"]["classes"]["any"]["auc"]["value"] == pytest.approx(wanted)
+    point = card["levels"]["exam"]["classes"]["any"]["operating_points"]["balanced"]
+    assert point["ppv_at_prevalence"]["value"] < point["ppv"]["value"]
+    assert "ppv_at_prevalence" not in card["levels"]["exam"]["classes"]["subdural"]["operating_points"]["balanced"]
+    again = ichnos("evaluate", str(bundle), *words)
+    assert again.exit_code == 1
+    assert "holds a scorecard already" in again.stderr
+
+
+def test_it_says_what_the_reader_says(data: Path, bundle: Path, tmp_path: Path) -> None:
+    evaluate_bundle(bundle, data, tmp_path, SILENT, FEW)
+    prepared = PreparedSet(data)
+    rows = np.flatnonzero(prepared.exams == "e003")
+    offsets = prepared.index["offset"].to_numpy()[rows]
+    classifier = load_bundle(bundle)
+    readout = classifier.bundle.manifest.readout
+    logits = classifier._engine.run([prepared.hu(row) for row in rows], offsets).logits
+    slices = readout.slice_probabilities(readout.smoothed(logits, offsets))
+    table = Predictions.read_parquet(tmp_path / "predictions.parquet")
+    np.testing.assert_allclose(table.probabilities[table.exam == "e003"], slices)
+    exams = Predictions.read_parquet(tmp_path / "exams.parquet")
+    np.testing.assert_allclose(exams.probabilities[exams.exam == "e003"][0], readout.exam_probabilities(slices))
+
+
+def test_its_own_set_is_refused(data: Path, tmp_path: Path) -> None:
+    own = bright_bundle(tmp_path / "own.ichnos", PreparedSet(data).header.fingerprint)
+    done = ichnos("evaluate", str(own), "--data", str(data), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 2
+    assert "made of this very set" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_of_positives_is_refused_as_predict_refuses_it(data: Path, tmp_path: Path) -> None:
+    made = manifest(population="positives")
+    positives = bright_bundle(tmp_path / "p.ichnos", recipe=made.recipe, readout=made.readout)
+    with pytest.raises(BundleError, match="would find a hemorrhage in everyone"):
+        evaluate_bundle(positives, data, tmp_path / "out", SILENT, FEW)
+
+
+def test_a_bundle_that_does_not_say_its_origin_leaves_a_doubt(data: Path, tmp_path: Path) -> None:
+    unknown = bright_bundle(tmp_path / "unknown.ichnos")
+    card = evaluate_bundle(unknown, data, tmp_path / "out", SILENT, FEW)
+    assert any("nobody can tell whether it has seen these patients" in doubt for doubt in card["doubts"])
+    assert card["model"]["operating_points"] == "fixed before: chosen on nobody; they are 0.5"
+
+
+def test_labels_of_exams_judge_exams(bundle: Path, tmp_path: Path) -> None:
+    whole = bright_set(tmp_path / "set", labels_of="exam")
+    header = PreparedSet(whole).header
+    assert (header.labels_of, header.positives["any"], header.slices) == ("exam", 20, 160)
+    card = evaluate_bundle(bundle, whole, tmp_path / "out", SILENT, FEW)
+    assert list(card["levels"]) == ["exam", "patient"]
+    assert card["levels"]["exam"]["classes"]["any"]["positives"] == 20
+    assert "Labels are of whole exams: single slices cannot be judged." in card["doubts"]
+    with pytest.raises(TrainingError, match="no labels of single slices"):
+        train_model(READER, whole, tmp_path / "run", SILENT)
+
+
+def test_classes_without_labels_are_said_to_have_none(bundle: Path, tmp_path: Path) -> None:
+    known = (*SUBTYPES[1:], Subtype.ANY)
+    some = bright_set(tmp_path / "some", labelled=known)
+    card = evaluate_bundle(bundle, some, tmp_path / "out", SILENT, FEW)
+    assert card["labelled"] == [c.value for c in known]
+    assert card["levels"]["exam"]["classes"]["epidural"] == {"labelled": False}
+    assert "without EDH" in card["levels"]["slice"]["kaggle_loss"]["after"]["note"]
+    none = bright_set(tmp_path / "none", labelled=())
+    with pytest.raises(UsageError, match="labels none of the classes"):
+        evaluate_bundle(bundle, none, tmp_path / "out-2", SILENT, FEW)
+
+
+def test_a_mapping_measures_against_other_classes(data: Path, bundle: Path, tmp_path: Path) -> None:
+    words = ("--data", str(data), "--resamples", "20", "--map", "subdural=epidural+subdural", "--json")
+    card = json.loads(ichnos("evaluate", str(bundle), "--out", str(tmp_path / "out"), *words).stdout)
+    assert card["mapping"] == {"subdural": ["epidural", "subdural"]}
+    index = pl.read_parquet(data / "index.parquet")
+    both = index.select((pl.col("epidural") | pl.col("subdural")).sum()).item()
+    assert card["levels"]["slice"]["classes"]["subdural"]["positives"] == both > index["subdural"].sum()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--prevalence", "6"), "between 0 and 1"),
+        (("--prevalence", "0"), "between 0 and 1"),
+        (("--prevalence", "nan"), "between 0 and 1"),
+        (("--prevalence", "any=much"), "--prevalence wants"),
+        (("--prevalence", "brain=0.1"), "--prevalence wants"),
+        (("--map", "subdural"), "--map wants"),
+        (("--map", "subdural=oops"), "--map wants"),
+        (("--fold", "0"), "--fold is of runs"),
+    ],
+)
+def test_wrong_use_is_one_line(data: Path, bundle: Path, tmp_path: Path, words: tuple[str, str], said: str) -> None:
+    done = ichnos("evaluate", str(bundle), "--data", str(data), "--out", str(tmp_path / "x"), *words)
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "x").exists()
+
+
+def test_external_predictions_calibrate_nothing(data: Path, bundle: Path, tmp_path: Path) -> None:
+    evaluate_bundle(bundle, data, tmp_path / "out", SILENT, FEW)
+    predictions = Predictions.read_parquet(tmp_path / "out" / "predictions.parquet")
+    assert predictions.part == "external"
+    with pytest.raises(InputError, match="flatter"):
+        _check_part(predictions, "predictions.parquet")
+
+
+def test_exams_of_one_slice(bundle: Path, tmp_path: Path) -> None:
+    single = bright_set(tmp_path / "set", slices=1)
+    card = evaluate_bundle(bundle, single, tmp_path / "out", SILENT, FEW)
+    assert card["levels"]["slice"]["n"] == card["levels"]["exam"]["n"] == 40
