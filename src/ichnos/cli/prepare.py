@@ -39,6 +39,16 @@ def ct_ich(
     _prepare(CtIchSource(root), out, split_seed, folds, workers, as_json=as_json)
 
 
+@app.command("cq500")
+def cq500(
+    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+) -> None:
+    """CQ500 as unzipped, with its reads.csv: labels of whole exams by three readers, to measure on, not to train on."""
+    from ichnos.data.sources.cq500 import Cq500Source
+
+    _prepare(Cq500Source(root), out, split_seed, folds, workers, as_json=as_json)
+
+
 @app.command("folder")
 def folder(
     root: Root,

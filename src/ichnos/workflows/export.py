@@ -52,6 +52,13 @@ _ORIGINS: Mapping[str, tuple[str, str]] = {
             "Brain CT Hemorrhage Challenge, Radiology: Artificial Intelligence 2020"
         ),
     ),
+    "cq500": (
+        "CC BY-NC-SA 4.0",
+        (
+            "Chilamkurthy, S. et al., Deep learning algorithms for detection of critical findings in head CT scans, "
+            "Lancet 2018, 392, 2388-2396"
+        ),
+    ),
     "phantom": ("Apache-2.0", "synthetic head CT made by ichnos; no patient's image is in it"),
 }
 """For each source its licence and whom to name."""

@@ -1,4 +1,4 @@
-"""Sources of labelled slices, one file each: rsna, ct_ich, folder, phantom."""
+"""Sources of labelled slices, one file each: rsna, ct_ich, cq500, folder, phantom."""
 
 from ichnos.data.sources.base import ExamReference, Lazily, Scan, Source
 
