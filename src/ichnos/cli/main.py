@@ -19,6 +19,7 @@ from ichnos.cli.inspect import inspect
 from ichnos.cli.predict import predict
 from ichnos.cli.prepare import app as prepare_app
 from ichnos.cli.study import app as study_app
+from ichnos.cli.submit import submit
 from ichnos.counting import counted
 
 NOTICE = "Research use only. Not a medical device."
@@ -40,6 +41,7 @@ app.command("evaluate")(evaluate)
 app.command("export")(export)
 app.command("inspect")(inspect)
 app.command("predict")(predict)
+app.command("submit")(submit)
 
 Data = Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)]

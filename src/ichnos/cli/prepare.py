@@ -21,12 +21,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print the set's header as JS
 
 @app.command("rsna")
 def rsna(
-    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+    root: Root,
+    out: Out,
+    test: Annotated[
+        bool, typer.Option("--test", help="The test images, which have no labels: a set to make a submission of.")
+    ] = False,
+    split_seed: Seed = 0,
+    folds: Folds = 5,
+    workers: Workers = None,
+    as_json: Json = False,
 ) -> None:
     """RSNA 2019 as Kaggle gives it: the unpacked folder, or the zip itself."""
     from ichnos.data.sources.rsna import RsnaSource
 
-    _prepare(RsnaSource(root, workers=workers), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(RsnaSource(root, workers=workers, test=test), out, split_seed, folds, workers, as_json=as_json)
 
 
 @app.command("ct-ich")
@@ -40,13 +48,11 @@ def ct_ich(
 
 
 @app.command("cq500")
-def cq500(
-    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
-) -> None:
+def cq500(root: Root, out: Out, workers: Workers = None, as_json: Json = False) -> None:
     """CQ500 as unzipped, with its reads.csv: labels of whole exams by three readers, to measure on, not to train on."""
     from ichnos.data.sources.cq500 import Cq500Source
 
-    _prepare(Cq500Source(root), out, split_seed, folds, workers, as_json=as_json)
+    _prepare(Cq500Source(root), out, 0, 5, workers, as_json=as_json)
 
 
 @app.command("folder")
@@ -87,9 +93,8 @@ def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None,
         progress.message(
             f"{counted(h.slices, 'slice')} of {counted(h.exams, 'exam')} and {counted(h.patients, 'patient')} in {out}"
         )
-        progress.message(
-            f"positive {h.labels_of}s: " + ", ".join(f"{name} {count:,}" for name, count in h.positives.items())
-        )
+        counts = ", ".join(f"{name} {count:,}" for name, count in h.positives.items())
+        progress.message(f"positive {h.labels_of}s: {counts}" if h.labelled else "no labels: to be predicted, no more")
         if h.skipped:
             progress.message(f"left out: {h.skipped:,} (every one with its reason in {out / 'skipped.parquet'})")
             for reason, count in _reasons(prepared.skipped)[:5]:

@@ -63,7 +63,7 @@ def prepare(
 ) -> PreparedSet:
     """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
 
-    workers: processes; None: one a core. fewest_patients: with fewer there is nothing to prepare for. Raises
+    workers: processes; None: one a core. fewest_patients: with fewer a set to learn from cannot be split. Raises
     SourceError where there is nothing to read, OutputError where `out` holds something else or cannot be written. What
     was finished before an error stays and is used the next time.
     """
@@ -86,7 +86,7 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None,
             for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
                 torn.unlink()
     scan = _scan(source, out / "scan", progress)
-    _refuse_few_patients(scan, fewest_patients)
+    _refuse_few_patients(scan, fewest_patients if scan.teaches else 1)
     _claim(out, _claim_of(source.name, scan))
     batches = _batches(scan.exams)
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]

@@ -27,7 +27,8 @@ def prepare_set(
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be at least 1 (or not given: one a core), got {workers}")
     prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS)
-    store_splits(prepared, seed=split_seed, folds=folds)
+    if prepared.header.teaches:
+        store_splits(prepared, seed=split_seed, folds=folds)
     if prepared.header.teaches and not prepared.header.positives["any"]:
         progress.message(
             "no slice of this set is positive: there is no hemorrhage to train on; labels of whole exams give negative "

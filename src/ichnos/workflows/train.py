@@ -92,9 +92,15 @@ class OpenData:
 
 
 def open_data(path: Path, fold: int | None = None) -> OpenData:
-    """Open a prepared set and the splits that are stored with it."""
+    """Open a prepared set and its splits; a set without labels of single slices has none, and all of it is to test."""
     prepared = PreparedSet(path)
-    return OpenData(prepared, stored_splits(prepared), fold)
+    return OpenData(prepared, stored_splits(prepared) if prepared.header.teaches else all_tested(prepared), fold)
+
+
+def all_tested(prepared: PreparedSet) -> Splits:
+    """Of a set from which nothing can be learnt: every patient is measured on."""
+    slices = prepared.header.slices
+    return Splits(0, np.full(slices, Part.TEST.value), np.zeros(slices, np.int64), 1)
 
 
 def train_model(

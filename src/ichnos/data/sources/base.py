@@ -7,7 +7,7 @@ from typing import Literal, Protocol, TypeVar, overload
 
 from ichnos.ct import LabelledExam, SkippedSlice
 from ichnos.progress import Progress
-from ichnos.subtypes import CLASSES, Subtype
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 Item = TypeVar("Item")
 
@@ -44,6 +44,11 @@ class Scan:
     about_patients: str = ""
     labels_of: Literal["slice", "exam"] = "slice"
     labelled: tuple[Subtype, ...] = CLASSES
+
+    @property
+    def teaches(self) -> bool:
+        """Whether each slice's own labels are known; else the set is measured on or predicted, and never split."""
+        return self.labels_of == "slice" and set(SUBTYPES) <= set(self.labelled)
 
 
 class Lazily(Sequence[Item]):

@@ -15,6 +15,7 @@ from ichnos.data.sources.tables import Tables, new_tables
 from ichnos.errors import SourceError
 from ichnos.files import explained
 from ichnos.progress import Progress
+from ichnos.subtypes import CLASSES
 
 Stage = Literal["stage_1", "stage_2"]
 
@@ -26,6 +27,12 @@ _IMAGE_FOLDERS: dict[Stage, tuple[str, ...]] = {
     "stage_1": ("stage_1_train_images", "stage_1_train"),
 }
 """Where images lie, by stage, the newer first; the table beside them is `<stage>_train.csv`."""
+
+_TEST_FOLDERS: dict[Stage, tuple[str, ...]] = {
+    "stage_2": ("stage_2_test", "stage_2_test_images"),
+    "stage_1": ("stage_1_test_images", "stage_1_test"),
+}
+"""Where the test images lie, of which there are no labels."""
 
 _FILES = """
 INSERT INTO files (name, key, size)
@@ -54,15 +61,17 @@ SELECT headers.patient, study, series, place, uid, bits, key, start
 
 @dataclass(frozen=True)
 class RsnaSource:
-    """RSNA 2019's training images. root: the unpacked folder, the folder above it, or the zip file, never unpacked.
+    """RSNA 2019's images. root: the unpacked folder, the folder above it, or the zip file, never unpacked.
 
-    stage: which training set, None for the newer that is there. workers: processes that read headers, None for one a
-    core. A slice is named by its image ID (`ID_000012eaf`), an exam by its StudyInstanceUID.
+    stage: which stage's, None for the newer that is there. test: the test images instead of those of training; they
+    have no labels, the set says so, and serves to make a submission. workers: processes that read headers, None for one
+    a core. A slice is named by its image ID (`ID_000012eaf`), an exam by its StudyInstanceUID.
     """
 
     root: Path
     stage: Stage | None = None
     workers: int | None = None
+    test: bool = False
 
     @property
     def name(self) -> str:
@@ -74,14 +83,10 @@ class RsnaSource:
         store = open_store(self.root)
         with new_tables(scratch) as tables:
             tables.create_function("image", 1, _image_of, deterministic=True)
-            labels, folders = _find_labels_and_folders(store, self.root, self.stage)
-            images = (file for file in store.find(*folders) if file[0].endswith(".dcm"))
-            tables.executemany("INSERT INTO found VALUES (?, ?, ?)", images)
-            if not tables.count("found"):
-                raise SourceError(
-                    f"{self.root} has the table of labels, but no images (.dcm) beside it; unpack them there too"
-                )
-            _read_labels(tables, store, self.root, labels, scratch)
+            if self.test:
+                _find_test_images(tables, store, self.root, self.stage)
+            else:
+                _find_labelled_images(tables, store, self.root, self.stage, scratch)
             tables.execute(_FILES)
             scan_headers(tables, store, progress, scratch, self.workers)
             for query in _LEFT_OUT:
@@ -90,7 +95,7 @@ class RsnaSource:
             if not tables.count("exams"):
                 raise SourceError(_nothing_found(self.root, tables))
             contents = contents_of(tables, "SELECT uid, bits FROM labels ORDER BY uid")
-            return Scan(exam_references(tables), tables.skipped(), contents)
+            return Scan(exam_references(tables), tables.skipped(), contents, labelled=() if self.test else CLASSES)
 
     def read(self, reference: ExamReference) -> LabelledExam:
         """See Source."""
@@ -100,6 +105,32 @@ class RsnaSource:
 def _image_of(name: str) -> str:
     """`ID_000012eaf`, from a file's name."""
     return name.rpartition("/")[2].removesuffix(".dcm")
+
+
+def _find_labelled_images(tables: Tables, store: FileStore, root: Path, stage: Stage | None, scratch: Path) -> None:
+    labels, folders = _find_labels_and_folders(store, root, stage)
+    _find_images(tables, store, folders)
+    if not tables.count("found"):
+        raise SourceError(f"{root} has the table of labels, but no images (.dcm) beside it; unpack them there too")
+    _read_labels(tables, store, root, labels, scratch)
+
+
+def _find_test_images(tables: Tables, store: FileStore, root: Path, stage: Stage | None) -> None:
+    """Of the newest stage that is there; `labels` gets a row of zeros for each, which the set says are no labels."""
+    for each, folders in _TEST_FOLDERS.items():
+        if stage in (None, each) and not tables.count("found"):
+            _find_images(tables, store, [f"{base}{folder}" for base in ("", f"{_COMPETITION}/") for folder in folders])
+    if not tables.count("found"):
+        raise SourceError(
+            f"{root} holds no test images (stage_2_test/*.dcm); give the folder (or the zip file) of the Kaggle "
+            f"competition {_COMPETITION}"
+        )
+    tables.execute("INSERT INTO labels SELECT DISTINCT image(name), 0, NULL FROM found")
+
+
+def _find_images(tables: Tables, store: FileStore, folders: list[str]) -> None:
+    images = (file for file in store.find(*folders) if file[0].endswith(".dcm"))
+    tables.executemany("INSERT INTO found VALUES (?, ?, ?)", images)
 
 
 def _find_labels_and_folders(store: FileStore, root: Path, stage: Stage | None) -> tuple[FileRow, list[str]]:

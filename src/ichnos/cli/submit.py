@@ -1,0 +1,40 @@
+"""`ichnos submit`: predictions in the form that Kaggle's RSNA 2019 competition takes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ichnos.counting import counted
+
+
+def submit(
+    model: Annotated[
+        Path,
+        typer.Argument(metavar="RUN|BUNDLE", help="What `ichnos train` wrote, or `ichnos export`.", show_default=False),
+    ],
+    data: Annotated[
+        Path, typer.Option("--data", help="The prepared test images: `ichnos prepare rsna --test`.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The CSV to write.", show_default=False)],
+    sample: Annotated[
+        Path | None,
+        typer.Option("--sample", help="Kaggle's stage_2_sample_submission.csv: its images, in its order."),
+    ] = None,
+    fill_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--fill-from",
+            metavar="SET",
+            help="For images that could not be read: the prevalence of this labelled set. Without it they are refused.",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="Of a run: auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Write a submission to RSNA 2019 on Kaggle: six rows an image, complete and checked."""
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.submit import write_submission
+
+    with on_standard_error() as progress:
+        images = write_submission(model, data, out, progress, sample=sample, fill_from=fill_from, device=device)
+        progress.message(f"{out}: {counted(6 * images, 'row')} of {counted(images, 'image')}")

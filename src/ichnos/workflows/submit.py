@@ -1,0 +1,174 @@
+"""From a run or a bundle to a submission to Kaggle's RSNA 2019 competition: whole, in order, and checked."""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.counting import counted
+from ichnos.data.set import PreparedSet
+from ichnos.data.splits import Part
+from ichnos.errors import InputError, OutputError, UsageError
+from ichnos.evaluation.readout import smoothed_by_exam
+from ichnos.files import replacing
+from ichnos.inference.bundle import read_bundle
+from ichnos.inference.engine import Engine
+from ichnos.inference.exam import refuse_positives_only
+from ichnos.predictions import Predictions
+from ichnos.progress import Progress
+from ichnos.readout import Readout, logit
+from ichnos.subtypes import CLASSES, Subtype
+from ichnos.workflows.validate import outputs_of
+
+HEADER = ("ID", "Label")
+
+_IMAGE = re.compile(r"ID_[0-9a-f]+")
+_ROW = re.compile(rf"(ID_[0-9a-f]+)_({'|'.join(CLASSES)})")
+
+Row = tuple[str, Subtype]
+"""An image and a class: one line of the file."""
+
+
+def write_submission(
+    model: Path,
+    data: Path,
+    out: Path,
+    progress: Progress,
+    *,
+    sample: Path | None = None,
+    fill_from: Path | None = None,
+    device: str = "auto",
+) -> int:
+    """Write six rows for every image of the set, or of `sample` in its order; returns how many images there are.
+
+    A bundle's probabilities are calibrated, a run's are as the network gives them. fill_from: a prepared set of which
+    the share of slices with each class stands for an image that could not be read; None refuses to write where there is
+    one. Raises UsageError where the model cannot name all six classes, InputError where an image is missing or the
+    sample is none, OutputError where `out` exists.
+    """
+    if out.exists():
+        raise OutputError(f"{out} exists; give --out another name")
+    prepared = PreparedSet(data)
+    table = _of_run(model, prepared, progress, device) if model.is_dir() else _of_bundle(model, prepared, progress)
+    said = _by_image(table)
+    rows = (
+        read_sample(sample) if sample else [(image, c) for image in sorted(said | _left_out(prepared)) for c in CLASSES]
+    )
+    wanted = {image: None for image, _ in rows}
+    missing = [image for image in wanted if image not in said]
+    if missing:
+        said |= _filled(missing, fill_from, prepared)
+        progress.message(
+            f"{counted(len(missing), 'image')} could not be read; the prevalence of {fill_from} stands there"
+        )
+    if unasked := len(said.keys() - wanted.keys()):
+        progress.message(f"{counted(unasked, 'image')} of the set not in the sample, and left out")
+    check_submission(said, wanted)
+    with replacing(out) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+        file.write(",".join(HEADER) + "\n")
+        file.writelines(f"{image}_{c.value},{said[image][CLASSES.index(c)]:.8g}\n" for image, c in rows)
+    return len(wanted)
+
+
+def read_sample(sample: Path) -> list[Row]:
+    """The rows of Kaggle's sample submission, in its order. Raises InputError where it is none."""
+    try:
+        with sample.open(encoding="utf-8-sig", newline="") as stream:
+            lines = list(csv.reader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"the sample {sample} cannot be read ({type(error).__name__}); download it again") from error
+    if not lines or tuple(lines[0]) != HEADER:
+        raise InputError(f"{sample} is no sample submission: its first line is not ID,Label")
+    found = [_ROW.fullmatch(line[0].strip()) if line else None for line in lines[1:]]
+    if bad := next((number for number, match in enumerate(found, start=2) if match is None), None):
+        raise InputError(f"{sample}, row {bad}: wanted is ID_<image>_<{'|'.join(CLASSES)}>")
+    rows = [(match.group(1), Subtype(match.group(2))) for match in found if match]
+    images = {image for image, _ in rows}
+    if len(set(rows)) != len(rows) or len(rows) != len(images) * len(CLASSES):
+        raise InputError(f"{sample} has {len(rows)} rows of {len(images)} images; wanted are six of each, each once")
+    return rows
+
+
+def check_submission(said: Mapping[str, NDArray[np.float64]], images: Mapping[str, None]) -> None:
+    """Raise InputError unless every image has six probabilities in [0, 1], `any` no smaller than the others."""
+    values = np.array([said[image] for image in images])
+    if not len(values):
+        raise InputError("there are no images to submit")
+    if not np.isfinite(values).all() or ((values < 0) | (values > 1)).any():
+        raise InputError("some probabilities are no numbers in [0, 1]: the model is damaged")
+    if (values[:, -1:] < values[:, :-1]).any():
+        raise InputError("some image is more likely to have a subtype than any hemorrhage: the model is damaged")
+
+
+def _of_bundle(model: Path, prepared: PreparedSet, progress: Progress) -> Predictions:
+    bundle = read_bundle(model)
+    refuse_positives_only(bundle)
+    readout = bundle.manifest.readout
+    return _read_out(outputs_of(Engine(bundle), prepared, readout.classes, progress), readout)
+
+
+def _of_run(run: Path, prepared: PreparedSet, progress: Progress, device: str) -> Predictions:
+    from ichnos.workflows.train import OpenData, all_tested  # torch, which a bundle does not need
+    from ichnos.workflows.trained import open_runs
+
+    model = open_runs([run])
+    if model.recipe.population.slices == "positives":
+        raise UsageError(
+            "this run was trained on slices with hemorrhage only, and the test images are not; make it the second "
+            "stage of a cascade: `ichnos export GATE_RUN SUBTYPE_RUN --out FILE`"
+        )
+    table = model.predict(OpenData(prepared, all_tested(prepared)), Part.TEST, progress, device=device)
+    return _read_out(table, Readout.uncalibrated(table.classes))
+
+
+def _read_out(outputs: Predictions, readout: Readout) -> Predictions:
+    if readout.reported != CLASSES:
+        lacking = ", ".join(c for c in CLASSES if c not in readout.reported)
+        raise UsageError(f"the competition asks for six classes, and this model does not name {lacking}")
+    logits = smoothed_by_exam(logit(outputs.probabilities, certain=1e-15), outputs, readout.smoothing)
+    said = readout.slice_probabilities(logits)
+    return Predictions(
+        CLASSES,
+        outputs.patient,
+        outputs.exam,
+        outputs.slice_name,
+        outputs.offset,
+        said,
+        np.zeros(said.shape, np.bool_),
+    )
+
+
+def _by_image(table: Predictions) -> dict[str, NDArray[np.float64]]:
+    names = table.slice_name.tolist()
+    if odd := [name for name in names if not _IMAGE.fullmatch(name)]:
+        raise InputError(
+            f"{counted(len(odd), 'slice')} of this set have other names than RSNA 2019's images (ID_000012eaf); "
+            "prepare its test images with `ichnos prepare rsna ROOT --test --out SET`"
+        )
+    if len(set(names)) != len(names):
+        raise InputError(f"{len(names) - len(set(names))} images are in this set twice; prepare it again")
+    return dict(zip(names, table.probabilities, strict=True))
+
+
+def _left_out(prepared: PreparedSet) -> dict[str, None]:
+    """Images that could not be read when the set was prepared."""
+    return {name: None for name in prepared.skipped["name"].to_list() if _IMAGE.fullmatch(name)}
+
+
+def _filled(missing: Sequence[str], fill_from: Path | None, prepared: PreparedSet) -> dict[str, NDArray[np.float64]]:
+    if fill_from is None:
+        reasons = prepared.skipped.filter(prepared.skipped["name"].is_in(list(missing)))["reason"].unique().to_list()
+        said = f" ({'; '.join(sorted(reasons)[:3])})" if reasons else ""
+        raise InputError(
+            f"{counted(len(missing), 'image')} of the submission are not in the set{said}, such as {missing[0]}. An "
+            "image that was not read gets no invented probability: prepare it, or give --fill-from SET to let the "
+            "prevalence of a labelled set stand for it"
+        )
+    header = PreparedSet(fill_from).header
+    if not header.teaches:
+        raise UsageError(f"{fill_from} has no labels of single slices, so no prevalence of slices can be taken from it")
+    share = np.array([header.positives[c.value] / header.slices for c in CLASSES])
+    return dict.fromkeys(missing, share)
