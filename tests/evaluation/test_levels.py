@@ -39,7 +39,7 @@ def outputs(patients: int = 30, exams: int = 2, slices: int = 4, seed: int = 0) 
 
 def measured(table: Predictions, level: Level, asked: Measuring | None = None) -> tuple[Judged, Tree]:
     judged = judge(table, table.labels, Readout.uncalibrated(CLASSES))[level]
-    return judged, measure_level(judged, THRESHOLDS, asked or Measuring(CLASSES, CLASSES, resamples=100))
+    return judged, measure_level(level, judged, THRESHOLDS, asked or Measuring(CLASSES, CLASSES, resamples=100))
 
 
 def test_a_patient_has_what_any_exam_has() -> None:
@@ -112,7 +112,7 @@ def test_predictive_values_at_a_prevalence_follow_bayes() -> None:
 def test_at_the_sets_own_prevalence_they_are_the_sets_own() -> None:
     judged, _ = measured(outputs(), Level.EXAM)
     asked = Measuring(CLASSES, CLASSES, {ANY: float(judged.labels[:, -1].mean())}, resamples=20)
-    point = measure_level(judged, THRESHOLDS, asked)["classes"]["any"]["operating_points"]["balanced"]
+    point = measure_level(Level.EXAM, judged, THRESHOLDS, asked)["classes"]["any"]["operating_points"]["balanced"]
     assert point["ppv_at_prevalence"]["value"] == pytest.approx(point["ppv"]["value"])
     assert point["npv_at_prevalence"]["value"] == pytest.approx(point["npv"]["value"])
 
@@ -129,7 +129,7 @@ def test_a_class_without_positives_or_labels_is_stated() -> None:
     labels[:, 0] = False
     judged = judge(table, labels, Readout.uncalibrated(CLASSES))[Level.PATIENT]
     asked = Measuring(CLASSES, (*CLASSES[:-2], ANY), {EDH: 0.01}, resamples=50)
-    classes = measure_level(judged, THRESHOLDS, asked)["classes"]
+    classes = measure_level(Level.PATIENT, judged, THRESHOLDS, asked)["classes"]
     assert classes["epidural"]["auc"] == {
         **dict.fromkeys(("value", "low", "high", "defined_share")),
         "note": "not defined (0 positives)",
@@ -144,7 +144,9 @@ def test_a_level_of_positives_alone_is_stated() -> None:
     table = outputs(patients=4, exams=1, slices=1)
     labels = np.ones_like(table.labels)
     judged = judge(table, labels, Readout.uncalibrated(CLASSES))[Level.PATIENT]
-    row = measure_level(judged, THRESHOLDS, Measuring(CLASSES, CLASSES, {ANY: 0.1}, resamples=20))["classes"]["any"]
+    row = measure_level(Level.PATIENT, judged, THRESHOLDS, Measuring(CLASSES, CLASSES, {ANY: 0.1}, resamples=20))[
+        "classes"
+    ]["any"]
     assert row["auc"]["note"] == "not defined (0 negatives)"
     assert row["operating_points"]["balanced"]["specificity"]["note"] == "not defined (0 negatives)"
     assert row["operating_points"]["balanced"]["npv_at_prevalence"]["note"] == "not defined (0 negatives)"

@@ -1,6 +1,8 @@
 """External validation: a bundle on a set that it was not made of."""
 
+import html
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -161,3 +163,73 @@ def test_exams_of_one_slice(bundle: Path, tmp_path: Path) -> None:
     single = bright_set(tmp_path / "set", slices=1)
     card = evaluate_bundle(bundle, single, tmp_path / "out", SILENT, FEW)
     assert card["levels"]["slice"]["n"] == card["levels"]["exam"]["n"] == 40
+
+
+def test_the_report_says_where_thresholds_come_from_and_what_is_left(data: Path, bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    words = ("--data", str(data), "--out", str(out), "--resamples", "50", "--prevalence", "0.06", "--by", "sex")
+    done = ichnos("evaluate", str(bundle), *words)
+    assert done.exit_code == 0, done.stderr
+    page = html.unescape((out / "report.html").read_text())
+    for words_said in (
+        "External validation",
+        "nothing was chosen on these",
+        "Any hemorrhage 6 %",
+        "Left to the author:",
+        "CLAIM",
+        "TRIPOD+AI",
+        "Any hemorrhage in exams, by sex",
+        "curves_patient",
+        "errors_any",
+        "Not a medical device",
+    ):
+        assert words_said.lower() in page.lower(), words_said
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "the page fetches nothing"
+    plain = (out / "report.md").read_text()
+    assert "| Any hemorrhage | balanced |" in plain
+    assert "left to the author" in plain
+    card = json.loads((out / "scorecard.json").read_text())
+    assert {group: tree["n"] for group, tree in card["subgroups"]["groups"].items()} == {"F": 20, "M": 20}
+
+
+def test_subgroups_by_a_table_and_by_numbers(data: Path, bundle: Path, tmp_path: Path) -> None:
+    table = tmp_path / "scanners.csv"
+    table.write_text("patient,scanner\n" + "".join(f"p{k:03d},{'AB'[k % 3 == 0]}\n" for k in range(18)))
+    words = ("--data", str(data), "--resamples", "20", "--json")
+    by_table = ichnos(
+        "evaluate", str(bundle), *words, "--out", str(tmp_path / "1"), "--by", "scanner", "--table", str(table)
+    )
+    groups = json.loads(by_table.stdout)["subgroups"]["groups"]
+    assert {name: tree["patients"] for name, tree in groups.items()} == {"A": 12, "B": 6, "not known": 2}
+    by_age = ichnos("evaluate", str(bundle), *words, "--out", str(tmp_path / "2"), "--by", "age")
+    bands = json.loads(by_age.stdout)["subgroups"]["groups"]
+    assert [tree["patients"] for tree in bands.values()] == [5, 5, 5, 5]
+    assert next(iter(bands)).startswith("30 to ")
+    for wrong, said in (
+        (("--by", "nothing"), "no column nothing"),
+        (("--by", "exam"), "different values"),
+        (("--by", "nothing", "--table", str(table)), "must have a column nothing"),
+        (("--table", str(table)), "needs --by"),
+    ):
+        refused = ichnos("evaluate", str(bundle), *words, "--out", str(tmp_path / "x"), *wrong)
+        assert refused.exit_code in (1, 2)
+        assert said in refused.stderr
+        assert not (tmp_path / "x").exists()
+
+
+def test_maps_are_judged_by_masks(bundle: Path, tmp_path: Path) -> None:
+    masked = bright_set(tmp_path / "set", masks=True)
+    card = evaluate_bundle(bundle, masked, tmp_path / "out", SILENT, FEW)
+    row = card["localisation"]["classes"]["any"]
+    assert row["slices"] == 40
+    assert row["pointing"]["value"] == 1.0, "the tiny network's map is the slice itself, brightest in the mask"
+    assert row["chance"] == pytest.approx(1 / 16)
+    assert 0 < row["iou"]["value"] <= 1
+    assert "Class maps against masks" in (tmp_path / "out" / "report.html").read_text()
+    assert "localisation" not in json.loads((evaluated(bundle, tmp_path) / "scorecard.json").read_text())
+
+
+def evaluated(bundle: Path, tmp_path: Path) -> Path:
+    plain = bright_set(tmp_path / "plain", exams=8)
+    evaluate_bundle(bundle, plain, tmp_path / "plain-out", SILENT, EvaluationOptions(resamples=10))
+    return tmp_path / "plain-out"

@@ -35,6 +35,12 @@ def evaluate(
             help="Of a bundle: measure its class against others of the set, such as subdural=epidural+subdural.",
         ),
     ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="COLUMN", help="Subgroups of exams: a column of the set's index.")
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--table", help="A CSV with `exam` or `patient`, of which --by names a column.")
+    ] = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Of patients, for intervals.")] = 1000,
     device: Annotated[str, typer.Option("--device", help="Of a run: auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -48,7 +54,11 @@ def evaluate(
     from ichnos.workflows.measured import EvaluationOptions
 
     options = EvaluationOptions(
-        prevalence=parse_shares(prevalence or []), mapping=parse_mapping(mapping or []), resamples=resamples
+        prevalence=parse_shares(prevalence or []),
+        mapping=parse_mapping(mapping or []),
+        by=by,
+        table=table,
+        resamples=resamples,
     )
     with on_standard_error() as progress:
         if model.is_dir():
@@ -61,6 +71,6 @@ def evaluate(
             if fold is not None:
                 raise UsageError("--fold is of runs; a bundle is measured on all patients of a set")
             scorecard = evaluate_bundle(model, data, out, progress, options)
-        progress.message(f"{out / 'scorecard.json'} and {out / 'predictions.parquet'} written. {scorecard['notice']}")
+        progress.message(f"{out / 'report.html'} and {out / 'scorecard.json'} written. {scorecard['notice']}")
     if as_json:
         print(json.dumps(scorecard, indent=2, ensure_ascii=False))

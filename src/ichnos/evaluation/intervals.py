@@ -44,6 +44,12 @@ class Estimate:
         interval = asdict(self.interval) if self.interval else {"low": None, "high": None, "defined_share": None}
         return {"value": self.value, **interval, "note": self.note}
 
+    @classmethod
+    def from_json(cls, tree: Mapping[str, Any]) -> "Estimate":
+        """What `to_json` gave."""
+        low, high, share = tree["low"], tree["high"], tree["defined_share"]
+        return cls(tree["value"], None if low is None else Interval(low, high, share), tree["note"])
+
 
 @dataclass(frozen=True)
 class Support:

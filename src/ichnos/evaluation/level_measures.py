@@ -12,7 +12,7 @@ from ichnos.evaluation.calibration import reliability_table
 from ichnos.evaluation.calls import Prevalence, check_prevalence, exact_match, measure_calls
 from ichnos.evaluation.folds import FEWEST_PATIENTS
 from ichnos.evaluation.intervals import Estimate, estimate_of, support_of
-from ichnos.evaluation.levels import Judged
+from ichnos.evaluation.levels import Judged, Level
 from ichnos.evaluation.probabilities import measure_calibration_of, measure_kaggle_loss
 from ichnos.evaluation.ranking import Ranking
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
@@ -46,10 +46,13 @@ class Measuring:
         return [k for k, c in enumerate(self.classes) if c in self.labelled]
 
 
-def measure_level(judged: Judged, thresholds: Mapping[str, Mapping[Subtype, float]], asked: Measuring) -> Tree:
+def measure_level(
+    level: Level, judged: Judged, thresholds: Mapping[str, Mapping[Subtype, float]], asked: Measuring
+) -> Tree:
     """All measures of slices, exams or patients. thresholds: of each operating point, for each class; for the record.
 
-    {"n", "patients", "resamples", "exact_match": {point}, "kaggle_loss": {before, after}, "classes": {class: ...}};
+    {"n", "patients", "resamples", "exact_match": {point}, "kaggle_loss": {before, after} of slices, "classes":
+    {class: ...}};
     every number is an Estimate as JSON, None with the reason in its note where it is not defined.
     """
     columns = asked.columns
@@ -64,10 +67,11 @@ def measure_level(judged: Judged, thresholds: Mapping[str, Mapping[Subtype, floa
     tree["exact_match"] = {
         name: exact_match(called[:, columns], labels, resamples).to_json() for name, called in judged.called.items()
     }
-    tree["kaggle_loss"] = {
-        when: measure_kaggle_loss(values, labels, classes, resamples).to_json()
-        for when, values in (("before", raw), ("after", said))
-    }
+    if level is Level.SLICE:
+        tree["kaggle_loss"] = {
+            when: measure_kaggle_loss(values, labels, classes, resamples).to_json()
+            for when, values in (("before", raw), ("after", said))
+        }
     rows: dict[str, Tree] = {c.value: {"labelled": False} for c in asked.classes}
     for k, c in enumerate(classes):
         rows[c.value] = {

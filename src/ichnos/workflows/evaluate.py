@@ -12,10 +12,13 @@ from ichnos.evaluation import PatientResamples, evaluate
 from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.readout import fit_readout, reported_labels
-from ichnos.files import replacing, write_json
+from ichnos.files import write_json
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.progress import Progress
 from ichnos.readout import Readout
+from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
+from ichnos.reporting.style import Picture
+from ichnos.workflows.errors import error_pictures
 from ichnos.workflows.measured import (
     BOOTSTRAP_SEED,
     SCORECARD,
@@ -24,6 +27,9 @@ from ichnos.workflows.measured import (
     levels_of,
     measure_levels,
     see_that_it_is_free,
+    see_that_subgroups_can_be,
+    subgroups_of,
+    write_tables,
 )
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import TrainedCascade, TrainedModel, best_of, open_runs, population_text
@@ -39,7 +45,7 @@ def evaluate_run(
     fold: int | None = None,
     device: str = "auto",
 ) -> dict[str, Any]:
-    """Measure the best checkpoint of `run` on the test part of `data`; write scorecard.json and predictions.parquet.
+    """Measure the best checkpoint of `run` on the test part of `data`; write its scorecard, report and predictions.
 
     On its own set the readout (calibration, thresholds, exam aggregation) is fitted on the run's validation patients.
     fold: None takes the run's own. Another set than the run's is an external one, and the scorecard says so. Raises
@@ -51,6 +57,7 @@ def evaluate_run(
     if options.mapping:
         raise UsageError("--map is for bundles: a run is measured on the classes that it was trained on")
     opened = open_data(data, fold)
+    see_that_subgroups_can_be(opened.prepared, options)
     model = open_runs([run])
     opened, external = _unseen([best_of(each.runs[0]) for each in model.models], opened)
     positives_only = model.recipe.population.slices == "positives"
@@ -62,9 +69,8 @@ def evaluate_run(
     labelled = tuple(c for c in readout.reported if c in opened.prepared.header.labelled)
     labelled = tuple(c for c in labelled if c in predictions.classes) if positives_only else labelled
     asked = Measuring(readout.reported, labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples)
-    with replacing(out / "predictions.parquet") as temporary:
-        predictions.write_parquet(temporary)
-    scorecard = {
+    subgroups = None if positives_only else subgroups_of(opened.prepared, judged[Level.EXAM], readout, options, asked)
+    scorecard: dict[str, Any] = {
         "form": "ichnos-evaluation",
         "notice": "Research use only. Not a medical device.",
         "run": run.name,
@@ -81,6 +87,15 @@ def evaluate_run(
         resamples = PatientResamples.draw(predictions.patient, BOOTSTRAP_SEED, options.resamples)
         raw = evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
         scorecard |= {"test": raw.to_json()}
+    if subgroups:
+        scorecard |= {"subgroups": subgroups}
+    errors: tuple[Picture, ...] = ()
+    if not positives_only:
+        rows = opened.rows(model.recipe.population, Part.TEST)
+        whole = (judged[Level.SLICE], judged[Level.EXAM], readout.reported, labelled)
+        errors = error_pictures(opened.prepared, rows, *whole, heat=None)
+    write_tables(out, predictions, judged[Level.EXAM], readout.reported)
+    write_evaluation(EvaluationReport(scorecard, judged, readout.reported, errors), out)
     write_json(out / SCORECARD, scorecard)
     return scorecard
 

@@ -1,5 +1,6 @@
 """External validation: a bundle measured on a prepared set that it was not made of, by the reader's own engine."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,19 @@ from ichnos.data.set import PreparedSet
 from ichnos.errors import UsageError
 from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Judged, Level, judge
-from ichnos.files import replacing, write_json
+from ichnos.files import write_json
 from ichnos.inference.bundle import Bundle, read_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.exam import refuse_positives_only
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import sigmoid
+from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
+from ichnos.reporting.exam.heat import placed
+from ichnos.reporting.style import Picture
 from ichnos.subtypes import Subtype
+from ichnos.workflows.errors import error_pictures
+from ichnos.workflows.localise import MapsAgainstMasks
 from ichnos.workflows.measured import (
     BOOTSTRAP_SEED,
     SCORECARD,
@@ -28,6 +34,9 @@ from ichnos.workflows.measured import (
     levels_of,
     measure_levels,
     see_that_it_is_free,
+    see_that_subgroups_can_be,
+    subgroups_of,
+    write_tables,
 )
 
 EXTERNAL = "external"
@@ -41,17 +50,19 @@ class Validated:
     """A bundle's word on every slice of a set, and what is so."""
 
     bundle: Bundle
+    engine: Engine
     prepared: PreparedSet
     labelled: tuple[Subtype, ...]
     judged: dict[Level, Judged]
     predictions: Predictions
     """Calibrated, of the reported classes, a row a slice of the set's index."""
+    localised: MapsAgainstMasks
 
 
 def evaluate_bundle(
     bundle: Path, data: Path, out: Path, progress: Progress, options: EvaluationOptions | None = None
 ) -> Tree:
-    """Measure `bundle` on all of the set `data`; write scorecard.json, predictions.parquet and exams.parquet.
+    """Measure `bundle` on all of the set `data`; write its scorecard, report and predictions.
 
     Every slice goes the reader's way: ONNX Runtime, smoothing, calibration, aggregation and thresholds of the bundle.
     Raises BundleError where the bundle cannot be opened or was trained on positives only, UsageError where the set is
@@ -59,12 +70,12 @@ def evaluate_bundle(
     """
     options = options or EvaluationOptions()
     see_that_it_is_free(out)
-    opened = read_bundle(bundle)
-    validated = validate(opened, PreparedSet(data), progress, options)
-    asked = Measuring(
-        opened.manifest.readout.reported, validated.labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples
-    )
-    levels = levels_of(validated.prepared)
+    opened, prepared = read_bundle(bundle), PreparedSet(data)
+    see_that_subgroups_can_be(prepared, options)
+    validated = validate(opened, prepared, progress, options)
+    readout = opened.manifest.readout
+    asked = Measuring(readout.reported, validated.labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples)
+    subgroups = subgroups_of(validated.prepared, validated.judged[Level.EXAM], readout, options, asked)
     progress.message(f"measuring with {options.resamples:,} bootstrap resamples by patient")
     scorecard: Tree = {
         "form": "ichnos-evaluation",
@@ -74,9 +85,16 @@ def evaluate_bundle(
         "external": True,
         **about_the_set(validated.prepared, validated.labelled, options),
         "doubts": doubts_of(opened, validated.prepared),
-        "levels": measure_levels(validated.judged, levels, opened.manifest.readout, asked),
+        "levels": measure_levels(validated.judged, levels_of(validated.prepared), readout, asked),
     }
-    write_predictions(validated, out)
+    if subgroups:
+        scorecard |= {"subgroups": subgroups}
+    localised = validated.localised.tree(seed=BOOTSTRAP_SEED, resamples=options.resamples)
+    if localised:
+        scorecard |= {"localisation": localised}
+    write_tables(out, validated.predictions, validated.judged[Level.EXAM], readout.reported)
+    report = EvaluationReport(scorecard, validated.judged, readout.reported, _errors(validated))
+    write_evaluation(report, out)
     write_json(out / SCORECARD, scorecard)
     return scorecard
 
@@ -89,7 +107,8 @@ def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options:
     labels, labelled = labels_for(prepared, readout.reported, options.mapping)
     if not labelled:
         raise UsageError("this set labels none of the classes that the bundle names, so there is nothing to measure")
-    outputs = outputs_of(Engine(bundle), prepared, readout.classes, progress)
+    engine, localised = Engine(bundle), MapsAgainstMasks(prepared, readout.classes)
+    outputs = outputs_of(engine, prepared, readout.classes, progress, watch=localised)
     judged = judge(outputs, labels, readout)
     said = Predictions(
         readout.reported,
@@ -101,18 +120,30 @@ def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options:
         labels,
         EXTERNAL,
     )
-    return Validated(bundle, prepared, labelled, judged, said)
+    return Validated(bundle, engine, prepared, labelled, judged, said, localised)
 
 
-def outputs_of(engine: Engine, prepared: PreparedSet, classes: tuple[Subtype, ...], progress: Progress) -> Predictions:
-    """Raw σ(logit) of every slice of a set, an exam at a time; labels are left empty."""
+def outputs_of(
+    engine: Engine,
+    prepared: PreparedSet,
+    classes: tuple[Subtype, ...],
+    progress: Progress,
+    watch: Callable[[NDArray[np.intp], NDArray[np.float32]], None] | None = None,
+) -> Predictions:
+    """Raw σ(logit) of every slice of a set, an exam at a time; labels are left empty.
+
+    watch: is given each exam's rows of the index and its maps (rows, outputs, h, w).
+    """
     index = prepared.index
     offsets = index["offset"].to_numpy().astype(np.float64)
     _, unit = np.unique(prepared.exams, return_inverse=True)
     logits = np.empty((len(index), len(classes)))
     with progress.task("Reading slices with the bundle", len(index)) as task:
         for rows in np.split(np.lexsort((offsets, unit)), np.cumsum(np.bincount(unit))[:-1]):
-            logits[rows] = engine.run(slices_of(prepared, rows), offsets[rows]).logits
+            said = engine.run(slices_of(prepared, rows), offsets[rows])
+            logits[rows] = said.logits
+            if watch is not None:
+                watch(rows, said.maps)
             task.advance(len(rows))
     return Predictions(
         classes,
@@ -129,6 +160,21 @@ def outputs_of(engine: Engine, prepared: PreparedSet, classes: tuple[Subtype, ..
 def slices_of(prepared: PreparedSet, rows: NDArray[np.intp]) -> list[NDArray[np.int16]]:
     """HU of some rows of the index."""
     return [prepared.hu(int(row)) for row in rows]
+
+
+def _errors(validated: Validated) -> tuple[Picture, ...]:
+    """The surest errors, with maps that are made again: those of all slices would fill a memory."""
+    prepared, classes = validated.prepared, validated.bundle.manifest.readout.classes
+    offsets = prepared.index["offset"].to_numpy().astype(np.float64)
+
+    def heat(rows: NDArray[np.intp], place: int, c: Subtype) -> NDArray[np.float32]:
+        hu = slices_of(prepared, rows)
+        maps = validated.engine.run(hu, offsets[rows]).maps[place]
+        return placed(maps[classes.index(c)] if c in classes else maps.max(axis=0), hu[place].shape)
+
+    slices, exams = validated.judged[Level.SLICE], validated.judged[Level.EXAM]
+    rows = np.arange(len(slices))
+    return error_pictures(prepared, rows, slices, exams, validated.predictions.classes, validated.labelled, heat)
 
 
 def about_the_bundle(bundle: Bundle) -> Tree:
@@ -167,24 +213,6 @@ def doubts_of(bundle: Bundle, prepared: PreparedSet) -> list[str]:
     if header.labels_of == "exam":
         doubts.append("Labels are of whole exams: single slices cannot be judged.")
     return doubts
-
-
-def write_predictions(validated: Validated, out: Path) -> None:
-    """predictions.parquet, a row a slice, and exams.parquet, a row an exam with no slice."""
-    exams = validated.judged[Level.EXAM]
-    whole = Predictions(
-        validated.predictions.classes,
-        exams.patient,
-        exams.name,
-        np.full(len(exams), ""),
-        np.zeros(len(exams)),
-        exams.probabilities,
-        exams.labels,
-        EXTERNAL,
-    )
-    for name, table in (("predictions", validated.predictions), ("exams", whole)):
-        with replacing(out / f"{name}.parquet") as temporary:
-            table.write_parquet(temporary)
 
 
 def _refuse_its_own_set(bundle: Bundle, prepared: PreparedSet) -> None:

@@ -28,26 +28,40 @@ def class_map(result: ExamResult, subtype: Subtype, index: int) -> NDArray[np.fl
     Of `any` where the network has no output for it: the largest of the subtypes' maps at each place. Only of results
     with maps.
     """
-    rows, columns = result.exam.hu.shape[1:]
+    return placed(_own_map(result, subtype, index), result.exam.hu.shape[1:])
+
+
+def placed(own: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """A network's map (h, w) over a slice of `shape` (rows, columns), which it sees padded to a square."""
+    rows, columns = shape
     side = max(rows, columns)
-    square = resize(np.ascontiguousarray(_own_map(result, subtype, index)), side)
+    square = resize(np.ascontiguousarray(own), side)
     top, left = (side - rows) // 2, (side - columns) // 2  # as ichnos.inputs pads
     return square[top : top + rows, left : left + columns]
 
 
 def plain(result: ExamResult, index: int) -> NDArray[np.uint8]:
     """A slice in the brain window, (rows, columns, 3)."""
-    grey = np.rint(BRAIN.apply(result.exam.hu[index]) * 255).astype(np.uint8)
+    return brain_window(result.exam.hu[index])
+
+
+def brain_window(hu: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """HU (rows, columns) as a grey picture (rows, columns, 3)."""
+    grey = np.rint(BRAIN.apply(hu) * 255).astype(np.uint8)
     return np.repeat(grey[..., None], 3, axis=2)
 
 
 def overlaid(result: ExamResult, subtype: Subtype, index: int) -> NDArray[np.uint8]:
     """A slice with a class's map over it, (rows, columns, 3); full colour is the strongest response in this slice."""
-    heat = class_map(result, subtype, index)
+    return coloured(plain(result, index), class_map(result, subtype, index))
+
+
+def coloured(picture: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A picture (rows, columns, 3) with a map (rows, columns) over it; full colour is the map's strongest response."""
     heat = (heat / np.float32(heat.max() or 1.0))[..., None]
     colour = _COOL + (_WARM - _COOL) * heat
     opacity = np.float32(_OPAQUE) * heat
-    return np.rint(plain(result, index) * (1 - opacity) + colour * opacity).astype(np.uint8)
+    return np.rint(picture * (1 - opacity) + colour * opacity).astype(np.uint8)
 
 
 def labelled(picture: NDArray[np.uint8], top: str, bottom: str) -> NDArray[np.uint8]:

@@ -1,0 +1,80 @@
+"""Subgroups: the same measures among exams that share a value."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ichnos.errors import UsageError
+from ichnos.evaluation.level_measures import Measuring, measure_level
+from ichnos.evaluation.levels import Judged, Level
+from ichnos.subtypes import Subtype
+
+MOST_VALUES = 12
+"""Of words: a column with more makes groups that say nothing."""
+
+_BANDS = 4
+"""Quartiles, of numbers that take more than so many values."""
+
+NOT_KNOWN = "not known"
+
+
+def grouped(values: Sequence[object]) -> list[str]:
+    """A group for each value: words and few numbers as they are, many numbers in quartiles, None as NOT_KNOWN.
+
+    Raises UsageError where there are too many words to make groups of.
+    """
+    known = [value for value in values if value is not None and value == value]  # NaN is not itself
+    if known and all(isinstance(value, int | float) for value in known) and len(set(known)) > _BANDS:
+        return _bands(values, np.array(known, dtype=np.float64))
+    if len(set(known)) > MOST_VALUES:
+        raise UsageError(
+            f"{len(set(known))} different values make no subgroups; give a column of at most {MOST_VALUES}"
+        )
+    return [_text(value) for value in values]
+
+
+def measure_subgroups(
+    by: str,
+    groups: Sequence[str],
+    exams: Judged,
+    thresholds: Mapping[str, Mapping[Subtype, float]],
+    asked: Measuring,
+) -> dict[str, Any]:
+    """Every measure of the exams of each group. groups: one an exam."""
+    names = np.array(groups)
+    c = Subtype.ANY if Subtype.ANY in asked.labelled else asked.labelled[0]
+    trees = {
+        str(name): measure_level(Level.EXAM, exams.select(names == name), thresholds, asked)
+        for name in dict.fromkeys(sorted(groups, key=_order))
+    }
+    return {"by": by, "class": c.value, "groups": trees}
+
+
+def _bands(values: Sequence[object], known: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
+    edges = np.unique(np.quantile(known, np.linspace(0, 1, _BANDS + 1)))
+    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+    inner = edges[1:-1]
+
+    def band(value: object) -> str:
+        if not isinstance(value, int | float) or value != value:
+            return NOT_KNOWN
+        return names[int(np.searchsorted(inner, value, side="left"))]
+
+    return [band(value) for value in values]
+
+
+def _text(value: object) -> str:
+    if value is None or value != value:
+        return NOT_KNOWN
+    return f"{value:g}" if isinstance(value, float) else str(value) or NOT_KNOWN
+
+
+def _order(name: str) -> tuple[bool, float, str]:
+    """Bands by their lower end, words by the alphabet, what is not known last."""
+    first = name.split(" to ")[0]
+    try:
+        return name == NOT_KNOWN, float(first), name
+    except ValueError:
+        return name == NOT_KNOWN, 0.0, name

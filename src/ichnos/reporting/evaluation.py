@@ -1,0 +1,87 @@
+"""An evaluation as one self-contained page, and as Markdown."""
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import ichnos
+from ichnos.evaluation.levels import Judged, Level
+from ichnos.files import write_text
+from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, answers
+from ichnos.reporting.evaluation_tables import evaluation_tables
+from ichnos.reporting.level_curves import level_curves
+from ichnos.reporting.style import Picture
+from ichnos.subtypes import Subtype
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """What the page is made of: the scorecard, what was judged at each level it has, and pictures of errors."""
+
+    scorecard: Mapping[str, Any]
+    judged: Mapping[Level, Judged]
+    classes: tuple[Subtype, ...]
+    errors: tuple[Picture, ...] = ()
+
+
+def write_evaluation(report: EvaluationReport, out: Path) -> None:
+    """Write report.md and report.html into `out`; the page holds everything it shows."""
+    card = report.scorecard
+    labelled = [Subtype(c) for c in card["labelled"]]
+    curves = [
+        level_curves(level, report.judged[Level(level)], report.classes, labelled, tree)
+        for level, tree in card["levels"].items()
+    ]
+    told: dict[str, Any] = {
+        "card": card,
+        "model": card["model"],
+        "tables": {table.name: table for table in evaluation_tables(card)},
+        "items": answers(card),
+        "left": LEFT_TO_THE_AUTHOR,
+        "version": ichnos.__version__,
+        "in_short": in_short(card),
+    }
+    page = _environment(html=True).get_template("evaluation.html.j2")
+    write_text(out / "report.md", _environment(html=False).get_template("evaluation.md.j2").render(**told))
+    write_text(out / "report.html", page.render(**told, curves=curves, errors=report.errors, source=_source))
+
+
+def in_short(card: Mapping[str, Any]) -> list[str]:
+    """A sentence a level: any hemorrhage where it is labelled, else the first class that is."""
+    sentences: list[str] = []
+    for level, tree in card["levels"].items():
+        c = "any" if "any" in card["labelled"] else card["labelled"][0]
+        row = tree["classes"][c]
+        auc, point = row["auc"], row["operating_points"]["balanced"]
+        name = Subtype(c).display_name
+        sentences.append(
+            f"{name}, {tree['n']:,} {level}s ({row['positives']:,} positive): AUC {_number(auc)}; at the balanced "
+            f"point sensitivity {_number(point['sensitivity'])}, specificity {_number(point['specificity'])}."
+        )
+    return sentences
+
+
+def _number(tree: Mapping[str, Any]) -> str:
+    if tree["value"] is None:
+        return tree["note"] or "not defined"
+    return f"{tree['value']:.3f}" + ("" if tree["low"] is None else f" [{tree['low']:.3f}, {tree['high']:.3f}]")
+
+
+def _environment(*, html: bool) -> Environment:
+    return Environment(
+        loader=PackageLoader("ichnos.reporting", "templates"),
+        autoescape=html,  # noqa: S701 Markdown has nothing to escape
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _source(picture: Picture) -> str:
+    """The picture itself as a data URI: pixels as PNG, lines as SVG."""
+    kind, data = ("png", picture.png) if picture.raster else ("svg+xml", picture.svg)
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

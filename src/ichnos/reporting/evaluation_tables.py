@@ -1,0 +1,191 @@
+"""The tables of an evaluation, made from its scorecard."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ichnos.evaluation.intervals import Estimate
+from ichnos.reporting.table import Cell, Column, Kind, Table
+from ichnos.subtypes import CLASSES, Subtype
+
+Tree = Mapping[str, Any]
+
+LEVELS = {"slice": "slices", "exam": "exams", "patient": "patients"}
+"""The levels of a scorecard, and what is counted there."""
+
+POINTS = {"high_sensitivity": "high sensitivity", "balanced": "balanced"}
+
+
+def evaluation_tables(card: Tree) -> list[Table]:
+    """All tables: for each level ranking and calibration, then calls; then the scores that are one number a level."""
+    tables: list[Table] = []
+    for level, tree in card["levels"].items():
+        tables += [ranking(level, tree), calls(level, tree, card["prevalence"])]
+    tables.append(whole(card))
+    tables += [subgroups(card)] if card.get("subgroups") else []
+    tables += [localisation(card)] if card.get("localisation") else []
+    return tables
+
+
+def ranking(level: str, tree: Tree) -> Table:
+    """How well probabilities rank, and whether they mean what they say, before and after calibration."""
+    columns = (
+        Column("Class", Kind.TEXT),
+        Column("Positive", Kind.COUNT),
+        Column("Positive patients", Kind.COUNT),
+        Column("AUC", Kind.RATIO),
+        Column("Average precision", Kind.RATIO),
+        Column("Brier, raw", Kind.RATIO),
+        Column("Brier, calibrated", Kind.RATIO),
+        Column("ECE, raw", Kind.RATIO),
+        Column("ECE, calibrated", Kind.RATIO),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for c, row in _classes(tree):
+        before, after = row["calibration"]["before"], row["calibration"]["after"]
+        rows.append(
+            (
+                _name(c, row),
+                row["positives"],
+                row["positive_patients"],
+                *(Estimate.from_json(row[name]) for name in ("auc", "average_precision")),
+                *(Estimate.from_json(when["brier"]) for when in (before, after)),
+                *(Estimate.from_json(when["expected_calibration_error"]) for when in (before, after)),
+            )
+        )
+    said = f"{tree['n']:,} {LEVELS[level]} of {tree['patients']:,} patients"
+    return Table(
+        f"{level}_ranking", f"{_title(level)}: ranking and calibration, {said}", columns, tuple(rows), _few(tree)
+    )
+
+
+def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
+    """What calls at each operating point are worth."""
+    rates = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
+    columns = [Column("Class", Kind.TEXT), Column("Point", Kind.TEXT), Column("Threshold", Kind.RATIO)]
+    columns += [Column(title, Kind.RATIO) for title in rates.values()]
+    at = ["ppv_at_prevalence", "npv_at_prevalence"] if prevalence else []
+    columns += [Column(f"{name[:3].upper()} at prevalence", Kind.RATIO) for name in at]
+    rows: list[tuple[Cell, ...]] = []
+    for c, row in _classes(tree):
+        for point, title in POINTS.items():
+            numbers = row["operating_points"][point]
+            cells = [Estimate.from_json(numbers[name]) if name in numbers else None for name in (*rates, *at)]
+            rows.append((_name(c, row), title, numbers["threshold"], *cells))
+    notes = list(_few(tree))
+    if prevalence:
+        said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
+        notes.append(f"At prevalence: sensitivity and specificity as measured here, prevalence as given: {said}.")
+    return Table(
+        f"{level}_calls",
+        f"{_title(level)}: calls at both operating points",
+        tuple(columns),
+        tuple(rows),
+        tuple(notes),
+        grouped=True,
+    )
+
+
+def whole(card: Tree) -> Table:
+    """Scores that are one number a level: exact match, and Kaggle's loss of slices."""
+    rows: list[tuple[Cell, ...]] = []
+    for level, tree in card["levels"].items():
+        match = [Estimate.from_json(tree["exact_match"][point]) for point in POINTS]
+        loss = tree.get("kaggle_loss")
+        losses = [Estimate.from_json(loss[when]) if loss else None for when in ("before", "after")]
+        rows.append((_title(level), *match, *losses))
+    columns = (
+        Column("Level", Kind.TEXT),
+        Column("Exact match, high sensitivity", Kind.RATIO),
+        Column("Exact match, balanced", Kind.RATIO),
+        Column("Kaggle's loss, raw", Kind.RATIO),
+        Column("Kaggle's loss, calibrated", Kind.RATIO),
+    )
+    notes = (
+        "Exact match: every labelled class is called as it is labelled.",
+        f"Kaggle's loss: mean over slices of (2 × any + the five subtypes) / 7, clipped at {card['kaggle_clip']:g}.",
+    )
+    return Table("whole", "All classes together", columns, tuple(rows), notes)
+
+
+def subgroups(card: Tree) -> Table:
+    """Any hemorrhage in exams, group by group."""
+    tree = card["subgroups"]
+    columns = (
+        Column(tree["by"], Kind.TEXT),
+        Column("Exams", Kind.COUNT),
+        Column("Patients", Kind.COUNT),
+        Column("Positive", Kind.COUNT),
+        Column("AUC", Kind.RATIO),
+        Column("Sensitivity", Kind.RATIO),
+        Column("Specificity", Kind.RATIO),
+        Column("ECE, calibrated", Kind.RATIO),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for group, each in tree["groups"].items():
+        row = each["classes"][tree["class"]]
+        point = row["operating_points"]["balanced"]
+        rows.append(
+            (
+                group,
+                each["n"],
+                each["patients"],
+                row["positives"],
+                Estimate.from_json(row["auc"]),
+                Estimate.from_json(point["sensitivity"]),
+                Estimate.from_json(point["specificity"]),
+                Estimate.from_json(row["calibration"]["after"]["expected_calibration_error"]),
+            )
+        )
+    notes = ("Groups are described, not tested: differences among few patients come by chance.",)
+    name = Subtype(tree["class"]).display_name.lower()
+    return Table(
+        "subgroups", f"{name.capitalize()} in exams, by {tree['by']} (balanced point)", columns, tuple(rows), notes
+    )
+
+
+def localisation(card: Tree) -> Table:
+    """Whether class maps point at what is marked."""
+    columns = (
+        Column("Class", Kind.TEXT),
+        Column("Marked slices", Kind.COUNT),
+        Column("Patients", Kind.COUNT),
+        Column("Pointing game", Kind.RATIO),
+        Column("By chance", Kind.RATIO),
+        Column("IoU", Kind.RATIO),
+    )
+    rows = tuple(
+        (
+            Subtype(c).display_name,
+            row["slices"],
+            row["patients"],
+            Estimate.from_json(row["pointing"]),
+            row["chance"],
+            Estimate.from_json(row["iou"]),
+        )
+        for c, row in card["localisation"]["classes"].items()
+    )
+    return Table("localisation", "Class maps against masks", columns, rows, tuple(card["localisation"]["notes"]))
+
+
+def _classes(tree: Tree) -> list[tuple[Subtype, Tree]]:
+    """Labelled classes, any first."""
+    found = [(c, tree["classes"][c.value]) for c in reversed(CLASSES) if c.value in tree["classes"]]
+    return [(c, row) for c, row in found if row["labelled"]]
+
+
+def _name(c: Subtype, row: Tree) -> str:
+    return c.display_name + (" *" if row["descriptive_only"] else "")
+
+
+def _title(level: str) -> str:
+    return LEVELS[level].capitalize()
+
+
+def _few(tree: Tree) -> tuple[str, ...]:
+    notes: list[str] = []
+    if any(row["descriptive_only"] for _, row in _classes(tree)):
+        notes.append("* fewer than ten positive patients: descriptive only.")
+    missing = [Subtype(c).display_name.lower() for c, row in tree["classes"].items() if not row["labelled"]]
+    if missing:
+        notes.append(f"Not labelled in this set, and so not measured: {', '.join(missing)}.")
+    return tuple(notes)

@@ -1,0 +1,60 @@
+"""A bundle's class maps against a set's masks, while its slices are read."""
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.data.set import PreparedSet
+from ichnos.evaluation.localisation import Pointed, mean_of, point
+from ichnos.reporting.exam.heat import placed
+from ichnos.subtypes import SUBTYPES, Subtype
+
+NOTES = (
+    "Pointing game: the share of marked slices where the map's largest value lies inside the mask, called or not.",
+    "By chance: the mask's mean share of the picture.",
+    "IoU: mask and map at half its largest value. A map has few cells, so it cannot outline a hemorrhage.",
+)
+
+
+class MapsAgainstMasks:
+    """Collects, slice by slice, how each class's map lies to its mask."""
+
+    def __init__(self, prepared: PreparedSet, classes: tuple[Subtype, ...]) -> None:
+        """classes: the network's outputs, in the order of its maps."""
+        self._prepared = prepared
+        self._classes = classes
+        self._has_mask = prepared.index["mask_length"].is_not_null().to_numpy()
+        self._patients = prepared.index["patient"].to_numpy().astype(np.str_)
+        self._found: defaultdict[Subtype, list[tuple[int, Pointed]]] = defaultdict(list)
+
+    def __call__(self, rows: NDArray[np.intp], maps: NDArray[np.float32]) -> None:
+        """rows: of the index; maps: (rows, outputs, h, w)."""
+        for row, own in zip(rows[self._has_mask[rows]], maps[self._has_mask[rows]], strict=True):
+            mask = self._prepared.mask(int(row))
+            if mask is None or not mask.any():
+                continue
+            for k, c in enumerate(self._classes):
+                marked = mask != 0 if c is Subtype.ANY else (mask >> SUBTYPES.index(c) & 1).astype(np.bool_)
+                if marked.any():
+                    self._found[c].append((int(row), point(placed(own[k], mask.shape), marked)))
+
+    def tree(self, *, seed: int, resamples: int) -> dict[str, Any] | None:
+        """For the scorecard; None where no slice has a mask that marks anything."""
+        if not self._found:
+            return None
+        classes: dict[str, Any] = {}
+        for c in (c for c in self._classes if c in self._found):
+            rows, pointed = zip(*self._found[c], strict=True)
+            patients = self._patients[list(rows)]
+            hits = np.array([each.hit for each in pointed], dtype=np.float64)
+            overlaps = np.array([each.iou for each in pointed])
+            classes[c.value] = {
+                "slices": len(rows),
+                "patients": len(np.unique(patients)),
+                "pointing": mean_of(hits, patients, seed=seed, resamples=resamples).to_json(),
+                "chance": float(np.mean([each.chance for each in pointed])),
+                "iou": mean_of(overlaps, patients, seed=seed, resamples=resamples).to_json(),
+            }
+        return {"notes": list(NOTES), "classes": classes}
