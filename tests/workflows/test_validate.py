@@ -174,7 +174,7 @@ def test_the_report_says_where_thresholds_come_from_and_what_is_left(data: Path,
     for words_said in (
         "External validation",
         "nothing was chosen on these",
-        "Any hemorrhage 6 %",
+        "Any hemorrhage 6\u00a0%",
         "Left to the author:",
         "CLAIM",
         "TRIPOD+AI",

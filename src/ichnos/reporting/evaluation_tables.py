@@ -61,7 +61,7 @@ def ranking(level: str, tree: Tree) -> Table:
 def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
     """What calls at each operating point are worth."""
     rates = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
-    columns = [Column("Class", Kind.TEXT), Column("Point", Kind.TEXT), Column("Threshold", Kind.RATIO)]
+    columns = [Column("Class", Kind.TEXT), Column("Point", Kind.TEXT), Column("Threshold", Kind.TEXT)]
     columns += [Column(title, Kind.RATIO) for title in rates.values()]
     at = ["ppv_at_prevalence", "npv_at_prevalence"] if prevalence else []
     columns += [Column(f"{name[:3].upper()} at prevalence", Kind.RATIO) for name in at]
@@ -70,10 +70,10 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
         for point, title in POINTS.items():
             numbers = row["operating_points"][point]
             cells = [Estimate.from_json(numbers[name]) if name in numbers else None for name in (*rates, *at)]
-            rows.append((_name(c, row), title, numbers["threshold"], *cells))
+            rows.append((_name(c, row), title, f"{numbers['threshold']:.2g}", *cells))
     notes = list(_few(tree))
     if prevalence:
-        said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
+        said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
         notes.append(f"At prevalence: sensitivity and specificity as measured here, prevalence as given: {said}.")
     return Table(
         f"{level}_calls",
