@@ -140,10 +140,28 @@ def test_without_data_it_is_not_calibrated_and_says_so(run: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_a_run_and_its_bundle_submit_alike(prepared: Path, run: Path, tmp_path: Path) -> None:
+    raw, files = tmp_path / "raw.ichnos", [tmp_path / "run.csv", tmp_path / "bundle.csv"]
+    assert ichnos("export", str(run), "--out", str(raw)).exit_code == 0
+    for model, file in zip((run, raw), files, strict=True):
+        done = ichnos("submit", str(model), "--data", str(prepared), "--out", str(file))
+        assert done.exit_code == 0, done.stderr
+    one, two = ([line.rsplit(",", 1) for line in file.read_text().splitlines()[1:]] for file in files)
+    assert [name for name, _ in one] == [name for name, _ in two]
+    assert len(one) == 6 * PreparedSet(prepared).header.slices
+    differences = [abs(float(p) - float(q)) for (_, p), (_, q) in zip(one, two, strict=True)]
+    assert max(differences) < 1e-3, "an uncalibrated bundle says what its network says"
+
+
+@pytest.mark.slow
 def test_a_scorecard_is_embedded(prepared: Path, run: Path, tmp_path: Path) -> None:
     measured = ichnos("evaluate", str(run), "--data", str(prepared), "--out", str(tmp_path / "measured"))
     assert measured.exit_code == 0
     card = str(tmp_path / "measured" / "scorecard.json")
+    told = json.loads(Path(card).read_text())
+    assert list(told["levels"]) == ["slice", "exam", "patient"]
+    assert "validation patients" in told["model"]["operating_points"]
+    assert "held-out test patients" in (tmp_path / "measured" / "report.html").read_text()
     out = tmp_path / "measured.ichnos"
     assert ichnos("export", str(run), "--out", str(out), "--data", str(prepared), "--scorecard", card).exit_code == 0
     read = read_bundle(out)

@@ -49,7 +49,7 @@ def evaluate(
 
     Slices, exams and patients: AUC, average precision, sensitivity, specificity, PPV, NPV, F1, calibration.
     """
-    from ichnos.cli.parsing import parse_mapping, parse_shares
+    from ichnos.cli.parsing import is_bundle, parse_mapping, parse_shares
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.measured import EvaluationOptions
 
@@ -61,7 +61,7 @@ def evaluate(
         resamples=resamples,
     )
     with on_standard_error() as progress:
-        if model.is_dir():
+        if not is_bundle(model):
             from ichnos.workflows.evaluate import evaluate_run
 
             scorecard = evaluate_run(model, data, out, progress, options, fold=fold, device=device)

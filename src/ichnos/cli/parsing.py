@@ -1,9 +1,15 @@
 """Values of options that are more than one word or number."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from ichnos.errors import UsageError
 from ichnos.subtypes import SUBTYPES, Subtype
+
+
+def is_bundle(model: Path) -> bool:
+    """Whether a model that was named is a bundle, which is a file, or a run, which is a folder."""
+    return model.is_file() or (model.suffix == ".ichnos" and not model.is_dir())
 
 
 def parse_assignments(texts: list[str]) -> dict[str, str]:

@@ -32,9 +32,12 @@ def submit(
     device: Annotated[str, typer.Option("--device", help="Of a run: auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Write a submission to RSNA 2019 on Kaggle: six rows an image, complete and checked."""
+    from ichnos.cli.parsing import is_bundle
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.submit import write_submission
 
     with on_standard_error() as progress:
-        images = write_submission(model, data, out, progress, sample=sample, fill_from=fill_from, device=device)
+        images = write_submission(
+            model, data, out, progress, bundle=is_bundle(model), sample=sample, fill_from=fill_from, device=device
+        )
         progress.message(f"{out}: {counted(6 * images, 'row')} of {counted(images, 'image')}")

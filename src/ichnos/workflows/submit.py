@@ -38,13 +38,15 @@ def write_submission(
     out: Path,
     progress: Progress,
     *,
+    bundle: bool,
     sample: Path | None = None,
     fill_from: Path | None = None,
     device: str = "auto",
 ) -> int:
     """Write six rows for every image of the set, or of `sample` in its order; returns how many images there are.
 
-    A bundle's probabilities are calibrated, a run's are as the network gives them. fill_from: a prepared set of which
+    bundle: whether `model` is one, or a run. A bundle's probabilities are calibrated, a run's are as the network gives
+    them. fill_from: a prepared set of which
     the share of slices with each class stands for an image that could not be read; None refuses to write where there is
     one. Raises UsageError where the model cannot name all six classes, InputError where an image is missing or the
     sample is none, OutputError where `out` exists.
@@ -52,7 +54,7 @@ def write_submission(
     if out.exists():
         raise OutputError(f"{out} exists; give --out another name")
     prepared = PreparedSet(data)
-    table = _of_run(model, prepared, progress, device) if model.is_dir() else _of_bundle(model, prepared, progress)
+    table = _of_bundle(model, prepared, progress) if bundle else _of_run(model, prepared, progress, device)
     said = _by_image(table)
     rows = (
         read_sample(sample) if sample else [(image, c) for image in sorted(said | _left_out(prepared)) for c in CLASSES]
