@@ -233,7 +233,7 @@ class Readout(_Part):
                 subtypes = cap_subtypes(some, subtypes)
             case _:
                 assert_never(self.bound)
-        return np.concatenate([subtypes, some[..., np.newaxis]], axis=-1)
+        return np.concatenate([subtypes, some[..., np.newaxis]], axis=-1).astype(np.float64, copy=False)
 
     def slice_calls(self, probabilities: NDArray[np.float64]) -> dict[str, NDArray[np.bool_]]:
         """At each operating point, which classes of (n, reported) slice probabilities reach their own threshold."""

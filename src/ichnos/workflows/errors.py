@@ -11,7 +11,7 @@ from ichnos.reporting.errors_gallery import COLUMNS, ShownError, errors_gallery
 from ichnos.reporting.style import Picture
 from ichnos.subtypes import Subtype
 
-Heat = Callable[[NDArray[np.intp], int, Subtype], NDArray[np.float32]]
+Heat = Callable[[NDArray[np.intp], int, Subtype], NDArray[np.float32] | None]
 """(rows of an exam from foot to head, which of them, class) → the class's map over that slice, (rows, columns)."""
 
 

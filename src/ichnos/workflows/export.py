@@ -23,7 +23,7 @@ from ichnos.phantom import CohortSettings, make_exam
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
-from ichnos.recipe import CascadeRecipe, Recipe, SliceRecipe
+from ichnos.recipe import Recipe, SliceRecipe
 from ichnos.reporting.model_card import model_card
 from ichnos.subtypes import Subtype
 from ichnos.workflows.train import OpenData, open_data

@@ -132,7 +132,7 @@ def outputs_of(
 ) -> Predictions:
     """Raw σ(logit) of every slice of a set, an exam at a time; labels are left empty.
 
-    watch: is given each exam's rows of the index and its maps (rows, outputs, h, w).
+    watch: is given each exam's rows of the index and its maps (rows, outputs, h, w), where the bundle makes maps.
     """
     index = prepared.index
     offsets = index["offset"].to_numpy().astype(np.float64)
@@ -142,7 +142,7 @@ def outputs_of(
         for rows in np.split(np.lexsort((offsets, unit)), np.cumsum(np.bincount(unit))[:-1]):
             said = engine.run(slices_of(prepared, rows), offsets[rows])
             logits[rows] = said.logits
-            if watch is not None:
+            if watch is not None and said.maps is not None:
                 watch(rows, said.maps)
             task.advance(len(rows))
     return Predictions(
@@ -167,10 +167,13 @@ def _errors(validated: Validated) -> tuple[Picture, ...]:
     prepared, classes = validated.prepared, validated.bundle.manifest.readout.classes
     offsets = prepared.index["offset"].to_numpy().astype(np.float64)
 
-    def heat(rows: NDArray[np.intp], place: int, c: Subtype) -> NDArray[np.float32]:
+    def heat(rows: NDArray[np.intp], place: int, c: Subtype) -> NDArray[np.float32] | None:
         hu = slices_of(prepared, rows)
-        maps = validated.engine.run(hu, offsets[rows]).maps[place]
-        return placed(maps[classes.index(c)] if c in classes else maps.max(axis=0), hu[place].shape)
+        maps = validated.engine.run(hu, offsets[rows]).maps
+        if maps is None:
+            return None
+        shown = maps[place, classes.index(c)] if c in classes else maps[place].max(axis=0)
+        return placed(shown, hu[place].shape)
 
     slices, exams = validated.judged[Level.SLICE], validated.judged[Level.EXAM]
     rows = np.arange(len(slices))
