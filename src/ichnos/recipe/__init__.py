@@ -1,0 +1,43 @@
+"""The typed grammar of recipes: what a recipe may say, and that what it says makes sense."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from ichnos.errors import RecipeError
+from ichnos.networks import Head as Head
+from ichnos.networks import Network as Network
+from ichnos.recipe.cascade import CASCADE_STAGES as CASCADE_STAGES
+from ichnos.recipe.cascade import CascadeRecipe as CascadeRecipe
+from ichnos.recipe.grammar import Grammar as Grammar
+from ichnos.recipe.grammar import explain as explain
+from ichnos.recipe.inputs import InputSpec as InputSpec
+from ichnos.recipe.inputs import Normalisation as Normalisation
+from ichnos.recipe.inputs import WindowMerge as WindowMerge
+from ichnos.recipe.slices import SliceRecipe as SliceRecipe
+from ichnos.recipe.training import Augmentation as Augmentation
+from ichnos.recipe.training import Averaging as Averaging
+from ichnos.recipe.training import Fit as Fit
+from ichnos.recipe.training import Loss as Loss
+from ichnos.recipe.training import Population as Population
+from ichnos.recipe.training import Sampling as Sampling
+from ichnos.recipe.training import Synthetic as Synthetic
+
+Recipe = Annotated[SliceRecipe | CascadeRecipe, Field(discriminator="kind")]
+"""Any kind."""
+
+
+class RecipeFile(Grammar):
+    """A recipe as it was found: the object, its docstring and where it stands."""
+
+    recipe: Recipe
+    docstring: str
+    path: Path
+
+    @property
+    def of_one_model(self) -> SliceRecipe:
+        """The recipe where one model is wanted. Raises RecipeError for a cascade."""
+        if not isinstance(self.recipe, SliceRecipe):
+            raise RecipeError(f"{self.recipe.name} is a {self.recipe.kind}; a recipe of one model is wanted here")
+        return self.recipe

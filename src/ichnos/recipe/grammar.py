@@ -1,0 +1,54 @@
+"""What every part of a recipe is: frozen, strict, with a fingerprint, and changed by text."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ichnos.changes import changed, parsed
+from ichnos.errors import RecipeError
+
+
+class Grammar(BaseModel):
+    """Frozen, and a misspelt field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class AnyRecipe(Grammar):
+    """What every kind of recipe can do."""
+
+    def derive(self, **changes: Any) -> Self:
+        """A copy with changed fields, validated again. Nested fields by dots: derive(**{"fit.epochs": 6})."""
+        return type(self).model_validate(changed(self.model_dump(mode="json"), changes))
+
+    def override(self, assignments: Mapping[str, str]) -> Self:
+        """A copy with fields set from text, as `--set fit.learning_rate=3e-4` gives them. Raises RecipeError."""
+        try:
+            return self.derive(**{key: parsed(value) for key, value in assignments.items()})
+        except ValidationError as error:
+            raise RecipeError(explain(error)) from error
+
+    def fingerprint(self) -> str:
+        """16 hex digits that change with anything the recipe says."""
+        return digest(self.model_dump(mode="json"))
+
+
+def explain(error: ValidationError) -> str:
+    """One line of what does not fit, field by field, from pydantic's report."""
+    lines: list[str] = []
+    for detail in error.errors():
+        where = ".".join(str(part) for part in detail["loc"])
+        if detail["type"] == "extra_forbidden":
+            lines.append(f"no such field: {where}")
+        else:
+            said = detail["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: {said}" if where else said)
+    return "; ".join(lines)
+
+
+def digest(tree: Any) -> str:
+    """16 hex digits that name a JSON-able tree."""
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]

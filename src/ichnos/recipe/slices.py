@@ -1,0 +1,59 @@
+"""Recipes of one model of single slices."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from ichnos.networks import Network
+from ichnos.recipe.grammar import AnyRecipe
+from ichnos.recipe.inputs import InputSpec
+from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Synthetic
+from ichnos.subtypes import SUBTYPES, Subtype
+
+
+class SliceRecipe(AnyRecipe):
+    """Everything that makes one model of single slices: input, population, classes, network, sampling, training."""
+
+    kind: Literal["slice"] = "slice"
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+    title: str
+    input: InputSpec
+    population: Population = Population()
+    classes: tuple[Subtype, ...] = SUBTYPES
+    """What the network names, in its order. `any` may be one of them: whether a slice has any of the five."""
+    network: Network = Network()
+    sampling: Sampling = Sampling.NATURAL
+    synthetic: Synthetic | None = None
+    augmentation: Augmentation | None = None
+    fit: Fit = Fit()
+
+    @model_validator(mode="after")
+    def _classes_make_sense(self) -> Self:
+        if not self.classes:
+            raise ValueError("a recipe names at least one class")
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError("a class is named twice")
+        if Subtype.ANY in self.population.without:
+            raise ValueError("a population cannot leave out `any`: that would leave slices without hemorrhage only")
+        if Subtype.ANY in self.classes and self.population.slices == "positives":
+            raise ValueError("`any` cannot be learnt from positives alone: set population.slices=all")
+        strangers = set(self.fit.loss.weights) - set(self.classes)
+        if strangers:
+            raise ValueError(f"fit.loss.weights names what is no class of this recipe: {sorted(strangers)}")
+        if self.augmentation and self.augmentation.reversal and not self.input.neighbours:
+            raise ValueError("augmentation.reversal turns slices with their neighbours round: set input.neighbours too")
+        both = set(self.classes) & set(self.population.without)
+        if both:
+            raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
+        self.network.check_size(self.input.size)
+        return self
+
+    @property
+    def stages(self) -> dict[str, "SliceRecipe"]:
+        """Itself, by the name of no folder and no field: a run of one stage has no folders within."""
+        return {"": self}
+
+    @property
+    def widest(self) -> InputSpec:
+        """The input road that shows the most neighbours: its own."""
+        return self.input
