@@ -66,6 +66,12 @@ def test_a_run_from_before_a_field_was_there_goes_on(recipe: SliceRecipe, tiny: 
     assert train(short(recipe), *tiny, tmp_path, device="cpu").epochs == 1
 
 
+def test_a_run_goes_on_whatever_its_recipe_is_called(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
+    train(short(recipe), *tiny, tmp_path, device="cpu")
+    renamed = short(recipe, name="renamed", title="Renamed")
+    assert train(renamed, *tiny, tmp_path, device="cpu").epochs == 1
+
+
 def test_run_of_another_recipe_or_other_slices(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
     train(short(recipe), *tiny, tmp_path, device="cpu")
     with pytest.raises(TrainingError, match=r"another recipe \(fit.seed: 3 there, 4 here\)"):

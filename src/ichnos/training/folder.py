@@ -73,6 +73,7 @@ class RunFolder:
     def check(self, recipe: SliceRecipe) -> None:
         """See that the run that is here, if any, has the same recipe. Raises TrainingError where it has not.
 
+        Name and title may differ: what a recipe is called changes nothing of what it trains.
         Leavings of a killed run's unfinished writes are removed. A recipe without weights is such a leaving too: the
         run ended before its first save.
         """
@@ -81,7 +82,7 @@ class RunFolder:
         if not self.recipe.exists() or not self.last.exists():
             return
         theirs, mine = _with_defaults(_read(self.recipe)), recipe.model_dump(mode="json")
-        if theirs != mine:
+        if _uncalled(theirs) != _uncalled(mine):
             raise TrainingError(
                 f"{self.path} holds a run of another recipe ({_differences(theirs, mine)}); "
                 "give another folder, or remove this one"
@@ -120,6 +121,13 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.processor() or "unknown"
+
+
+def _uncalled(tree: Any) -> Any:
+    """A recipe without what it is called."""
+    return (
+        {key: value for key, value in tree.items() if key not in ("name", "title")} if isinstance(tree, dict) else tree
+    )
 
 
 def _with_defaults(tree: Any) -> Any:
