@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from ichnos.evaluation.fold_comparison import compare_folds
 from ichnos.evaluation.folds import OutOfFold, measure_folds
 from ichnos.subtypes import Subtype
 
@@ -87,3 +88,19 @@ def test_joined_keeps_the_rows_of_every_fold() -> None:
     assert OutOfFold.joined(parts).patient.tolist() == sorted(whole.patient, key=lambda p: (int(p[1:]) % 2, p))
     joined = measure_folds(OutOfFold.joined(parts), CLASSES, 0)["classes"]["any"]
     assert joined["auc"] == pytest.approx(measure_folds(whole, CLASSES, 0)["classes"]["any"]["auc"], nan_ok=True)
+
+
+def test_fold_differences_are_paired() -> None:
+    """The same scores twice differ by nothing in every resample; a better one by something."""
+    table = scores()
+    same = compare_folds(table, table, CLASSES, seed=0)
+    assert [(gain.change.estimate.value, gain.tested) for gain in same] == [(0.0, 1.0), (0.0, 1.0)]
+    better = scores(seed=0)
+    sharper = np.clip(better.probabilities + 0.2 * better.labels, 0, 1)
+    better = type(better)(better.patient, better.fold, sharper, sharper, better.labels, better.called)
+    gain = compare_folds(table, better, CLASSES, seed=0)[1]
+    interval = gain.change.estimate.interval
+    assert interval is not None
+    assert interval.low > 0
+    assert gain.tested is not None
+    assert gain.tested < 0.01

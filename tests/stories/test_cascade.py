@@ -50,7 +50,7 @@ def run(prepared: Path) -> Path:
     out = prepared.parent / "run"
     done = trained(prepared, out)
     assert done.exit_code == 0, done.stderr
-    assert "cascade_gate: best epoch 1 of 1" in done.stderr
+    assert "reader: best epoch 1 of 1" in done.stderr
     assert "cascade_subtypes: best epoch 1 of 1" in done.stderr
     return out
 

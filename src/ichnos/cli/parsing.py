@@ -12,12 +12,14 @@ def is_bundle(model: Path) -> bool:
     return model.is_file() or (model.suffix == ".ichnos" and not model.is_dir())
 
 
-def parse_assignments(texts: list[str]) -> dict[str, str]:
+def parse_assignments(
+    texts: list[str], wanted: str = "--set wants FIELD=VALUE, such as fit.epochs=3"
+) -> dict[str, str]:
     """`--set fit.epochs=3 --set input.size=128` as a mapping. Raises UsageError where one is no FIELD=VALUE."""
     pairs = [text.partition("=") for text in texts]
     for text, (field, sign, _) in zip(texts, pairs, strict=True):
         if not sign or not field:
-            raise UsageError(f"--set wants FIELD=VALUE, such as fit.epochs=3, got {text!r}")
+            raise UsageError(f"{wanted}, got {text!r}")
     return {field: value for field, _, value in pairs}
 
 

@@ -50,7 +50,7 @@ def paper(
 
 
 @app.command("folds")
-def folds(
+def by_folds(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .py file.", show_default=False)],
     data: Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", help="The folder of runs and scorecard.", show_default=False)],
@@ -59,6 +59,9 @@ def folds(
     ] = None,
     split_seed: Annotated[
         int | None, typer.Option("--split-seed", help="Draw other folds than those stored with the set.")
+    ] = None,
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="So many instead of those stored; 1: the set's one split.")
     ] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
@@ -91,6 +94,7 @@ def folds(
         recipe=recipe,
         changes=asked,
         split_seed=split_seed,
+        folds=folds,
         bundle=bundle,
         title=title,
         licence=licence,
@@ -102,5 +106,65 @@ def folds(
         progress.message(f"{out / 'report.md'} and {out / 'scorecard.json'} written")
         if bundle is not None:
             progress.message(f"The bundle: {bundle}; next: ichnos predict PATH --bundle {bundle} --out DIR")
+    if as_json:
+        print(json.dumps(scorecard, indent=2))
+
+
+@app.command("field")
+def field(
+    data: Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="The folder of runs and report.", show_default=False)],
+    recipes: Annotated[
+        list[str],
+        typer.Option(
+            "--recipes", help="Names or .py files, with commas or repeated; `all` is every one.", show_default=False
+        ),
+    ],
+    folds: Annotated[
+        int | None, typer.Option("--folds", help="So many instead of those stored; 1: the set's one split.")
+    ] = None,
+    split_seed: Annotated[
+        int | None, typer.Option("--split-seed", help="Draw other folds than those stored with the set.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", metavar="RECIPE=OTHER", help="Report RECIPE's gain over OTHER, not the one before."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe's stages.")
+    ] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Of the report.")] = None,
+    note: Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")] = None,
+    ranking: Annotated[
+        bool, typer.Option("--ranking/--no-ranking", help="Without: runs, of which none is called the best.")
+    ] = True,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")] = False,
+) -> None:
+    """Train and compare many recipes on the same folds: one report with gains, a ranking, what each costs, curves.
+
+    Goes on where it stopped.
+    """
+    import json
+
+    from ichnos import recipes as package
+    from ichnos.cli.parsing import parse_assignments
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.field import FieldOptions, study_field
+
+    asked = [name.strip() for each in recipes for name in each.split(",") if name.strip()]
+    options = FieldOptions(
+        recipes=tuple(package.names() if asked == ["all"] else asked),
+        against=parse_assignments(against or [], "--against wants RECIPE=OTHER"),
+        changes=parse_assignments(changes or []),
+        folds=folds,
+        split_seed=split_seed,
+        title=title,
+        note=note,
+        ranking=ranking,
+    )
+    with on_standard_error() as progress:
+        scorecard = study_field(data, out, options, progress, device=device)
+        progress.message(f"The report: {out / 'report.html'}")
     if as_json:
         print(json.dumps(scorecard, indent=2))

@@ -75,11 +75,12 @@ def compare(
     one, before = evaluate_with_samples(first, labels, classes, resamples, threshold)
     two, after = evaluate_with_samples(second, labels, classes, resamples, threshold)
     patients = resamples.patients
-    differences = {key: _difference(one[key], two[key], after[key] - before[key], patients) for key in before}
+    differences = {key: difference(one[key], two[key], after[key] - before[key], patients) for key in before}
     return Comparison(one, two, differences)
 
 
-def _difference(first: Estimate, second: Estimate, values: NDArray[np.float64], patients: int) -> Difference:
+def difference(first: Estimate, second: Estimate, values: NDArray[np.float64], patients: int) -> Difference:
+    """Of two estimates on the same slices. values: (resamples,) second less first in each resample."""
     if first.value is None or second.value is None:
         return Difference(Estimate(None, None, first.note if first.value is None else second.note), None)
     value = second.value - first.value

@@ -84,7 +84,7 @@ def measure_folds(scores: OutOfFold, classes: Sequence[Subtype], seed: int) -> d
             "positive_patients": support.positive_patients,
             "descriptive_only": support.positive_patients < FEWEST_PATIENTS,
             "auc": pooled["auc", c].to_json(),
-            "auc_mean_of_folds": _mean_of_folds(scores, k, resamples).to_json(),
+            "auc_mean_of_folds": mean_of_folds(scores, k, resamples).estimate.to_json(),
             "average_precision": pooled["average_precision", c].to_json(),
             "operating_points": {
                 name: {rate: point[rate, c].to_json() for rate in ("sensitivity", "specificity", "precision")}
@@ -99,8 +99,17 @@ def measure_folds(scores: OutOfFold, classes: Sequence[Subtype], seed: int) -> d
     return tree
 
 
-def _mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Estimate:
-    """Over the folds that have both; a resample in which one of these has not is left out."""
+@dataclass(frozen=True, eq=False)
+class MeanOfFolds:
+    """One class's AUC as the mean of the folds' that define it."""
+
+    estimate: Estimate
+    samples: NDArray[np.float64] | None
+    """(resamples,) the same in each resample, NaN where one does not define every such fold."""
+
+
+def mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> MeanOfFolds:
+    """Of column k, over the folds that have both; a resample in which one of these has not is left out."""
     values: list[float] = []
     samples: list[NDArray[np.float64]] = []
     fewest = None
@@ -116,16 +125,17 @@ def _mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Es
         found = len(np.unique(units[positive]))
         fewest = found if fewest is None else min(fewest, found)
     if not values:
-        return Estimate(None, None, "not defined (no fold has both positives and negatives)")
+        return MeanOfFolds(Estimate(None, None, "not defined (no fold has both positives and negatives)"), None)
     folds = len(np.unique(scores.fold))
     note = f"of the {len(values)} of {folds} folds that define it" if len(values) < folds else None
-    interval = percentile_interval(np.mean(samples, axis=0))
+    means: NDArray[np.float64] = np.mean(samples, axis=0)
+    interval = percentile_interval(means)
     if fewest == 1:
         note, interval = _and(note, "no interval: a fold rests on one positive patient"), None
     elif interval is not None and interval.defined_share < _DEFINED:
         share = 100 * interval.defined_share
         note, interval = _and(note, f"no interval: only {share:.0f} % of resamples define every fold"), None
-    return Estimate(float(np.mean(values)), interval, note)
+    return MeanOfFolds(Estimate(float(np.mean(values)), interval, note), means)
 
 
 def _and(note: str | None, more: str) -> str:

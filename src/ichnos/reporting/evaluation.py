@@ -45,9 +45,9 @@ def write_evaluation(report: EvaluationReport, out: Path) -> None:
         "version": ichnos.__version__,
         "in_short": in_short(card),
     }
-    page = _environment(html=True).get_template("evaluation.html.j2")
-    write_text(out / "report.md", _environment(html=False).get_template("evaluation.md.j2").render(**told))
-    write_text(out / "report.html", page.render(**told, curves=curves, errors=report.errors, source=_source))
+    page = environment(html=True).get_template("evaluation.html.j2")
+    write_text(out / "report.md", environment(html=False).get_template("evaluation.md.j2").render(**told))
+    write_text(out / "report.html", page.render(**told, curves=curves, errors=report.errors, source=source))
 
 
 def in_short(card: Mapping[str, Any]) -> list[str]:
@@ -71,7 +71,8 @@ def _number(tree: Mapping[str, Any]) -> str:
     return f"{tree['value']:.3f}" + ("" if tree["low"] is None else f" [{tree['low']:.3f}, {tree['high']:.3f}]")
 
 
-def _environment(*, html: bool) -> Environment:
+def environment(*, html: bool) -> Environment:
+    """Of the templates, for a page or for Markdown."""
     return Environment(
         loader=PackageLoader("ichnos.reporting", "templates"),
         autoescape=html,  # noqa: S701 Markdown has nothing to escape
@@ -81,7 +82,7 @@ def _environment(*, html: bool) -> Environment:
     )
 
 
-def _source(picture: Picture) -> str:
+def source(picture: Picture) -> str:
     """The picture itself as a data URI: pixels as PNG, lines as SVG."""
     kind, data = ("png", picture.png) if picture.raster else ("svg+xml", picture.svg)
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -18,12 +18,12 @@ def folds_report(scorecard: Mapping[str, Any]) -> str:
     """The whole report of one study by folds."""
     recipe, counts = scorecard["recipe"], scorecard["counts"]
     lines = [
-        f"# {recipe['title']}: {len(scorecard['folds'])} folds of {scorecard['source']}",
+        f"# {recipe['title']}: {folds_text(scorecard)} of {scorecard['source']}",
         "",
         f"{scorecard['notice']} {counts['patients']} patients, {counts['exams']} exams, {counts['slices']} slices.",
         f"Split seed {scorecard['split_seed']}; first weights: {_first_weights(scorecard['first_weights'])}.",
-        "Fold k tests, fold k+1 chooses the epoch, calibrates and sets the thresholds, the others train: every patient",
-        "is measured once, by a model that has not seen them. Brackets: 95 % intervals, 1,000 resamples of patients.",
+        *how_measured(scorecard),
+        "Brackets: 95 % intervals, 1,000 resamples of patients.",
         "",
         *folds_tables(scorecard),
         *_left_out(scorecard),
@@ -41,6 +41,24 @@ def folds_report(scorecard: Mapping[str, Any]) -> str:
             f"{_stages(fold['validation_loss'], '.4f')} | {aucs} | {fold['aggregator']} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def folds_text(scorecard: Mapping[str, Any]) -> str:
+    """`5 folds`, or that it was one split."""
+    return "one split" if len(scorecard["folds"]) == 1 else f"{len(scorecard['folds'])} folds"
+
+
+def how_measured(scorecard: Mapping[str, Any]) -> list[str]:
+    """On whom, in a sentence."""
+    if len(scorecard["folds"]) == 1:
+        return [
+            "The validation patients choose the epoch, calibrate and set the thresholds; the test patients are",
+            "measured once, by a model that has not seen them.",
+        ]
+    return [
+        "Fold k tests, fold k+1 chooses the epoch, calibrates and sets the thresholds, the others train: every patient",
+        "is measured once, by a model that has not seen them.",
+    ]
 
 
 def _first_weights(tree: Mapping[str, Any]) -> str:

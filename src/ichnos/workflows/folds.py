@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from ichnos.counting import counted
 from ichnos.data.splits import Part, make_splits
-from ichnos.errors import OutputError
+from ichnos.errors import OutputError, UsageError
 from ichnos.evaluation.folds import OutOfFold, measure_folds
 from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels
@@ -44,6 +44,8 @@ class FoldOptions:
     """Of its fields, as text: they are in the recipe that is studied already."""
     split_seed: int | None = None
     """None: the folds that are stored with the set."""
+    folds: int | None = None
+    """None: as many as are stored with the set; 1: its one split into train, validation and test instead."""
     bundle: Path | None = None
     """Train a final model on everyone afterwards and export it there."""
     title: str | None = None
@@ -62,6 +64,7 @@ class FoldOptions:
         for name, value in self.changes.items():
             words += ["--set", f"{name}={value}"]
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
+        words += ["--folds", str(self.folds)] if self.folds is not None else []
         return shlex.join(words)
 
 
@@ -92,23 +95,25 @@ def study_folds(
     Writes into `out`: a run a fold, out_of_fold.parquet (what each patient's slices were given by the model that has
     not seen them), scorecard.json and report.md; goes on where it stopped. Returns the scorecard.
     With options.bundle: a final model on all patients, trained along the folds' schedule to the median of their best
-    epochs, calibrated on the out-of-fold predictions. Raises OutputError where that file exists (unless options.force).
+    epochs, calibrated on the out-of-fold predictions. Raises OutputError where that file exists (unless options.force),
+    UsageError where one split is to give it.
     """
     options = options or FoldOptions()
     if options.bundle is not None and options.bundle.is_dir():
         raise OutputError(f"{options.bundle} is a folder; give --bundle the name of a file")
     if options.bundle is not None and options.bundle.exists() and not options.force:
         raise OutputError(f"{options.bundle} exists; give --bundle another name, or --force to replace it")
-    opened = open_data(data)
-    if options.split_seed is not None and options.split_seed != opened.splits.seed:
-        splits = make_splits(opened.prepared.index, seed=options.split_seed, folds=opened.splits.folds)
-        opened = replace(opened, splits=splits)
+    if options.bundle is not None and options.folds == 1:
+        raise UsageError("a bundle is calibrated on patients out of fold, and one split has none: give more --folds")
+    opened, parts = open_folds(data, options.split_seed, options.folds)
     folds = [
-        _run_fold(recipe, replace(opened, fold=k), out / f"fold-{k}", progress, device)
-        for k in range(opened.splits.folds)
+        _run_fold(recipe, replace(opened, fold=fold), out / f"fold-{k}", progress, device)
+        for k, fold in enumerate(parts)
     ]
     scorecard = _scorecard(recipe, opened, folds, out) | {"command": options.command(data, out)}
-    pooled = replace(Predictions.joined([fold.test for fold in folds]), part=OUT_OF_FOLD)
+    pooled = Predictions.joined([fold.test for fold in folds])
+    if len(folds) > 1:
+        pooled = replace(pooled, part=OUT_OF_FOLD)
     with replacing(out / "out_of_fold.parquet") as temporary:
         pooled.write_parquet(temporary)
     write_json(out / "scorecard.json", scorecard)
@@ -116,6 +121,17 @@ def study_folds(
     if options.bundle is not None:
         _final(recipe, opened, folds, out, options, progress, device)
     return scorecard
+
+
+def open_folds(data: Path, split_seed: int | None, folds: int | None) -> tuple[OpenData, list[int | None]]:
+    """The set with the folds that were asked for, and each of them; None is the one split."""
+    opened = open_data(data)
+    once = folds == 1
+    seed = opened.splits.seed if split_seed is None else split_seed
+    count = opened.splits.folds if folds is None or once else folds
+    if (seed, count) != (opened.splits.seed, opened.splits.folds):
+        opened = replace(opened, splits=make_splits(opened.prepared.index, seed=seed, folds=count))
+    return opened, [None] if once else list(range(count))
 
 
 def _run_fold(recipe: Recipe, data: OpenData, run: Path, progress: Progress, device: str) -> _Fold:

@@ -1,0 +1,61 @@
+"""Two procedures over the same folds: paired differences of AUC, by the bootstrap over patients."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ichnos.errors import InputError
+from ichnos.evaluation.comparison import Difference, difference
+from ichnos.evaluation.folds import FEWEST_PATIENTS, OutOfFold, mean_of_folds
+from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
+from ichnos.subtypes import Subtype
+
+
+@dataclass(frozen=True)
+class FoldGain:
+    """The second's AUC less the first's, as the mean of folds: within a fold each is one model, whose scale is one."""
+
+    subtype: Subtype
+    positive_patients: int
+    change: Difference
+
+    @property
+    def tested(self) -> float | None:
+        """Its p; None where there is none, or where too few patients have the class for one to mean anything."""
+        return self.change.bootstrap_p if self.positive_patients >= FEWEST_PATIENTS else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The class, how many patients have it, and the difference."""
+        descriptive = self.positive_patients < FEWEST_PATIENTS
+        return {
+            "class": self.subtype.value,
+            "positive_patients": self.positive_patients,
+            "descriptive_only": descriptive,
+            "difference": self.change.to_json() | {"bootstrap_p": self.tested},
+        }
+
+
+def compare_folds(
+    first: OutOfFold, second: OutOfFold, classes: Sequence[Subtype], *, seed: int, resamples: int = RESAMPLES
+) -> list[FoldGain]:
+    """For each class (a column of both), second less first. The same patients are drawn for both.
+
+    Raises InputError where the two are not of the same slices or exams, in one order and the same folds.
+    """
+    same = len(first.labels) == len(second.labels) and first.labels.shape == second.labels.shape
+    if not same or any((getattr(first, name) != getattr(second, name)).any() for name in ("patient", "fold", "labels")):
+        raise InputError("a paired comparison needs the same slices or exams, labels and folds; these two differ")
+    drawn = PatientResamples.draw(first.patient, seed, resamples)
+    gains: list[FoldGain] = []
+    for k, c in enumerate(classes):
+        one, two = (mean_of_folds(scores, k, drawn) for scores in (first, second))
+        if one.samples is None or two.samples is None:
+            change = Difference(Estimate(None, None, one.estimate.note), None)
+        else:
+            change = difference(one.estimate, two.estimate, two.samples - one.samples, drawn.patients)
+        positive = len(np.unique(first.patient[first.labels[:, k]]))
+        gains.append(FoldGain(c, positive, change))
+    return gains

@@ -1,0 +1,38 @@
+"""A comparison of many recipes as one self-contained page, and as Markdown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ichnos
+from ichnos.files import write_text
+from ichnos.reporting.evaluation import environment, source
+from ichnos.reporting.field_figures import field_figures
+from ichnos.reporting.field_tables import field_tables
+from ichnos.reporting.folds import how_measured
+from ichnos.reporting.measured_recipe import MeasuredRecipe
+
+
+@dataclass(frozen=True, eq=False)
+class FieldReport:
+    """What the page is made of."""
+
+    scorecard: Mapping[str, Any]
+    measured: tuple[MeasuredRecipe, ...]
+
+
+def write_field(report: FieldReport, out: Path) -> None:
+    """Write report.md and report.html into `out`; the page holds everything it shows."""
+    card, first = report.scorecard, report.measured[0].card
+    told: dict[str, Any] = {
+        "card": card,
+        "title": card["title"] or f"{len(report.measured)} recipes on {card['source']}",
+        "counts": first["counts"],
+        "how": " ".join(how_measured(first)),
+        "tables": field_tables(card),
+        "version": ichnos.__version__,
+    }
+    page = environment(html=True).get_template("field.html.j2")
+    write_text(out / "report.md", environment(html=False).get_template("field.md.j2").render(**told))
+    write_text(out / "report.html", page.render(**told, figures=field_figures(report.measured), source=source))

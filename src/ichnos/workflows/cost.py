@@ -1,0 +1,72 @@
+"""What a trained run costs: parameters and multiply-adds counted, reading time measured on this machine's CPU."""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ichnos.errors import UsageError
+from ichnos.files import write_json
+from ichnos.inference.bundle import read_bundle
+from ichnos.inference.engine import Engine
+from ichnos.models.classifier import SliceClassifier
+from ichnos.models.cost import cost_of, parameters_of
+from ichnos.phantom import CohortSettings, make_exam
+from ichnos.progress import SILENT, Progress
+from ichnos.recipe import Recipe
+from ichnos.workflows.export import ExportOptions, export_runs
+
+SLICES = 36
+"""Of the exam that is read, 512 × 512 each."""
+
+_RUNS = 3
+
+
+def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
+    """parameters, multiply_adds (one slice through every network), bundle_bytes, and seconds that the exported graph
+    takes for an exam of 36 slices on one core (the median of three). Kept in cost.json beside the run.
+
+    A recipe of which no bundle can be made has None for the last two, and `note` says why.
+    """
+    kept = run.parent / "cost.json"
+    if kept.exists():
+        tree = json.loads(kept.read_bytes())
+        if tree.get("recipe") == recipe.fingerprint():
+            return tree
+    stages = recipe.stages.values()
+    tree: dict[str, Any] = {
+        "recipe": recipe.fingerprint(),
+        "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages),
+        "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] for s in stages),
+        "slices": SLICES,
+        "bundle_bytes": None,
+        "seconds": None,
+        "note": None,
+    }
+    try:
+        tree |= _read_by(run, progress)
+    except UsageError as error:
+        tree["note"] = str(error)
+    write_json(kept, tree)
+    return tree
+
+
+def _read_by(run: Path, progress: Progress) -> dict[str, Any]:
+    """The bundle's size and how long it reads."""
+    with tempfile.TemporaryDirectory() as folder, progress.task("Exporting, to time its reading", 1) as task:
+        bundle = Path(folder) / "run.ichnos"
+        export_runs([run], bundle, SILENT, ExportOptions(), device="cpu")
+        size = bundle.stat().st_size
+        engine = Engine(read_bundle(bundle), threads=1)
+        hu = make_exam(CohortSettings(exams=1, seed=0, slices=(SLICES, SLICES)), 0).hu
+        engine.run(hu[:2])
+        taken: list[float] = []
+        for _ in range(_RUNS):
+            began = time.perf_counter()
+            engine.run(hu)
+            taken.append(time.perf_counter() - began)
+        task.advance()
+    return {"bundle_bytes": size, "seconds": round(float(np.median(taken)), 4)}

@@ -1,0 +1,280 @@
+"""Many recipes under one protocol: the same folds, the same readout, one report."""
+
+import json
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from ichnos import recipes as package
+from ichnos.errors import OutputError, UsageError
+from ichnos.evaluation.fold_comparison import FoldGain, compare_folds
+from ichnos.evaluation.folds import OutOfFold
+from ichnos.evaluation.levels import Level, judge
+from ichnos.evaluation.multiplicity import holm
+from ichnos.evaluation.readout import reported_labels
+from ichnos.files import write_json
+from ichnos.models.checkpoint import load_checkpoint
+from ichnos.predictions import Predictions
+from ichnos.progress import Progress
+from ichnos.readout import Readout
+from ichnos.recipe import Recipe
+from ichnos.reporting.field import FieldReport, write_field
+from ichnos.reporting.measured_recipe import MeasuredRecipe
+from ichnos.subtypes import CLASSES, Subtype
+from ichnos.training.journal import read_journal
+from ichnos.workflows.cost import cost_of_run
+from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
+from ichnos.workflows.measured import BOOTSTRAP_SEED
+from ichnos.workflows.train import OpenData
+
+Tree = dict[str, Any]
+
+LEVELS = {"slices": Level.SLICE, "exams": Level.EXAM}
+
+_TRAINED = ("recipe.json", "best.safetensors", "last.safetensors", "journal.jsonl", "environment.json")
+"""Files of a run that has ended, without which it is none."""
+
+
+@dataclass(frozen=True)
+class FieldOptions:
+    """What can be chosen about a comparison."""
+
+    recipes: tuple[str, ...]
+    """Names, or paths of files, in the order in which they are shown."""
+    against: Mapping[str, str] = field(default_factory=dict[str, str])
+    """For a recipe the one of which its gain is reported; the one before it where it is not named."""
+    changes: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Fields that are set in every recipe, in every stage of it."""
+    folds: int | None = None
+    split_seed: int | None = None
+    title: str | None = None
+    note: str | None = None
+    ranking: bool = True
+    """Without it the report is of runs: that each recipe trains and reads, not which is better."""
+
+    def command(self, data: Path, out: Path) -> str:
+        """What to type to make the same again."""
+        words = ["ichnos", "study", "field", "--data", str(data), "--out", str(out)]
+        words += ["--recipes", ",".join(self.recipes)]
+        words += [word for pair in self.against.items() for word in ("--against", "=".join(pair))]
+        words += [word for pair in self.changes.items() for word in ("--set", "=".join(pair))]
+        words += ["--folds", str(self.folds)] if self.folds is not None else []
+        words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
+        words += [] if self.ranking else ["--no-ranking"]
+        return shlex.join(words)
+
+
+def study_field(data: Path, out: Path, options: FieldOptions, progress: Progress, *, device: str = "auto") -> Tree:
+    """Train and measure every recipe as `study_folds` does, each into `out`/NAME, compare them, write one report.
+
+    Goes on where it stopped. A stage that another recipe of the study has trained already is not trained again. Writes
+    scorecard.json, report.md and report.html; returns the scorecard.
+    Raises RecipeError where a recipe is unknown or a change does not fit one, UsageError where a comparison is of
+    recipes that are not there, OutputError where `out` holds something else.
+    """
+    chosen = _chosen(options)
+    against = _against(options, list(chosen))
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; give --out a folder")
+    opened, parts = open_folds(data, options.split_seed, options.folds)
+    measured: list[MeasuredRecipe] = []
+    with progress.task("Recipes", len(chosen)) as task:
+        for name, recipe in chosen.items():
+            progress.message(f"{name}: {recipe.title}")
+            _take_over(recipe, out, name, len(parts))
+            card = _ended_study(out / name, recipe, opened, len(parts))
+            if card is None:
+                folds = FoldOptions(split_seed=options.split_seed, folds=options.folds)
+                card = study_folds(recipe, data, out / name, progress, folds, device=device)
+            cost = cost_of_run(out / name / "fold-0", recipe, progress)
+            measured.append(_measured(name, recipe, card, out / name, cost))
+            task.advance()
+    scorecard = _scorecard(measured, against, options) | {
+        "source": opened.prepared.header.source,
+        "set": opened.prepared.header.fingerprint,
+        "split_seed": opened.splits.seed,
+        "command": options.command(data, out),
+    }
+    write_json(out / "scorecard.json", scorecard)
+    write_field(FieldReport(scorecard, tuple(measured)), out)
+    return scorecard
+
+
+def _chosen(options: FieldOptions) -> dict[str, Recipe]:
+    """Each recipe under its name, changed."""
+    chosen: dict[str, Recipe] = {}
+    for asked in options.recipes:
+        recipe = package.find(asked).recipe
+        changes = {
+            ".".join(filter(None, (stage.replace("/", "."), name))): value
+            for stage in recipe.stages
+            for name, value in options.changes.items()
+        }
+        recipe = recipe.override(changes)
+        if recipe.name in chosen:
+            raise UsageError(f"two of the recipes are called {recipe.name}; give each a name of its own")
+        chosen[recipe.name] = recipe
+    if not chosen:
+        raise UsageError(f"give --recipes; there are {', '.join(package.names())}")
+    return chosen
+
+
+def _against(options: FieldOptions, names: Sequence[str]) -> dict[str, str]:
+    """For each recipe but the first, which one it is measured against."""
+    for name, other in options.against.items():
+        for each in (name, other):
+            if each not in names:
+                raise UsageError(f"--against {name}={other}: {each} is not in this study, it has {', '.join(names)}")
+        if name == other:
+            raise UsageError(f"--against {name}={other}: a recipe gains nothing over itself")
+    before = dict(zip(names[1:], names[:-1], strict=True))
+    return {name: options.against.get(name, before.get(name, "")) for name in names if before.get(name)} | {
+        name: other for name, other in options.against.items() if name not in before
+    }
+
+
+def _ended_study(folder: Path, recipe: Recipe, opened: OpenData, folds: int) -> Tree | None:
+    """The scorecard of this recipe on these folds where it is there already."""
+    path = folder / "scorecard.json"
+    if not path.exists() or not (folder / "out_of_fold.parquet").exists():
+        return None
+    card = json.loads(path.read_bytes())
+    wanted = (recipe.model_dump(mode="json"), opened.prepared.header.fingerprint, opened.splits.seed, folds)
+    found = (card.get("recipe"), card.get("set"), card.get("split_seed"), len(card.get("folds", ())))
+    return card if found == wanted else None
+
+
+def _take_over(recipe: Recipe, out: Path, name: str, folds: int) -> None:
+    """Copy the runs that other recipes of this study have ended and that this one's stages would train again."""
+    for k in range(folds):
+        for stage, wanted in recipe.stages.items():
+            target = out / name / f"fold-{k}" / stage
+            if (target / "last.safetensors").exists():
+                continue
+            for found in sorted(out.glob(f"*/fold-{k}/**/recipe.json")):
+                if _is_the_same(found, wanted) and _ended(found.parent):
+                    _copy(found.parent, target)
+                    break
+
+
+def _is_the_same(found: Path, wanted: Recipe) -> bool:
+    """Whether a run is of this very recipe, whatever it is called."""
+    try:
+        theirs = type(wanted).model_validate_json(found.read_bytes())
+    except (ValidationError, OSError):
+        return False
+    return theirs.derive(name=wanted.name, title=wanted.title) == wanted
+
+
+def _ended(run: Path) -> bool:
+    if not all((run / name).exists() for name in _TRAINED):
+        return False
+    return bool(load_checkpoint(run / "last.safetensors").metadata["state"]["finished"])
+
+
+def _copy(run: Path, target: Path) -> None:
+    """The weights last: a copy that was cut short is no run."""
+    target.mkdir(parents=True, exist_ok=True)
+    kept = [*_TRAINED, *(path.name for path in run.glob("best_until_*.safetensors"))]
+    for name in sorted(kept, key=lambda each: each == "last.safetensors"):
+        temporary = target / f".{name}.tmp"
+        shutil.copyfile(run / name, temporary)
+        temporary.replace(target / name)
+
+
+def _measured(name: str, recipe: Recipe, card: Tree, folder: Path, cost: Tree) -> MeasuredRecipe:
+    pooled = Predictions.read_parquet(folder / "out_of_fold.parquet")
+    starts = np.cumsum([0, *(fold["test_slices"] for fold in card["folds"])])
+    judged: dict[str, list[OutOfFold]] = {level: [] for level in LEVELS}
+    for k, fold in enumerate(card["folds"]):
+        test = pooled.select(np.arange(starts[k], starts[k + 1]))
+        said = judge(test, reported_labels(test), Readout.model_validate(fold["readout"]))
+        for level, which in LEVELS.items():
+            judged[level].append(OutOfFold.of(said[which], k))
+    reported = Readout.model_validate(card["folds"][0]["readout"]).reported
+    journals = {
+        stage: [read_journal(folder / f"fold-{k}" / stage / "journal.jsonl") for k in range(len(card["folds"]))]
+        for stage in recipe.stages
+    }
+    joined = {level: OutOfFold.joined(parts) for level, parts in judged.items()}
+    return MeasuredRecipe(name, recipe.title, recipe.population, reported, card, joined, journals, cost)
+
+
+def _scorecard(measured: Sequence[MeasuredRecipe], against: Mapping[str, str], options: FieldOptions) -> Tree:
+    by_name = {each.name: each for each in measured}
+    steps = [_step(by_name[name], by_name[other]) for name, other in against.items()]
+    _correct([level["any"] for step in steps for level in step["gains"].values() if "any" in level])
+    return {
+        "form": "ichnos-field",
+        "notice": "Research use only. Not a medical device.",
+        "title": options.title,
+        "note": options.note,
+        "bootstrap_seed": BOOTSTRAP_SEED,
+        "changes": dict(options.changes),
+        "recipes": {each.name: _entry(each) for each in measured},
+        "steps": steps,
+        "ranking": _ranking(measured) if options.ranking else None,
+        "versions": measured[0].card["versions"],
+    }
+
+
+def _entry(each: MeasuredRecipe) -> Tree:
+    card = each.card
+    return {
+        "title": each.title,
+        "recipe": card["recipe"],
+        "first_weights": card["first_weights"],
+        "counts": card["counts"],
+        "inner": each.inner(),
+        "folds": [
+            {name: fold[name] for name in ("epochs", "best_epoch", "seconds", "aggregator", "validation_auc")}
+            for fold in card["folds"]
+        ],
+        **{level: card[level] for level in LEVELS},
+        "cost": each.cost,
+    }
+
+
+def _step(second: MeasuredRecipe, first: MeasuredRecipe) -> Tree:
+    """What the second has gained over the first, where both were measured on the same."""
+    gains: Tree = {}
+    if second.population != first.population:
+        why = "they are of different slices: one of positives alone, or without some subtype"
+        return {"recipe": second.name, "against": first.name, "gains": gains, "why_not": why}
+    for level in LEVELS:
+        gains[level] = {gain.subtype.value: gain.to_json() for gain in _gains(first, second, level)}
+    return {"recipe": second.name, "against": first.name, "gains": gains, "why_not": None}
+
+
+def _gains(first: MeasuredRecipe, second: MeasuredRecipe, level: str) -> list[FoldGain]:
+    shared = tuple(c for c in CLASSES if c in first.reported and c in second.reported)
+    one, two = (each.of_classes(level, shared) for each in (first, second))
+    return compare_folds(one, two, shared, seed=BOOTSTRAP_SEED)
+
+
+def _ranking(measured: Sequence[MeasuredRecipe]) -> Tree:
+    """Of the recipes of all slices, by exams with any hemorrhage: the best, and how far the others are behind it."""
+    ranked = [each for each in measured if each.population.slices == "all" and each.auc("exams") is not None]
+    if not ranked:
+        return {"of": "exams", "class": Subtype.ANY.value, "rows": []}
+    ranked.sort(key=lambda each: each.auc("exams") or 0.0, reverse=True)
+    best, *others = ranked
+    rows: list[Tree] = [{"recipe": best.name, "difference": None}]
+    for each in others:
+        (gain,) = (g for g in _gains(best, each, "exams") if g.subtype is Subtype.ANY)
+        rows.append({"recipe": each.name} | gain.to_json())
+    _correct(rows[1:])
+    return {"of": "exams", "class": Subtype.ANY.value, "rows": rows}
+
+
+def _correct(gains: Sequence[Tree]) -> None:
+    """Lay Holm's p beside each one's own: all of these are one family."""
+    corrected = holm([gain["difference"]["bootstrap_p"] for gain in gains])
+    for gain, p in zip(gains, corrected, strict=True):
+        gain["difference"]["holm_p"] = p

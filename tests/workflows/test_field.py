@@ -1,0 +1,185 @@
+"""Many recipes on the same folds: one report, nothing trained twice, differences that are paired."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from ichnos.data.preparing import prepare
+from ichnos.data.splits import split
+from ichnos.errors import RecipeError, UsageError
+from ichnos.models.classifier import SliceClassifier
+from ichnos.models.cost import parameters_of
+from ichnos.progress import SILENT
+from ichnos.recipes import find
+from ichnos.workflows import cost, field
+from ichnos.workflows.field import FieldOptions, study_field
+from tests.data.in_memory import InMemorySource
+
+TINY = '''"""{title}."""
+from ichnos.recipes.{base} import RECIPE as BASE
+RECIPE = BASE.derive(name="{name}", title="{title}", **{changes})
+'''
+SLICE = {
+    "network": {"backbone": "small-cnn", "init": "random"},
+    "input.size": 32,
+    "augmentation": None,
+    "synthetic": None,
+    "fit": {"epochs": 2, "batch_size": 8, "steps_per_epoch": 2, "patience": None},
+}
+
+
+def recipe_file(folder: Path, name: str, base: str, **changes: object) -> str:
+    path = folder / f"{name}.py"
+    path.write_text(TINY.format(title=f"Tiny {name}", base=base, name=name, changes=repr(changes)))
+    return str(path)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_exports() -> Iterator[None]:
+    """Costs have a test of their own: to export each of these networks takes longer than to train them."""
+    untimed = {"parameters": 1, "multiply_adds": 1, "slices": 36, "bundle_bytes": 1, "seconds": 0.1, "note": None}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(field, "cost_of_run", lambda *_: untimed)
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = prepare(InMemorySource(exams=48, slices=3), tmp_path_factory.mktemp("field") / "set", SILENT, workers=1)
+    split(made, seed=0, folds=3)
+    return made.path
+
+
+@pytest.fixture(scope="module")
+def options(data: Path) -> FieldOptions:
+    folder = data.parent
+    gate, second = ({f"{stage}.{name}": value for name, value in SLICE.items()} for stage in ("gate", "subtypes"))
+    return FieldOptions(
+        (
+            recipe_file(folder, "single", "reader", **SLICE | {"input.neighbours": 0}),
+            recipe_file(folder, "three", "reader", **SLICE),
+            recipe_file(folder, "two_stages", "cascade", **gate, **second),
+            recipe_file(folder, "positives", "paper_model_2", **SLICE),
+        ),
+        against={"two_stages": "single"},
+        title="Tiny field",
+    )
+
+
+@pytest.fixture(scope="module")
+def studied(data: Path, options: FieldOptions) -> Path:
+    out = data.parent / "out"
+    study_field(data, out, options, SILENT, device="cpu")
+    return out
+
+
+def test_every_recipe_is_measured_on_the_same_patients(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    assert list(card["recipes"]) == ["single", "three", "two_stages", "positives"]
+    assert {card["recipes"][name]["exams"]["n"] for name in ("single", "three", "two_stages")} == {48}
+    assert [(step["recipe"], step["against"]) for step in card["steps"]] == [
+        ("three", "single"),
+        ("two_stages", "single"),
+        ("positives", "two_stages"),
+    ]
+    assert card["command"].startswith("ichnos study field --data ")
+
+
+def test_a_gain_is_the_difference_of_what_is_reported(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    aucs = {
+        name: card["recipes"][name]["slices"]["classes"]["any"]["auc_mean_of_folds"]["value"]
+        for name in ("single", "three")
+    }
+    gain = card["steps"][0]["gains"]["slices"]["any"]["difference"]
+    assert gain["value"] == pytest.approx(aucs["three"] - aucs["single"])
+    assert gain["low"] <= gain["value"] <= gain["high"]
+    assert gain["holm_p"] >= gain["bootstrap_p"]
+
+
+def test_models_of_other_slices_are_not_compared_and_not_ranked(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    assert "different slices" in card["steps"][2]["why_not"]
+    ranked = [row["recipe"] for row in card["ranking"]["rows"]]
+    assert sorted(ranked) == ["single", "three", "two_stages"]
+    values = [card["recipes"][name]["exams"]["classes"]["any"]["auc_mean_of_folds"]["value"] for name in ranked]
+    assert values == sorted(values, reverse=True)
+
+
+def test_what_another_recipe_has_trained_is_taken_over(studied: Path) -> None:
+    for k in range(3):
+        gate, three = (studied / name / f"fold-{k}" for name in ("two_stages", "three"))
+        assert (gate / "gate" / "journal.jsonl").read_bytes() == (three / "journal.jsonl").read_bytes()
+        assert (gate / "gate" / "best.safetensors").read_bytes() == (three / "best.safetensors").read_bytes()
+
+
+def test_costs_are_counted_and_measured(studied: Path, options: FieldOptions, tmp_path: Path) -> None:
+    recipes = [find(name).recipe for name in options.recipes[1:]]
+    run = tmp_path / "positives"
+    shutil.copytree(studied / "positives" / "fold-0", run)
+    costs = [cost.cost_of_run(run, recipes[2], SILENT)]
+    three, two_stages = (sum(parameters_of(SliceClassifier(s)) for s in r.stages.values()) for r in recipes[:2])
+    assert two_stages == three + costs[0]["parameters"]
+    assert costs[0]["seconds"] > 0
+    assert costs[0]["bundle_bytes"] > 4 * costs[0]["parameters"]
+    (tmp_path / "positives" / "best.safetensors").unlink()
+    assert cost.cost_of_run(run, recipes[2], SILENT) == costs[0], "kept: nothing is timed again"
+
+
+def test_the_report_stands_alone(studied: Path) -> None:
+    page = (studied / "report.html").read_text()
+    assert "Tiny field" in page
+    assert "Research use only" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    text = (studied / "report.md").read_text()
+    for title in ("Any hemorrhage", "What each step gains", "Ranking by exams", "What each costs"):
+        assert f"**{title}" in text
+
+
+def test_it_goes_on_without_training_or_measuring_again(data: Path, options: FieldOptions, studied: Path) -> None:
+    before = (studied / "scorecard.json").read_bytes()
+    times = {path: path.stat().st_mtime_ns for path in studied.glob("*/scorecard.json")}
+    study_field(data, studied, options, SILENT, device="cpu")
+    assert (studied / "scorecard.json").read_bytes() == before
+    assert {path: path.stat().st_mtime_ns for path in studied.glob("*/scorecard.json")} == times
+
+
+def test_one_split_without_a_ranking(data: Path, options: FieldOptions, tmp_path: Path) -> None:
+    once = FieldOptions(options.recipes[:1], changes={"fit.epochs": "1"}, folds=1, ranking=False)
+    card = study_field(data, tmp_path / "once", once, SILENT, device="cpu")
+    assert card["ranking"] is None
+    assert len(card["recipes"]["single"]["folds"]) == 1
+    assert card["recipes"]["single"]["recipe"]["fit"]["epochs"] == 1
+    assert card["recipes"]["single"]["exams"]["n"] < 48
+    assert "the test patients are measured once" in " ".join((tmp_path / "once" / "report.md").read_text().split())
+
+
+@pytest.mark.parametrize(
+    ("changed", "complaint"),
+    [
+        ({"recipes": ("paper_model_9",)}, "no recipe 'paper_model_9'"),
+        ({"recipes": ()}, "give --recipes"),
+        ({"recipes": ("reader", "reader")}, "two of the recipes are called reader"),
+        ({"recipes": ("reader",), "against": {"reader": "cascade"}}, "cascade is not in this study"),
+        ({"recipes": ("reader",), "against": {"reader": "reader"}}, "gains nothing over itself"),
+        ({"recipes": ("reader",), "changes": {"fit.lr": "1"}}, r"no such field: fit\.lr"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_is_trained(
+    changed: dict[str, object], complaint: str, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises((UsageError, RecipeError), match=complaint):
+        study_field(data, tmp_path / "out", FieldOptions(**changed), SILENT, device="cpu")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
