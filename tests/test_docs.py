@@ -63,6 +63,11 @@ def test_the_table_of_networks_is_what_is_known_of_them() -> None:
     assert subprocess.run(check).returncode == 0, "run: python tools/networks_table.py"
 
 
+def test_the_tables_of_the_field_are_those_of_the_scorecards() -> None:
+    check = [sys.executable, str(ROOT / "tools" / "field_table.py"), "--check"]
+    assert subprocess.run(check).returncode == 0, "run: python tools/field_table.py"
+
+
 def test_no_page_names_a_path_of_some_machine() -> None:
     for page in [*PAGES, *(ROOT / "results").glob("*.json")]:
         assert not re.search(r"(?<![\w.])/(home|root|work|tmp)/", page.read_text()), page.name

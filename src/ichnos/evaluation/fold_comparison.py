@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ichnos.errors import InputError
-from ichnos.evaluation.comparison import Difference, difference
+from ichnos.evaluation.comparison import Difference, compare, difference
 from ichnos.evaluation.folds import FEWEST_PATIENTS, OutOfFold, mean_of_folds
 from ichnos.evaluation.intervals import Estimate
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
@@ -16,11 +16,16 @@ from ichnos.subtypes import Subtype
 
 @dataclass(frozen=True)
 class FoldGain:
-    """The second's AUC less the first's, as the mean of folds: within a fold each is one model, whose scale is one."""
+    """The second's AUC less the first's.
+
+    change: of the means of folds: within a fold each is one model, whose scale is one. pooled: of calibrated
+    probabilities of all folds together, which has an interval where a fold has few patients with the class.
+    """
 
     subtype: Subtype
     positive_patients: int
     change: Difference
+    pooled: Difference
 
     @property
     def tested(self) -> float | None:
@@ -28,13 +33,14 @@ class FoldGain:
         return self.change.bootstrap_p if self.positive_patients >= FEWEST_PATIENTS else None
 
     def to_json(self) -> dict[str, Any]:
-        """The class, how many patients have it, and the difference."""
+        """The class, how many patients have it, and both differences."""
         descriptive = self.positive_patients < FEWEST_PATIENTS
         return {
             "class": self.subtype.value,
             "positive_patients": self.positive_patients,
             "descriptive_only": descriptive,
             "difference": self.change.to_json() | {"bootstrap_p": self.tested},
+            "pooled": self.pooled.to_json(),
         }
 
 
@@ -49,6 +55,7 @@ def compare_folds(
     if not same or any((getattr(first, name) != getattr(second, name)).any() for name in ("patient", "fold", "labels")):
         raise InputError("a paired comparison needs the same slices or exams, labels and folds; these two differ")
     drawn = PatientResamples.draw(first.patient, seed, resamples)
+    pooled = compare(first.probabilities, second.probabilities, first.labels, classes, drawn)
     gains: list[FoldGain] = []
     for k, c in enumerate(classes):
         one, two = (mean_of_folds(scores, k, drawn) for scores in (first, second))
@@ -57,5 +64,5 @@ def compare_folds(
         else:
             change = difference(one.estimate, two.estimate, two.samples - one.samples, drawn.patients)
         positive = len(np.unique(first.patient[first.labels[:, k]]))
-        gains.append(FoldGain(c, positive, change))
+        gains.append(FoldGain(c, positive, change, pooled["auc", c]))
     return gains

@@ -1,0 +1,46 @@
+"""Writes the tables of comparisons into docs/field.md from results/field-*.json.
+
+`--check` says whether they are up to date (a test asks).
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from ichnos.reporting.field_tables import field_tables
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "field.md"
+STUDIES = {"field": "field-ct-ich", "phantom": "field-phantom"}
+"""A place on the page for each study."""
+
+
+def tables(study: str) -> str:
+    """As Markdown, with the command that made them."""
+    path = ROOT / "results" / f"{study}.json"
+    if not path.exists():
+        return "Not run yet."
+    card = json.loads(path.read_text(encoding="utf-8"))
+    lines = [f"`results/{study}.json`, made by `{card['command']}`:", ""]
+    lines += [table.to_markdown() for table in field_tables(card).values()]
+    return "\n".join(lines).rstrip()
+
+
+def main() -> int:
+    """Rewrite the page, or with --check compare."""
+    text = new = PAGE.read_text(encoding="utf-8")
+    for place, study in STUDIES.items():
+        begin, end = f"<!-- {place}: python tools/field_table.py -->", f"<!-- /{place} -->"
+        head, found, rest = new.partition(begin)
+        _, closed, tail = rest.partition(end)
+        if not found or not closed:
+            raise SystemExit(f"{PAGE.name} has no place for {study}")
+        new = f"{head}{begin}\n{tables(study)}\n{end}{tail}"
+    if "--check" in sys.argv:
+        return int(new != text)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
