@@ -52,3 +52,15 @@ def test_groups_of_words_and_of_numbers() -> None:
     assert bands[-1] == "not known"
     with pytest.raises(UsageError, match="make no subgroups"):
         grouped([f"exam {k}" for k in range(20)])
+
+
+def test_a_level_peak_is_taken_at_its_middle() -> None:
+    """A map that was enlarged from few cells is level from an outer cell's centre to the edge."""
+    heat = np.zeros((30, 30), np.float32)
+    heat[0:11, 20:30] = 1.0
+    mask = np.zeros((30, 30), np.bool_)
+    mask[4:7, 23:27] = True
+    assert point(heat, mask).hit
+    mask[:] = False
+    mask[0, 20] = True
+    assert not point(heat, mask).hit
