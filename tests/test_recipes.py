@@ -94,7 +94,10 @@ def test_an_override_that_makes_no_sense_is_refused(assignment: dict[str, str], 
         ({"gate.classes": '["subdural"]'}, "the gate must name `any`, it names subdural"),
         ({"subtypes.population.slices": "all"}, "the second stage .* is of all slices"),
         ({"subtypes.classes": '["subdural", "any"]'}, "subtypes: `any` cannot be learnt from positives alone"),
-        ({"gate.population.without": '["epidural"]'}, "leave out different subtypes"),
+        (
+            {"gate.population.without": '["epidural"]', "gate.classes": '["any"]'},
+            "leave out different subtypes",
+        ),
         (
             {"subtypes.input.neighbours": "2", "subtypes.input.neighbour_spacing": "7.5"},
             r"the gate every 5 mm, the second stage every 7\.5 mm",
@@ -117,7 +120,8 @@ def test_a_cascade_keeps_what_its_stages_are() -> None:
     assert changed.fingerprint() != cascade.fingerprint()
     assert changed.derive(gate=cascade.gate, subtypes=cascade.subtypes) == cascade
     three = recipes.find("paper_model_3").of_one_model
-    without_epidural = cascade.derive(**{"subtypes": three, "gate.population.without": ["epidural"]})
+    gate = cascade.gate.derive(classes=["any"], **{"population.without": ["epidural"]})
+    without_epidural = cascade.derive(gate=gate, subtypes=three)
     assert without_epidural.classes == (*SUBTYPES[1:], Subtype.ANY)
 
 

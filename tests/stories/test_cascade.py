@@ -29,7 +29,7 @@ SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), 
 SHORT = ("network.init=random", "fit.epochs=1", "fit.steps_per_epoch=2", "fit.batch_size=4")
 SHORT += ("fit.reestimate_batchnorm=true", "fit.patience=null")
 CHANGES = tuple(f"{stage}.{change}" for stage in ("gate", "subtypes") for change in SHORT)
-CHANGES += ("gate.input.size=32", "subtypes.input.size=64")
+CHANGES += ("gate.input.size=32", "subtypes.input.size=64", 'gate.classes=["any"]')
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,7 @@ def test_two_runs_trained_apart_become_the_same_network(run: Path, bundle: Path,
     assert isinstance(apart.manifest.recipe, CascadeRecipe)
     assert isinstance(together.manifest.recipe, CascadeRecipe)
     assert apart.manifest.recipe.stages == together.manifest.recipe.stages
-    assert apart.manifest.title == "Gate (any hemorrhage), then Second stage (five subtypes of a positive slice)"
+    assert apart.manifest.title == "Reader (any and five subtypes, neighbours as channels), then Second stage (five subtypes of a positive slice)"
 
 
 @pytest.mark.parametrize(
