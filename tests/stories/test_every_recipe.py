@@ -1,0 +1,148 @@
+"""Every recipe of the package trains a little, becomes a bundle whose network agrees, and reads an exam with it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ichnos import recipes
+from ichnos.data.sources.phantom import PhantomSource
+from ichnos.findings import ExamFindings
+from ichnos.phantom import RAISED_PREVALENCE, CohortSettings
+from ichnos.progress import SILENT
+from ichnos.recipe import Recipe, SliceRecipe
+from ichnos.subtypes import Subtype
+from ichnos.workflows.phantom import write_cohort
+from ichnos.workflows.prepare import prepare_set
+from tests.stories.running import Ran, ichnos
+
+COHORT = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
+EXAM = CohortSettings(exams=1, seed=77, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(12, 12))
+
+FIT: Mapping[str, Any] = {
+    "epochs": 1,
+    "steps_per_epoch": 2,
+    "batch_size": 4,
+    "patience": None,
+    "milestones": [],
+    "reestimate_batchnorm": True,
+}
+"""What becomes of every `fit` of a recipe, wherever it stands; a kind of fit without one of these keeps its own."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """A set to learn from, and an exam that is not in it."""
+
+    root: Path
+    prepared: Path
+    exam: Path
+
+    def train(self, recipe: str, run: Path, changes: Mapping[str, Any]) -> Ran:
+        said = [word for field, value in changes.items() for word in ("--set", f"{field}={_text(value)}")]
+        return ichnos("train", recipe, "--data", str(self.prepared), "--out", str(run), "--device", "cpu", *said)
+
+    def gate(self, without: tuple[Subtype, ...]) -> Path:
+        """A small network of `any` alone on all slices but those with one of `without`; trained once."""
+        run = self.root / "-".join(["gate", *without])
+        changes = {"classes": ["any"], "population.slices": "all", "population.without": list(without)}
+        done = self.train("tharek", run, cut(recipes.find("tharek").recipe) | changes)
+        assert done.exit_code == 0, done.stderr
+        return run
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
+    root = tmp_path_factory.mktemp("every-recipe")
+    cohort = write_cohort(COHORT, root / "cohort", SILENT, workers=1)
+    exam = write_cohort(EXAM, root / "exam", SILENT, workers=1) / "stage_2_train"
+    prepare_set(PhantomSource(cohort), root / "set", SILENT, workers=1)
+    return Material(root, root / "set", exam)
+
+
+def cut(recipe: Recipe) -> dict[str, Any]:
+    """What makes any recipe short: random first weights, one epoch of two steps, the smallest pictures, one copy."""
+    changes = {f"{path}.{field}": value for path, fit in fits(recipe.model_dump()) for field, value in fit.items()}
+    for path, stage in recipe.stages.items():
+        before = f"{path.replace('/', '.')}." if path else ""
+        changes |= {f"{before}{field}": value for field, value in cut_of_stage(stage).items()}
+    return changes
+
+
+def fits(said: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each `fit` in a recipe's tree, by its dotted path, with what it becomes: of slices, of heads on them, of all."""
+    for field, value in said.items():
+        if not isinstance(value, dict):
+            continue
+        path = f"{where}{field}"
+        if field == "fit":
+            yield path, {key: short for key, short in FIT.items() if key in value}
+        else:
+            yield from fits(value, f"{path}.")
+
+
+def cut_of_stage(stage: SliceRecipe) -> dict[str, Any]:
+    """Of a model of slices: what no other kind has."""
+    changes: dict[str, Any] = {"network.init": "random", "input.size": smallest(stage)}
+    if stage.network.frozen:  # and random: it could not learn
+        changes["network.frozen"] = False
+    if stage.synthetic is not None:
+        changes["synthetic.copies"] = 1
+    return changes
+
+
+def smallest(stage: SliceRecipe) -> int:
+    """The smallest pictures that a grammar of 32 px at least and the network both take."""
+    shrinkage = 32 if stage.network.facts is None else stage.network.facts.shrinkage
+    return -(-32 // shrinkage) * shrinkage
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", recipes.names())
+def test_it_trains_becomes_a_bundle_and_reads_an_exam(name: str, material: Material, tmp_path: Path) -> None:
+    recipe = recipes.find(name).recipe
+    done = material.train(name, tmp_path / "run", cut(recipe))
+    assert done.exit_code == 0, done.stderr
+    bundle = exported(material, tmp_path / "alone.ichnos", tmp_path / "run")
+    if recipe.population.slices == "positives":
+        refused = predicted(bundle, material, tmp_path / "refused")
+        assert refused.exit_code == 1
+        assert "never seen a normal slice" in refused.stderr
+        gate = material.gate(recipe.population.without)
+        bundle = exported(material, tmp_path / "gated.ichnos", gate, tmp_path / "run")
+    done = predicted(bundle, material, tmp_path / "read")
+    assert done.exit_code == 0, done.stderr
+    findings = ExamFindings.model_validate_json((tmp_path / "read" / "exam-001" / "findings.json").read_text())
+    assert len(findings.slices) == EXAM.slices[0]
+    for each in findings.slices:
+        assert each.probabilities.keys() == {*recipe.classes, Subtype.ANY}
+        assert each.probabilities[Subtype.ANY] >= max(each.probabilities.values())
+
+
+def exported(material: Material, out: Path, *runs: Path) -> Path:
+    """The bundle, whose network says what the trained one says."""
+    done = ichnos("export", *map(str, runs), "--out", str(out), "--data", str(material.prepared), "--json")
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["agreement"] <= 1e-4
+    return out
+
+
+def predicted(bundle: Path, material: Material, out: Path) -> Ran:
+    return ichnos("predict", str(material.exam), "--bundle", str(bundle), "--out", str(out))
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_what_is_cut_is_short_and_still_a_recipe(name: str) -> None:
+    """Every kind, and what stands in it, is found by itself: nothing is left to train for long."""
+    recipe = recipes.find(name).recipe
+    short = recipe.override({field: _text(value) for field, value in cut(recipe).items()})
+    assert {stage.fit.epochs for stage in short.stages.values()} == {1}
+    assert {stage.network.init for stage in short.stages.values()} == {"random"}
+    assert max(stage.input.size for stage in short.stages.values()) <= 64
