@@ -142,8 +142,8 @@ def test_another_network_is_of_version_4_and_says_how_large_its_maps_are(tmp_pat
 
 
 def test_a_newer_form_is_named_before_anything_else(written: Path) -> None:
-    rewrite(written, lambda tree: tree.update(version=5, something="new"), resign=False)
-    with pytest.raises(BundleError, match=r"version 5, this ichnos reads version 4; install a newer ichnos"):
+    rewrite(written, lambda tree: tree.update(version=6, something="new"), resign=False)
+    with pytest.raises(BundleError, match=r"version 6, this ichnos reads version 5; install a newer ichnos"):
         read_bundle(written)
 
 

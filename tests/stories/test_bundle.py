@@ -267,7 +267,7 @@ def test_a_scorecard_that_is_none(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_that_disagrees_is_not_written(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ichnos.workflows.trained.export_graph", lambda _: brightness().SerializeToString())
+    monkeypatch.setattr("ichnos.workflows.export.exported", lambda _: brightness().SerializeToString())
     done = ichnos("export", str(run), "--out", str(tmp_path / "b"))
     assert done.exit_code == 1
     assert "no bundle was written" in done.stderr

@@ -12,7 +12,7 @@ from ichnos.readout import Readout
 from ichnos.recipe import CascadeRecipe, Recipe
 from ichnos.subtypes import Subtype
 
-BUNDLE_VERSION = 4
+BUNDLE_VERSION = 5
 """Of the form. Readers refuse newer ones.
 
 1: `readout.smoothing` was the weight of each adjacent slice, fitted on slices 5 mm apart.
@@ -20,6 +20,7 @@ BUNDLE_VERSION = 4
 3: of a cascade. What is of one model is still written as version 2, which older readers take.
 4: of another network than EfficientNet-B0 with a hidden layer. `map_side` says how large its class maps are. What has
 no other network in it is still written as version 2 or 3.
+5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph.
 """
 
 _FIRST_SHRINKAGE = 32
@@ -65,7 +66,7 @@ class Manifest(_Part):
     """bundle.json."""
 
     form: Literal["ichnos-bundle"] = "ichnos-bundle"
-    version: Literal[1, 2, 3, 4] = 2
+    version: Literal[1, 2, 3, 4, 5] = 2
     """What `version_of` says of the recipe; 1 where 2 would do."""
     title: Annotated[str, Field(pattern=_ONE_LINE)]
     """One line."""
@@ -74,7 +75,8 @@ class Manifest(_Part):
     recipe: Recipe
     """As it was resolved: the input road, the population, the classes, the training."""
     networks: Annotated[int, Field(ge=1)] = 1
-    """How many trained networks the graph averages; of a cascade 1, as neither stage is an average."""
+    """How many trained networks the graph averages; of a recipe of several models 1, as none of its stages is an
+    average."""
     map_side: Annotated[int, Field(ge=0)] | None = None
     """Rows and columns of the class maps; 0: the network has none. None up to version 3: size / 32."""
     readout: Readout
@@ -101,9 +103,10 @@ class Manifest(_Part):
     def _version_is_the_kinds(self) -> Self:
         wanted = version_of(self.recipe)
         if max(self.version, 2) != wanted:
-            kind = "a cascade" if isinstance(self.recipe, CascadeRecipe) else "one model"
-            raise ValueError(f"a bundle of {kind} with these networks is of version {wanted}, not {self.version}")
-        if (self.version == 4) != (self.map_side is not None):
+            raise ValueError(
+                f"a bundle of {self.recipe.in_words} with these networks is of version {wanted}, not {self.version}"
+            )
+        if (self.version >= 4) != (self.map_side is not None):
             raise ValueError("a bundle says how large its class maps are (map_side) from version 4 on")
         return self
 
@@ -127,8 +130,10 @@ class Manifest(_Part):
         return json.dumps(tree | {"digest": content_digest(tree)}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def version_of(recipe: Recipe) -> Literal[2, 3, 4]:
+def version_of(recipe: Recipe) -> Literal[2, 3, 4, 5]:
     """The oldest form in which a bundle of the recipe can be written."""
+    if any(not isinstance(each, CascadeRecipe) for each in recipe.composites.values()):
+        return 5
     networks = [stage.network for stage in recipe.stages.values()]
     if any(each.architecture is not Architecture.EFFICIENTNET_B0 or each.head.hidden is None for each in networks):
         return 4

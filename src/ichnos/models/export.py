@@ -25,16 +25,23 @@ OUTPUTS = ("logits", "features", "maps")
 """Of a graph. A network without a last feature map has no class maps, and its graph has no such output."""
 
 
-class SliceGraph(nn.Module):
+class Graph(nn.Module):
+    """What is exported: `forward` takes raw HU and, where `neighbours` are shown, which slices lie beside each other,
+    and gives logits, features and, where there are any, maps (see SliceGraph.forward)."""
+
+    neighbours: int
+    """To each side of a slice; of several networks the most."""
+    map_side: int
+    """Rows and columns of the maps; 0: there are none."""
+
+
+class SliceGraph(Graph):
     """Raw HU → logits, pooled features and Grad-CAM maps: what is exported.
 
     Of several classifiers (the same road and classes) the logits are averaged, the maps are those of the averaged
     logits, network by network, added up, and the features stand side by side. Where their last feature maps differ in
     size, the maps are brought to the finest one's by the road's own filter; where one has none, there are no maps.
     """
-
-    map_side: int
-    """Rows and columns of the maps; 0: there are none."""
 
     def __init__(self, classifiers: Sequence[SliceClassifier]) -> None:
         """Takes copies, in evaluation mode. Raises WeightsError where the classifiers do not go together."""
@@ -73,7 +80,7 @@ class SliceGraph(nn.Module):
         return mean, torch.cat(features, dim=1), *(torch.stack(each).mean(dim=0) for each in maps)
 
 
-class CascadeGraph(nn.Module):
+class CascadeGraph(Graph):
     """A gate and a second stage, each behind its own road: raw HU → logits, pooled features and Grad-CAM maps.
 
     Logits and maps are of the second stage's classes, then of `any`; the features are the gate's, then the second
@@ -82,7 +89,6 @@ class CascadeGraph(nn.Module):
     """
 
     any_column: int
-    map_side: int
     resize: Tensor
 
     def __init__(self, gate: SliceClassifier, subtypes: SliceClassifier) -> None:
@@ -92,7 +98,7 @@ class CascadeGraph(nn.Module):
         self.neighbours = max(self.gate.neighbours, self.subtypes.neighbours)
         self.any_column = gate.recipe.classes.index(Subtype.ANY)
         self.map_side = self.subtypes.map_side if self.gate.map_side else 0
-        self.register_buffer("resize", _resize(self.gate.map_side, self.map_side), persistent=False)
+        self.register_buffer("resize", map_resize(self.gate.map_side, self.map_side), persistent=False)
         self.eval()
 
     def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, ...]:
@@ -142,7 +148,7 @@ class _Network(nn.Module):
         self.head = copy.deepcopy(classifier.head)
         self.map_side = map_side
         self.own_side = classifier.map_side
-        self.register_buffer("resize", _resize(self.own_side, map_side), persistent=False)
+        self.register_buffer("resize", map_resize(self.own_side, map_side), persistent=False)
 
     def forward(self, channels: Tensor) -> tuple[Tensor, ...]:
         last = self.backbone(channels)
@@ -157,7 +163,7 @@ class _Network(nn.Module):
         return logits, features, maps
 
 
-def _resize(side: int, wanted: int) -> Tensor:
+def map_resize(side: int, wanted: int) -> Tensor:
     """The road's filter from maps of `side` cells to `wanted` ones, (wanted, side); empty where there are none."""
     return torch.from_numpy(resize_matrix(side, wanted).copy()) if side and wanted else torch.empty(0, 0)
 
@@ -172,15 +178,16 @@ def export_graph(classifiers: Sequence[SliceClassifier]) -> bytes:
     convolutions, any number of slices at once; the same classifiers give the same bytes.
     Raises WeightsError where the classifiers do not go together.
     """
-    return _exported(SliceGraph(classifiers))
+    return exported(SliceGraph(classifiers))
 
 
 def export_cascade(gate: SliceClassifier, subtypes: SliceClassifier) -> bytes:
     """The ONNX file of a cascade, with the same interface and properties (see CascadeGraph)."""
-    return _exported(CascadeGraph(gate, subtypes))
+    return exported(CascadeGraph(gate, subtypes))
 
 
-def _exported(graph: SliceGraph | CascadeGraph) -> bytes:
+def exported(graph: Graph) -> bytes:
+    """The ONNX file of any graph of ours, with the interface and the properties of export_graph's."""
     # on the CPU and in the plain layout, whatever the training left; more than one slice, or it would be a constant
     graph = graph.to("cpu", memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]
     example: dict[str, Tensor] = {"hu": torch.zeros((3, MATRIX, MATRIX), dtype=torch.int16)}

@@ -10,6 +10,11 @@ from ichnos.networks import Head as Head
 from ichnos.networks import Network as Network
 from ichnos.recipe.cascade import CASCADE_STAGES as CASCADE_STAGES
 from ichnos.recipe.cascade import CascadeRecipe as CascadeRecipe
+from ichnos.recipe.composite import CompositeRecipe as CompositeRecipe
+from ichnos.recipe.composite import join as join
+from ichnos.recipe.ensemble import MEMBERS as MEMBERS
+from ichnos.recipe.ensemble import EnsembleRecipe as EnsembleRecipe
+from ichnos.recipe.grammar import AnyRecipe as AnyRecipe
 from ichnos.recipe.grammar import Grammar as Grammar
 from ichnos.recipe.grammar import explain as explain
 from ichnos.recipe.inputs import InputSpec as InputSpec
@@ -24,8 +29,11 @@ from ichnos.recipe.training import Population as Population
 from ichnos.recipe.training import Sampling as Sampling
 from ichnos.recipe.training import Synthetic as Synthetic
 
-Recipe = Annotated[SliceRecipe | CascadeRecipe, Field(discriminator="kind")]
-"""Any kind."""
+AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe
+"""Of every kind one."""
+
+Recipe = Annotated[AnyKind, Field(discriminator="kind")]
+"""The same, as it is read: its `kind` says which."""
 
 
 class RecipeFile(Grammar):
@@ -37,7 +45,7 @@ class RecipeFile(Grammar):
 
     @property
     def of_one_model(self) -> SliceRecipe:
-        """The recipe where one model is wanted. Raises RecipeError for a cascade."""
+        """The recipe where one model is wanted. Raises RecipeError for one of several."""
         if not isinstance(self.recipe, SliceRecipe):
-            raise RecipeError(f"{self.recipe.name} is a {self.recipe.kind}; a recipe of one model is wanted here")
+            raise RecipeError(f"{self.recipe.name} is {self.recipe.in_words}; a recipe of one model is wanted here")
         return self.recipe

@@ -1,11 +1,10 @@
 """Recipes of two models, one after the other."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ichnos.recipe.grammar import AnyRecipe
-from ichnos.recipe.inputs import InputSpec
+from ichnos.recipe.composite import CompositeRecipe
 from ichnos.recipe.slices import SliceRecipe
 from ichnos.recipe.training import Population
 from ichnos.subtypes import Subtype
@@ -14,12 +13,14 @@ CASCADE_STAGES = ("gate", "subtypes")
 """The fields of a CascadeRecipe that are recipes, in the order in which they are asked."""
 
 
-class CascadeRecipe(AnyRecipe):
+class CascadeRecipe(CompositeRecipe):
     """Two models, one after the other: a gate says whether a slice has any hemorrhage, a second stage says which.
 
     P(any) is the gate's; P(subtype) = P(any) · P(subtype | positive slice), so it is never above P(any). Each stage has
     an input road of its own.
     """
+
+    in_words: ClassVar[str] = "a cascade"
 
     kind: Literal["cascade"] = "cascade"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -46,23 +47,13 @@ class CascadeRecipe(AnyRecipe):
             )
         if set(gate.population.without) != set(subtypes.population.without):
             raise ValueError("the two stages leave out different subtypes: make population.without the same")
-        spacings = {stage.input.neighbour_spacing for stage in (gate, subtypes) if stage.input.neighbours}
-        if len(spacings) > 1:
-            raise ValueError(
-                f"both stages show neighbours, the gate every {gate.input.neighbour_spacing:g} mm, the second stage "
-                f"every {subtypes.input.neighbour_spacing:g} mm: make input.neighbour_spacing the same"
-            )
+        self.check_spacings({"gate": "the gate", "subtypes": "the second stage"})
         return self
 
     @property
-    def stages(self) -> dict[str, SliceRecipe]:
-        """Both, by the names of their fields, which are those of their folders in a run too."""
+    def parts(self) -> dict[str, SliceRecipe]:
+        """Both stages, by the names of their fields, which are those of their folders in a run too."""
         return dict(zip(CASCADE_STAGES, (self.gate, self.subtypes), strict=True))
-
-    @property
-    def widest(self) -> InputSpec:
-        """The input road that shows the most neighbours: what is laid beside a slice for it serves both stages."""
-        return max((self.gate.input, self.subtypes.input), key=lambda road: road.neighbours)
 
     @property
     def classes(self) -> tuple[Subtype, ...]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +19,9 @@ class Grammar(BaseModel):
 
 class AnyRecipe(Grammar):
     """What every kind of recipe can do."""
+
+    in_words: ClassVar[str]
+    """What a sentence calls a recipe of this kind, or a run of it: `a cascade`."""
 
     def derive(self, **changes: Any) -> Self:
         """A copy with changed fields, validated again. Nested fields by dots: derive(**{"fit.epochs": 6})."""

@@ -1,6 +1,7 @@
 """Recipes of one model of single slices."""
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal, Never, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +14,8 @@ from ichnos.subtypes import SUBTYPES, Subtype
 
 class SliceRecipe(AnyRecipe):
     """Everything that makes one model of single slices: input, population, classes, network, sampling, training."""
+
+    in_words: ClassVar[str] = "one model"
 
     kind: Literal["slice"] = "slice"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -52,6 +55,16 @@ class SliceRecipe(AnyRecipe):
     def stages(self) -> dict[str, "SliceRecipe"]:
         """Itself, by the name of no folder and no field: a run of one stage has no folders within."""
         return {"": self}
+
+    @property
+    def parts(self) -> Mapping[str, Never]:
+        """None."""
+        return {}
+
+    @property
+    def composites(self) -> Mapping[str, Never]:
+        """None: nothing within it is joined."""
+        return {}
 
     @property
     def widest(self) -> InputSpec:

@@ -6,7 +6,7 @@ import pkgutil
 from pathlib import Path
 
 from ichnos.errors import RecipeError
-from ichnos.recipe import CascadeRecipe, RecipeFile, SliceRecipe
+from ichnos.recipe import AnyKind, RecipeFile
 
 
 def names() -> list[str]:
@@ -40,6 +40,8 @@ def _from_file(path: Path) -> RecipeFile:
 
 def _checked(module: object, path: Path) -> RecipeFile:
     recipe = getattr(module, "RECIPE", None)
-    if not isinstance(recipe, SliceRecipe | CascadeRecipe):
-        raise RecipeError(f"{path} has no RECIPE = SliceRecipe(...) or CascadeRecipe(...); see docs/recipes.md")
+    if not isinstance(recipe, AnyKind):
+        raise RecipeError(
+            f"{path} has no RECIPE = SliceRecipe(...), or one of the other kinds of recipe; see docs/recipes.md"
+        )
     return RecipeFile(recipe=recipe, docstring=(getattr(module, "__doc__", None) or "").strip(), path=path)

@@ -20,6 +20,7 @@ def model_card(manifest: Mapping[str, Any], cells: int) -> str:
     reported = [c for c in CLASSES if c.value in manifest["readout"]["exams"]]
     return template.render(
         m=manifest,
+        parts=_parts(manifest["recipe"]),
         cells=cells,
         rows=[_row(manifest, c) for c in reported],
         names=[c.display_name for c in reported],
@@ -28,6 +29,19 @@ def model_card(manifest: Mapping[str, Any], cells: int) -> str:
         aggregator=_aggregator(manifest["readout"]["aggregator"]),
         few=FEWEST_PATIENTS,
     )
+
+
+def _parts(recipe: Mapping[str, Any], within: str = "") -> list[tuple[str, Mapping[str, Any]]]:
+    """Every recipe of one network in a recipe's tree, and what it is called in it."""
+    match recipe["kind"]:
+        case "cascade":
+            stages = {"gate": recipe["gate"], "second stage": recipe["subtypes"]}
+        case "ensemble":
+            stages = {f"`{name}`": member for name, member in recipe["members"].items()}
+        case _:
+            return [(within, recipe)]
+    named = {", ".join(filter(None, (within, name))): each for name, each in stages.items()}
+    return [part for name, each in named.items() for part in _parts(each, name)]
 
 
 def _row(manifest: Mapping[str, Any], c: Subtype) -> dict[str, Any]:

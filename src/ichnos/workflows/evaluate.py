@@ -32,7 +32,8 @@ from ichnos.workflows.measured import (
     write_tables,
 )
 from ichnos.workflows.train import OpenData, open_data
-from ichnos.workflows.trained import TrainedCascade, TrainedModel, best_of, open_runs, population_text
+from ichnos.workflows.trained import open_run, population_text
+from ichnos.workflows.trained_model import Trained, best_of
 
 
 def evaluate_run(
@@ -58,7 +59,7 @@ def evaluate_run(
         raise UsageError("--map is for bundles: a run is measured on the classes that it was trained on")
     opened = open_data(data, fold)
     see_that_subgroups_can_be(opened.prepared, options)
-    model = open_runs([run])
+    model = open_run(run)
     opened, external = _unseen([best_of(each.runs[0]) for each in model.models], opened)
     positives_only = model.recipe.population.slices == "positives"
     _see_that_labels_suffice(opened, positives_only=positives_only)
@@ -112,7 +113,7 @@ def _see_that_labels_suffice(opened: OpenData, *, positives_only: bool) -> None:
 
 
 def _readout(
-    model: TrainedModel | TrainedCascade,
+    model: Trained,
     data: OpenData,
     progress: Progress,
     device: str,
@@ -132,7 +133,7 @@ def _readout(
     return fit_readout(validation).readout, f"fixed before: chosen on the run's {patients} validation patients"
 
 
-def _about(model: TrainedModel | TrainedCascade, points: str, *, calibrated: bool) -> dict[str, Any]:
+def _about(model: Trained, points: str, *, calibrated: bool) -> dict[str, Any]:
     """What a scorecard says of the model, as of a bundle."""
     return {
         "kind": "run",
@@ -164,8 +165,8 @@ def _unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
     origin, *others = (load_checkpoint(checkpoint).metadata["origin"] for checkpoint in checkpoints)
     if any(other != origin for other in others):
         raise UsageError(
-            "the stages of this cascade were trained on different sets, splits or folds, so no patients are left that "
-            "neither has seen for sure; train it anew with `ichnos train`"
+            "the stages of this run were trained on different sets, splits or folds, so no patients are left that none "
+            "of them has seen for sure; train it anew with `ichnos train`"
         )
     if opened.origin["set"] != origin.get("set"):
         return opened, True

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ichnos.data.splits import Part
@@ -19,15 +18,17 @@ from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import DataOrigin, Manifest, Numbers, version_of
 from ichnos.inputs import to_matrix
 from ichnos.models.checkpoint import load_classifier
+from ichnos.models.export import exported
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
-from ichnos.readout import Readout
+from ichnos.readout import Readout, sigmoid
 from ichnos.recipe import Recipe, SliceRecipe
 from ichnos.reporting.model_card import model_card
 from ichnos.subtypes import Subtype
 from ichnos.workflows.train import OpenData, open_data
-from ichnos.workflows.trained import TrainedCascade, TrainedModel, best_of, open_runs, population_text
+from ichnos.workflows.trained import open_runs, population_text
+from ichnos.workflows.trained_model import Trained, best_of
 
 AGREEMENT = 1e-4
 """In probability: a bundle whose network differs more from the trained one is not written."""
@@ -114,9 +115,10 @@ def export_runs(
     data = open_data(options.data, options.fold) if options.data else None
     fitted, origin = _fit(model, data, options, progress, device)
     with progress.task("Exporting the network", 1) as task:
-        network = model.graph()
+        graph = model.graph()
+        network = exported(graph)
         task.advance()
-    manifest = _manifest(model, options, data, fitted, origin, card)
+    manifest = _manifest(model, graph.map_side, options, data, fitted, origin, card)
     difference = _disagreement(model, manifest, network, data)
     if not difference <= AGREEMENT:
         raise BundleError(
@@ -138,7 +140,7 @@ def export_runs(
 
 
 def _fit(
-    model: TrainedModel | TrainedCascade,
+    model: Trained,
     data: OpenData | None,
     options: ExportOptions,
     progress: Progress,
@@ -190,7 +192,8 @@ def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Prog
 
 
 def _manifest(
-    model: TrainedModel | TrainedCascade,
+    model: Trained,
+    map_side: int,
     options: ExportOptions,
     data: OpenData | None,
     fitted: FittedReadout | None,
@@ -206,7 +209,7 @@ def _manifest(
         made_with={name: version(name) for name in _MADE_WITH},
         recipe=recipe,
         networks=len(model.models[0].runs),
-        map_side=model.map_side if form >= 4 else None,
+        map_side=map_side if form >= 4 else None,
         readout=fitted.readout if fitted else Readout.uncalibrated(recipe.classes),
         population=population_text(recipe),
         data=origin_of_data,
@@ -237,7 +240,7 @@ def _origin(data: OpenData) -> DataOrigin:
 
 
 def _scorecard(
-    runs: Sequence[Path], model: TrainedModel | TrainedCascade, options: ExportOptions
+    runs: Sequence[Path], model: Trained, options: ExportOptions
 ) -> tuple[dict[str, Any], Literal["this model", "the procedure"]] | None:
     """What `ichnos evaluate` measured, of this very checkpoint or of others like it."""
     path = options.scorecard or runs[0] / "scorecard.json"
@@ -252,14 +255,12 @@ def _scorecard(
     return tree, "this model" if tree.get("checkpoint") == model.digest() else "the procedure"
 
 
-def _disagreement(
-    model: TrainedModel | TrainedCascade, manifest: Manifest, network: bytes, data: OpenData | None
-) -> float:
+def _disagreement(model: Trained, manifest: Manifest, network: bytes, data: OpenData | None) -> float:
     """The largest difference in probability between torch behind numpy's road and ONNX Runtime from raw HU."""
     hu = _samples(model.recipe, data)
     engine = Engine(Bundle(manifest, "", network, ""))
-    exported = torch.from_numpy(engine.run(hu).logits).sigmoid().numpy()
-    return float(np.abs(model.probabilities(hu) - exported).max())
+    from_graph = sigmoid(engine.run(hu).logits.astype(np.float64))
+    return float(np.abs(sigmoid(model.logits(hu)) - from_graph).max())
 
 
 def _samples(recipe: Recipe, data: OpenData | None) -> NDArray[np.int16]:

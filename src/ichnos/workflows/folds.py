@@ -25,11 +25,13 @@ from ichnos.readout import Readout
 from ichnos.recipe import Recipe
 from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
+from ichnos.workflows.combining import out_of_fold_combinations
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, open_data, train_stages
-from ichnos.workflows.trained import best_of, open_runs
+from ichnos.workflows.trained import open_run
+from ichnos.workflows.trained_model import best_of
 
 _VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
 
@@ -136,7 +138,7 @@ def open_folds(data: Path, split_seed: int | None, folds: int | None) -> tuple[O
 
 def _run_fold(recipe: Recipe, data: OpenData, run: Path, progress: Progress, device: str) -> _Fold:
     summaries = train_stages(recipe, data, run, progress, device=device)
-    model = open_runs([run])
+    model = open_run(run)
     validation = model.predict(data, Part.VALIDATION, progress, device=device)
     test = model.predict(data, Part.TEST, progress, device=device)
     fitted = fit_readout(validation)
@@ -208,7 +210,7 @@ def _fold_json(fold: _Fold, k: int) -> dict[str, Any]:
 
 
 def _each_stage(values: dict[str, Any]) -> Any:
-    """For JSON: of one model the value itself, of a cascade one a stage."""
+    """For JSON: of one model the value itself, of several one a stage."""
     return values.get("", values)
 
 
@@ -231,13 +233,18 @@ def _final(
     for name in recipe.stages:
         epochs = max(1, round(float(np.median([fold.summaries[name].best_epoch for fold in folds]))))
         fit = {"stop_after": epochs, "patience": None, "milestones": []}
-        changes |= {".".join(filter(None, (name, "fit", field))): value for field, value in fit.items()}
+        changes |= {
+            ".".join(filter(None, (name.replace("/", "."), "fit", field))): value for field, value in fit.items()
+        }
         said = f"{name}: " if name else ""
         progress.message(
             f"the final model: {said}all patients, {counted(epochs, 'epoch')}, the median of the folds' best"
         )
     final = recipe.derive(**changes)
-    train_stages(final, replace(data, everyone=True), out / "final", progress, device=device)
+    runs = [out / f"fold-{k}" for k in range(len(folds))]
+    joined = out_of_fold_combinations(recipe, data, runs, progress, device=device)
+    everyone = replace(data, everyone=True)
+    train_stages(final, everyone, out / "final", progress, combinations=joined, device=device)
     export = ExportOptions(
         data=data.prepared.path,
         calibration=out / "out_of_fold.parquet",

@@ -30,7 +30,7 @@ from ichnos.subtypes import SUBTYPES
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.train import OpenData, open_data, train_on
-from ichnos.workflows.trained import predict_part
+from ichnos.workflows.trained_model import predict_part
 
 _PAPER_ROWS: dict[str, PaperRow] = {"paper_model_1": MODEL_1, "paper_model_2": MODEL_2, "paper_model_3": MODEL_3}
 _VARIANTS = ("paper_model_1_frozen", "paper_model_1_as_written", "paper_model_2_two_dropouts")

@@ -114,9 +114,9 @@ def _of_bundle(model: Path, prepared: PreparedSet, progress: Progress) -> Predic
 
 def _of_run(run: Path, prepared: PreparedSet, progress: Progress, device: str) -> Predictions:
     from ichnos.workflows.train import OpenData, all_tested  # torch, which a bundle does not need
-    from ichnos.workflows.trained import open_runs
+    from ichnos.workflows.trained import open_run
 
-    model = open_runs([run])
+    model = open_run(run)
     if model.recipe.population.slices == "positives":
         raise UsageError(
             "this run was trained on slices with hemorrhage only, and the test images are not; make it the second "

@@ -1,5 +1,6 @@
 """From a prepared set and a recipe to a trained run."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from ichnos.data.images import JoinedImages
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, Splits, stored_splits
 from ichnos.errors import TrainingError
+from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
 from ichnos.progress import Progress
-from ichnos.recipe import CASCADE_STAGES, CascadeRecipe, Population, Recipe, SliceRecipe, Synthetic
+from ichnos.recipe import EnsembleRecipe, Population, Recipe, SliceRecipe, Synthetic
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
+from ichnos.workflows.combining import combine_members
+from ichnos.workflows.trained import kind_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +112,7 @@ def train_model(
 ) -> dict[str, Any]:
     """Train `recipe` on the set `data` into the folder `run`; a stopped run goes on. Returns a summary, JSON-able.
 
-    A cascade's is {"run", "recipe"} and a summary of each stage under its name.
+    Of several models it is {"run", "recipe"} and a summary of each stage under its name in `recipe.stages`.
     """
     summaries = train_stages(recipe, open_data(data, fold), run, progress, device=device)
     trees = {stage: _summary(summary, recipe.stages[stage]) for stage, summary in summaries.items()}
@@ -128,25 +132,35 @@ def _summary(summary: TrainingSummary, recipe: SliceRecipe) -> dict[str, Any]:
 
 
 def train_stages(
-    recipe: Recipe, data: OpenData, run: Path, progress: Progress, *, device: str = "auto"
+    recipe: Recipe,
+    data: OpenData,
+    run: Path,
+    progress: Progress,
+    *,
+    combinations: Mapping[str, FittedCombination] | None = None,
+    device: str = "auto",
 ) -> dict[str, TrainingSummary]:
     """Train every stage of `recipe` on data that is open already: into `run` itself, or each into a folder of its own.
 
-    Returns a summary a stage, by its name in `recipe.stages`. A cascade's recipe.json is written when both are trained.
-    Raises TrainingError where the folder holds a run of the other kind.
+    Returns a summary a stage, by its name in `recipe.stages`. The recipe.json of several models is written when all of
+    them are trained and joined. combinations: of ensembles, by their folders, for data that has everyone in training.
+    Raises TrainingError where a folder holds a run of another kind.
     """
-    cascade = isinstance(recipe, CascadeRecipe)
-    others = [run] if cascade else [run / stage for stage in CASCADE_STAGES]
-    if any((folder / "last.safetensors").exists() for folder in others):
-        raise TrainingError(
-            f"{run} holds a run of {'one model' if cascade else 'a cascade'}, this recipe is of "
-            f"{'a cascade' if cascade else 'one model'}; give another folder, or remove this one"
-        )
+    for path, each in {"": recipe, **recipe.composites, **recipe.stages}.items():
+        found = kind_of(run / path)
+        if found not in (None, each.in_words):
+            raise TrainingError(
+                f"{run / path} holds a run of {found}, this recipe is of {each.in_words}; give another folder, or "
+                "remove this one"
+            )
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
     }
-    if cascade:
-        write_json(run / "recipe.json", recipe.model_dump(mode="json"))
+    for path, each in recipe.composites.items():
+        if isinstance(each, EnsembleRecipe):
+            given = (combinations or {}).get(path)
+            combine_members(each, data, run / path, progress, given=given, device=device)
+        write_json(run / path / "recipe.json", each.model_dump(mode="json"))
     return summaries
 
 
