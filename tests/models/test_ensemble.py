@@ -19,9 +19,9 @@ from ichnos.subtypes import CLASSES, SUBTYPES
 from tests.inference.networks import manifest
 from tests.models.test_export import slices
 
-NEAR = InputSpec(windows=(BRAIN,), size=128, neighbours=1)
+NEAR = InputSpec(windows=(BRAIN,), size=256, neighbours=1)
 FARTHER = InputSpec(windows=(BRAIN,), size=160, neighbours=2)
-WIDE = InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=128)
+WIDE = InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=256)
 
 
 def classifier(road: InputSpec, seed: int = 0) -> SliceClassifier:
@@ -74,10 +74,10 @@ def test_members_keep_their_roads_and_maps_are_their_weighted_mean() -> None:
     with torch.inference_mode():
         logits, features, maps = graph(hu, stacks)
         each = [member(hu, stacks) for member in members]
-    assert (graph.neighbours, graph.map_side) == (2, 10)
+    assert (graph.neighbours, graph.map_side) == (2, 16)
     torch.testing.assert_close(logits, 0.5 * each[0][0] + 0.3 * each[1][0] + 0.2 * each[2][0])
     torch.testing.assert_close(features, torch.cat([said[1] for said in each], dim=1))
-    sized = [np.stack([[resize(m, 10) for m in one] for one in said[2].numpy()]) for said in each]
+    sized = [np.stack([[resize(m, 16) for m in one] for one in said[2].numpy()]) for said in each]
     np.testing.assert_allclose(maps.numpy(), 0.5 * sized[0] + 0.3 * sized[1] + 0.2 * sized[2], rtol=1e-4, atol=1e-6)
 
 
@@ -112,11 +112,11 @@ def test_torch_and_onnx_runtime_agree(how: str) -> None:
     np.testing.assert_allclose(output.logits, wanted, rtol=1e-4, atol=1e-3)
     assert wanted.std(axis=0).max() > 1e-2, "the outputs do not depend on the input: the test shows nothing"
     assert output.maps is not None
-    assert output.maps.shape == (len(hu), 6, 8, 8)
+    assert output.maps.shape == (len(hu), 6, 16, 16)
 
 
 def engine_of(network: bytes, near: SliceClassifier, wide: SliceClassifier) -> Engine:
     recipe = EnsembleRecipe(name="e", title="E", members={"near": near.recipe, "wide": wide.recipe})
     tree = manifest(Readout.uncalibrated(CLASSES)).model_dump(mode="json")
-    told = Manifest.model_validate(tree | {"recipe": recipe.model_dump(mode="json"), "version": 5, "map_side": 8})
+    told = Manifest.model_validate(tree | {"recipe": recipe.model_dump(mode="json"), "version": 5, "map_side": 16})
     return Engine(Bundle(told, "", network, ""), threads=1)
