@@ -12,18 +12,18 @@ from ichnos.errors import RecipeError
 
 def changed(tree: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The tree with fields set, nested ones named by dots (`fit.epochs`). Raises RecipeError where there is none."""
+    begun: list[dict[str, Any]] = []  # optional parts that were off: what is set in them starts from their defaults
     for dotted, value in changes.items():
         *parents, last = dotted.split(".")
         node = tree
-        opened = False  # an optional part that was off: what is set in it starts from its defaults
         for parent in parents:
             if parent not in node or not isinstance(node[parent], dict | NoneType):
                 raise RecipeError(f"no such field: {dotted}; there are {', '.join(sorted(node))}")
-            opened = node[parent] is None
-            child = cast("dict[str, Any]", node[parent] or {})
-            node[parent] = child
-            node = child
-        if last not in node and not opened:
+            if node[parent] is None:
+                node[parent] = {}
+                begun.append(node[parent])
+            node = cast("dict[str, Any]", node[parent])
+        if last not in node and not any(node is each for each in begun):
             raise RecipeError(f"no such field: {dotted}; there are {', '.join(sorted(node))}")
         node[last] = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
     return tree

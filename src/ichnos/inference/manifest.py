@@ -20,7 +20,8 @@ BUNDLE_VERSION = 5
 3: of a cascade. What is of one model is still written as version 2, which older readers take.
 4: of another network than EfficientNet-B0 with a hidden layer. `map_side` says how large its class maps are. What has
 no other network in it is still written as version 2 or 3.
-5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph.
+5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph; or of a
+recipe with views at test time, whose mean the graph gives.
 """
 
 _FIRST_SHRINKAGE = 32
@@ -132,7 +133,8 @@ class Manifest(_Part):
 
 def version_of(recipe: Recipe) -> Literal[2, 3, 4, 5]:
     """The oldest form in which a bundle of the recipe can be written."""
-    if any(not isinstance(each, CascadeRecipe) for each in recipe.composites.values()):
+    joined = any(not isinstance(each, CascadeRecipe) for each in recipe.composites.values())
+    if joined or any(stage.test_time is not None for stage in recipe.stages.values()):
         return 5
     networks = [stage.network for stage in recipe.stages.values()]
     if any(each.architecture is not Architecture.EFFICIENTNET_B0 or each.head.hidden is None for each in networks):

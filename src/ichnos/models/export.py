@@ -16,6 +16,7 @@ from ichnos.inputs import MATRIX, resize_matrix
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.heads import pooled
 from ichnos.models.input_layer import HounsfieldRoad
+from ichnos.models.views import Views
 from ichnos.subtypes import Subtype
 
 OPSET = 20
@@ -41,6 +42,7 @@ class SliceGraph(Graph):
     Of several classifiers (the same road and classes) the logits are averaged, the maps are those of the averaged
     logits, network by network, added up, and the features stand side by side. Where their last feature maps differ in
     size, the maps are brought to the finest one's by the road's own filter; where one has none, there are no maps.
+    Where the recipe has views at test time, logits and features are their means.
     """
 
     def __init__(self, classifiers: Sequence[SliceClassifier]) -> None:
@@ -48,14 +50,15 @@ class SliceGraph(Graph):
         super().__init__()
         first = classifiers[0].recipe
         for other in (classifier.recipe for classifier in classifiers[1:]):
-            if (other.input, other.classes) != (first.input, first.classes):
+            if (other.input, other.classes, other.test_time) != (first.input, first.classes, first.test_time):
                 raise WeightsError(
-                    f"runs that become one bundle need one input road and one list of classes; {other.name} has "
+                    f"runs that become one bundle need one input road, views and list of classes; {other.name} has "
                     f"others than {first.name}; export them one by one"
                 )
         self.road = HounsfieldRoad(first.input)
         self.neighbours = first.input.neighbours
         self.channels = copy.deepcopy(classifiers[0].channels)
+        self.views = Views(first.test_time, first.input.size)
         self.map_side = common_map_side(classifiers)
         self.networks = nn.ModuleList(_Network(classifier, self.map_side) for classifier in classifiers)
         self.eval()
@@ -72,12 +75,19 @@ class SliceGraph(Graph):
         if stacks is not None:
             farther = stacks.shape[1] // 2 - self.neighbours
             planes = planes[stacks[:, farther : stacks.shape[1] - farther]].flatten(1, 2)
-        channels = self.channels(planes)
-        logits, features, *maps = zip(*(network(channels) for network in self.networks), strict=True)
+        logits, features, *maps = zip(*(self._viewed(network, planes) for network in self.networks), strict=True)
         if len(self.networks) == 1:
             return logits[0], features[0], *(each[0] for each in maps)
         mean = torch.stack(logits).mean(dim=0)
         return mean, torch.cat(features, dim=1), *(torch.stack(each).mean(dim=0) for each in maps)
+
+    def _viewed(self, network: nn.Module, planes: Tensor) -> tuple[Tensor, ...]:
+        """One network's mean over the views; the maps are those of the plain view, which lie where the slice does."""
+        if len(self.views) == 1:
+            return network(self.channels(planes))
+        views = [self.channels.normalised(view) for view in self.views(self.channels.unit(planes))]
+        logits, features, *maps = zip(*(network(view) for view in views), strict=True)
+        return torch.stack(logits).mean(dim=0), torch.stack(features).mean(dim=0), *(each[0] for each in maps)
 
 
 class CascadeGraph(Graph):

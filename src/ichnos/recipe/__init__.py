@@ -28,6 +28,7 @@ from ichnos.recipe.training import Loss as Loss
 from ichnos.recipe.training import Population as Population
 from ichnos.recipe.training import Sampling as Sampling
 from ichnos.recipe.training import Synthetic as Synthetic
+from ichnos.recipe.training import TestTime as TestTime
 
 AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe
 """Of every kind one."""

@@ -1,14 +1,20 @@
 """Recipes of one model of single slices."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Never, Self
+from typing import Annotated, Any, ClassVar, Literal, Never, Self
 
-from pydantic import Field, model_validator
+from pydantic import (
+    Field,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from ichnos.networks import Network
-from ichnos.recipe.grammar import AnyRecipe
+from ichnos.recipe.grammar import EVERY_FIELD, AnyRecipe
 from ichnos.recipe.inputs import InputSpec
-from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Synthetic
+from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Synthetic, TestTime
 from ichnos.subtypes import SUBTYPES, Subtype
 
 
@@ -29,6 +35,8 @@ class SliceRecipe(AnyRecipe):
     synthetic: Synthetic | None = None
     augmentation: Augmentation | None = None
     fit: Fit = Fit()
+    test_time: TestTime | None = None
+    """Views that are averaged once the model is trained; None: the slice as it is."""
 
     @model_validator(mode="after")
     def _classes_make_sense(self) -> Self:
@@ -50,6 +58,14 @@ class SliceRecipe(AnyRecipe):
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
         self.network.check_size(self.input.size)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before_what_was_added(self, written: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
+        """A field that came later and is off is not written, so that fingerprints and bundles stay what they were."""
+        tree = written(self)
+        if self.test_time is None and not (info.context or {}).get(EVERY_FIELD):
+            tree.pop("test_time", None)
+        return tree
 
     @property
     def stages(self) -> dict[str, "SliceRecipe"]:

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ichnos.recipe.grammar import Grammar
 from ichnos.subtypes import SUBTYPES, Subtype
@@ -100,6 +100,35 @@ class Averaging(Grammar):
     """Of `ema`; over the first steps less, (1 + n) / (10 + n), so that first weights are soon forgotten."""
     start: Annotated[int, Field(ge=1)] = 1
     """Of `swa`: the first epoch whose end counts. Before it, the weights of training themselves are evaluated."""
+
+
+class TestTime(Grammar):
+    """Views of a slice whose logits are averaged where a trained model is measured and read with.
+
+    Training's own validation has none. The plain view is always one; each change is a view by itself, and with
+    `horizontal_flip` its mirror image another.
+    """
+
+    __test__: ClassVar[bool] = False  # pytest takes it for a test by its name
+
+    horizontal_flip: bool = True
+    zooms: tuple[Annotated[float, Field(ge=0.5, le=2)], ...] = ()
+    """Each so many times as large, 1.1 say."""
+    rotations: tuple[Annotated[float, Field(ge=-180, le=180)], ...] = ()
+    """Each turned by so many degrees."""
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> Self:
+        if not (self.horizontal_flip or self.zooms or self.rotations):
+            raise ValueError("no view but the plain one: leave test_time out, or set one of its fields")
+        if 1.0 in self.zooms or 0.0 in self.rotations:
+            raise ValueError("the plain view is among the views already: leave out a zoom of 1 and a rotation of 0")
+        return self
+
+    @property
+    def views(self) -> int:
+        """How often a network is asked of each slice."""
+        return (1 + len(self.zooms) + len(self.rotations)) * (2 if self.horizontal_flip else 1)
 
 
 class Fit(Grammar):

@@ -10,6 +10,7 @@ from torch import nn
 
 from ichnos.data.images import Images
 from ichnos.models.classifier import SliceClassifier
+from ichnos.models.views import Viewed
 from ichnos.progress import SILENT, Progress
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.devices import choose
@@ -19,7 +20,7 @@ BATCH_SIZE = 64
 
 
 def predict(
-    classifier: SliceClassifier,
+    classifier: SliceClassifier | Viewed,
     images: Images,
     rows: NDArray[np.int64],
     *,

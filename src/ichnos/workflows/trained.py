@@ -120,12 +120,17 @@ def _fitted(recipe: EnsembleRecipe, run: Path) -> FittedCombination | None:
     return fitted
 
 
+def _of_one_kind(recipe: SliceRecipe) -> tuple[object, ...]:
+    """What runs have in common whose logits can be averaged in one graph."""
+    return recipe.input, recipe.classes, recipe.population, recipe.test_time
+
+
 def _average(models: Sequence[TrainedModel]) -> TrainedModel:
     first = models[0].recipe
     for other in (model.recipe for model in models[1:]):
-        if (other.input, other.classes, other.population) != (first.input, first.classes, first.population):
+        if _of_one_kind(other) != _of_one_kind(first):
             raise WeightsError(
-                f"runs that become one bundle need one input road, one population and one list of classes; "
+                "runs that become one bundle need one input road, population, list of classes and the same views; "
                 f"{other.name} has others than {first.name}; export them one by one, or as a cascade: two runs, first "
                 "one that names `any` on all slices, then one of positives"
             )

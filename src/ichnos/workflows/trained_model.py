@@ -16,6 +16,7 @@ from ichnos.inputs import exam_planes
 from ichnos.models.checkpoint import load_classifier
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.export import Graph, SliceGraph
+from ichnos.models.views import viewed
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import logit, sigmoid
@@ -103,7 +104,7 @@ class TrainedModel:
         """Of the slices of one exam (n, 512, 512), from foot to head, by torch behind numpy's road: (n, classes)."""
         planes = torch.from_numpy(exam_planes(self.recipe.input, list(hu)))
         with torch.inference_mode():
-            return torch.stack([classifier(planes) for classifier in self.classifiers]).double().mean(dim=0).numpy()
+            return torch.stack([viewed(each)(planes) for each in self.classifiers]).double().mean(dim=0).numpy()
 
     def digest(self) -> str:
         """By which a scorecard names what it measured."""
@@ -135,7 +136,7 @@ def predict_part(
     classifier, recipe, _ = load_classifier(_existing(checkpoint))
     population = population or recipe.population
     slices = data.slices_of(recipe, population, part, progress)
-    probabilities = predict(classifier, slices.images, slices.rows, device=device, progress=progress)
+    probabilities = predict(viewed(classifier), slices.images, slices.rows, device=device, progress=progress)
     rows = data.rows(population, part)
     chosen = data.prepared.index[rows]
     return Predictions(
