@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ichnos.readout import Aggregator, AnyRule, Bound, Readout, Scaling, logit, noisy_or, sigmoid
+from ichnos.readout import Aggregator, AnyRule, Bound, OperatingPoint, Readout, Scaling, logit, noisy_or, sigmoid
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 
@@ -98,12 +98,33 @@ def test_what_gives_way_where_a_subtype_is_likelier_than_any(bound: Bound) -> No
     logits = np.log(np.array([[0.9, 0.2, 0.1, 0.1, 0.1, 0.4]]) / (1 - np.array([[0.9, 0.2, 0.1, 0.1, 0.1, 0.4]])))
     slices = both.slice_probabilities(logits)
     raised, capped = [0.9, 0.2, 0.1, 0.1, 0.1, 0.9], [0.4, 0.2, 0.1, 0.1, 0.1, 0.4]
-    wanted = raised if bound is Bound.RAISE_ANY else capped
+    wanted = capped if bound is Bound.CAP_SUBTYPES else raised
     np.testing.assert_allclose(slices[0], wanted)
     steep = {c: Scaling(intercept=3.0 if c is Subtype.EPIDURAL else 0.0) for c in CLASSES}
     exam = both.model_copy(update={"exam_scaling": steep}).exam_probabilities(slices)
     assert exam[-1] == exam.max()
     assert exam[-1] == pytest.approx(0.4 if bound is Bound.CAP_SUBTYPES else exam[0])
+
+
+@given(st.lists(st.floats(-20, 20), min_size=6, max_size=6))
+def test_any_lies_between_the_largest_subtype_and_their_sum(logits: list[float]) -> None:
+    between = Readout.uncalibrated(CLASSES).model_copy(update={"bound": Bound.BETWEEN})
+    *subtypes, some = between.slice_probabilities(np.array([logits]))[0]
+    np.testing.assert_allclose(subtypes, sigmoid(np.array(logits[:5])))
+    low, high = max(subtypes), sum(subtypes)
+    assert some == pytest.approx(np.clip(sigmoid(np.array(logits[5])), low, high))
+
+
+def test_the_sum_of_some_subtypes_bounds_nothing() -> None:
+    some = Readout.uncalibrated((*SUBTYPES[1:], Subtype.ANY)).model_dump(mode="json")
+    with pytest.raises(ValidationError, match="bound=between needs all five"):
+        Readout.model_validate(some | {"bound": "between"})
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 1.1, float("nan"), float("inf")])
+def test_a_threshold_outside_0_to_1_is_refused(threshold: float) -> None:
+    with pytest.raises(ValidationError, match="threshold"):
+        OperatingPoint(threshold=threshold)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ichnos.subtypes import CLASSES, Subtype, bound_any, cap_subtypes
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype, bound_any, cap_subtypes
 
 _CERTAIN = 1e-7
 """Probabilities are kept this far from 0 and 1 before the logarithm, as in evaluation's cross-entropy."""
@@ -43,12 +43,18 @@ class AnyRule(StrEnum):
 
 
 class Bound(StrEnum):
-    """What gives way where a subtype comes out likelier than any hemorrhage, in slices and in exams."""
+    """What gives way where a subtype comes out likelier than any hemorrhage, or any than all subtypes together.
+
+    In slices and in exams.
+    """
 
     RAISE_ANY = "raise-any"
     """Any is raised to the largest subtype."""
     CAP_SUBTYPES = "cap-subtypes"
     """Subtypes are lowered to any: it rests on the most patients, and a subtype that few have moves no alarm."""
+    BETWEEN = "between"
+    """Any is raised to the largest subtype and lowered to the sum of all five, beyond which no union of them can be
+    (RSNA 2019's 12th place)."""
 
 
 class Aggregator(_Part):
@@ -149,6 +155,8 @@ class Readout(_Part):
             raise ValueError("a class is named twice")
         if self.classes == (Subtype.ANY,):
             raise ValueError("a bundle names at least one subtype")
+        if self.bound is Bound.BETWEEN and not set(SUBTYPES) <= set(self.classes):
+            raise ValueError("any is at most the sum of all five subtypes, not of some: bound=between needs all five")
         if (self.any_rule is AnyRule.EXPLICIT) != (Subtype.ANY in self.classes):
             raise ValueError("any is explicit exactly where the network has an output for it")
         if set(self.temperatures) != set(self.classes):
@@ -224,13 +232,15 @@ class Readout(_Part):
         return self._bounded(np.array([self.exam_scaling[c].apply(scores[k]) for k, c in enumerate(self.reported)]))
 
     def _bounded(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(..., reported) → the same, any ≥ each subtype."""
+        """(..., reported) → the same, any ≥ each subtype; where the bound says so, any ≤ their sum."""
         subtypes, some = probabilities[..., :-1], probabilities[..., -1]
         match self.bound:
             case Bound.RAISE_ANY:
                 some = bound_any(some, subtypes)
             case Bound.CAP_SUBTYPES:
                 subtypes = cap_subtypes(some, subtypes)
+            case Bound.BETWEEN:
+                some = np.minimum(bound_any(some, subtypes), subtypes.sum(axis=-1))
             case _:
                 assert_never(self.bound)
         return np.concatenate([subtypes, some[..., np.newaxis]], axis=-1).astype(np.float64, copy=False)

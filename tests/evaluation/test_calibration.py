@@ -15,7 +15,7 @@ from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reli
 from ichnos.evaluation.operating_points import operating_points
 from ichnos.evaluation.readout import fit_readout
 from ichnos.predictions import Predictions
-from ichnos.readout import AnyRule, logit, sigmoid
+from ichnos.readout import AnyRule, Bound, logit, sigmoid
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 
@@ -253,3 +253,17 @@ def test_the_order_of_rows_does_not_matter() -> None:
 def test_no_slices_calibrate_nothing() -> None:
     with pytest.raises(InputError, match="no slices to calibrate on"):
         fit_readout(table(CLASSES).select(np.array([], dtype=np.intp)))
+
+
+def test_a_bound_of_the_callers_choice() -> None:
+    rng = np.random.default_rng(0)
+    probabilities, labels = rng.random((60, 6)), rng.random((60, 6)) < 0.4
+    exam = np.repeat(np.arange(6), 10).astype(str)
+    table = Predictions(CLASSES, exam, exam, exam, np.tile(np.arange(10.0), 6), probabilities, labels, "validation")
+    assert fit_readout(table).readout.bound is Bound.CAP_SUBTYPES
+    fitted = fit_readout(table, bound=Bound.BETWEEN).readout
+    slices = fitted.slice_probabilities(logit(probabilities))
+    assert (slices[:, -1] <= slices[:, :-1].sum(axis=1) + 1e-12).all()
+    assert (slices[:, -1:] >= slices[:, :-1]).all()
+    with pytest.raises(InputError, match="the sum of all five subtypes, and these predictions name subdural, any"):
+        fit_readout(table.restrict((Subtype.SUBDURAL, Subtype.ANY)), bound=Bound.BETWEEN)

@@ -20,6 +20,7 @@ from ichnos.inference import INCLUDED, load_bundle
 from ichnos.inference.bundle import CARD, MANIFEST, NETWORK, read_bundle, write_bundle
 from ichnos.inference.manifest import Manifest, content_digest
 from ichnos.inference.onnx_file import check_self_contained
+from ichnos.readout import Bound
 from tests.inference.networks import brightness, manifest
 
 CONTENT = brightness().SerializeToString()
@@ -115,6 +116,22 @@ def test_a_threshold_that_was_changed(written: Path) -> None:
     )
     with pytest.raises(BundleError, match=r"bundle\.json was changed"):
         read_bundle(written)
+
+
+def test_a_threshold_outside_0_to_1_is_refused(written: Path) -> None:
+    for threshold in (-0.1, 1.5):
+        rewrite(written, lambda tree, t=threshold: tree["readout"]["exams"]["any"]["balanced"].update(threshold=t))
+        with pytest.raises(BundleError, match="threshold"):
+            read_bundle(written)
+
+
+def test_a_readout_that_bounds_any_on_both_sides_is_of_version_5() -> None:
+    told = manifest()
+    between = {"readout": told.readout.model_dump(mode="json") | {"bound": "between"}}
+    tree = told.model_dump(mode="json") | between
+    with pytest.raises(ValidationError, match="of version 5, not 2"):
+        Manifest.model_validate(tree)
+    assert Manifest.model_validate(tree | {"version": 5, "map_side": 4}).readout.bound is Bound.BETWEEN
 
 
 def test_only_a_cascade_is_of_version_3(written: Path) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from ichnos.readout import Bound
+
 app = typer.Typer(help="Look at bundles.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -55,6 +57,14 @@ def export(
     licence: Annotated[
         str | None, typer.Option("--licence", help="Of the bundle; by default its data's, where that is known.")
     ] = None,
+    bound: Annotated[
+        Bound,
+        typer.Option(
+            "--bound",
+            help="Where a subtype comes out likelier than any: lower it, raise any, or hold any between the largest "
+            "subtype and their sum.",
+        ),
+    ] = Bound.CAP_SUBTYPES,
     demonstration: Annotated[
         str | None,
         typer.Option("--demonstration", help="Why it is a demonstration and no more: every reading says so."),
@@ -74,6 +84,7 @@ def export(
         scorecard=scorecard,
         title=title,
         licence=licence,
+        bound=bound,
         demonstration=demonstration,
     )
     with on_standard_error() as progress:

@@ -13,7 +13,7 @@ from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reli
 from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
 from ichnos.predictions import Predictions
 from ichnos.readout import AnyRule, Bound, OperatingPoint, Readout, Scaling, Thresholds, logit, sigmoid
-from ichnos.subtypes import CLASSES, Subtype
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
 """Candidates; the smaller one wins where two are equal."""
@@ -36,21 +36,29 @@ class FittedReadout:
     """JSON: calibration before and after, reliability, every aggregator and smoothing tried, what was not fitted."""
 
 
-def fit_readout(predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY) -> FittedReadout:
+def fit_readout(
+    predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY, bound: Bound = Bound.CAP_SUBTYPES
+) -> FittedReadout:
     """Fit everything that turns the model's outputs into calls. `predictions`: raw σ(logit) of unseen patients.
 
     A class without positives or without negatives keeps a temperature of 1, no exam scaling and thresholds of 0.5, and
-    the report says so. Raises InputError where there are no slices.
+    the report says so. bound: what gives way, as the caller chooses; nothing is fitted of it.
+    Raises InputError where there are no slices, or the bound needs subtypes that are not named.
     """
     if not len(predictions):
         raise InputError("there are no slices to calibrate on: the validation part is empty")
+    if bound is Bound.BETWEEN and not set(SUBTYPES) <= set(predictions.classes):
+        raise InputError(
+            f"any is at most the sum of all five subtypes, and these predictions name "
+            f"{', '.join(predictions.classes)}; take another bound"
+        )
     raw_logits = logit(predictions.probabilities, certain=1e-15)  # as predicted, but for what a double cannot hold
     smoothing, smoothings = _choose_smoothing(raw_logits, predictions)
     logits = smoothed_by_exam(raw_logits, predictions, smoothing)
     notes: list[str] = []
     scalings = _scalings(logits, predictions, notes)
     labels = reported_labels(predictions)
-    draft = _with_any_rule(predictions.classes, scalings, logits, labels[:, -1])
+    draft = _with_any_rule(predictions.classes, scalings, logits, labels[:, -1], bound)
     draft = draft.model_copy(update={"smoothing": smoothing})
     slices = draft.slice_probabilities(logits)
     table = ExamTable.of(predictions.exam, labels)
@@ -135,12 +143,13 @@ def _with_any_rule(
     scalings: dict[Subtype, Scaling],
     logits: NDArray[np.float64],
     positive: NDArray[np.bool_],
+    bound: Bound,
 ) -> Readout:
     """With the network's own `any` where it has one, else by the rule with the lower log-loss over slices."""
     lines = {
         "temperatures": {c: 1 / line.slope for c, line in scalings.items()},
         "shifts": {c: line.intercept for c, line in scalings.items()},
-        "bound": Bound.CAP_SUBTYPES,
+        "bound": bound,
     }
     draft = Readout.uncalibrated(classes).model_copy(update=lines)
     if draft.any_rule is AnyRule.EXPLICIT:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ichnos.networks import Architecture
-from ichnos.readout import Readout
+from ichnos.readout import Bound, Readout
 from ichnos.recipe import CascadeRecipe, Recipe
 from ichnos.subtypes import Subtype
 
@@ -21,7 +21,7 @@ BUNDLE_VERSION = 5
 4: of another network than EfficientNet-B0 with a hidden layer. `map_side` says how large its class maps are. What has
 no other network in it is still written as version 2 or 3.
 5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph; or of a
-recipe with views at test time, whose mean the graph gives.
+recipe with views at test time, whose mean the graph gives; or whose readout holds any between two bounds.
 """
 
 _FIRST_SHRINKAGE = 32
@@ -102,7 +102,7 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _version_is_the_kinds(self) -> Self:
-        wanted = version_of(self.recipe)
+        wanted = version_of(self.recipe, self.readout.bound)
         if max(self.version, 2) != wanted:
             raise ValueError(
                 f"a bundle of {self.recipe.in_words} with these networks is of version {wanted}, not {self.version}"
@@ -131,10 +131,10 @@ class Manifest(_Part):
         return json.dumps(tree | {"digest": content_digest(tree)}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def version_of(recipe: Recipe) -> Literal[2, 3, 4, 5]:
-    """The oldest form in which a bundle of the recipe can be written."""
+def version_of(recipe: Recipe, bound: Bound) -> Literal[2, 3, 4, 5]:
+    """The oldest form in which a bundle of the recipe, with such a readout, can be written."""
     joined = any(not isinstance(each, CascadeRecipe) for each in recipe.composites.values())
-    if joined or any(stage.test_time is not None for stage in recipe.stages.values()):
+    if joined or bound is Bound.BETWEEN or any(stage.test_time is not None for stage in recipe.stages.values()):
         return 5
     networks = [stage.network for stage in recipe.stages.values()]
     if any(each.architecture is not Architecture.EFFICIENTNET_B0 or each.head.hidden is None for each in networks):

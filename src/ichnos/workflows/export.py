@@ -22,7 +22,7 @@ from ichnos.models.export import exported
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
-from ichnos.readout import Readout, sigmoid
+from ichnos.readout import Bound, Readout, sigmoid
 from ichnos.recipe import Recipe, SliceRecipe
 from ichnos.reporting.model_card import model_card
 from ichnos.subtypes import Subtype
@@ -81,6 +81,8 @@ class ExportOptions:
     title: str | None = None
     licence: str | None = None
     """Of the bundle; None: that of the data, where `data` is given and its source states one."""
+    bound: Bound = Bound.CAP_SUBTYPES
+    """What gives way where a subtype comes out likelier than any hemorrhage."""
     demonstration: str | None = None
     """Why the bundle is no more than a demonstration: every reading with it says so."""
 
@@ -155,7 +157,9 @@ def _fit(
                 f"{', '.join(model.recipe.classes)}"
             )
         _check_part(predictions, options.calibration.name)
-        return fit_readout(predictions), f"{options.calibration.name}, {predictions.part}, as given at export"
+        return fit_readout(
+            predictions, bound=options.bound
+        ), f"{options.calibration.name}, {predictions.part}, as given at export"
     if data is None:
         progress.message("no --data: the bundle is not calibrated, and every reading with it will say so")
         return None, ""
@@ -164,7 +168,9 @@ def _fit(
             _check_unseen(run, stage.recipe, data, progress)
     predictions = model.predict(data, Part.VALIDATION, progress, device=device)
     split = "the split" if data.fold is None else f"fold {data.fold}"
-    return fit_readout(predictions), f"the validation patients of {split} of {data.prepared.header.source}"
+    return fit_readout(
+        predictions, bound=options.bound
+    ), f"the validation patients of {split} of {data.prepared.header.source}"
 
 
 def _check_part(predictions: Predictions, name: str) -> None:
@@ -202,7 +208,7 @@ def _manifest(
 ) -> Manifest:
     recipe = model.recipe
     origin_of_data = _origin(data) if data else None
-    form = version_of(recipe)
+    form = version_of(recipe, fitted.readout.bound if fitted else Bound.RAISE_ANY)
     return Manifest(
         version=form,
         title=options.title or recipe.title,
