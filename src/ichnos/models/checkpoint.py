@@ -55,9 +55,22 @@ def save_checkpoint(
     tensors = {_CLASSIFIER + name: tensor for name, tensor in classifier.state_dict().items()} | dict(extra or {})
     # a copy of each, so that tensors that share memory on the device do not on the disk
     tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
+    _write(path, tensors, classifier.recipe, metadata)
+
+
+def copy_checkpoint(path: Path, to: Path, recipe: SliceRecipe) -> None:
+    """The same weights under a recipe that differs in what comes after training alone, or in what it is called.
+
+    Raises WeightsError as load_checkpoint does, OutputError as save_checkpoint does.
+    """
+    found = load_checkpoint(path)
+    _write(to, found.tensors, recipe, found.metadata)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], recipe: SliceRecipe, metadata: Mapping[str, Any]) -> None:
     header = {
         "version": VERSION,
-        "recipe": classifier.recipe.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
         "digest": _digest(tensors),
         "metadata": dict(metadata),
     }

@@ -68,6 +68,11 @@ class SliceRecipe(AnyRecipe):
         return tree
 
     @property
+    def as_trained(self) -> "SliceRecipe":
+        """Without what only comes after training: recipes that are equal in this have the same weights."""
+        return self.model_copy(update={"test_time": None})
+
+    @property
     def stages(self) -> dict[str, "SliceRecipe"]:
         """Itself, by the name of no folder and no field: a run of one stage has no folders within."""
         return {"": self}

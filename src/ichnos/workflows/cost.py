@@ -16,7 +16,7 @@ from ichnos.models.classifier import SliceClassifier
 from ichnos.models.cost import cost_of, parameters_of
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.progress import SILENT, Progress
-from ichnos.recipe import Recipe
+from ichnos.recipe import Recipe, SliceRecipe
 from ichnos.workflows.export import ExportOptions, export_runs
 
 SLICES = 36
@@ -26,8 +26,9 @@ _RUNS = 3
 
 
 def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """parameters, multiply_adds (one slice through every network), bundle_bytes, and seconds that the exported graph
-    takes for an exam of 36 slices on one core (the median of three). Kept in cost.json beside the run.
+    """parameters, multiply_adds (one slice through every network, in all its views), bundle_bytes, and seconds that
+    the exported graph takes for an exam of 36 slices on one core (the median of three). Kept in cost.json beside the
+    run.
 
     A recipe of which no bundle can be made has None for the last two, and `note` says why.
     """
@@ -40,7 +41,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
         "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages),
-        "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] for s in stages),
+        "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] * _views(s) for s in stages),
         "slices": SLICES,
         "bundle_bytes": None,
         "seconds": None,
@@ -52,6 +53,10 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
         tree["note"] = str(error)
     write_json(kept, tree)
     return tree
+
+
+def _views(stage: SliceRecipe) -> int:
+    return 1 if stage.test_time is None else stage.test_time.views
 
 
 def _read_by(run: Path, progress: Progress) -> dict[str, Any]:

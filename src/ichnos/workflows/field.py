@@ -19,11 +19,11 @@ from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.multiplicity import holm
 from ichnos.evaluation.readout import reported_labels
 from ichnos.files import write_json
-from ichnos.models.checkpoint import load_checkpoint
+from ichnos.models.checkpoint import copy_checkpoint, load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
-from ichnos.recipe import Recipe
+from ichnos.recipe import Recipe, SliceRecipe
 from ichnos.reporting.field import FieldReport, write_field
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import CLASSES, Subtype
@@ -159,17 +159,17 @@ def _take_over(recipe: Recipe, out: Path, name: str, folds: int) -> None:
                 continue
             for found in sorted(out.glob(f"*/fold-{k}/**/recipe.json")):
                 if _is_the_same(found, wanted) and _ended(found.parent):
-                    _copy(found.parent, target)
+                    _copy(found.parent, target, wanted)
                     break
 
 
-def _is_the_same(found: Path, wanted: Recipe) -> bool:
-    """Whether a run is of this very recipe, whatever it is called."""
+def _is_the_same(found: Path, wanted: SliceRecipe) -> bool:
+    """Whether a run has the weights of this recipe, whatever it is called and however it is asked afterwards."""
     try:
-        theirs = type(wanted).model_validate_json(found.read_bytes())
+        theirs = SliceRecipe.model_validate_json(found.read_bytes())
     except (ValidationError, OSError):
         return False
-    return theirs.derive(name=wanted.name, title=wanted.title) == wanted
+    return theirs.derive(name=wanted.name, title=wanted.title).as_trained == wanted.as_trained
 
 
 def _ended(run: Path) -> bool:
@@ -178,13 +178,20 @@ def _ended(run: Path) -> bool:
     return bool(load_checkpoint(run / "last.safetensors").metadata["state"]["finished"])
 
 
-def _copy(run: Path, target: Path) -> None:
-    """The weights last: a copy that was cut short is no run."""
+def _copy(run: Path, target: Path, wanted: SliceRecipe) -> None:
+    """The weights last: a copy that was cut short is no run. It is asked as the wanted recipe says."""
+    theirs = SliceRecipe.model_validate_json((run / "recipe.json").read_bytes())
+    recipe = theirs.model_copy(update={"test_time": wanted.test_time})
     target.mkdir(parents=True, exist_ok=True)
     kept = [*_TRAINED, *(path.name for path in run.glob("best_until_*.safetensors"))]
     for name in sorted(kept, key=lambda each: each == "last.safetensors"):
         temporary = target / f".{name}.tmp"
-        shutil.copyfile(run / name, temporary)
+        if recipe != theirs and name == "recipe.json":
+            write_json(temporary, recipe.model_dump(mode="json"))
+        elif recipe != theirs and name.endswith(".safetensors"):
+            copy_checkpoint(run / name, temporary, recipe)
+        else:
+            shutil.copyfile(run / name, temporary)
         temporary.replace(target / name)
 
 
