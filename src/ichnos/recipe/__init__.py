@@ -14,6 +14,13 @@ from ichnos.recipe.composite import CompositeRecipe as CompositeRecipe
 from ichnos.recipe.composite import join as join
 from ichnos.recipe.ensemble import MEMBERS as MEMBERS
 from ichnos.recipe.ensemble import EnsembleRecipe as EnsembleRecipe
+from ichnos.recipe.exam import EXAM as EXAM
+from ichnos.recipe.exam import SLICES as SLICES
+from ichnos.recipe.exam import ExamFit as ExamFit
+from ichnos.recipe.exam import ExamHead as ExamHead
+from ichnos.recipe.exam import ExamInput as ExamInput
+from ichnos.recipe.exam import ExamRecipe as ExamRecipe
+from ichnos.recipe.exam import SequenceHead as SequenceHead
 from ichnos.recipe.grammar import AnyRecipe as AnyRecipe
 from ichnos.recipe.grammar import Grammar as Grammar
 from ichnos.recipe.grammar import explain as explain
@@ -29,7 +36,7 @@ from ichnos.recipe.training import Population as Population
 from ichnos.recipe.training import Sampling as Sampling
 from ichnos.recipe.training import Synthetic as Synthetic
 
-AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe
+AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe | ExamRecipe
 """Of every kind one."""
 
 Recipe = Annotated[AnyKind, Field(discriminator="kind")]
