@@ -43,6 +43,12 @@ Recipe = Annotated[AnyKind, Field(discriminator="kind")]
 """The same, as it is read: its `kind` says which."""
 
 
+def fits_of(recipe: AnyKind) -> dict[str, str]:
+    """Everything that is trained, by its folder in a run: the field that says how (`fit`, `slices.gate.fit`)."""
+    fields = {path: ".".join(filter(None, (path.replace("/", "."), "fit"))) for path in recipe.stages}
+    return fields | ({EXAM: "fit"} if isinstance(recipe, ExamRecipe) else {})
+
+
 class RecipeFile(Grammar):
     """A recipe as it was found: the object, its docstring and where it stands."""
 
