@@ -13,7 +13,7 @@ from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.readout import fit_readout, reported_labels
 from ichnos.files import write_json
-from ichnos.models.checkpoint import load_checkpoint
+from ichnos.models.checkpoint import load_checkpoint, read_tensors
 from ichnos.progress import Progress
 from ichnos.readout import Readout
 from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
@@ -33,6 +33,7 @@ from ichnos.workflows.measured import (
 )
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run, population_text
+from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
 
 
@@ -60,7 +61,7 @@ def evaluate_run(
     opened = open_data(data, fold)
     see_that_subgroups_can_be(opened.prepared, options)
     model = open_run(run)
-    opened, external = _unseen([best_of(each.runs[0]) for each in model.models], opened)
+    opened, external = _unseen(_checkpoints(model), opened)
     positives_only = model.recipe.population.slices == "positives"
     _see_that_labels_suffice(opened, positives_only=positives_only)
     predictions = model.predict(opened, Part.TEST, progress, device=device)
@@ -160,9 +161,15 @@ def _doubts(data: OpenData, *, positives_only: bool) -> list[str]:
     return doubts
 
 
+def _checkpoints(model: Trained) -> list[Path]:
+    """Of every part that has learnt from patients."""
+    heads = [best_of(model.run)] if isinstance(model, TrainedExam) else []
+    return [best_of(each.runs[0]) for each in model.models] + heads
+
+
 def _unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
     """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
-    origin, *others = (load_checkpoint(checkpoint).metadata["origin"] for checkpoint in checkpoints)
+    origin, *others = (read_tensors(checkpoint)[1]["metadata"]["origin"] for checkpoint in checkpoints)
     if any(other != origin for other in others):
         raise UsageError(
             "the stages of this run were trained on different sets, splits or folds, so no patients are left that none "

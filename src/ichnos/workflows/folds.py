@@ -22,7 +22,7 @@ from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
-from ichnos.recipe import Recipe
+from ichnos.recipe import Recipe, fits_of
 from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.combining import out_of_fold_combinations
@@ -230,12 +230,12 @@ def _final(
     """
     assert options.bundle is not None
     changes: dict[str, Any] = {}
-    for name in recipe.stages:
+    for name, place in fits_of(recipe).items():
         epochs = max(1, round(float(np.median([fold.summaries[name].best_epoch for fold in folds]))))
-        fit = {"stop_after": epochs, "patience": None, "milestones": []}
-        changes |= {
-            ".".join(filter(None, (name.replace("/", "."), "fit", field))): value for field, value in fit.items()
-        }
+        fit: dict[str, Any] = {"stop_after": epochs, "patience": None}
+        if name in recipe.stages:
+            fit["milestones"] = []
+        changes |= {f"{place}.{key}": value for key, value in fit.items()}
         said = f"{name}: " if name else ""
         progress.message(
             f"the final model: {said}all patients, {counted(epochs, 'epoch')}, the median of the folds' best"

@@ -17,10 +17,11 @@ from ichnos.errors import TrainingError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
 from ichnos.progress import Progress
-from ichnos.recipe import EnsembleRecipe, Population, Recipe, SliceRecipe, Synthetic
+from ichnos.recipe import EXAM, EnsembleRecipe, ExamRecipe, Population, Recipe, SliceRecipe, Synthetic, join
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.combining import combine_members
+from ichnos.workflows.exam_training import train_exam
 from ichnos.workflows.trained import kind_of
 
 
@@ -112,17 +113,19 @@ def train_model(
 ) -> dict[str, Any]:
     """Train `recipe` on the set `data` into the folder `run`; a stopped run goes on. Returns a summary, JSON-able.
 
-    Of several models it is {"run", "recipe"} and a summary of each stage under its name in `recipe.stages`.
+    Of several models it is {"run", "recipe"} and a summary of each stage under its name in `recipe.stages`; that of a
+    network of exams stands under `exam`.
     """
     summaries = train_stages(recipe, open_data(data, fold), run, progress, device=device)
-    trees = {stage: _summary(summary, recipe.stages[stage]) for stage, summary in summaries.items()}
+    names = {path: stage.name for path, stage in recipe.stages.items()}
+    trees = {path: _summary(summary, names.get(path, recipe.name)) for path, summary in summaries.items()}
     return {"run": str(run), "recipe": recipe.name} | trees.pop("", {}) | trees
 
 
-def _summary(summary: TrainingSummary, recipe: SliceRecipe) -> dict[str, Any]:
+def _summary(summary: TrainingSummary, recipe: str) -> dict[str, Any]:
     return {
         "run": str(summary.run),
-        "recipe": recipe.name,
+        "recipe": recipe,
         "epochs": summary.epochs,
         "best_epoch": summary.best_epoch,
         "best_validation_loss": summary.best_validation_loss,
@@ -142,8 +145,9 @@ def train_stages(
 ) -> dict[str, TrainingSummary]:
     """Train every stage of `recipe` on data that is open already: into `run` itself, or each into a folder of its own.
 
-    Returns a summary a stage, by its name in `recipe.stages`. The recipe.json of several models is written when all of
-    them are trained and joined. combinations: of ensembles, by their folders, for data that has everyone in training.
+    Returns a summary a stage, by its name in `recipe.stages`, and one of a network of exams by its folder. The
+    recipe.json of several models is written when all of them are trained and joined. combinations: of ensembles, by
+    their folders, for data that has everyone in training.
     Raises TrainingError where a folder holds a run of another kind.
     """
     for path, each in {"": recipe, **recipe.composites, **recipe.stages}.items():
@@ -160,6 +164,8 @@ def train_stages(
         if isinstance(each, EnsembleRecipe):
             given = (combinations or {}).get(path)
             combine_members(each, data, run / path, progress, given=given, device=device)
+        if isinstance(each, ExamRecipe):
+            summaries[join(path, EXAM)] = train_exam(each, data, run / path, progress, device=device)
         write_json(run / path / "recipe.json", each.model_dump(mode="json"))
     return summaries
 

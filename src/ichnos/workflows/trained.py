@@ -12,20 +12,23 @@ from ichnos.models.checkpoint import load_classifier
 from ichnos.recipe import (
     CASCADE_STAGES,
     MEMBERS,
+    SLICES,
     AnyKind,
     CascadeRecipe,
     EnsembleRecipe,
+    ExamRecipe,
     Recipe,
     SliceRecipe,
     explain,
 )
+from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import BEST, Trained, TrainedModel, best_of
 from ichnos.workflows.trained_together import TrainedCascade, TrainedEnsemble
 
 COMBINATION = "combination.json"
 """Beside the recipe of an ensemble whose members are joined by what was fitted."""
 
-_WITHIN = (*CASCADE_STAGES, MEMBERS)
+_WITHIN = (*CASCADE_STAGES, MEMBERS, SLICES)
 """Folders of a run that holds others."""
 
 
@@ -72,6 +75,8 @@ def open_run(run: Path) -> Trained:
             return TrainedCascade(recipe, gate, subtypes)
         case EnsembleRecipe():
             return TrainedEnsemble(recipe, tuple(parts.values()), _fitted(recipe, run))
+        case ExamRecipe():
+            return TrainedExam.open(recipe, parts[SLICES], run)
         case SliceRecipe():
             raise WeightsError(f"{run / 'recipe.json'} does not fit the run: it is of one model, the run of several")
         case _:
@@ -84,6 +89,8 @@ def kind_of(run: Path) -> str | None:
         return SliceRecipe.in_words
     if any((run / stage).is_dir() for stage in CASCADE_STAGES):
         return CascadeRecipe.in_words
+    if (run / SLICES).is_dir():
+        return ExamRecipe.in_words
     return EnsembleRecipe.in_words if (run / MEMBERS).is_dir() else None
 
 
@@ -96,6 +103,8 @@ def population_text(recipe: AnyKind) -> str:
         case EnsembleRecipe():
             seen = {population_text(member): None for member in recipe.members.values()}
             return "; or ".join(seen)
+        case ExamRecipe():
+            return population_text(recipe.slices)
         case SliceRecipe():
             said = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
             without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)
