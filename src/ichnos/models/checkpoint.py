@@ -56,23 +56,19 @@ def save_checkpoint(
     write_tensors(path, tensors, classifier.recipe, metadata)
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], recipe: AnyRecipe, metadata: Mapping[str, Any]) -> None:
-    """A checkpoint of any network: whole or not at all. Raises as save_checkpoint does."""
-    # a copy of each, so that tensors that share memory on the device do not on the disk
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    _write(path, tensors, classifier.recipe, metadata)
-
-
 def copy_checkpoint(path: Path, to: Path, recipe: SliceRecipe) -> None:
     """The same weights under a recipe that differs in what comes after training alone, or in what it is called.
 
     Raises WeightsError as load_checkpoint does, OutputError as save_checkpoint does.
     """
     found = load_checkpoint(path)
-    _write(to, found.tensors, recipe, found.metadata)
+    write_tensors(to, found.tensors, recipe, found.metadata)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], recipe: SliceRecipe, metadata: Mapping[str, Any]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], recipe: AnyRecipe, metadata: Mapping[str, Any]) -> None:
+    """A checkpoint of any network: whole or not at all. Raises as save_checkpoint does."""
+    # a copy of each, so that tensors that share memory on the device do not on the disk
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     header = {
         "version": VERSION,
         "recipe": recipe.model_dump(mode="json"),

@@ -28,9 +28,9 @@ _RUNS = 3
 
 
 def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """parameters, multiply_adds (one slice through every network of slices, in all its views), bundle_bytes, and seconds
-    that the exported graphs take for an exam of 36 slices on one core (the median of three). Kept in cost.json beside
-    the run.
+    """parameters, multiply_adds (one slice through every network of slices, in all its views), bundle_bytes, and
+    seconds that the exported graphs take for an exam of 36 slices on one core (the median of three). Kept in cost.json
+    beside the run.
 
     A recipe of which no bundle can be made has None for the last two, and `note` says why.
     """
@@ -59,6 +59,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
 
 def _views(stage: SliceRecipe) -> int:
     return 1 if stage.test_time is None else stage.test_time.views
+
 
 def _head_parameters(run: Path, recipe: Recipe) -> int:
     """Of a network of exams, whose size its slice stage decides; 0 where there is none."""
