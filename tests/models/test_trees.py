@@ -124,7 +124,7 @@ def test_the_graph_says_what_the_trees_say_and_lets_the_other_class_pass(
     rows = TABLE.rows(logits, offsets)
     added = boosted.decision_function(rows) - FromSlice(5).logit(rows)
     assert np.abs(added).max() > 0.1
-    anew = said(export_trees(TABLE, [None, boosted], 4), logits, offsets)
+    anew = said(export_trees(TABLE, [None, boosted]), logits, offsets)
     assert np.array_equal(anew[:, 0], logits[:, 0])
     assert np.abs(anew[:, 1] - (logits[:, 1] + added)).max() < 1e-5
 
@@ -136,7 +136,7 @@ def test_values_on_a_threshold_go_the_same_way(boosted: GradientBoostingClassifi
     assert np.array_equal(logits[:, 0], thresholds), "between two 256ths lies a 512th, which single precision holds"
     rows = TABLE.rows(logits, offsets := np.arange(len(logits)) * 5.0)
     added = boosted.decision_function(rows) - FromSlice(5).logit(rows)
-    anew = said(export_trees(TABLE, [None, boosted], 4), logits, offsets)
+    anew = said(export_trees(TABLE, [None, boosted]), logits, offsets)
     assert np.abs(anew[:, 1] - (logits[:, 1] + added)).max() < 1e-5
 
 
@@ -150,12 +150,12 @@ def test_trees_that_only_lift_are_added_too() -> None:
     logits, offsets = np.full((4, 2), -4, np.float32), np.arange(4) * 5.0
     rows = TABLE.rows(logits, offsets)
     want = logits[:, 1] + model.decision_function(rows) - FromSlice(5).logit(rows)
-    assert np.abs(said(export_trees(TABLE, [None, model], 4), logits, offsets)[:, 1] - want).max() < 1e-5
+    assert np.abs(said(export_trees(TABLE, [None, model]), logits, offsets)[:, 1] - want).max() < 1e-5
 
 
 def test_the_same_trees_give_the_same_bytes_and_name_no_machine(boosted: GradientBoostingClassifier) -> None:
-    graph = export_trees(TABLE, [None, boosted], 4)
-    assert graph == export_trees(TABLE, [None, boosted], 4)
+    graph = export_trees(TABLE, [None, boosted])
+    assert graph == export_trees(TABLE, [None, boosted])
     assert boosted.init is not None, "what was exported is what it was"
     model = onnx.load_from_string(graph)
     assert not any(part.doc_string or part.metadata_props for part in (model, model.graph, *model.graph.node))
@@ -165,4 +165,4 @@ def test_the_same_trees_give_the_same_bytes_and_name_no_machine(boosted: Gradien
 
 def test_without_any_trees_nothing_changes() -> None:
     logits, offsets = an_exam(1, 7)
-    assert np.array_equal(said(export_trees(TABLE, [None, None], 4), logits, offsets), logits)
+    assert np.array_equal(said(export_trees(TABLE, [None, None]), logits, offsets), logits)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ichnos.progress import SILENT
-from ichnos.recipe.trees import TreesHead
+from ichnos.recipe import TreesHead
 from ichnos.subtypes import Subtype
 from ichnos.training.trees import Examined, fit_trees
 

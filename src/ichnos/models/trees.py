@@ -43,12 +43,12 @@ class FromSlice(ClassifierMixin, BaseEstimator):
         return table[:, self.column].astype(np.float64)
 
 
-def export_trees(table: NeighbourTable, trees: Sequence[GradientBoostingClassifier | None], features: int) -> bytes:
-    """The ONNX file of an exam's second look: features, logits and offsets of its slices → logits anew.
+def export_trees(table: NeighbourTable, trees: Sequence[GradientBoostingClassifier | None]) -> bytes:
+    """The ONNX file: float32 `features` (n, F), `logits` (n, C), `offsets` (n,) in mm; gives `answers` (n, C).
 
-    trees: of each output, fitted from FromSlice on the table's rows; None: the slice's own logit stays. features: how
-    many numbers a slice's feature vector has; they are taken and not looked at, as every exam network is given them.
-    What comes out is each slice's own logit plus what the trees add to it. The same trees give the same bytes.
+    trees: of each output, fitted from FromSlice on the table's rows; None: the slice's own logit stays. Features are
+    taken and not looked at, as whatever answers for exams is given them. What comes out is each slice's own logit plus
+    what the trees add to it. Self-contained, only ONNX's own operators; the same trees give the same bytes.
     """
     assert len(trees) == table.outputs
     nodes, constants = table.nodes("logits", "offsets", "table")
@@ -60,16 +60,16 @@ def export_trees(table: NeighbourTable, trees: Sequence[GradientBoostingClassifi
         if boosted is not None:
             nodes += _tree_nodes(table, boosted, k, own[k], said[k])
     constants.append(numpy_helper.from_array(np.array([1], np.int64), "second_column"))
-    nodes.append(helper.make_node("Concat", said, ["logits_anew"], axis=1))
+    nodes.append(helper.make_node("Concat", said, ["answers"], axis=1))
     graph = helper.make_graph(
         nodes,
         "ichnos-exam",
         [
-            helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["slices", features]),
+            helper.make_tensor_value_info("features", onnx.TensorProto.FLOAT, ["slices", "features"]),
             helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, ["slices", table.outputs]),
             helper.make_tensor_value_info("offsets", onnx.TensorProto.FLOAT, ["slices"]),
         ],
-        [helper.make_tensor_value_info("logits_anew", onnx.TensorProto.FLOAT, ["slices", table.outputs])],
+        [helper.make_tensor_value_info("answers", onnx.TensorProto.FLOAT, ["slices", table.outputs])],
         constants,
     )
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]

@@ -35,3 +35,8 @@ class TreesHead(Grammar):
     patients: Annotated[int, Field(ge=2)] = 5
     """A class that fewer validation patients have slices with, or slices without, keeps the slice stage's logit."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @property
+    def sees_maps(self) -> bool:
+        """Whether they look at the slices' class maps: never."""
+        return False

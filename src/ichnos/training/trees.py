@@ -11,7 +11,7 @@ from ichnos.counting import counted
 from ichnos.models.neighbour_table import NeighbourTable
 from ichnos.models.trees import FromSlice
 from ichnos.progress import Progress
-from ichnos.recipe.trees import TreesHead
+from ichnos.recipe import TreesHead
 from ichnos.subtypes import Subtype
 
 GROUPS = 5
