@@ -10,7 +10,7 @@ from ichnos.models.exam_heads import build_core
 from ichnos.models.exam_heads.conv_lstm import ConvLstmHead
 from ichnos.models.exam_heads.head import Exams
 from ichnos.models.exam_heads.inputs import ShownInputs
-from ichnos.recipe import ExamRecipe
+from ichnos.recipe import ExamRecipe, SequenceHead
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class ExamNetwork(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.sizes = sizes
+        assert isinstance(recipe.head, SequenceHead)  # boosted trees are no network
         self.inputs = ShownInputs(recipe.head, sizes.features, len(recipe.classes))
         self.core = build_core(recipe.head, self.inputs.width, len(recipe.classes), sizes.map_side)
 

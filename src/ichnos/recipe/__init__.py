@@ -36,6 +36,7 @@ from ichnos.recipe.training import Population as Population
 from ichnos.recipe.training import Sampling as Sampling
 from ichnos.recipe.training import Synthetic as Synthetic
 from ichnos.recipe.training import TestTime as TestTime
+from ichnos.recipe.trees import TreesHead as TreesHead
 
 AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe | ExamRecipe
 """Of every kind one."""
@@ -45,9 +46,10 @@ Recipe = Annotated[AnyKind, Field(discriminator="kind")]
 
 
 def fits_of(recipe: AnyKind) -> dict[str, str]:
-    """Everything that is trained, by its folder in a run: the field that says how (`fit`, `slices.gate.fit`)."""
+    """Every network that is trained, by its folder in a run: the field that says how (`fit`, `slices.gate.fit`)."""
     fields = {path: ".".join(filter(None, (path.replace("/", "."), "fit"))) for path in recipe.stages}
-    return fields | ({EXAM: "fit"} if isinstance(recipe, ExamRecipe) else {})
+    has_network = isinstance(recipe, ExamRecipe) and isinstance(recipe.head, SequenceHead)
+    return fields | ({EXAM: "fit"} if has_network else {})
 
 
 class RecipeFile(Grammar):

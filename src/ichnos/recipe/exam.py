@@ -1,9 +1,9 @@
 """Recipes of whole exams: a network over what a slice stage says of each slice."""
 
 from enum import StrEnum
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, cast
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from ichnos.recipe.cascade import CascadeRecipe
 from ichnos.recipe.composite import CompositeRecipe
@@ -11,6 +11,7 @@ from ichnos.recipe.ensemble import EnsembleRecipe
 from ichnos.recipe.grammar import Grammar
 from ichnos.recipe.slices import SliceRecipe
 from ichnos.recipe.training import Loss, Population
+from ichnos.recipe.trees import TreesHead
 from ichnos.subtypes import Subtype
 
 SLICES = "slices"
@@ -75,8 +76,16 @@ class SequenceHead(Grammar):
         return self.kind == "conv-lstm"
 
 
-ExamHead = SequenceHead
-"""Any network of exams."""
+def _kind_of_head(head: Any) -> str:
+    """Of a head or its JSON, where `kind` may be left out."""
+    kind = cast("dict[str, object]", head).get("kind") if isinstance(head, dict) else getattr(head, "kind", None)
+    return "trees" if kind == "trees" else "sequence"
+
+
+ExamHead = Annotated[
+    Annotated[SequenceHead, Tag("sequence")] | Annotated[TreesHead, Tag("trees")], Discriminator(_kind_of_head)
+]
+"""Whatever answers for the slices of an exam together: a network, or boosted trees."""
 
 
 class ExamFit(Grammar):
@@ -119,7 +128,7 @@ class ExamRecipe(CompositeRecipe):
     The slice stage is trained first and then stays as it is. Its features and logits of training and validation slices
     are made once; many heads can be trained on them in seconds. It has seen the training patients, so what it says of
     them is surer than what it says of others, and a head can come to trust it too much: validation patients, on whom it
-    is honest, choose the epoch.
+    is honest, choose the epoch. Boosted trees (TreesHead) learn from the validation patients alone.
     """
 
     in_words: ClassVar[str] = "an exam network"
@@ -129,8 +138,9 @@ class ExamRecipe(CompositeRecipe):
     title: str
     slices: Annotated[SliceRecipe | CascadeRecipe | EnsembleRecipe, Field(discriminator="kind")]
     """Of all slices: an exam is read whole."""
-    head: ExamHead = ExamHead()
+    head: ExamHead = SequenceHead()
     fit: ExamFit = ExamFit()
+    """Of a network; boosted trees have all that they are grown by in `head`, and look at nothing here."""
 
     @model_validator(mode="after")
     def _exams_are_whole(self) -> Self:

@@ -53,6 +53,9 @@ def _exam(recipe: Mapping[str, Any]) -> str:
     if recipe["kind"] != "exam":
         return ""
     head = recipe["head"]
+    if head["kind"] == "trees":
+        reach = f"{head['neighbours']} places below and above a slice, {head['neighbour_spacing']:g} mm apart"
+        return f"at most {counted(head['rounds'], 'tree')} a class, over {reach}."
     kinds = {
         "gru": "GRU in both directions",
         "lstm": "LSTM in both directions",

@@ -17,7 +17,7 @@ from ichnos.models.cost import cost_of, parameters_of
 from ichnos.models.exam_checkpoint import load_exam_network
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.progress import SILENT, Progress
-from ichnos.recipe import EXAM, ExamRecipe, Recipe, SliceRecipe
+from ichnos.recipe import EXAM, ExamRecipe, Recipe, SliceRecipe, TreesHead
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.trained_model import best_of
 
@@ -62,8 +62,8 @@ def _views(stage: SliceRecipe) -> int:
 
 
 def _head_parameters(run: Path, recipe: Recipe) -> int:
-    """Of a network of exams, whose size its slice stage decides; 0 where there is none."""
-    if not isinstance(recipe, ExamRecipe):
+    """Of a network of exams, whose size its slice stage decides; 0 where there is none (boosted trees have none)."""
+    if not isinstance(recipe, ExamRecipe) or isinstance(recipe.head, TreesHead):
         return 0
     return parameters_of(load_exam_network(best_of(run / EXAM))[0])
 

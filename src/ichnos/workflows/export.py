@@ -30,6 +30,7 @@ from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_runs, population_text
 from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
+from ichnos.workflows.trained_trees import TrainedTrees
 
 AGREEMENT = 1e-4
 """In probability: a bundle whose network differs more from the trained one is not written."""
@@ -120,7 +121,7 @@ def export_runs(
     with progress.task("Exporting the network", 1) as task:
         graph = model.graph()
         network = exported(graph)
-        exam_network = model.exam_graph() if isinstance(model, TrainedExam) else None
+        exam_network = model.exam_graph() if isinstance(model, TrainedExam | TrainedTrees) else None
         task.advance()
     manifest = _manifest(model, graph.map_side, options, data, fitted, origin, card)
     bundle = Bundle(manifest, "", network, "", exam_network)

@@ -27,6 +27,7 @@ from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.combining import out_of_fold_combinations
 from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.growing import slices_out_of_fold
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, open_data, train_stages
@@ -244,7 +245,8 @@ def _final(
     runs = [out / f"fold-{k}" for k in range(len(folds))]
     joined = out_of_fold_combinations(recipe, data, runs, progress, device=device)
     everyone = replace(data, everyone=True)
-    train_stages(final, everyone, out / "final", progress, combinations=joined, device=device)
+    unseen = slices_out_of_fold(recipe, data, runs, progress, device=device)
+    train_stages(final, everyone, out / "final", progress, combinations=joined, unseen=unseen, device=device)
     export = ExportOptions(
         data=data.prepared.path,
         calibration=out / "out_of_fold.parquet",

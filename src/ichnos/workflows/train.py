@@ -16,12 +16,14 @@ from ichnos.data.splits import Part, Splits, stored_splits
 from ichnos.errors import TrainingError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
+from ichnos.predictions import Predictions
 from ichnos.progress import Progress
-from ichnos.recipe import EXAM, EnsembleRecipe, ExamRecipe, Population, Recipe, SliceRecipe, Synthetic, join
+from ichnos.recipe import EXAM, EnsembleRecipe, ExamRecipe, Population, Recipe, SliceRecipe, Synthetic, TreesHead, join
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.combining import combine_members
 from ichnos.workflows.exam_training import train_exam
+from ichnos.workflows.growing import grow_trees
 from ichnos.workflows.trained import kind_of
 
 
@@ -141,13 +143,14 @@ def train_stages(
     progress: Progress,
     *,
     combinations: Mapping[str, FittedCombination] | None = None,
+    unseen: Predictions | None = None,
     device: str = "auto",
 ) -> dict[str, TrainingSummary]:
     """Train every stage of `recipe` on data that is open already: into `run` itself, or each into a folder of its own.
 
     Returns a summary a stage, by its name in `recipe.stages`, and one of a network of exams by its folder. The
     recipe.json of several models is written when all of them are trained and joined. combinations: of ensembles, by
-    their folders, for data that has everyone in training.
+    their folders, for data that has everyone in training; unseen: for the same, what boosted trees learn from.
     Raises TrainingError where a folder holds a run of another kind.
     """
     for path, each in {"": recipe, **recipe.composites, **recipe.stages}.items():
@@ -164,7 +167,9 @@ def train_stages(
         if isinstance(each, EnsembleRecipe):
             given = (combinations or {}).get(path)
             combine_members(each, data, run / path, progress, given=given, device=device)
-        if isinstance(each, ExamRecipe):
+        if isinstance(each, ExamRecipe) and isinstance(each.head, TreesHead):
+            grow_trees(each, data, run / path, progress, unseen=unseen, device=device)
+        elif isinstance(each, ExamRecipe):
             summaries[join(path, EXAM)] = train_exam(each, data, run / path, progress, device=device)
         write_json(run / path / "recipe.json", each.model_dump(mode="json"))
     return summaries

@@ -19,11 +19,13 @@ from ichnos.recipe import (
     ExamRecipe,
     Recipe,
     SliceRecipe,
+    TreesHead,
     explain,
 )
 from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import BEST, Trained, TrainedModel, best_of
 from ichnos.workflows.trained_together import TrainedCascade, TrainedEnsemble
+from ichnos.workflows.trained_trees import TrainedTrees
 
 COMBINATION = "combination.json"
 """Beside the recipe of an ensemble whose members are joined by what was fitted."""
@@ -75,6 +77,8 @@ def open_run(run: Path) -> Trained:
             return TrainedCascade(recipe, gate, subtypes)
         case EnsembleRecipe():
             return TrainedEnsemble(recipe, tuple(parts.values()), _fitted(recipe, run))
+        case ExamRecipe() if isinstance(recipe.head, TreesHead):
+            return TrainedTrees.open(recipe, parts[SLICES], run)
         case ExamRecipe():
             return TrainedExam.open(recipe, parts[SLICES], run)
         case SliceRecipe():
