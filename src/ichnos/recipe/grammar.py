@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ichnos.changes import changed, parsed
 from ichnos.errors import RecipeError
 
+WITH_ALL_FIELDS = {"fields": "all"}
+"""The context of a dump that is to be changed: with the fields, too, that are left out of a file where they are off."""
+
 
 class Grammar(BaseModel):
     """Frozen, and a misspelt field is an error."""
@@ -25,7 +28,7 @@ class AnyRecipe(Grammar):
 
     def derive(self, **changes: Any) -> Self:
         """A copy with changed fields, validated again. Nested fields by dots: derive(**{"fit.epochs": 6})."""
-        return type(self).model_validate(changed(self.model_dump(mode="json"), changes))
+        return type(self).model_validate(changed(self.model_dump(mode="json", context=WITH_ALL_FIELDS), changes))
 
     def override(self, assignments: Mapping[str, str]) -> Self:
         """A copy with fields set from text, as `--set fit.learning_rate=3e-4` gives them. Raises RecipeError."""

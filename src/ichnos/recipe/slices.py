@@ -1,14 +1,14 @@
 """Recipes of one model of single slices."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Never, Self
+from typing import Annotated, Any, ClassVar, Literal, Never, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializationInfo, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from ichnos.networks import Network
-from ichnos.recipe.grammar import AnyRecipe
+from ichnos.recipe.grammar import WITH_ALL_FIELDS, AnyRecipe
 from ichnos.recipe.inputs import InputSpec
-from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Synthetic
+from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Segmentation, Synthetic
 from ichnos.subtypes import SUBTYPES, Subtype
 
 
@@ -27,6 +27,7 @@ class SliceRecipe(AnyRecipe):
     network: Network = Network()
     sampling: Sampling = Sampling.NATURAL
     synthetic: Synthetic | None = None
+    segmentation: Segmentation | None = None
     augmentation: Augmentation | None = None
     fit: Fit = Fit()
 
@@ -50,6 +51,20 @@ class SliceRecipe(AnyRecipe):
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
         self.network.check_size(self.input.size)
         return self
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dumped: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        """Without `segmentation` where there is none: recipes from before it was a field keep their fingerprints, and
+        bundles of them their bytes."""
+        tree = dumped(self)
+        if self.segmentation is None and info.context != WITH_ALL_FIELDS:
+            tree.pop("segmentation", None)
+        return tree
+
+    @property
+    def segmented(self) -> tuple[Subtype, ...]:
+        """What the auxiliary head outlines, in its order; nothing where there is none."""
+        return () if self.segmentation is None else self.segmentation.classes or self.classes
 
     @property
     def stages(self) -> dict[str, "SliceRecipe"]:

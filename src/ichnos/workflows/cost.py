@@ -26,8 +26,8 @@ _RUNS = 3
 
 
 def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """parameters, multiply_adds (one slice through every network), bundle_bytes, and seconds that the exported graph
-    takes for an exam of 36 slices on one core (the median of three). Kept in cost.json beside the run.
+    """parameters (of what reads), multiply_adds (one slice through every network), bundle_bytes, and seconds that the
+    exported graph takes for an exam of 36 slices on one core (the median of three). Kept in cost.json beside the run.
 
     A recipe of which no bundle can be made has None for the last two, and `note` says why.
     """
@@ -39,7 +39,9 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     stages = recipe.stages.values()
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
-        "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages),
+        "parameters": sum(
+            parameters_of(SliceClassifier(stage.derive(segmentation=None))) for stage in stages
+        ),  # what reads
         "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] for s in stages),
         "slices": SLICES,
         "bundle_bytes": None,
