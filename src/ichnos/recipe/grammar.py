@@ -5,7 +5,14 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from ichnos.changes import changed, parsed
 from ichnos.errors import RecipeError
@@ -18,6 +25,19 @@ class Grammar(BaseModel):
     """Frozen, and a misspelt field is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    added_later: ClassVar[tuple[str, ...]] = ()
+    """Fields that the form did not have at first. At their defaults they are not written, so that fingerprints, caches
+    and bundles from before stay what they were."""
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, dumped: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        tree = dumped(self)
+        if not (info.context or {}).get(EVERY_FIELD):
+            for name in self.added_later:
+                if getattr(self, name) == type(self).model_fields[name].default:
+                    tree.pop(name, None)
+        return tree
 
 
 class AnyRecipe(Grammar):

@@ -1,20 +1,14 @@
 """Recipes of one model of single slices."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Never, Self, cast
+from typing import Annotated, ClassVar, Literal, Never, Self
 
-from pydantic import (
-    Field,
-    SerializationInfo,
-    SerializerFunctionWrapHandler,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from ichnos.networks import Network
-from ichnos.recipe.grammar import EVERY_FIELD, AnyRecipe
+from ichnos.recipe.grammar import AnyRecipe
 from ichnos.recipe.inputs import InputSpec
-from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Synthetic, TestTime
+from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Segmentation, Synthetic, TestTime
 from ichnos.subtypes import SUBTYPES, Subtype
 
 
@@ -22,6 +16,7 @@ class SliceRecipe(AnyRecipe):
     """Everything that makes one model of single slices: input, population, classes, network, sampling, training."""
 
     in_words: ClassVar[str] = "one model"
+    added_later: ClassVar[tuple[str, ...]] = ("segmentation", "test_time")
 
     kind: Literal["slice"] = "slice"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -33,6 +28,7 @@ class SliceRecipe(AnyRecipe):
     network: Network = Network()
     sampling: Sampling = Sampling.NATURAL
     synthetic: Synthetic | None = None
+    segmentation: Segmentation | None = None
     augmentation: Augmentation | None = None
     fit: Fit = Fit()
     test_time: TestTime | None = None
@@ -59,19 +55,15 @@ class SliceRecipe(AnyRecipe):
         self.network.check_size(self.input.size)
         return self
 
-    @model_serializer(mode="wrap")
-    def _as_before_what_was_added(self, written: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
-        """A field that came later and is off is not written, so that fingerprints and bundles stay what they were."""
-        tree = written(self)
-        asked = cast("Mapping[str, bool]", info.context or {})
-        if self.test_time is None and not asked.get(EVERY_FIELD):
-            tree.pop("test_time", None)
-        return tree
-
     @property
     def as_trained(self) -> "SliceRecipe":
         """Without what only comes after training: recipes that are equal in this have the same weights."""
         return self.model_copy(update={"test_time": None})
+
+    @property
+    def segmented(self) -> tuple[Subtype, ...]:
+        """What the auxiliary head outlines, in its order; nothing where there is none."""
+        return () if self.segmentation is None else self.segmentation.classes or self.classes
 
     @property
     def stages(self) -> dict[str, "SliceRecipe"]:

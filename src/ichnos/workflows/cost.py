@@ -28,9 +28,9 @@ _RUNS = 3
 
 
 def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """parameters, multiply_adds (one slice through every network of slices, in all its views), bundle_bytes, and
-    seconds that the exported graphs take for an exam of 36 slices on one core (the median of three). Kept in cost.json
-    beside the run.
+    """parameters (of what reads), multiply_adds (one slice through every network of slices, in all its views),
+    bundle_bytes, and seconds that the exported graphs take for an exam of 36 slices on one core (the median of three).
+    Kept in cost.json beside the run.
 
     A recipe of which no bundle can be made has None for the last two, and `note` says why.
     """
@@ -42,7 +42,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     stages = recipe.stages.values()
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
-        "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages) + _head_parameters(run, recipe),
+        "parameters": sum(map(_reading_parameters, stages)) + _head_parameters(run, recipe),
         "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] * _views(s) for s in stages),
         "slices": SLICES,
         "bundle_bytes": None,
@@ -55,6 +55,11 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
         tree["note"] = str(error)
     write_json(kept, tree)
     return tree
+
+
+def _reading_parameters(stage: SliceRecipe) -> int:
+    """Without the auxiliary head of masks, which training alone has."""
+    return parameters_of(SliceClassifier(stage.derive(segmentation=None)))
 
 
 def _views(stage: SliceRecipe) -> int:
