@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from ichnos.models.backbones import build_backbone
+from ichnos.models.backbones import build_backbone, zero_stem
 from ichnos.models.heads import DenseHead
 from ichnos.models.input_layer import Channels
 from ichnos.recipe import SliceRecipe
@@ -25,6 +25,7 @@ class SliceClassifier(nn.Module):
         self.frozen = recipe.network.frozen
         self.channels = Channels(recipe.input)
         self.backbone = build_backbone(recipe.network, recipe.input.channels, recipe.input.size)
+        zero_stem(self.backbone, recipe.input.raw_channels)
         self.head = DenseHead(recipe.network.head, self.backbone.feature_channels, len(recipe.classes))
         if self.frozen:
             self.backbone.requires_grad_(requires_grad=False)

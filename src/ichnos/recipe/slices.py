@@ -56,6 +56,10 @@ class SliceRecipe(AnyRecipe):
         both = set(self.classes) & set(self.population.without)
         if both:
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
+        if self.input.raw_hu and self.network.frozen:
+            raise ValueError(
+                "the stem of raw HU begins at zero and a frozen backbone cannot learn it: set raw_hu=false"
+            )
         self.network.check_size(self.input.size)
         return self
 

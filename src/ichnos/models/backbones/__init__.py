@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from ichnos.models.backbones.backbone import Backbone, fit_stem
+from ichnos.models.backbones.backbone import Backbone, fit_stem, zero_stem
 from ichnos.models.backbones.cbam import CbamResNet
 from ichnos.models.backbones.densenet import DenseNet
 from ichnos.models.backbones.efficientnet import EfficientNet
@@ -14,7 +14,7 @@ from ichnos.models.backbones.small_cnn import SmallCnn
 from ichnos.models.backbones.timm import TimmBackbone
 from ichnos.networks import Architecture, Network
 
-__all__ = ["Backbone", "build_backbone", "fit_stem"]
+__all__ = ["Backbone", "build_backbone", "fit_stem", "zero_stem"]
 
 
 def build_backbone(network: Network, channels: int, size: int) -> Backbone:
