@@ -21,11 +21,15 @@ BUNDLE_VERSION = 5
 4: of another network than EfficientNet-B0 with a hidden layer. `map_side` says how large its class maps are. What has
 no other network in it is still written as version 2 or 3.
 5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph; or of a
-recipe with views at test time, whose mean the graph gives; or whose readout holds any between two bounds.
+recipe with views at test time, whose mean the graph gives; or whose readout holds any between two bounds; or with raw
+HU beside the windows, or with a network that was not there before.
 """
 
 _FIRST_SHRINKAGE = 32
 """Pixels to a cell of a class map, each way, in bundles up to version 3."""
+
+_OF_THE_FIFTH = (Architecture.JOINT_3D_RNN,)
+"""Networks that readers of version 4 do not know, and that were not there yet."""
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
 
@@ -137,6 +141,8 @@ def version_of(recipe: Recipe, bound: Bound) -> Literal[2, 3, 4, 5]:
     if joined or bound is Bound.BETWEEN or any(stage.test_time is not None for stage in recipe.stages.values()):
         return 5
     networks = [stage.network for stage in recipe.stages.values()]
+    if any(stage.input.raw_hu or stage.network.backbone in _OF_THE_FIFTH for stage in recipe.stages.values()):
+        return 5
     if any(each.architecture is not Architecture.EFFICIENTNET_B0 or each.head.hidden is None for each in networks):
         return 4
     return 3 if isinstance(recipe, CascadeRecipe) else 2

@@ -23,9 +23,10 @@ class SliceClassifier(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.frozen = recipe.network.frozen
-        self.channels = Channels(recipe.input)
-        self.backbone = build_backbone(recipe.network, recipe.input.channels, recipe.input.size)
-        zero_stem(self.backbone, recipe.input.raw_channels)
+        road = recipe.input
+        self.channels = Channels(road)
+        self.backbone = build_backbone(recipe.network, road.channels, road.size, road.slices)
+        zero_stem(self.backbone, road.raw_channels)
         self.head = DenseHead(recipe.network.head, self.backbone.feature_channels, len(recipe.classes))
         if self.frozen:
             self.backbone.requires_grad_(requires_grad=False)

@@ -41,7 +41,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
         "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages),
-        "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] * _views(s) for s in stages),
+        "multiply_adds": sum(_of_network(stage) * _views(stage) for stage in stages),
         "slices": SLICES,
         "bundle_bytes": None,
         "seconds": None,
@@ -53,6 +53,11 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
         tree["note"] = str(error)
     write_json(kept, tree)
     return tree
+
+
+def _of_network(stage: SliceRecipe) -> int:
+    road = stage.input
+    return cost_of(stage.network, road.channels, road.size, road.slices)[1]
 
 
 def _views(stage: SliceRecipe) -> int:
