@@ -199,6 +199,21 @@ def test_the_cache_does_not_depend_on_what_comes_after_it() -> None:
     assert PAPER.override({"input.merge": "stack"}).input.fingerprint() != PAPER.input.fingerprint()
 
 
+def test_a_road_without_raw_hu_is_written_as_before_there_were_any() -> None:
+    """So fingerprints, caches and bundles that are there stay valid."""
+    assert "raw_hu" not in PAPER.model_dump_json()
+    assert PAPER.input.fingerprint() == "6536cc8f82aa98d9"
+    raw = PAPER.override({"input.raw_hu": "true"})
+    assert (raw.input.planes, raw.input.channels, raw.input.raw_channels) == (3, 4, (3,))
+    assert raw.input.fingerprint() != PAPER.input.fingerprint()
+    assert type(raw).model_validate_json(raw.model_dump_json()) == raw
+    assert raw.override({"input.raw_hu": "false"}) == PAPER
+    two = raw.derive(**{"input.merge": "stack", "input.neighbours": 1})
+    assert (two.input.planes, two.input.channels, two.input.raw_channels) == (4, 9, (2, 5, 8))
+    with pytest.raises(RecipeError, match="the stem of raw HU begins at zero"):
+        recipes.find("paper_model_1_frozen").recipe.override({"input.raw_hu": "true"})
+
+
 def test_a_file_of_the_users_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(

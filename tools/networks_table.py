@@ -22,8 +22,9 @@ def table() -> str:
         facts = which.facts
         paper = f"[{facts.paper}]({facts.link})" if facts.link else facts.paper
         weights = f"`{facts.weights.rsplit('/', 1)[1]}`" if facts.weights else "none known"
+        maps = "none" if facts.volume else "exact"
         numbers = f"{facts.parameters / 1e6:.2f} | {facts.multiply_adds / 1e9:.2f}"
-        lines.append(f"| `{which}` | {paper} | {numbers} | multiples of {facts.shrinkage} | {weights} | exact |")
+        lines.append(f"| `{which}` | {paper} | {numbers} | multiples of {facts.shrinkage} | {weights} | {maps} |")
     lines.append("| `timm:NAME` | timm's | – | – | as the model takes | a file | exact, or none (transformers) |")
     return "\n".join(lines)
 

@@ -15,6 +15,12 @@ MATRIX = 512
 AIR = -1024
 """HU of what is outside the field of view. Padding below it (−2000, −3024) is raised to it before any filter."""
 
+DENSEST = 3071
+"""HU of the most that 12 bits tell apart above air, as nearly all CT is stored; raw HU are clipped to it (metal)."""
+
+RAW_UNIT = 100
+"""HU of 1 in a channel of raw HU, with water at 0: brain and blood, 0 to 100, span about what a window's does."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 """Of ImageNet's training images in [0, 1], red, green, blue: what its weights were trained behind (torchvision)."""
@@ -41,7 +47,15 @@ def to_planes(spec: InputSpec, hu: NDArray[np.generic]) -> NDArray[np.uint8]:
     else:
         planes = windowed
     resized = np.stack([resize(plane, spec.size) for plane in planes])
-    return np.rint(resized * np.float32(255)).astype(np.uint8)
+    windows = np.rint(resized * np.float32(255)).astype(np.uint8)
+    return np.concatenate([windows, _raw_bytes(square, spec.size)]) if spec.raw_hu else windows
+
+
+def _raw_bytes(hu: NDArray[np.int16], size: int) -> NDArray[np.uint8]:
+    """HU above air, whole numbers of 12 bits, as their high and their low bytes: (2, size, size)."""
+    above = (np.clip(hu, AIR, DENSEST) - np.int16(AIR)).astype(np.float32)
+    whole = np.rint(resize(above, size)).astype(np.uint16)
+    return np.stack([whole >> 8, whole & 255]).astype(np.uint8)
 
 
 def exam_planes(

@@ -12,6 +12,9 @@ _TIMM = "timm:"
 COUNTED_AT = 224
 """Pixels at which multiplications are counted: the study's size, and ImageNet's."""
 
+COUNTED_SLICES = 3
+"""Slices of the volume for which multiplications are counted."""
+
 
 class Architecture(StrEnum):
     """A backbone that ichnos builds; models/backbones has a file for each family."""
@@ -31,6 +34,7 @@ class Architecture(StrEnum):
     CBAM_RESNET50 = "cbam-resnet50"
     SEPARABLE = "separable"
     SMALL_CNN = "small-cnn"
+    JOINT_3D_RNN = "joint-3d-rnn"
 
     @property
     def facts(self) -> "Facts":
@@ -51,11 +55,16 @@ class Facts:
     shrinkage: int = 32
     """Pixels of the input to a cell of the last feature map, each way; sizes are multiples of it, so that padding is
     the same at each and the cells of class maps cover the whole slice."""
+    volume: bool = False
+    """Of a slice with its neighbours as a volume (counted: three slices, a channel each); it has no class maps."""
     weights: str | None = None
     """Where its ImageNet weights are released; the name ends in the first eight hex digits of the file's SHA-256."""
 
     def cost(self, size: int) -> str:
         """In words, for images of `size` pixels: multiplications grow with the number of pixels."""
+        if self.volume:
+            here = self.multiply_adds / COUNTED_SLICES / 1e9 * (size / COUNTED_AT) ** 2
+            return f"{self.parameters / 1e6:.3g} million parameters, {here:.2g} GFLOP a slice shown at its {size} px"
         counted = f"{self.parameters / 1e6:.3g} million parameters, {self.multiply_adds / 1e9:.3g} GFLOP a slice"
         if size == COUNTED_AT:
             return f"{counted} at {COUNTED_AT} px"
@@ -104,6 +113,7 @@ _FACTS: Mapping[Architecture, Facts] = {
     Architecture.CBAM_RESNET50: Facts("Woo 2018", "https://arxiv.org/abs/1807.06521", 26_040_624, 4_093_525_110),
     Architecture.SEPARABLE: Facts("after Korra 2022", None, 612_000, 109_095_168),
     Architecture.SMALL_CNN: Facts("after Tharek 2022", None, 388_896, 736_985_088, shrinkage=16),
+    Architecture.JOINT_3D_RNN: Facts("after Ye 2019", None, 3_870_352, 1_669_042_176, volume=True),
 }
 
 

@@ -16,14 +16,17 @@ from ichnos.networks import COUNTED_AT, Architecture, Head, Network
 from ichnos.recipe import InputSpec, SliceRecipe
 from tests.models.test_export import agree, classifier_of, grad_cam, session_of, slices
 
+FLAT = [each for each in Architecture if not each.facts.volume]
+"""The others have no maps and need neighbours: test_joint_3d_rnn.py."""
+
 ONE_EACH = {"efficientnet-b1", "densenet121", "se-resnext50", "resnext50", "cbam-resnet50", "separable", "small-cnn"}
 """One of each family: the others take longer and differ in numbers only."""
 
-ALL = [pytest.param(each, marks=() if each in ONE_EACH else pytest.mark.slow, id=each) for each in Architecture]
+ALL = [pytest.param(each, marks=() if each in ONE_EACH else pytest.mark.slow, id=each) for each in FLAT]
 
 EXPORTED = [
     pytest.param(each, marks=() if each in {"cbam-resnet50", "separable", "small-cnn"} else pytest.mark.slow, id=each)
-    for each in Architecture
+    for each in FLAT
 ]
 """An export of a deep network takes half a minute of a core; EfficientNet's is tested in test_export.py."""
 
@@ -51,7 +54,7 @@ def test_multiplications_are_counted_once_with_their_addition() -> None:
     assert cost_of(network(Architecture.SMALL_CNN), size=112)[1] == by_hand // 4
 
 
-@pytest.mark.parametrize("which", Architecture)
+@pytest.mark.parametrize("which", FLAT)
 def test_what_each_says_of_itself_is_so(which: Architecture) -> None:
     with torch.device("meta"):
         for channels, size in ((3, 64), (5, 96)):

@@ -34,6 +34,8 @@ SPECS = {
     "stack-128": InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=128),
     "stack-of-two-96": InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=96),
     "neighbours-64": InputSpec(windows=(BRAIN,), merge=WindowMerge.MEAN, size=64, neighbours=1),
+    "raw-64": InputSpec(windows=(BRAIN, BLOOD), size=64, raw_hu=True),
+    "raw-neighbours-64": InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=64, raw_hu=True, neighbours=1),
 }
 for _name in recipes.names():  # and every road of the package's recipes, each once
     for _stage in recipes.find(_name).recipe.stages.values():
@@ -65,6 +67,10 @@ def classifier_of(spec: InputSpec, seed: int = 1, network: Network = Network(ini
         network=network,
     )
     classifier = SliceClassifier.seeded(recipe, seed)
+    if spec.raw_hu:  # its stem begins at zero; here it has learnt
+        stem = dict(classifier.backbone.named_parameters())[classifier.backbone.stem]
+        with torch.no_grad():
+            stem[:, list(spec.raw_channels)] = 0.1 * stem[:, :1]
     for module in classifier.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None

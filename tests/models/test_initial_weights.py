@@ -52,6 +52,33 @@ def test_common_form_for_two_planes(recipe: SliceRecipe, released: dict[str, Ten
     assert classifier.backbone._conv_stem.weight.shape[1] == 2
 
 
+def test_raw_hu_change_nothing_until_their_stem_has_learnt(recipe: SliceRecipe):
+    raw = SliceClassifier(recipe.derive(**{"input.raw_hu": True}))
+    without = SliceClassifier(recipe)
+    for classifier in (raw, without):
+        initialise(classifier, "phantom", seed=3)
+        classifier.eval()
+    planes = torch.randint(0, 16, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(raw.backbone._conv_stem.weight[:, :3], without.backbone._conv_stem.weight)
+    assert torch.equal(raw.backbone(raw.channels(planes)), without.backbone(without.channels(planes[:, :1])))
+    raw(planes).sum().backward()
+    assert raw.backbone._conv_stem.weight.grad[:, 3].abs().sum() > 0
+
+
+def test_a_stem_of_raw_hu_that_has_learnt_is_taken_over(recipe: SliceRecipe, tmp_path: Path):
+    source = SliceClassifier(recipe.derive(**{"input.raw_hu": True}))
+    with torch.no_grad():
+        source.backbone._conv_stem.weight[:, 3] = 0.5
+    save_checkpoint(tmp_path / "raw.safetensors", source, {})
+    stacked = recipe.derive(**{"input.raw_hu": True, "input.merge": "stack"})
+    classifier = SliceClassifier(stacked)
+    initialise(classifier, str(tmp_path / "raw.safetensors"), seed=0)
+    assert (classifier.backbone._conv_stem.weight[:, 2] == 0.5).all()
+    plain = SliceClassifier(recipe)
+    initialise(plain, str(tmp_path / "raw.safetensors"), seed=0)
+    assert torch.equal(plain.backbone._conv_stem.weight, source.backbone._conv_stem.weight[:, :3])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -5,7 +5,18 @@ import pytest
 import torch
 
 from ichnos.ct.windows import BLOOD, BONE, BRAIN, Window
-from ichnos.inputs import IMAGENET_DEVIATION, IMAGENET_MEAN, to_planes
+from ichnos.inputs import (
+    AIR,
+    DENSEST,
+    IMAGENET_DEVIATION,
+    IMAGENET_MEAN,
+    RAW_UNIT,
+    exam_planes,
+    neighbour_stacks,
+    resize,
+    to_matrix,
+    to_planes,
+)
 from ichnos.models.input_layer import Channels, HounsfieldRoad
 from ichnos.recipe import InputSpec, Normalisation, WindowMerge
 
@@ -54,6 +65,37 @@ def test_road_is_numpys_bit_for_bit(merge: WindowMerge, size: int):
     ours = HounsfieldRoad(road)(torch.from_numpy(hu)).numpy()
     theirs = np.stack([to_planes(road, one) for one in hu])
     np.testing.assert_array_equal(ours, theirs.astype(np.float32))
+
+
+@pytest.mark.parametrize("neighbours", [0, 1])
+@pytest.mark.parametrize("count", [1, 2])
+def test_raw_hu_are_a_channel_of_hundreds_beside_the_windows(count: int, neighbours: int):
+    rng = np.random.default_rng(2)
+    hu = rng.integers(-1024, 3072, (5, 64, 64), dtype=np.int16).repeat(8, axis=1).repeat(8, axis=2)
+    merge = WindowMerge.MEAN if count == 1 else WindowMerge.STACK
+    road = spec(size=64, merge=merge, raw_hu=True, neighbours=neighbours)
+    without = road.model_copy(update={"raw_hu": False})
+    channels = Channels(road)(torch.from_numpy(exam_planes(road, list(hu))))
+    assert channels.shape[1] == road.channels
+    raw = list(road.raw_channels)
+    small = np.stack([resize(one.astype(np.float32), 64) for one in hu])
+    around = neighbour_stacks(road, np.arange(5) * road.neighbour_spacing)
+    np.testing.assert_allclose(channels[:, raw], small[around] / RAW_UNIT, atol=0.501 / RAW_UNIT)
+    others = [k for k in range(road.channels) if k not in raw]
+    assert torch.equal(channels[:, others], Channels(without)(torch.from_numpy(exam_planes(without, list(hu)))))
+
+
+@pytest.mark.parametrize("size", [96, 512])
+def test_the_bytes_of_raw_hu_are_numpys(size: int):
+    hu = np.random.default_rng(1).integers(-3024, 32000, (2, 512, 512), dtype=np.int16)
+    road = spec(size=size, raw_hu=True)
+    theirs = np.stack([to_planes(road, to_matrix(one)) for one in hu])
+    np.testing.assert_array_equal(HounsfieldRoad(road)(torch.from_numpy(hu)).numpy(), theirs.astype(np.float32))
+    whole = theirs[:, 1].astype(int) * 256 + theirs[:, 2]
+    assert (whole >= 0).all()
+    assert (whole <= DENSEST - AIR).all()
+    if size == 512:
+        np.testing.assert_array_equal(whole + AIR, np.clip(hu, AIR, DENSEST))
 
 
 def test_padding_is_raised_where_a_window_reaches_below_air():

@@ -22,11 +22,15 @@ BUNDLE_VERSION = 5
 no other network in it is still written as version 2 or 3.
 5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph; or with a
 network of exams (exam.onnx), which takes the slices' answers and gives them anew; or of a recipe with views at test
-time, whose mean the graph gives; or whose readout holds any between two bounds.
+time, whose mean the graph gives, with raw HU beside the windows, with masks in training, or with a network that was not
+there before; or whose readout holds any between two bounds.
 """
 
 _FIRST_SHRINKAGE = 32
 """Pixels to a cell of a class map, each way, in bundles up to version 3."""
+
+_OF_THE_FIFTH = (Architecture.JOINT_3D_RNN,)
+"""Networks that readers of version 4 do not know, and that were not there yet."""
 
 _ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
 
@@ -148,10 +152,12 @@ class Manifest(_Part):
 
 def version_of(recipe: Recipe, bound: Bound) -> Literal[2, 3, 4, 5]:
     """The oldest form in which a bundle of the recipe, with such a readout, can be written."""
+    stages = recipe.stages.values()
     joined = any(not isinstance(each, CascadeRecipe) for each in recipe.composites.values())
-    if joined or bound is Bound.BETWEEN or any(stage.test_time is not None for stage in recipe.stages.values()):
+    later = any(stage.later_fields or stage.input.later_fields for stage in stages)
+    if joined or later or bound is Bound.BETWEEN or any(s.network.backbone in _OF_THE_FIFTH for s in stages):
         return 5
-    networks = [stage.network for stage in recipe.stages.values()]
+    networks = [stage.network for stage in stages]
     if any(each.architecture is not Architecture.EFFICIENTNET_B0 or each.head.hidden is None for each in networks):
         return 4
     return 3 if isinstance(recipe, CascadeRecipe) else 2

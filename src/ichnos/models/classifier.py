@@ -5,7 +5,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from ichnos.models.backbones import build_backbone
+from ichnos.models.backbones import build_backbone, zero_stem
 from ichnos.models.heads import DenseHead
 from ichnos.models.input_layer import Channels
 from ichnos.models.segmentation import SegmentationHead
@@ -24,8 +24,10 @@ class SliceClassifier(nn.Module):
         super().__init__()
         self.recipe = recipe
         self.frozen = recipe.network.frozen
-        self.channels = Channels(recipe.input)
-        self.backbone = build_backbone(recipe.network, recipe.input.channels, recipe.input.size)
+        road = recipe.input
+        self.channels = Channels(road)
+        self.backbone = build_backbone(recipe.network, road.channels, road.size, road.slices)
+        zero_stem(self.backbone, road.raw_channels)
         self.head = DenseHead(recipe.network.head, self.backbone.feature_channels, len(recipe.classes))
         self.outlines = (  # after the others, whose random first weights are then those that they have without it
             SegmentationHead(recipe.segmentation, self.backbone, len(recipe.segmented), recipe.input.size)

@@ -13,15 +13,17 @@ def parameters_of(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def cost_of(network: Network, channels: int = 3, size: int = COUNTED_AT) -> tuple[int, int]:
+def cost_of(network: Network, channels: int = 3, size: int = COUNTED_AT, slices: int | None = None) -> tuple[int, int]:
     """Parameters of a backbone without its head, and its multiply-adds for one image of size × size.
+
+    slices: of how many slices the channels are, as build_backbone has it.
 
     A multiplication with its addition counts as one, as in the papers of these networks ("FLOPs"), so it is half of
     what torch's counter gives; only convolutions and dense layers count. Nothing is computed: the network is built on
     torch's `meta` device, which has shapes and no memory.
     """
     with torch.device("meta"):
-        backbone = build_backbone(network, channels, size).eval()
+        backbone = build_backbone(network, channels, size, slices).eval()
         images = torch.zeros(1, channels, size, size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         backbone(images)

@@ -125,7 +125,7 @@ def _take(
     ours = classifier.recipe.network.backbone
     if theirs.network.backbone != ours:
         raise WeightsError(f"{name} holds {theirs.network.backbone}, the recipe names {ours}: give one or the other")
-    _fill_backbone(classifier, backbone, name)
+    _fill_backbone(classifier, backbone, name, theirs.input.raw_channels)
     difference = _head_difference(classifier.recipe, theirs, head)
     if difference:
         return InitialWeights(
@@ -146,8 +146,13 @@ def _head_difference(ours: SliceRecipe, theirs: SliceRecipe, head: dict[str, Ten
     return None
 
 
-def _fill_backbone(classifier: SliceClassifier, tensors: dict[str, Tensor], name: str) -> None:
-    """Every tensor of the backbone must be there, and none left over; BatchNorm's step counts may be absent."""
+def _fill_backbone(
+    classifier: SliceClassifier, tensors: dict[str, Tensor], name: str, raw: tuple[int, ...] = ()
+) -> None:
+    """Every tensor of the backbone must be there, and none left over; BatchNorm's step counts may be absent.
+
+    raw: which of their input channels are raw HU.
+    """
     wanted, stem = classifier.recipe.network.backbone, classifier.backbone.stem
     own = classifier.backbone.state_dict()
     given = {key: tensor for key, tensor in tensors.items() if key in own}
@@ -158,7 +163,7 @@ def _fill_backbone(classifier: SliceClassifier, tensors: dict[str, Tensor], name
         odd = sorted(missing or surplus)
         what = "lacks" if missing else "has unknown"
         raise WeightsError(f"{name} is not {wanted}: it {what} {len(odd)} tensors, such as {odd[0]}")
-    given[stem] = fit_stem(given[stem], own[stem].shape[1])
+    given[stem] = fit_stem(given[stem], own[stem], classifier.recipe.input.raw_channels, raw)
     for key, tensor in given.items():
         if tensor.shape != own[key].shape:
             shapes = f"{tuple(tensor.shape)}, wanted {tuple(own[key].shape)}"

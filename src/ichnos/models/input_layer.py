@@ -4,14 +4,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ichnos.inputs import AIR, IMAGENET_DEVIATION, IMAGENET_MEAN, MATRIX, resize_taps
+from ichnos.inputs import AIR, DENSEST, IMAGENET_DEVIATION, IMAGENET_MEAN, MATRIX, RAW_UNIT, resize_taps
 from ichnos.recipe import InputSpec, Normalisation, WindowMerge
 
 
 class Channels(nn.Module):
     """Planes of 0-255, neighbours' beside a slice's own → channels: /255, a single one copied to three, normalised.
 
-    Everywhere `planes` are InputSpec.stacked many: a slice's own and its neighbours', from foot to head.
+    Everywhere `planes` are InputSpec.stacked many: a slice's own and its neighbours', from foot to head. The two bytes
+    of raw HU become one picture of 0-1, air to DENSEST, before anything else looks at them.
     """
 
     mean: Tensor
@@ -19,8 +20,7 @@ class Channels(nn.Module):
 
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
-        self.planes = spec.stacked
-        self.count = spec.channels
+        self.slices, self.windowed, self.copied, self.raw_hu = spec.slices, spec.windowed, spec.copied, spec.raw_hu
         mean, deviation = _constants(spec)
         # of the recipe, not of the weights: left out of checkpoints
         self.register_buffer("mean", mean.view(1, -1, 1, 1), persistent=False)
@@ -31,12 +31,21 @@ class Channels(nn.Module):
         return self.normalised(self.unit(planes))
 
     def unit(self, planes: Tensor) -> Tensor:
-        """(n, planes, S, S) of 0-255 → float32 of 0-1: what augmentation works on."""
-        return planes.to(torch.float32) / 255
+        """(n, planes, S, S) of 0-255 → float32 pictures of 0-1, slice by slice: what augmentation works on."""
+        if not self.raw_hu:
+            return planes.to(torch.float32) / 255
+        each = planes.to(torch.float32).unflatten(1, (self.slices, -1))
+        windows, high, low = each.split([self.windowed, 1, 1], dim=2)
+        raw = (high * 256 + low) / (DENSEST - AIR)
+        return torch.cat([windows / 255, raw], dim=2).flatten(1, 2)
 
     def normalised(self, unit: Tensor) -> Tensor:
-        """float32 planes of 0-1 → float32 channels, normalised as the recipe says."""
-        channels = unit.expand(-1, self.count, -1, -1) if self.planes == 1 else unit
+        """float32 pictures of 0-1 → float32 channels, windows normalised as the recipe says, raw HU in hundreds."""
+        channels = unit
+        if self.copied > 1 and self.raw_hu:
+            channels = torch.cat([unit[:, :1].expand(-1, self.copied, -1, -1), unit[:, 1:]], dim=1)
+        elif self.copied > 1:
+            channels = unit.expand(-1, self.copied, -1, -1)
         return (channels - self.mean) / self.deviation
 
 
@@ -58,6 +67,7 @@ class HounsfieldRoad(nn.Module):
     def __init__(self, spec: InputSpec) -> None:
         super().__init__()
         self.merge = spec.merge
+        self.raw_hu = spec.raw_hu
         self.size = spec.size
         self.raises_padding = any(window.lower < AIR for window in spec.windows)
         lower = torch.tensor([window.lower for window in spec.windows], dtype=torch.float32)
@@ -74,8 +84,15 @@ class HounsfieldRoad(nn.Module):
         if self.raises_padding:  # else the windows' clip does the same
             values = values.clamp(min=AIR)
         planes = self._merged([self._windowed(values, k) for k in range(len(self.lower))])
-        resized = self._rows(self._rows(planes).transpose(2, 3)).transpose(2, 3)
-        return (resized * 255).round()
+        windows = (self._resized(planes) * 255).round()
+        return torch.cat([windows, self._raw_bytes(hu)], dim=1) if self.raw_hu else windows
+
+    def _raw_bytes(self, hu: Tensor) -> Tensor:
+        """(n, 512, 512) → (n, 2, S, S): the high and the low byte of whole HU above air."""
+        above = hu.to(torch.float32).clamp(AIR, DENSEST) - AIR
+        whole = self._resized(above.unsqueeze(1)).round()
+        high = (whole / 256).floor()  # exact: a power of two
+        return torch.cat([high, whole - high * 256], dim=1)
 
     def _windowed(self, values: Tensor, k: int) -> Tensor:
         return ((values - self.lower[k]) / self.width[k]).clamp(0, 1)
@@ -88,6 +105,10 @@ class HounsfieldRoad(nn.Module):
             total = total + plane
         return (total / len(windowed)).unsqueeze(1)
 
+    def _resized(self, planes: Tensor) -> Tensor:
+        """(n, planes, 512, 512) → (n, planes, S, S)."""
+        return self._rows(self._rows(planes).transpose(2, 3)).transpose(2, 3)
+
     def _rows(self, planes: Tensor) -> Tensor:
         """(n, planes, 512, columns) → (n, planes, S, columns)."""
         if self.size == MATRIX:
@@ -99,11 +120,22 @@ class HounsfieldRoad(nn.Module):
 
 
 def _constants(spec: InputSpec) -> tuple[Tensor, Tensor]:
-    """Mean and deviation a channel; for other than three channels, ImageNet's three averaged."""
+    """Mean and deviation a channel, of raw HU too: water, and hundreds of HU."""
+    mean, deviation = _of_windows(spec)
+    if not spec.raw_hu:
+        return mean, deviation
+    raw_mean, raw_deviation = (torch.full((spec.slices, 1), value / (DENSEST - AIR)) for value in (-AIR, RAW_UNIT))
+    each = mean.view(spec.slices, -1), deviation.view(spec.slices, -1)
+    return torch.cat([each[0], raw_mean], dim=1).flatten(), torch.cat([each[1], raw_deviation], dim=1).flatten()
+
+
+def _of_windows(spec: InputSpec) -> tuple[Tensor, Tensor]:
+    """For other than three channels of windows, ImageNet's three averaged."""
+    count = spec.windowed * spec.copied * spec.slices
     if spec.normalisation is Normalisation.UNIT:
-        return torch.zeros(spec.channels), torch.ones(spec.channels)
+        return torch.zeros(count), torch.ones(count)
     mean = torch.tensor(IMAGENET_MEAN, dtype=torch.float32)
     deviation = torch.tensor(IMAGENET_DEVIATION, dtype=torch.float32)
-    if spec.channels == 3:
+    if count == 3:
         return mean, deviation
-    return mean.mean().repeat(spec.channels), deviation.mean().repeat(spec.channels)
+    return mean.mean().repeat(count), deviation.mean().repeat(count)

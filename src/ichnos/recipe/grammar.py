@@ -30,13 +30,17 @@ class Grammar(BaseModel):
     """Fields that the form did not have at first. At their defaults they are not written, so that fingerprints, caches
     and bundles from before stay what they were."""
 
+    @property
+    def later_fields(self) -> list[str]:
+        """Those of `added_later` that are not at their defaults."""
+        return [name for name in self.added_later if getattr(self, name) != type(self).model_fields[name].default]
+
     @model_serializer(mode="wrap")
     def _as_before(self, dumped: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         tree = dumped(self)
         if not (info.context or {}).get(EVERY_FIELD):
-            for name in self.added_later:
-                if getattr(self, name) == type(self).model_fields[name].default:
-                    tree.pop(name, None)
+            for name in set(self.added_later) - set(self.later_fields):
+                tree.pop(name, None)
         return tree
 
 

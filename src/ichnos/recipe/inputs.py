@@ -1,7 +1,7 @@
 """The input road: what of a slice a network sees."""
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -32,10 +32,18 @@ class InputSpec(Grammar):
 
     HU 512×512 → each window → merge → resize (separable antialiased triangle) → round to uint8 → [the cache holds
     this] → stack with the neighbours' planes → /255 → copy a single plane to three channels → normalise.
+
+    Raw HU go beside the windows: clip to what a scanner tells apart → resize → round to whole HU → two bytes [in the
+    cache] → one channel in hundreds of HU.
     """
+
+    added_later: ClassVar[tuple[str, ...]] = ("raw_hu",)
 
     windows: tuple[Window, ...] = Field(min_length=1)
     merge: WindowMerge = WindowMerge.MEAN
+    raw_hu: bool = False
+    """Beside its windows each slice shows its HU themselves, −1024 to 3071, in one more channel with a stem of its own:
+    the network's first convolution of that channel, which begins at zero, is added to that of the windows."""
     size: Annotated[int, Field(ge=32, le=512)] = 224
     """Rows and columns of what the network sees."""
     normalisation: Normalisation = Normalisation.IMAGENET
@@ -46,19 +54,45 @@ class InputSpec(Grammar):
     slices are seen as far apart as thick ones, and beyond the exam's ends the last slice stands for what is missing."""
 
     @property
-    def planes(self) -> int:
-        """Planes a slice has in the cache."""
+    def windowed(self) -> int:
+        """Planes a slice has of its windows."""
         return 1 if self.merge is WindowMerge.MEAN else len(self.windows)
+
+    @property
+    def planes(self) -> int:
+        """Planes a slice has in the cache: those of its windows, then the high and the low byte of its raw HU."""
+        return self.windowed + (2 if self.raw_hu else 0)
+
+    @property
+    def pictures(self) -> int:
+        """What those planes stand for, a slice: the windows, and raw HU as one."""
+        return self.windowed + (1 if self.raw_hu else 0)
+
+    @property
+    def slices(self) -> int:
+        """Slices that are shown at once: one with its neighbours."""
+        return 2 * self.neighbours + 1
 
     @property
     def stacked(self) -> int:
         """Planes of a slice and its neighbours together."""
-        return self.planes * (2 * self.neighbours + 1)
+        return self.planes * self.slices
+
+    @property
+    def copied(self) -> int:
+        """How often each slice's windows are shown: a single plane three times, as ImageNet's stem wants."""
+        return 3 if self.windowed * self.slices == 1 else 1
 
     @property
     def channels(self) -> int:
-        """Channels that the network sees: a single plane is copied to three, as ImageNet's stem wants."""
-        return 3 if self.stacked == 1 else self.stacked
+        """Channels that the network sees, slice by slice: its windows, then its raw HU."""
+        return (self.windowed * self.copied + self.pictures - self.windowed) * self.slices
+
+    @property
+    def raw_channels(self) -> tuple[int, ...]:
+        """Which of the channels are raw HU."""
+        each = self.channels // self.slices
+        return tuple(range(each - 1, self.channels, each)) if self.raw_hu else ()
 
     def cached(self) -> dict[str, Any]:
         """What decides the bytes of a cache: all but what comes after it."""

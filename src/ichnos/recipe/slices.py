@@ -52,6 +52,12 @@ class SliceRecipe(AnyRecipe):
         both = set(self.classes) & set(self.population.without)
         if both:
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
+        if self.input.raw_hu and self.network.frozen:
+            raise ValueError(
+                "the stem of raw HU begins at zero and a frozen backbone cannot learn it: set raw_hu=false"
+            )
+        if self.network.facts is not None and self.network.facts.volume and not self.input.neighbours:
+            raise ValueError(f"{self.network.backbone} sees a slice among its neighbours: set input.neighbours too")
         self.network.check_size(self.input.size)
         return self
 

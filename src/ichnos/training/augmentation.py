@@ -69,7 +69,7 @@ def augmenter(augmentation: Augmentation, road: InputSpec) -> Augmenter:
     p, zoom = augmentation.p, (1 - augmentation.zoom, 1 + augmentation.zoom)
     changes: list[nn.Module] = []
     if augmentation.reversal:
-        changes.append(Reversal(augmentation.reversal, road.planes))
+        changes.append(Reversal(augmentation.reversal, road.pictures))
     if augmentation.horizontal_flip:
         changes.append(RandomHorizontalFlip(p=p))
     changes.append(
@@ -93,7 +93,7 @@ class Reversal(nn.Module):
     """Slices with their neighbours, from head to foot instead of from foot to head; the planes of a slice stay."""
 
     def __init__(self, p: float, planes: int) -> None:
-        """p: probability an image. planes: of one slice."""
+        """p: probability an image. planes: of one slice, its two bytes of raw HU joined to one."""
         super().__init__()
         self._p, self._planes = p, planes
 

@@ -4,7 +4,7 @@ MONAI's EfficientNet moves its running statistics by 1 % a step: after a hundred
 still the initial 0 and 1, and the network evaluates as noise although it has learnt.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -24,7 +24,11 @@ def reestimate_batchnorm(fabric: Fabric, module: nn.Module, training: TrainingSl
     Without augmentation, dropout and drop-connect; a function of the weights and images alone, so a resumed run gets
     the same. `module` is as Fabric wrapped it. A frozen backbone keeps the statistics that it came with.
     """
-    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d) and norm.weight.requires_grad]
+    norms = [
+        norm
+        for norm in module.modules()
+        if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) and norm.weight.requires_grad
+    ]
     if not norms:
         return
     batches = in_batches(training.rows[spread(len(training), _IMAGES)], batch_size)
@@ -38,7 +42,7 @@ def reestimate_batchnorm(fabric: Fabric, module: nn.Module, training: TrainingSl
 
 
 @contextmanager
-def _averaging(module: nn.Module, norms: list[nn.BatchNorm2d]) -> Iterator[None]:
+def _averaging(module: nn.Module, norms: Sequence[nn.BatchNorm2d | nn.BatchNorm3d]) -> Iterator[None]:
     """Only BatchNorm in training mode, its statistics reset and averaged; mode and momentum come back after."""
     was_training = module.training
     momenta = [norm.momentum for norm in norms]

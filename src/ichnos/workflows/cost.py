@@ -43,7 +43,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
         "parameters": sum(map(_reading_parameters, stages)) + _head_parameters(run, recipe),
-        "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] * _views(s) for s in stages),
+        "multiply_adds": sum(_of_network(stage) * _views(stage) for stage in stages),
         "slices": SLICES,
         "bundle_bytes": None,
         "seconds": None,
@@ -60,6 +60,11 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
 def _reading_parameters(stage: SliceRecipe) -> int:
     """Without the auxiliary head of masks, which training alone has."""
     return parameters_of(SliceClassifier(stage.derive(segmentation=None)))
+
+
+def _of_network(stage: SliceRecipe) -> int:
+    road = stage.input
+    return cost_of(stage.network, road.channels, road.size, road.slices)[1]
 
 
 def _views(stage: SliceRecipe) -> int:

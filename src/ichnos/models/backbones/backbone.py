@@ -1,6 +1,6 @@
 """What every backbone tells of itself, and how a stem's weights are fitted to other channels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,12 +34,43 @@ class Backbone(nn.Module):
         raise NotImplementedError
 
 
-def fit_stem(weight: Tensor, channels: int) -> Tensor:
-    """The stem's weights (out, in, ...) for another number of input channels.
+def zero_stem(backbone: Backbone, channels: Sequence[int]) -> None:
+    """Let the stem begin at zero for these input channels.
+
+    A convolution of several channels is the sum of one of each, so they have a stem of their own, beside that of the
+    others, which changes nothing until it has learnt.
+    """
+    weight = dict(backbone.named_parameters())[backbone.stem]
+    if channels:
+        with torch.no_grad():
+            weight[:, _of_stem(weight, channels)] = 0
+
+
+def fit_stem(weight: Tensor, like: Tensor, raw: Sequence[int] = (), theirs: Sequence[int] = ()) -> Tensor:
+    """The stem's weights (out, in, ...) for another number of input channels, those of the stem `like`.
 
     The mean over the old channels, scaled so that equal channels give the same answer as before (the usual way; timm
-    calls it adapt_input_conv).
+    calls it adapt_input_conv). raw, theirs: which of the new and of the old channels are raw HU, which have a stem of
+    their own: it begins at zero where the old weights have none.
     """
+    new, old = _of_stem(like, raw), _of_stem(weight, theirs)
+    fitted = weight.new_zeros(weight.shape[0], like.shape[1], *weight.shape[2:])
+    fitted[:, _others(like, new)] = _spread(weight[:, _others(weight, old)], like.shape[1] - len(new))
+    if new and old:
+        fitted[:, new] = _spread(weight[:, old], len(new))
+    return fitted
+
+
+def _of_stem(weight: Tensor, channels: Sequence[int]) -> list[int]:
+    """Those channels as the stem numbers them: one that goes over slices in turn has the same for each."""
+    return sorted({each % weight.shape[1] for each in channels})
+
+
+def _others(weight: Tensor, channels: Sequence[int]) -> list[int]:
+    return [each for each in range(weight.shape[1]) if each not in channels]
+
+
+def _spread(weight: Tensor, channels: int) -> Tensor:
     old = weight.shape[1]
     if old == channels:
         return weight
