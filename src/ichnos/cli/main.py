@@ -43,7 +43,10 @@ app.command("inspect")(inspect)
 app.command("predict")(predict)
 app.command("submit")(submit)
 
-Data = Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)]
+Data = Annotated[
+    list[Path],
+    typer.Option("--data", help="A prepared set; repeated: several, trained on together.", show_default=False),
+]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")]
@@ -140,7 +143,7 @@ def train(
             "(mean over outputs)",
             file=sys.stderr,
         )
-    print(f"next: ichnos evaluate {out} --data {data} --out DIR", file=sys.stderr)
+    print(f"next: ichnos evaluate {out} --data {data[0]} --out DIR", file=sys.stderr)
 
 
 @app.command()
