@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ichnos import __version__
+from ichnos.cli.adapt import adapt
 from ichnos.cli.bench import app as bench_app
 from ichnos.cli.bundle import app as bundle_app
 from ichnos.cli.bundle import export
@@ -36,6 +37,7 @@ app.add_typer(prepare_app, name="prepare")
 app.add_typer(study_app, name="study")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bench_app, name="bench")
+app.command("adapt")(adapt)
 app.command("compare")(compare)
 app.command("evaluate")(evaluate)
 app.command("export")(export)

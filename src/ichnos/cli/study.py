@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from ichnos.cli.adapt import study_adapt
+
 app = typer.Typer(help="Train and compare models under one protocol.", no_args_is_help=True, rich_markup_mode=None)
+app.command("adapt")(study_adapt)
 
 
 @app.callback()

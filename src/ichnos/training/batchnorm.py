@@ -24,7 +24,23 @@ def reestimate_batchnorm(fabric: Fabric, module: nn.Module, training: TrainingSl
     Without augmentation, dropout and drop-connect; a function of the weights and images alone, so a resumed run gets
     the same. `module` is as Fabric wrapped it. A frozen backbone keeps the statistics that it came with.
     """
-    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d) and norm.weight.requires_grad]
+    _measure(fabric, module, [norm for norm in _norms(module) if norm.weight.requires_grad], training, batch_size)
+
+
+def measure_batchnorm(fabric: Fabric, module: nn.Module, training: TrainingSlices, batch_size: int) -> int:
+    """The same for a network that is adapted to other images, whether it was frozen or not; returns how many layers."""
+    norms = _norms(module)
+    _measure(fabric, module, norms, training, batch_size)
+    return len(norms)
+
+
+def _norms(module: nn.Module) -> list[nn.BatchNorm2d]:
+    return [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm2d)]
+
+
+def _measure(
+    fabric: Fabric, module: nn.Module, norms: list[nn.BatchNorm2d], training: TrainingSlices, batch_size: int
+) -> None:
     if not norms:
         return
     batches = in_batches(training.rows[spread(len(training), _IMAGES)], batch_size)

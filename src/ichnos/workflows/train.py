@@ -93,6 +93,12 @@ class OpenData:
         )
 
     @property
+    def patients_in_training(self) -> int:
+        """How many there are to learn from."""
+        rows = self.rows(Population(slices="all"), Part.TRAIN)
+        return self.prepared.index["patient"].gather(rows).n_unique()
+
+    @property
     def origin(self) -> dict[str, Any]:
         """Which patients are in which part, so that a run is never measured on those that it learnt from.
 
