@@ -17,13 +17,14 @@ from ichnos.models.checkpoint import load_classifier, save_checkpoint
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import InitialWeights, origins, weights_digest
 from ichnos.progress import Progress
-from ichnos.recipe import Population, Recipe, SliceRecipe
+from ichnos.recipe import AnyKind, Population, SliceRecipe
 from ichnos.training.batchnorm import measure_batchnorm
 from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
 from ichnos.training.prediction import BATCH_SIZE
-from ichnos.workflows.train import OpenData, open_data, train_stages
-from ichnos.workflows.trained import best_of, open_runs
+from ichnos.workflows.train import OpenData, join_stages, open_data, train_stages
+from ichnos.workflows.trained import open_run
+from ichnos.workflows.trained_model import best_of
 
 FINE_TUNING: Mapping[str, Any] = {
     "epochs": 10,
@@ -83,7 +84,7 @@ def adapt_on(
     run: Path, data: OpenData, out: Path, options: AdaptOptions, progress: Progress, *, device: str = "auto"
 ) -> dict[str, Any]:
     """The same on data that is open already."""
-    recipe = open_runs([run]).recipe
+    recipe = open_run(run).recipe
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
     match options.method:
@@ -102,7 +103,7 @@ def _with_patients(data: OpenData, population: Population, options: AdaptOptions
     return replace(data, patients=draw_patients(names, data.prepared.labels[rows], options.patients, options.seed))
 
 
-def _fine_tuning(run: Path, recipe: Recipe, options: AdaptOptions) -> Recipe:
+def _fine_tuning(run: Path, recipe: AnyKind, options: AdaptOptions) -> AnyKind:
     """Each stage begins from its own checkpoint. Lesions are drawn only where --set asks for them."""
     changes: dict[str, Any] = {}
     for stage, each in recipe.stages.items():
@@ -118,7 +119,7 @@ def _field(stage: str, name: str) -> str:
     return ".".join(filter(None, (stage.replace("/", "."), name)))
 
 
-def _measure_statistics(run: Path, recipe: Recipe, data: OpenData, out: Path, progress: Progress, device: str) -> None:
+def _measure_statistics(run: Path, recipe: AnyKind, data: OpenData, out: Path, progress: Progress, device: str) -> None:
     """A stage of positives alone stays as it is: which slices those are, labels say."""
     if not any(stage.population.slices == "all" for stage in recipe.stages.values()):
         raise UsageError(
@@ -131,8 +132,7 @@ def _measure_statistics(run: Path, recipe: Recipe, data: OpenData, out: Path, pr
         data = replace(data, everyone=True)
     for name, stage in recipe.stages.items():
         _measure_stage(run / name, stage, data, RunFolder(out / name), progress, device)
-    if "" not in recipe.stages:
-        write_json(out / "recipe.json", recipe.model_dump(mode="json"))
+    join_stages(recipe, data, out, progress, device=device)
 
 
 def _measure_stage(

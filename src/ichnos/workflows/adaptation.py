@@ -24,7 +24,8 @@ from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on
 from ichnos.workflows.evaluate import unseen
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.train import OpenData, open_data
-from ichnos.workflows.trained import best_of, open_runs
+from ichnos.workflows.trained import open_run
+from ichnos.workflows.trained_model import best_of
 
 Tree = dict[str, Any]
 
@@ -79,7 +80,7 @@ def study_adaptation(
     opened = open_data(data)
     if not opened.prepared.header.teaches:
         raise UsageError("this set has no labels of single slices: nothing can be fine-tuned or measured on it")
-    model = open_runs([run])
+    model = open_run(run)
     if not unseen([best_of(each.runs[0]) for each in model.models], opened)[1]:
         raise UsageError("this run was trained with this set: give the set of another hospital")
     sizes = _sizes(opened, options)
@@ -169,7 +170,7 @@ def _measure(
     progress: Progress,
     device: str,
 ) -> _Measured:
-    model = open_runs([run])
+    model = open_run(run)
     validation, test = (model.predict(opened, part, progress, device=device) for part in (Part.VALIDATION, Part.TEST))
     folder = _folder(out, method, patients)
     folder.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ from ichnos.errors import SetError, TrainingError, UsageError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
 from ichnos.progress import Progress
-from ichnos.recipe import EnsembleRecipe, Population, Recipe, SliceRecipe, Synthetic
+from ichnos.recipe import AnyKind, EnsembleRecipe, Population, Recipe, SliceRecipe, Synthetic
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.combining import combine_members
@@ -231,12 +231,25 @@ def train_stages(
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
     }
+    join_stages(recipe, data, run, progress, combinations=combinations, device=device)
+    return summaries
+
+
+def join_stages(
+    recipe: AnyKind,
+    data: OpenData,
+    run: Path,
+    progress: Progress,
+    *,
+    combinations: Mapping[str, FittedCombination] | None = None,
+    device: str = "auto",
+) -> None:
+    """Fit what joins the stages of `run`, all of which are trained, and write the recipe.json of several models."""
     for path, each in recipe.composites.items():
         if isinstance(each, EnsembleRecipe):
             given = (combinations or {}).get(path)
             combine_members(each, data, run / path, progress, given=given, device=device)
         write_json(run / path / "recipe.json", each.model_dump(mode="json"))
-    return summaries
 
 
 def train_on(
