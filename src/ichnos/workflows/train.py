@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,13 @@ from ichnos.errors import SetError, TrainingError, UsageError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
 from ichnos.progress import Progress
-from ichnos.recipe import AnyKind, EnsembleRecipe, Population, Recipe, SliceRecipe, Synthetic
+from ichnos.recipe import AnomalyRecipe, AnyKind, EnsembleRecipe, Population, Recipe, SliceRecipe, Synthetic
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
+from ichnos.workflows.anomaly import fit_anomaly
 from ichnos.workflows.combining import combine_members
-from ichnos.workflows.trained import kind_of
+from ichnos.workflows.trained import kind_of, open_run
+from ichnos.workflows.trained_model import TrainedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +251,9 @@ def join_stages(
         if isinstance(each, EnsembleRecipe):
             given = (combinations or {}).get(path)
             combine_members(each, data, run / path, progress, given=given, device=device)
+        if isinstance(each, AnomalyRecipe):
+            model = cast("TrainedModel", open_run(run / path / "slices"))
+            fit_anomaly(each, model, data, run / path, progress, device)
         write_json(run / path / "recipe.json", each.model_dump(mode="json"))
 
 

@@ -12,6 +12,7 @@ from ichnos.models.checkpoint import load_classifier
 from ichnos.recipe import (
     CASCADE_STAGES,
     MEMBERS,
+    AnomalyRecipe,
     AnyKind,
     CascadeRecipe,
     EnsembleRecipe,
@@ -19,13 +20,17 @@ from ichnos.recipe import (
     SliceRecipe,
     explain,
 )
+from ichnos.workflows.anomaly import TrainedAnomaly, read_density
 from ichnos.workflows.trained_model import BEST, Trained, TrainedModel, best_of
 from ichnos.workflows.trained_together import TrainedCascade, TrainedEnsemble
 
 COMBINATION = "combination.json"
 """Beside the recipe of an ensemble whose members are joined by what was fitted."""
 
-_WITHIN = (*CASCADE_STAGES, MEMBERS)
+_SLICES = "slices"
+"""The folder of an anomaly detector's network."""
+
+_WITHIN = (*CASCADE_STAGES, MEMBERS, _SLICES)
 """Folders of a run that holds others."""
 
 
@@ -72,6 +77,12 @@ def open_run(run: Path) -> Trained:
             return TrainedCascade(recipe, gate, subtypes)
         case EnsembleRecipe():
             return TrainedEnsemble(recipe, tuple(parts.values()), _fitted(recipe, run))
+        case AnomalyRecipe():
+            (slices,) = cast("tuple[TrainedModel]", tuple(parts.values()))
+            density, checkpoint = read_density(run)
+            if checkpoint != slices.digest():
+                raise WeightsError(f"{run.name}'s density is of another network: the same `ichnos train` makes it anew")
+            return TrainedAnomaly(recipe, slices, density)
         case SliceRecipe():
             raise WeightsError(f"{run / 'recipe.json'} does not fit the run: it is of one model, the run of several")
         case _:
@@ -84,6 +95,8 @@ def kind_of(run: Path) -> str | None:
         return SliceRecipe.in_words
     if any((run / stage).is_dir() for stage in CASCADE_STAGES):
         return CascadeRecipe.in_words
+    if (run / _SLICES).is_dir():
+        return AnomalyRecipe.in_words
     return EnsembleRecipe.in_words if (run / MEMBERS).is_dir() else None
 
 
@@ -96,6 +109,8 @@ def population_text(recipe: AnyKind) -> str:
         case EnsembleRecipe():
             seen = {population_text(member): None for member in recipe.members.values()}
             return "; or ".join(seen)
+        case AnomalyRecipe():
+            return f"{population_text(recipe.slices)}, which is called where a slice is unlike all of these"
         case SliceRecipe():
             said = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
             without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)
