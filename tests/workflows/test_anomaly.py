@@ -120,5 +120,7 @@ def test_it_is_measured_and_becomes_a_bundle_that_agrees(prepared: PreparedSet, 
 def test_a_network_that_has_seen_it_is_no_detector() -> None:
     with pytest.raises(RecipeError, match="must see all slices but epidural ones"):
         EPIDURAL_ANOMALY.override({"slices.population.without": "[]"})
+    with pytest.raises(RecipeError, match="distances are of a slice as it is"):
+        EPIDURAL_ANOMALY.override({"slices.test_time": "{}"})
     with pytest.raises(RecipeError, match="one subtype, not `any`"):
         EPIDURAL_ANOMALY.override({"of": "any"})

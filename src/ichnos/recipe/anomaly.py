@@ -39,6 +39,8 @@ class AnomalyRecipe(CompositeRecipe):
                 f"the network must see all slices but {self.of.value} ones: give slices.population slices=all and "
                 f"without={self.of.value} alone"
             )
+        if self.slices.test_time is not None:
+            raise ValueError("distances are of a slice as it is: leave slices.test_time out")
         return self
 
     @property
