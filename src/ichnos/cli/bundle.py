@@ -40,7 +40,10 @@ def export(
     ],
     out: Annotated[Path, typer.Option("--out", help="The bundle to write.", show_default=False)],
     data: Annotated[
-        Path | None, typer.Option("--data", help="The prepared set of the runs: its validation part calibrates.")
+        list[Path] | None,
+        typer.Option(
+            "--data", help="The prepared set of the runs: its validation part calibrates; of several all, or one."
+        ),
     ] = None,
     fold: Annotated[int | None, typer.Option("--fold", help="The fold that the runs were trained with.")] = None,
     calibration: Annotated[

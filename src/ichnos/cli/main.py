@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ichnos import __version__
+from ichnos.cli.adapt import adapt
 from ichnos.cli.bench import app as bench_app
 from ichnos.cli.bundle import app as bundle_app
 from ichnos.cli.bundle import export
@@ -36,6 +37,7 @@ app.add_typer(prepare_app, name="prepare")
 app.add_typer(study_app, name="study")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(bench_app, name="bench")
+app.command("adapt")(adapt)
 app.command("compare")(compare)
 app.command("evaluate")(evaluate)
 app.command("export")(export)
@@ -43,7 +45,10 @@ app.command("inspect")(inspect)
 app.command("predict")(predict)
 app.command("submit")(submit)
 
-Data = Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)]
+Data = Annotated[
+    list[Path],
+    typer.Option("--data", help="A prepared set; repeated: several, trained on together.", show_default=False),
+]
 Out = Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")]
@@ -143,7 +148,7 @@ def train(
             "(mean over outputs)",
             file=sys.stderr,
         )
-    print(f"next: ichnos evaluate {out} --data {data} --out DIR", file=sys.stderr)
+    print(f"next: ichnos evaluate {out} --data {data[0]} --out DIR", file=sys.stderr)
 
 
 @app.command()

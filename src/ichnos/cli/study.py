@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
+from ichnos.cli.adapt import study_adapt
+
 app = typer.Typer(help="Train and compare models under one protocol.", no_args_is_help=True, rich_markup_mode=None)
+app.command("adapt")(study_adapt)
 
 
 @app.callback()
@@ -52,7 +55,9 @@ def paper(
 @app.command("folds")
 def by_folds(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .py file.", show_default=False)],
-    data: Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)],
+    data: Annotated[
+        list[Path], typer.Option("--data", help="A prepared set; repeated: several as one.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", help="The folder of runs and scorecard.", show_default=False)],
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
@@ -112,7 +117,9 @@ def by_folds(
 
 @app.command("field")
 def field(
-    data: Annotated[Path, typer.Option("--data", help="A prepared set.", show_default=False)],
+    data: Annotated[
+        list[Path], typer.Option("--data", help="A prepared set; repeated: several as one.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", help="The folder of runs and report.", show_default=False)],
     recipes: Annotated[
         list[str],

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ichnos.inputs
-from ichnos.data.images import Images, StackedImages
+from ichnos.data.images import Images, JoinedImages, StackedImages
+from ichnos.data.joined import JoinedSet
 from ichnos.data.set import PreparedSet
 from ichnos.errors import SetError
 from ichnos.files import cache_folder, can_be_written, explained, locked, write_json
@@ -55,8 +56,10 @@ def open_cache(
 
     Every population's slices are a selection of `positives` or of `all`, so one cache each serves them all; where
     neighbours are shown it is that of all slices. It lies in the set's folder, or in the user's cache folder where the
-    set's cannot be written.
+    set's cannot be written. Of joined sets each has its own.
     """
+    if isinstance(prepared, JoinedSet):
+        return _joined(prepared, spec, population, progress, workers)
     kept = Population(slices="all" if spec.neighbours else population.slices)
     rows = prepared.rows_of(kept)
     key = _key(prepared, spec, rows)
@@ -74,6 +77,20 @@ def open_cache(
                 _build(prepared, spec, rows, folder, key, progress, workers)
     slices = np.memmap(folder / "images.u8", dtype=np.uint8, mode="r", shape=_shape(spec, len(rows)))
     return SliceCache(slices, StackedImages(slices, _stacks(prepared, spec)) if spec.neighbours else slices, rows)
+
+
+def _joined(
+    joined: JoinedSet, spec: InputSpec, population: Population, progress: Progress, workers: int | None
+) -> SliceCache:
+    """Each set's cache behind the other; a set without such slices has none."""
+    kept = Population(slices="all" if spec.neighbours else population.slices)
+    some = [number for number, each in enumerate(joined.sets) if len(each.rows_of(kept))] or [0]
+    caches = [open_cache(joined.sets[number], spec, population, progress, workers) for number in some]
+    return SliceCache(
+        JoinedImages([cache.slices for cache in caches]),
+        JoinedImages([cache.images for cache in caches]),
+        np.concatenate([joined.starts[number] + cache.rows for number, cache in zip(some, caches, strict=True)]),
+    )
 
 
 def _stacks(prepared: PreparedSet, spec: InputSpec) -> NDArray[np.int64]:

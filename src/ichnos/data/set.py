@@ -62,6 +62,11 @@ class PreparedSet:
         self.header = _read_header(path)
         self._shards = ShardReader(path / "shards")
 
+    @property
+    def sets(self) -> tuple["PreparedSet", ...]:
+        """What it is made of: itself."""
+        return (self,)
+
     @cached_property
     def index(self) -> pl.DataFrame:
         """One row a slice, exams in settled order, slices from foot to head.

@@ -128,6 +128,13 @@ def make_splits(index: pl.DataFrame, *, seed: int, folds: int = FOLDS) -> Splits
     return Splits(seed, slices["part"].to_numpy().astype(np.str_), slices["fold"].to_numpy(), folds)
 
 
+def same_patients(index: pl.DataFrame) -> NDArray[np.int64]:
+    """(slices,) a number for each group of patients who are chained by identical, telling pixels."""
+    patients = index["patient"].unique().sort()
+    groups = _groups(patients, _sharing_pixels(index.lazy(), len(index)))
+    return index["patient"].replace_strict(patients, groups, return_dtype=pl.Int64).to_numpy()
+
+
 def _assigned(index: pl.LazyFrame, seed: int, folds: int) -> pl.DataFrame:
     """A row a patient, by name: patient, how many slices with each subtype and in all, part, fold."""
     check_split(seed, folds)

@@ -11,6 +11,7 @@ from ichnos.errors import InputError
 from ichnos.evaluation.aggregation import ExamTable
 from ichnos.evaluation.comparison import Difference, compare
 from ichnos.evaluation.delong import DeLong, delong
+from ichnos.evaluation.intervals import Estimate, evaluate
 from ichnos.evaluation.levels import Level
 from ichnos.evaluation.multiplicity import holm
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
@@ -84,6 +85,16 @@ def compare_levels(first: Predictions, second: Predictions, *, seed: int, resamp
         replace(row, bootstrap_holm=one, delong_holm=other)
         for row, one, other in zip(rows, bootstrap, exact, strict=True)
     ]
+
+
+def auc_of_levels(table: Predictions, *, seed: int, resamples: int = RESAMPLES) -> dict[Level, dict[Subtype, Estimate]]:
+    """Of one model what `compare_levels` compares: the AUC of every class at every level, with its interval."""
+    found: dict[Level, dict[Subtype, Estimate]] = {}
+    for cases in _levels(table, table):
+        drawn = PatientResamples.draw(cases.patient, seed, resamples)
+        measured = evaluate(cases.first, cases.labels, table.classes, drawn)
+        found[cases.level] = {c: measured["auc", c] for c in table.classes}
+    return found
 
 
 def aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:

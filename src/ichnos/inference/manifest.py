@@ -47,9 +47,9 @@ class DataOrigin(_Part):
     """The data that a bundle was made of."""
 
     source: str
-    """As prepared sets name it: rsna, ct-ich, cq500, folder, phantom."""
+    """As prepared sets name it: rsna, ct-ich, cq500, folder, phantom; of several sets joined by +, each once."""
     fingerprint: str
-    """Of the prepared set."""
+    """Of the prepared set; of several joined by +."""
     licence: str
     attribution: str
 

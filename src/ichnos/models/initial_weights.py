@@ -2,8 +2,10 @@
 
 import hashlib
 import pickle
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -34,6 +36,8 @@ class InitialWeights:
     """One sentence for the journal and for people."""
     digest: str | None = None
     """16 hex digits of the SHA-256 of the file that they were read from."""
+    learnt_from: tuple[dict[str, Any], ...] = ()
+    """Where a checkpoint of ours was the file: the origins of all the data that its own training saw."""
 
 
 def initialise(classifier: SliceClassifier, init: str, *, seed: int, progress: Progress = SILENT) -> InitialWeights:
@@ -108,7 +112,15 @@ def _take_checkpoint(classifier: SliceClassifier, path: Path, seed: int) -> Init
     digest = weights_digest(_network(classifier, str(path)))
     origin = f"{path.name} ({checkpoint.recipe.name}, SHA-256 {digest})"
     backbone, head = part(tensors, _BACKBONE), part(tensors, _HEAD)
-    return _take(classifier, backbone, head, checkpoint.recipe, (path.name, origin), digest, seed)
+    taken = _take(classifier, backbone, head, checkpoint.recipe, (path.name, origin), digest, seed)
+    return replace(taken, learnt_from=tuple(origins(checkpoint.metadata)))
+
+
+def origins(metadata: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Of a checkpoint's metadata: each set, and its split, that it or what it began from was trained with."""
+    own = metadata.get("origin") or {}
+    before = (metadata.get("first_weights") or {}).get("learnt_from", ())
+    return [*(own.get("sets") or ([own] if own else [])), *before]
 
 
 def _take(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 from pydantic import (
     BaseModel,
@@ -38,7 +38,8 @@ class Grammar(BaseModel):
     @model_serializer(mode="wrap")
     def _as_before(self, dumped: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
         tree = dumped(self)
-        if not (info.context or {}).get(EVERY_FIELD):
+        asked = cast("Mapping[str, bool]", info.context or {})
+        if not asked.get(EVERY_FIELD):
             for name in set(self.added_later) - set(self.later_fields):
                 tree.pop(name, None)
         return tree

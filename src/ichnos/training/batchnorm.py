@@ -14,6 +14,8 @@ from torch import nn
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.slices import TrainingSlices, spread
 
+_Norm = nn.BatchNorm2d | nn.BatchNorm3d
+
 _IMAGES = 1024
 """Training images to measure on: the statistics no longer move with more (Izmailov et al. 2018 use a whole pass)."""
 
@@ -24,11 +26,21 @@ def reestimate_batchnorm(fabric: Fabric, module: nn.Module, training: TrainingSl
     Without augmentation, dropout and drop-connect; a function of the weights and images alone, so a resumed run gets
     the same. `module` is as Fabric wrapped it. A frozen backbone keeps the statistics that it came with.
     """
-    norms = [
-        norm
-        for norm in module.modules()
-        if isinstance(norm, nn.BatchNorm2d | nn.BatchNorm3d) and norm.weight.requires_grad
-    ]
+    _measure(fabric, module, [norm for norm in _norms(module) if norm.weight.requires_grad], training, batch_size)
+
+
+def measure_batchnorm(fabric: Fabric, module: nn.Module, training: TrainingSlices, batch_size: int) -> int:
+    """The same for a network that is adapted to other images, whether it was frozen or not; returns how many layers."""
+    norms = _norms(module)
+    _measure(fabric, module, norms, training, batch_size)
+    return len(norms)
+
+
+def _norms(module: nn.Module) -> list[_Norm]:
+    return [norm for norm in module.modules() if isinstance(norm, _Norm)]
+
+
+def _measure(fabric: Fabric, module: nn.Module, norms: list[_Norm], training: TrainingSlices, batch_size: int) -> None:
     if not norms:
         return
     batches = in_batches(training.rows[spread(len(training), _IMAGES)], batch_size)
@@ -42,7 +54,7 @@ def reestimate_batchnorm(fabric: Fabric, module: nn.Module, training: TrainingSl
 
 
 @contextmanager
-def _averaging(module: nn.Module, norms: Sequence[nn.BatchNorm2d | nn.BatchNorm3d]) -> Iterator[None]:
+def _averaging(module: nn.Module, norms: Sequence[_Norm]) -> Iterator[None]:
     """Only BatchNorm in training mode, its statistics reset and averaged; mode and momentum come back after."""
     was_training = module.training
     momenta = [norm.momentum for norm in norms]

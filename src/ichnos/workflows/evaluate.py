@@ -14,6 +14,7 @@ from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.readout import fit_readout, reported_labels
 from ichnos.files import write_json
 from ichnos.models.checkpoint import load_checkpoint, read_tensors
+from ichnos.models.initial_weights import origins
 from ichnos.progress import Progress
 from ichnos.readout import Readout
 from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
@@ -61,7 +62,7 @@ def evaluate_run(
     opened = open_data(data, fold)
     see_that_subgroups_can_be(opened.prepared, options)
     model = open_run(run)
-    opened, external = _unseen(_checkpoints(model), opened)
+    opened, external = unseen(checkpoints_of(model), opened)
     positives_only = model.recipe.population.slices == "positives"
     _see_that_labels_suffice(opened, positives_only=positives_only)
     predictions = model.predict(opened, Part.TEST, progress, device=device)
@@ -161,13 +162,13 @@ def _doubts(data: OpenData, *, positives_only: bool) -> list[str]:
     return doubts
 
 
-def _checkpoints(model: Trained) -> list[Path]:
+def checkpoints_of(model: Trained) -> list[Path]:
     """Of every part that has learnt from patients."""
     heads = [best_of(model.run)] if isinstance(model, TrainedExam) else []
     return [best_of(each.runs[0]) for each in model.models] + heads
 
 
-def _unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
+def unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
     """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
     origin, *others = (read_tensors(checkpoint)[1]["metadata"]["origin"] for checkpoint in checkpoints)
     if any(other != origin for other in others):
@@ -175,20 +176,28 @@ def _unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
             "the stages of this run were trained on different sets, splits or folds, so no patients are left that none "
             "of them has seen for sure; train it anew with `ichnos train`"
         )
-    if opened.origin["set"] != origin.get("set"):
+    known = [each for checkpoint in checkpoints for each in origins(load_checkpoint(checkpoint).metadata)]
+    mine = [each for each in known if each.get("set") == opened.origin["set"]]
+    if not mine:
         return opened, True
-    if origin.get("everyone"):
+    if any(each.get("everyone") for each in mine):
         raise UsageError(
             "this run was trained on every patient of this set, so none is left to measure it on; measure it on "
             "another set, or its procedure with `ichnos study folds`"
         )
-    if opened.fold is None:
-        opened = replace(opened, fold=origin["fold"])
-    differing = [key for key in ("split_seed", "folds", "fold") if opened.origin[key] != origin[key]]
-    if differing:
-        said = ", ".join(f"{key} {origin[key]} then, {opened.origin[key]} now" for key in differing)
+    if any(each.get("split") for each in mine):
         raise UsageError(
-            f"this run was trained on another split of this set ({said}), so it learnt from patients that would be "
-            "measured; leave --fold out to measure it on its own test patients"
+            "this run's split was drawn for several sets together, so this set alone has no patients that it is known "
+            "not to have seen; its own study has measured it"
         )
+    if opened.fold is None:
+        opened = replace(opened, fold=mine[0]["fold"])
+    for each in mine:
+        differing = [key for key in ("split_seed", "folds", "fold") if opened.origin[key] != each[key]]
+        if differing:
+            said = ", ".join(f"{key} {each[key]} then, {opened.origin[key]} now" for key in differing)
+            raise UsageError(
+                f"this run was trained on another split of this set ({said}), so it learnt from patients that would be "
+                "measured; leave --fold out to measure it on its own test patients"
+            )
     return opened, False

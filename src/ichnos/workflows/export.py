@@ -17,8 +17,9 @@ from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import DataOrigin, Manifest, Numbers, version_of
 from ichnos.inputs import to_matrix
-from ichnos.models.checkpoint import load_classifier
+from ichnos.models.checkpoint import load_checkpoint
 from ichnos.models.export import exported
+from ichnos.models.initial_weights import origins
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
@@ -26,7 +27,7 @@ from ichnos.readout import Bound, Readout, sigmoid
 from ichnos.recipe import Recipe, SliceRecipe
 from ichnos.reporting.model_card import model_card
 from ichnos.subtypes import Subtype
-from ichnos.workflows.train import OpenData, open_data
+from ichnos.workflows.train import OpenData, Sets, open_data
 from ichnos.workflows.trained import open_runs, population_text
 from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
@@ -74,8 +75,8 @@ NOT_STATED = "not stated"
 class ExportOptions:
     """What can be chosen about a bundle."""
 
-    data: Path | None = None
-    """The runs' prepared set; its validation part calibrates."""
+    data: Sets | None = None
+    """The runs' prepared set; its validation part calibrates. Of several that they were trained on: all, or one."""
     fold: int | None = None
     calibration: Path | None = None
     """Predictions of unseen patients (Predictions.write_parquet) that calibrate instead of the validation part."""
@@ -195,8 +196,10 @@ def _check_part(predictions: Predictions, name: str) -> None:
 
 def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Progress) -> None:
     """The set's validation part must be what the run was validated on, else it may have learnt from it."""
-    _, _, metadata = load_classifier(best_of(run))
+    metadata = load_checkpoint(best_of(run)).metadata
     theirs = metadata.get("data", {}).get("validation")
+    if data.origin in metadata.get("origin", {}).get("sets", ()):
+        return  # one of several sets, with the split that it had among them
     if theirs != data.slices(recipe, Part.VALIDATION, progress).fingerprint():
         raise InputError(
             f"{run.name} was validated on other slices than this set's validation part, so it may have learnt from "
@@ -214,7 +217,7 @@ def _manifest(
     card: tuple[dict[str, Any], Literal["this model", "the procedure"]] | None,
 ) -> Manifest:
     recipe = model.recipe
-    origin_of_data = _origin(data) if data else None
+    origin_of_data = _origin(model, data) if data else None
     form = version_of(recipe, fitted.readout.bound if fitted else Bound.RAISE_ANY)
     return Manifest(
         version=form,
@@ -244,11 +247,19 @@ def _manifest(
     )
 
 
-def _origin(data: OpenData) -> DataOrigin:
-    source = data.prepared.header.source
-    licence, attribution = _ORIGINS.get(source, (NOT_STATED, "whoever made the data"))
+def _origin(model: Trained, data: OpenData) -> DataOrigin:
+    """Of the data that calibrated, and of all others that the runs, or what they began from, were trained with."""
+    sets = {each.header.fingerprint: each.header.source for each in data.prepared.sets}
+    for run in (run for each in model.models for run in each.runs):
+        for origin in origins(load_checkpoint(best_of(run)).metadata):
+            sets |= {origin["set"]: origin["source"]} if origin.get("set") not in (None, *sets) else {}
+    stated = [_ORIGINS.get(source, (NOT_STATED, "whoever made the data")) for source in sets.values()]
+    licences, attributions = ("; ".join(dict.fromkeys(texts)) for texts in zip(*stated, strict=True))
     return DataOrigin(
-        source=source, fingerprint=data.prepared.header.fingerprint, licence=licence, attribution=attribution
+        source="+".join(dict.fromkeys(sets.values())),
+        fingerprint="+".join(sets),
+        licence=licences,
+        attribution=attributions,
     )
 
 

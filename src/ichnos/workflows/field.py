@@ -31,7 +31,7 @@ from ichnos.training.journal import read_journal
 from ichnos.workflows.cost import cost_of_run
 from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
 from ichnos.workflows.measured import BOOTSTRAP_SEED
-from ichnos.workflows.train import OpenData
+from ichnos.workflows.train import OpenData, Sets, data_words
 
 Tree = dict[str, Any]
 
@@ -58,9 +58,9 @@ class FieldOptions:
     ranking: bool = True
     """Without it the report is of runs: that each recipe trains and reads, not which is better."""
 
-    def command(self, data: Path, out: Path) -> str:
+    def command(self, data: Sets, out: Path) -> str:
         """What to type to make the same again."""
-        words = ["ichnos", "study", "field", "--data", str(data), "--out", str(out)]
+        words = ["ichnos", "study", "field", *data_words(data), "--out", str(out)]
         words += ["--recipes", ",".join(self.recipes)]
         words += [word for pair in self.against.items() for word in ("--against", "=".join(pair))]
         words += [word for pair in self.changes.items() for word in ("--set", "=".join(pair))]
@@ -70,7 +70,7 @@ class FieldOptions:
         return shlex.join(words)
 
 
-def study_field(data: Path, out: Path, options: FieldOptions, progress: Progress, *, device: str = "auto") -> Tree:
+def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress, *, device: str = "auto") -> Tree:
     """Train and measure every recipe as `study_folds` does, each into `out`/NAME, compare them, write one report.
 
     Goes on where it stopped. A stage that another recipe of the study has trained already is not trained again. Writes

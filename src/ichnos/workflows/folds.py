@@ -30,7 +30,7 @@ from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.growing import slices_out_of_fold
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.study import skipped_reasons
-from ichnos.workflows.train import OpenData, open_data, train_stages
+from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_stages
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import best_of
 
@@ -59,11 +59,11 @@ class FoldOptions:
     force: bool = False
     """Replace a bundle that exists."""
 
-    def command(self, data: Path, out: Path) -> str | None:
+    def command(self, data: Sets, out: Path) -> str | None:
         """What to type to measure the same again; None where it was asked for in Python."""
         if self.recipe is None:
             return None
-        words = ["ichnos", "study", "folds", self.recipe, "--data", str(data), "--out", str(out)]
+        words = ["ichnos", "study", "folds", self.recipe, *data_words(data), "--out", str(out)]
         for name, value in self.changes.items():
             words += ["--set", f"{name}={value}"]
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
@@ -86,7 +86,7 @@ class _Fold:
 
 def study_folds(
     recipe: Recipe,
-    data: Path,
+    data: Sets,
     out: Path,
     progress: Progress,
     options: FoldOptions | None = None,
@@ -126,7 +126,7 @@ def study_folds(
     return scorecard
 
 
-def open_folds(data: Path, split_seed: int | None, folds: int | None) -> tuple[OpenData, list[int | None]]:
+def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[OpenData, list[int | None]]:
     """The set with the folds that were asked for, and each of them; None is the one split."""
     opened = open_data(data)
     once = folds == 1
@@ -248,7 +248,7 @@ def _final(
     unseen = slices_out_of_fold(recipe, data, runs, progress, device=device)
     train_stages(final, everyone, out / "final", progress, combinations=joined, unseen=unseen, device=device)
     export = ExportOptions(
-        data=data.prepared.path,
+        data=tuple(each.path for each in data.prepared.sets),
         calibration=out / "out_of_fold.parquet",
         scorecard=out / "scorecard.json",
         title=options.title,

@@ -1,31 +1,49 @@
 """From a prepared set and a recipe to a trained run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.data.cache import SliceCache, open_cache
-from ichnos.data.grafts import open_grafts, synthetic_slices
+from ichnos.data.grafts import SyntheticSlices, open_grafts, synthetic_slices
 from ichnos.data.images import JoinedImages
-from ichnos.data.masks import open_masks
+from ichnos.data.joined import JoinedSet, JoinedSplits, join_splits
+from ichnos.data.masks import Masks, open_masks
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, Splits, stored_splits
-from ichnos.errors import TrainingError
+from ichnos.errors import SetError, TrainingError, UsageError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
-from ichnos.recipe import EXAM, EnsembleRecipe, ExamRecipe, Population, Recipe, SliceRecipe, Synthetic, TreesHead, join
+from ichnos.recipe import (
+    EXAM,
+    NETWORK,
+    AnomalyRecipe,
+    AnyKind,
+    EnsembleRecipe,
+    ExamRecipe,
+    Population,
+    Recipe,
+    SliceRecipe,
+    Synthetic,
+    TreesHead,
+    join,
+)
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
+from ichnos.workflows.anomaly import fit_anomaly
 from ichnos.workflows.combining import combine_members
 from ichnos.workflows.exam_training import train_exam
 from ichnos.workflows.growing import grow_trees
-from ichnos.workflows.trained import kind_of
+from ichnos.workflows.trained import kind_of, open_run
+from ichnos.workflows.trained_model import TrainedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +56,8 @@ class OpenData:
     """Use this fold instead of the one split."""
     everyone: bool = False
     """Train on all patients: none are held back, to choose by or to measure on."""
+    patients: tuple[str, ...] | None = None
+    """Train on these of the training part alone; None: on all of it."""
 
     def slices(self, recipe: SliceRecipe, part: Part, progress: Progress) -> TrainingSlices:
         """The slices of one part that belong to the recipe's population, as its input road shows them.
@@ -48,7 +68,8 @@ class OpenData:
         slices = self.slices_of(recipe, recipe.population, part, progress)
         if recipe.segmentation:
             cache = open_cache(self.prepared, recipe.input, recipe.population, progress)
-            slices = replace(slices, masks=open_masks(self.prepared, recipe.input.size, progress).of(cache.rows))
+            masks = reduce(Masks.and_then, (open_masks(s, recipe.input.size, progress) for s in self.prepared.sets))
+            slices = replace(slices, masks=masks.of(cache.rows))
         if recipe.synthetic is None or part is not Part.TRAIN:
             return slices
         return self._with_synthetic(slices, recipe, recipe.synthetic, progress)
@@ -57,19 +78,33 @@ class OpenData:
         self, real: TrainingSlices, recipe: SliceRecipe, synthetic: Synthetic, progress: Progress
     ) -> TrainingSlices:
         """Only lesions drawn into this part's own exams are shown: a patient is in no other part by another name."""
-        everything = Population(slices="all")
-        cache = open_cache(self.prepared, recipe.input, everything, progress)
-        grafts = open_grafts(self.prepared, recipe.input, synthetic, progress)
-        drawn = synthetic_slices(self.prepared, recipe.input, cache, grafts, self.rows(everything, Part.TRAIN))
-        labels = drawn.labels_of(recipe.classes)
+        drawn = self._drawn(recipe, synthetic, progress)
+        labels = np.concatenate([each.labels_of(recipe.classes) for each in drawn])
         return replace(
             real,
-            images=JoinedImages([real.images, drawn.images]),
+            images=JoinedImages([real.images, *(each.images for each in drawn)]),
             rows=np.concatenate([real.rows, len(real.images) + np.arange(len(labels))]),
             labels=np.concatenate([real.labels, labels]),
             synthetic=len(labels),
-            masks=None if real.masks is None else real.masks.and_then(drawn.masks),
+            masks=None if real.masks is None else reduce(Masks.and_then, (d.masks for d in drawn), real.masks),
         )
+
+    def _drawn(self, recipe: SliceRecipe, synthetic: Synthetic, progress: Progress) -> list[SyntheticSlices]:
+        """Of each set; where there are several, one into whose exams none could be drawn is passed over."""
+        everything = Population(slices="all")
+        rows, sets, drawn = self.rows(everything, Part.TRAIN), self.prepared.sets, list[SyntheticSlices]()
+        for number, each in enumerate(sets):
+            own = self.prepared.rows_of_set(number, rows) if isinstance(self.prepared, JoinedSet) else rows
+            try:
+                grafts = open_grafts(each, recipe.input, synthetic, progress)
+            except SetError as error:
+                if number == len(sets) - 1 and not drawn:
+                    raise
+                progress.message(f"set {number + 1}: {error}")
+                continue
+            cache = open_cache(each, recipe.input, everything, progress)
+            drawn.append(synthetic_slices(each, recipe.input, cache, grafts, own))
+        return drawn
 
     def slices_of(self, recipe: SliceRecipe, population: Population, part: Part, progress: Progress) -> TrainingSlices:
         """The same for another population than the recipe's own: to compare models on equal slices."""
@@ -84,15 +119,37 @@ class OpenData:
         )
 
     @property
+    def patients_in_training(self) -> int:
+        """How many there are to learn from."""
+        rows = self.rows(Population(slices="all"), Part.TRAIN)
+        return self.prepared.index["patient"].gather(rows).n_unique()
+
+    @property
     def origin(self) -> dict[str, Any]:
-        """Which patients are in which part, so that a run is never measured on those that it learnt from."""
-        return {
+        """Which patients are in which part, so that a run is never measured on those that it learnt from.
+
+        Of joined sets it holds each one's too, as if it were alone.
+        """
+        told: dict[str, Any] = {
             "source": self.prepared.header.source,
             "set": self.prepared.header.fingerprint,
             "split_seed": self.splits.seed,
             "folds": self.splits.folds,
             "fold": self.fold,
             "everyone": self.everyone,
+        }
+        if self.patients is not None:
+            told["training_patients"] = len(self.patients)
+        if isinstance(self.prepared, JoinedSet):
+            told["sets"] = [self._origin_of(each) for each in self.prepared.sets]
+        return told
+
+    def _origin_of(self, each: PreparedSet) -> dict[str, Any]:
+        """Of one of several sets. One split that was drawn for all of them together is no split of one."""
+        if isinstance(self.splits, JoinedSplits):
+            return OpenData(each, stored_splits(each), self.fold, self.everyone).origin
+        return OpenData(each, self.splits, self.fold, self.everyone).origin | {
+            "split": "drawn for several sets together"
         }
 
     def rows(self, population: Population, part: Part) -> NDArray[np.int64]:
@@ -101,13 +158,34 @@ class OpenData:
         if self.everyone:
             return rows if part is Part.TRAIN else rows[:0]
         in_part = self.splits.rows(part) if self.fold is None else self.splits.rows_of_fold(self.fold, part)
+        if self.patients is not None and part is Part.TRAIN:
+            named = self.prepared.index["patient"].is_in(list(self.patients)).to_numpy()
+            in_part = in_part[named[in_part]]
         return np.intersect1d(in_part, rows)
 
 
-def open_data(path: Path, fold: int | None = None) -> OpenData:
-    """Open a prepared set and its splits; a set without labels of single slices has none, and all of it is to test."""
-    prepared = PreparedSet(path)
+Sets = Path | Sequence[Path]
+"""Where a prepared set lies, or several that are taken as one."""
+
+
+def open_data(data: Sets, fold: int | None = None) -> OpenData:
+    """Open a prepared set and its splits; a set without labels of single slices has none, and all of it is to test.
+
+    Of several sets each keeps its own split; see JoinedSplits for patients who are in more than one of them.
+    """
+    paths = [data] if isinstance(data, Path) else list(data)
+    if not paths:
+        raise UsageError("give at least one prepared set (--data)")
+    if len(paths) > 1:
+        joined = JoinedSet([PreparedSet(path) for path in paths])
+        return OpenData(joined, join_splits(joined), fold)
+    prepared = PreparedSet(paths[0])
     return OpenData(prepared, stored_splits(prepared) if prepared.header.teaches else all_tested(prepared), fold)
+
+
+def data_words(data: Sets) -> list[str]:
+    """What to type for it."""
+    return [word for path in ([data] if isinstance(data, Path) else data) for word in ("--data", str(path))]
 
 
 def all_tested(prepared: PreparedSet) -> Splits:
@@ -117,17 +195,30 @@ def all_tested(prepared: PreparedSet) -> Splits:
 
 
 def train_model(
-    recipe: Recipe, data: Path, run: Path, progress: Progress, *, fold: int | None = None, device: str = "auto"
+    recipe: Recipe, data: Sets, run: Path, progress: Progress, *, fold: int | None = None, device: str = "auto"
 ) -> dict[str, Any]:
-    """Train `recipe` on the set `data` into the folder `run`; a stopped run goes on. Returns a summary, JSON-able.
+    """Train `recipe` on the set `data`, or on several, into the folder `run`; a stopped run goes on.
 
-    Of several models it is {"run", "recipe"} and a summary of each stage under its name in `recipe.stages`; that of a
-    network of exams stands under `exam`.
+    Returns a summary, JSON-able: of several models it is {"run", "recipe"} and a summary of each stage under its name
+    in `recipe.stages`; that of a network of exams stands under `exam`.
     """
-    summaries = train_stages(recipe, open_data(data, fold), run, progress, device=device)
+    opened = open_data(data, fold)
+    if isinstance(opened.splits, JoinedSplits):
+        progress.message(_who_is_left_out(opened.splits, fold))
+    summaries = train_stages(recipe, opened, run, progress, device=device)
     names = {path: stage.name for path, stage in recipe.stages.items()}
     trees = {path: _summary(summary, names.get(path, recipe.name)) for path, summary in summaries.items()}
     return {"run": str(run), "recipe": recipe.name} | trees.pop("", {}) | trees
+
+
+def _who_is_left_out(splits: JoinedSplits, fold: int | None) -> str:
+    slices, patients = splits.left_out(fold)
+    if not slices:
+        return "no patient and no telling image of one set is in another part of another"
+    return (
+        f"{counted(slices, 'slice')} of {counted(patients, 'patient')} left out: another set has the same patients or "
+        "images in its validation or test part"
+    )
 
 
 def _summary(summary: TrainingSummary, recipe: str) -> dict[str, Any]:
@@ -169,10 +260,31 @@ def train_stages(
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
     }
+    return summaries | join_stages(recipe, data, run, progress, combinations=combinations, unseen=unseen, device=device)
+
+
+def join_stages(
+    recipe: AnyKind,
+    data: OpenData,
+    run: Path,
+    progress: Progress,
+    *,
+    combinations: Mapping[str, FittedCombination] | None = None,
+    unseen: Predictions | None = None,
+    device: str = "auto",
+) -> dict[str, TrainingSummary]:
+    """Fit what joins the stages of `run`, all of which are trained, and write the recipe.json of several models.
+
+    Returns a summary of each network of exams, by its folder. combinations, unseen: as train_stages takes them.
+    """
+    summaries: dict[str, TrainingSummary] = {}
     for path, each in recipe.composites.items():
         if isinstance(each, EnsembleRecipe):
             given = (combinations or {}).get(path)
             combine_members(each, data, run / path, progress, given=given, device=device)
+        if isinstance(each, AnomalyRecipe):
+            model = cast("TrainedModel", open_run(run / path / NETWORK))
+            fit_anomaly(each, model, data, run / path, progress, device)
         if isinstance(each, ExamRecipe) and isinstance(each.head, TreesHead):
             grow_trees(each, data, run / path, progress, unseen=unseen, device=device)
         elif isinstance(each, ExamRecipe):

@@ -12,7 +12,9 @@ from ichnos.models.checkpoint import load_classifier
 from ichnos.recipe import (
     CASCADE_STAGES,
     MEMBERS,
+    NETWORK,
     SLICES,
+    AnomalyRecipe,
     AnyKind,
     CascadeRecipe,
     EnsembleRecipe,
@@ -22,6 +24,7 @@ from ichnos.recipe import (
     TreesHead,
     explain,
 )
+from ichnos.workflows.anomaly import TrainedAnomaly, read_density
 from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import BEST, Trained, TrainedModel, best_of
 from ichnos.workflows.trained_together import TrainedCascade, TrainedEnsemble
@@ -30,7 +33,7 @@ from ichnos.workflows.trained_trees import TrainedTrees
 COMBINATION = "combination.json"
 """Beside the recipe of an ensemble whose members are joined by what was fitted."""
 
-_WITHIN = (*CASCADE_STAGES, MEMBERS, SLICES)
+_WITHIN = (*CASCADE_STAGES, MEMBERS, SLICES, NETWORK)
 """Folders of a run that holds others."""
 
 
@@ -81,6 +84,12 @@ def open_run(run: Path) -> Trained:
             return TrainedTrees.open(recipe, parts[SLICES], run)
         case ExamRecipe():
             return TrainedExam.open(recipe, parts[SLICES], run)
+        case AnomalyRecipe():
+            (slices,) = cast("tuple[TrainedModel]", tuple(parts.values()))
+            density, checkpoint = read_density(run)
+            if checkpoint != slices.digest():
+                raise WeightsError(f"{run.name}'s density is of another network: the same `ichnos train` makes it anew")
+            return TrainedAnomaly(recipe, slices, density)
         case SliceRecipe():
             raise WeightsError(f"{run / 'recipe.json'} does not fit the run: it is of one model, the run of several")
         case _:
@@ -95,6 +104,8 @@ def kind_of(run: Path) -> str | None:
         return CascadeRecipe.in_words
     if (run / SLICES).is_dir():
         return ExamRecipe.in_words
+    if (run / NETWORK).is_dir():
+        return AnomalyRecipe.in_words
     return EnsembleRecipe.in_words if (run / MEMBERS).is_dir() else None
 
 
@@ -109,6 +120,8 @@ def population_text(recipe: AnyKind) -> str:
             return "; or ".join(seen)
         case ExamRecipe():
             return population_text(recipe.slices)
+        case AnomalyRecipe():
+            return f"{population_text(recipe.network)}, which is called where a slice is unlike all of these"
         case SliceRecipe():
             said = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
             without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)

@@ -206,7 +206,7 @@ def doubts_of(bundle: Bundle, prepared: PreparedSet) -> list[str]:
         doubts.append(
             "The bundle does not say which set it was made of, so nobody can tell whether it has seen these patients."
         )
-    elif manifest.data.source == header.source:
+    elif header.source in manifest.data.source.split("+"):
         doubts.append(
             f"The bundle was made of another set of the same source ({header.source}): that no patient is in both must "
             "be known from elsewhere."
@@ -220,7 +220,7 @@ def doubts_of(bundle: Bundle, prepared: PreparedSet) -> list[str]:
 
 def _refuse_its_own_set(bundle: Bundle, prepared: PreparedSet) -> None:
     data = bundle.manifest.data
-    if data is not None and data.fingerprint == prepared.header.fingerprint:
+    if data is not None and prepared.header.fingerprint in data.fingerprint.split("+"):
         raise UsageError(
             "this bundle was made of this very set, so it has learnt from the patients that would be measured; give "
             "another set, or measure its run on the test patients that were held back (`ichnos evaluate RUN`), or the "

@@ -1,0 +1,199 @@
+"""A run of one hospital, adapted to another: what changes, what is learnt from, and what it may be measured on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ichnos.data.preparing import prepare
+from ichnos.data.set import PreparedSet
+from ichnos.data.splits import Part, split, stored_splits
+from ichnos.errors import OutputError, UsageError
+from ichnos.models.checkpoint import load_checkpoint
+from ichnos.predictions import Predictions
+from ichnos.progress import SILENT
+from ichnos.recipe import SliceRecipe
+from ichnos.recipes.cascade import RECIPE as CASCADE
+from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
+from ichnos.workflows.adapt import AdaptOptions, Method, adapt_run
+from ichnos.workflows.adaptation import AdaptationOptions, study_adaptation
+from ichnos.workflows.evaluate import evaluate_run, unseen
+from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.train import open_data, train_model
+from ichnos.workflows.validate import evaluate_bundle
+from tests.data.in_memory import InMemorySource
+
+QUICK = EvaluationOptions(resamples=20)
+TINY = {
+    "network": {"backbone": "separable", "init": "random"},
+    "input.size": 32,
+    "augmentation": None,
+    "fit": {"epochs": 1, "batch_size": 8, "steps_per_epoch": 2, "patience": None},
+}
+SHORT = {"fit.epochs": "1", "fit.batch_size": "8"}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def hospital(folder: Path, first: int) -> PreparedSet:
+    source = InMemorySource(exams=24, slices=3, twins={n: first + n for n in range(24)})
+    made = prepare(source, folder, SILENT, workers=1)
+    split(made, seed=0, folds=3)
+    return made
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    return hospital(tmp_path_factory.mktemp("adapt") / "old", 0)
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    return hospital(tmp_path_factory.mktemp("adapt") / "new", 1000)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> SliceRecipe:
+    return MODEL_2_ANY.derive(**TINY)
+
+
+@pytest.fixture(scope="module")
+def run(old: PreparedSet, recipe: SliceRecipe) -> Path:
+    out = old.path.parent / "run"
+    train_model(recipe, old.path, out, SILENT, device="cpu")
+    return out
+
+
+def best(run: Path) -> Path:
+    return run / "best.safetensors"
+
+
+def test_batchnorm_changes_its_statistics_and_nothing_else(new: PreparedSet, run: Path, tmp_path: Path) -> None:
+    adapt_run(run, new.path, tmp_path / "bn", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+    before, after = load_checkpoint(best(run)), load_checkpoint(best(tmp_path / "bn"))
+    theirs, ours = before.classifier_tensors(), after.classifier_tensors()
+    changed = {name for name in theirs if not torch.equal(theirs[name], ours[name])}
+    assert changed
+    assert all(name.endswith(("running_mean", "running_var", "num_batches_tracked")) for name in changed)
+    assert {name for name in theirs if name.endswith("running_mean")} <= changed
+    assert after.recipe == before.recipe
+    assert after.metadata["origin"]["set"] == new.header.fingerprint
+    with pytest.raises(OutputError, match="holds something already"):
+        adapt_run(run, new.path, tmp_path / "bn", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+
+
+def test_batchnorm_looks_at_no_label(new: PreparedSet, run: Path, tmp_path: Path) -> None:
+    source = InMemorySource(exams=24, slices=3, twins={n: 1000 + n for n in range(24)}, bleeding=False)
+    unlabelled = prepare(source, tmp_path / "set", SILENT, workers=1)
+    for name in ("splits.json", "splits.parquet"):
+        (unlabelled.path / name).write_bytes((new.path / name).read_bytes())
+    header = json.loads((unlabelled.path / "splits.json").read_bytes()) | {"set": unlabelled.header.fingerprint}
+    (unlabelled.path / "splits.json").write_text(json.dumps(header))
+    tensors = []
+    for name, data in (("a", new.path), ("b", unlabelled.path)):
+        adapt_run(run, data, tmp_path / name, AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+        tensors.append(load_checkpoint(best(tmp_path / name)).classifier_tensors())
+    assert all(torch.equal(tensor, tensors[1][name]) for name, tensor in tensors[0].items())
+
+
+def test_fine_tuning_learns_from_its_patients_alone(new: PreparedSet, run: Path, tmp_path: Path) -> None:
+    options = AdaptOptions(Method.FINE_TUNE, patients=2, changes=SHORT)
+    summary = adapt_run(run, new.path, tmp_path / "ft", options, SILENT, device="cpu")
+    assert summary["patients"] == 2
+    tuned = load_checkpoint(best(tmp_path / "ft"))
+    assert tuned.metadata["origin"]["training_patients"] == 2
+    assert tuned.metadata["first_weights"]["head"] == "best.safetensors", "the head comes along"
+    assert tuned.recipe.fit.learning_rate == pytest.approx(0.1 * load_checkpoint(best(run)).recipe.fit.learning_rate)
+    before = load_checkpoint(best(run)).classifier_tensors()
+    assert any(not torch.equal(tensor, before[name]) for name, tensor in tuned.classifier_tensors().items())
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_an_adapted_run_knows_both_sets(
+    old: PreparedSet, new: PreparedSet, run: Path, tmp_path: Path, method: Method
+) -> None:
+    changes = SHORT if method is Method.FINE_TUNE else {}
+    adapt_run(run, new.path, tmp_path / "run", AdaptOptions(method, 4, changes=changes), SILENT, device="cpu")
+    for each in (old, new):
+        opened, external = unseen([best(tmp_path / "run")], open_data(each.path))
+        assert not external
+        assert opened.fold is None
+        with pytest.raises(UsageError, match="another split of this set"):
+            unseen([best(tmp_path / "run")], open_data(each.path, fold=1))
+
+
+@pytest.mark.slow
+def test_it_is_evaluated_and_exported_as_any_run(old: PreparedSet, new: PreparedSet, run: Path, tmp_path: Path) -> None:
+    adapt_run(run, new.path, tmp_path / "bn", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+    card = evaluate_run(tmp_path / "bn", new.path, tmp_path / "m", SILENT, QUICK, device="cpu")
+    assert not card["external"]
+    export_runs([tmp_path / "bn"], tmp_path / "b.ichnos", SILENT, ExportOptions(data=new.path), device="cpu")
+    for each in (old, new):
+        with pytest.raises(UsageError, match="made of this very set"):
+            evaluate_bundle(tmp_path / "b.ichnos", each.path, tmp_path / "n", SILENT, QUICK)
+
+
+def test_what_cannot_be_adapted(old: PreparedSet, new: PreparedSet, run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="BatchNorm's statistics are measured, not trained"):
+        AdaptOptions(Method.BATCHNORM, changes=SHORT)
+    with pytest.raises(UsageError, match="asked for 99 patients"):
+        adapt_run(run, new.path, tmp_path / "a", AdaptOptions(Method.FINE_TUNE, 99), SILENT, device="cpu")
+    with pytest.raises(UsageError, match="trained with this set"):
+        study_adaptation(run, old.path, tmp_path / "s", AdaptationOptions(), SILENT, device="cpu")
+    positives = MODEL_2_ANY.derive(**TINY | {"population.slices": "positives", "classes": ["subdural", "epidural"]})
+    train_model(positives, old.path, tmp_path / "p", SILENT, device="cpu")
+    with pytest.raises(UsageError, match="slices with hemorrhage alone"):
+        adapt_run(tmp_path / "p", new.path, tmp_path / "q", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+
+
+@pytest.mark.slow
+def test_a_cascade_is_adapted_stage_by_stage(old: PreparedSet, new: PreparedSet, tmp_path: Path) -> None:
+    changes = {f"{stage}.{name}": value for stage in ("gate", "subtypes") for name, value in TINY.items()}
+    train_model(CASCADE.derive(**changes, **{"gate.synthetic": None}), old.path, tmp_path / "c", SILENT, device="cpu")
+    for method, more in ((Method.BATCHNORM, {}), (Method.FINE_TUNE, SHORT)):
+        adapt_run(tmp_path / "c", new.path, tmp_path / method, AdaptOptions(method, 4, changes=more), SILENT)
+        for stage, changes_it in (("gate", True), ("subtypes", method is Method.FINE_TUNE)):
+            before, after = (load_checkpoint(best(tmp_path / each / stage)) for each in ("c", method))
+            theirs = before.classifier_tensors()
+            changed = any(not torch.equal(tensor, theirs[name]) for name, tensor in after.classifier_tensors().items())
+            assert changed is changes_it, "which slices are positives, labels say: BatchNorm leaves that stage"
+        evaluate_run(tmp_path / method, new.path, tmp_path / "m" / method, SILENT, QUICK, device="cpu")
+
+
+@pytest.mark.slow
+def test_the_study_measures_every_way_on_the_new_test_patients(new: PreparedSet, run: Path, tmp_path: Path) -> None:
+    options = AdaptationOptions((2, 4), changes=SHORT, resamples=20)
+    card = study_adaptation(run, new.path, tmp_path, options, SILENT, device="cpu")
+    assert [way["name"] for way in card["ways"]] == [
+        "as it was",
+        "BatchNorm",
+        "fine-tuned, 2 patients",
+        "fine-tuned, 4 patients",
+    ]
+    tests = new.index["name"].to_numpy()[stored_splits(new).rows(Part.TEST)]
+    for folder in ("as-it-was", "batchnorm", "fine-tune-2", "fine-tune-4"):
+        table = Predictions.read_parquet(tmp_path / folder / "predictions.parquet")
+        assert sorted(table.slice_name.tolist()) == sorted(tests.tolist())
+    assert card["counts"]["test_slices"] == len(tests)
+    assert not card["ways"][0]["gains"]
+    by_class = card["ways"][1]["gains"][0]
+    first = card["ways"][0]["levels"]["slice"][by_class["class"]]["value"]
+    second = card["ways"][1]["levels"]["slice"][by_class["class"]]["value"]
+    assert by_class["difference"]["value"] == pytest.approx(second - first)
+    assert "fine-tuned, 4 patients" in (tmp_path / "report.md").read_text()
+    assert "<table" in (tmp_path / "report.html").read_text()
+    trained = best(tmp_path / "fine-tune-2").stat().st_mtime_ns
+    again = study_adaptation(run, new.path, tmp_path, options, SILENT, device="cpu")
+    assert again == card
+    assert best(tmp_path / "fine-tune-2").stat().st_mtime_ns == trained, "it goes on where it stopped"
+    assert np.isfinite(first)

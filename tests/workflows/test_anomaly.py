@@ -1,0 +1,126 @@
+"""A detector of what it has never seen, from a set to a bundle, on a tiny set with random weights."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ichnos.data.preparing import prepare
+from ichnos.data.set import PreparedSet
+from ichnos.data.splits import Part, split, stored_splits
+from ichnos.errors import RecipeError, WeightsError
+from ichnos.inference.bundle import read_bundle
+from ichnos.progress import SILENT
+from ichnos.recipe import AnomalyRecipe
+from ichnos.recipes.epidural_anomaly import RECIPE as EPIDURAL_ANOMALY
+from ichnos.subtypes import CLASSES, Subtype
+from ichnos.workflows.anomaly import DENSITY, TrainedAnomaly, read_density
+from ichnos.workflows.evaluate import evaluate_run
+from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.train import open_data, train_model
+from ichnos.workflows.trained import open_run
+from tests.data.in_memory import InMemorySource
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    made = prepare(InMemorySource(exams=24, slices=3), tmp_path_factory.mktemp("anomaly") / "set", SILENT, workers=1)
+    split(made, seed=0, folds=3)
+    return made
+
+
+@pytest.fixture(scope="module")
+def recipe() -> AnomalyRecipe:
+    changes = {
+        "network": {"backbone": "small-cnn", "init": "random"},
+        "input.size": 32,
+        "augmentation": None,
+        "fit": {"epochs": 1, "batch_size": 8, "steps_per_epoch": 2, "patience": None},
+    }
+    return EPIDURAL_ANOMALY.derive(**{f"network.{name}": value for name, value in changes.items()})
+
+
+@pytest.fixture(scope="module")
+def run(prepared: PreparedSet, recipe: AnomalyRecipe) -> Path:
+    out = prepared.path.parent / "run"
+    train_model(recipe, prepared.path, out, SILENT, device="cpu")
+    return out
+
+
+def test_it_answers_for_every_slice_and_class(prepared: PreparedSet, run: Path) -> None:
+    model = open_run(run)
+    assert isinstance(model, TrainedAnomaly)
+    data = open_data(prepared.path)
+    table = model.predict(data, Part.TEST, SILENT, device="cpu")
+    assert table.classes == CLASSES
+    rows = stored_splits(prepared).rows(Part.TEST)
+    assert len(table) == len(rows)
+    assert (table.labels == prepared.labels_of(CLASSES)[rows]).all()
+    assert table.restrict((Subtype.EPIDURAL,)).labels.any(), "slices with what it has never seen are measured"
+    alone = model.slices.predict(data, Part.TEST, SILENT, population=model.recipe.population, device="cpu")
+    others = table.restrict(alone.classes)
+    assert others.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+
+
+def test_the_density_has_seen_no_epidural(
+    prepared: PreparedSet, recipe: AnomalyRecipe, run: Path, tmp_path: Path
+) -> None:
+    """Where epidural slices show something else, network and density stay the same."""
+    bleeding = np.unique(prepared.exams[prepared.labels_of((Subtype.EPIDURAL,))[:, 0]])
+    twins = {int(exam[1:]): 5000 + int(exam[1:]) for exam in bleeding.tolist()}
+    source = InMemorySource(exams=24, slices=3, twins=twins)
+    other = prepare(source, tmp_path / "set", SILENT, workers=1)
+    split(other, seed=0, folds=3)
+    train_model(recipe.derive(**{"network.input.neighbours": 0}), other.path, tmp_path / "a", SILENT, device="cpu")
+    train_model(recipe.derive(**{"network.input.neighbours": 0}), prepared.path, tmp_path / "b", SILENT, device="cpu")
+    one, two = (read_density(tmp_path / name)[0] for name in "ab")
+    assert (one.means == two.means).all()
+    assert (one.whitening == two.whitening).all()
+    assert (one.centre, one.spread) == (two.centre, two.spread)
+
+
+def test_it_goes_on_and_tells_what_is_not_whole(
+    prepared: PreparedSet, recipe: AnomalyRecipe, run: Path, tmp_path: Path
+) -> None:
+    before = (run / DENSITY).stat().st_mtime_ns
+    train_model(recipe, prepared.path, run, SILENT, device="cpu")
+    assert (run / DENSITY).stat().st_mtime_ns == before
+    (tmp_path / "network").mkdir()
+    for name in ("recipe.json", "network/best.safetensors"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    with pytest.raises(WeightsError, match="lacks density"):
+        open_run(tmp_path)
+    (tmp_path / DENSITY).write_bytes(b"no")
+    with pytest.raises(WeightsError, match="damaged"):
+        open_run(tmp_path)
+
+
+@pytest.mark.slow
+def test_it_is_measured_and_becomes_a_bundle_that_agrees(prepared: PreparedSet, run: Path, tmp_path: Path) -> None:
+    card = evaluate_run(run, prepared.path, tmp_path / "m", SILENT, EvaluationOptions(resamples=20), device="cpu")
+    assert card["levels"]["slice"]["classes"]["epidural"]["auc"]["value"] is not None
+    done = export_runs([run], tmp_path / "a.ichnos", SILENT, ExportOptions(data=prepared.path), device="cpu")
+    assert done["agreement"] <= 1e-4
+    bundle = read_bundle(tmp_path / "a.ichnos")
+    assert (bundle.manifest.version, bundle.manifest.has_maps) == (5, False)
+    assert "has never seen epidural hemorrhage" in bundle.card
+
+
+def test_a_network_that_has_seen_it_is_no_detector() -> None:
+    with pytest.raises(RecipeError, match="must see all slices but epidural ones"):
+        EPIDURAL_ANOMALY.override({"network.population.without": "[]"})
+    with pytest.raises(RecipeError, match="distances are of a slice as it is"):
+        EPIDURAL_ANOMALY.override({"network.test_time": "{}"})
+    with pytest.raises(RecipeError, match="one subtype, not `any`"):
+        EPIDURAL_ANOMALY.override({"of": "any"})
