@@ -77,13 +77,13 @@ class SequenceHead(Grammar):
 
 
 def _kind_of_head(head: Any) -> str:
-    """Of a head or its JSON, where `kind` may be left out."""
+    """Of a head or its JSON, where `kind` may be left out. In angle brackets, as no field is (see grammar.explain)."""
     kind = cast("dict[str, object]", head).get("kind") if isinstance(head, dict) else getattr(head, "kind", None)
-    return "trees" if kind == "trees" else "sequence"
+    return "<trees>" if kind == "trees" else "<sequence>"
 
 
 ExamHead = Annotated[
-    Annotated[SequenceHead, Tag("sequence")] | Annotated[TreesHead, Tag("trees")], Discriminator(_kind_of_head)
+    Annotated[SequenceHead, Tag("<sequence>")] | Annotated[TreesHead, Tag("<trees>")], Discriminator(_kind_of_head)
 ]
 """Whatever answers for the slices of an exam together: a network, or boosted trees."""
 

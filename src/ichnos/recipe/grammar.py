@@ -71,7 +71,7 @@ def explain(error: ValidationError) -> str:
     """One line of what does not fit, field by field, from pydantic's report."""
     lines: list[str] = []
     for detail in error.errors():
-        where = ".".join(str(part) for part in detail["loc"])
+        where = ".".join(str(part) for part in detail["loc"] if not str(part).startswith("<"))
         if detail["type"] == "extra_forbidden":
             lines.append(f"no such field: {where}")
         else:
