@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from ichnos.ct.windows import BLOOD, BRAIN
 from ichnos.evaluation.combination import Linear, Places, Ranks
@@ -12,12 +13,12 @@ from ichnos.inference.manifest import Manifest
 from ichnos.inputs import exam_planes, resize
 from ichnos.models import SliceClassifier
 from ichnos.models.ensemble import EnsembleGraph, combination_layer
-from ichnos.models.export import CascadeGraph, SliceGraph, _Network, exported
+from ichnos.models.export import CascadeGraph, SliceGraph, _Network, exported, quiet
 from ichnos.readout import Readout
 from ichnos.recipe import EnsembleRecipe, InputSpec, Population, SliceRecipe, WindowMerge
 from ichnos.subtypes import CLASSES, SUBTYPES
 from tests.inference.networks import manifest
-from tests.models.test_export import slices
+from tests.models.test_export import session_of, slices
 
 NEAR = InputSpec(windows=(BRAIN,), size=256, neighbours=1)
 FARTHER = InputSpec(windows=(BRAIN,), size=160, neighbours=2)
@@ -120,3 +121,25 @@ def engine_of(network: bytes, near: SliceClassifier, wide: SliceClassifier) -> E
     tree = manifest(Readout.uncalibrated(CLASSES)).model_dump(mode="json")
     told = Manifest.model_validate(tree | {"recipe": recipe.model_dump(mode="json"), "version": 5, "map_side": 16})
     return Engine(Bundle(told, "", network, ""), threads=1)
+
+
+@pytest.mark.parametrize("how", ["mean", "stacking", "rank"])
+def test_what_joins_them_exports_by_itself(how: str) -> None:
+    """Quick, as there are no networks in it."""
+
+    class Joined(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = combination_layer(combinations(2)[how])
+
+        def forward(self, first: Tensor, second: Tensor) -> Tensor:
+            return self.layer([first, second])
+
+    logits = np.random.default_rng(1).normal(size=(2, 40, 6)).astype(np.float32) * 6
+    given = tuple(torch.from_numpy(each) for each in logits)
+    with quiet():
+        program = torch.onnx.export(Joined().eval(), given, dynamo=True, input_names=["a", "b"], verbose=False)
+    assert program is not None
+    (said,) = session_of(program.model_proto.SerializeToString()).run(None, {"a": logits[0], "b": logits[1]})
+    wanted = combinations(2)[how].apply(logits.astype(np.float64))
+    np.testing.assert_allclose(said, wanted, rtol=1e-4, atol=1e-4)

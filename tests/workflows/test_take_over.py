@@ -58,7 +58,7 @@ def test_views_ask_the_same_weights(data: OpenData, recipe: SliceRecipe, out: Pa
     _take_over(mirrored, out, "mirrored", 1)
     run = out / "mirrored" / "fold-0"
     assert goes_on(mirrored, data, run)
-    assert open_run(run).recipe.test_time == TestTime()
+    assert [stage.test_time for stage in open_run(run).recipe.stages.values()] == [TestTime()]
     one, two = (load_checkpoint(out / name / "fold-0" / "best.safetensors").tensors for name in ("first", "mirrored"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     plain, both = (

@@ -114,8 +114,8 @@ class _Places(nn.Module):
         far = logits.unsqueeze(2) - self.knots[:, :-1]
         far = torch.minimum(far.clamp(min=0), self.widths)
         steps = far * self.slopes
-        under = lowest * (logits - first).clamp(-FARTHEST, 0).exp()
-        over = highest * (last - logits).clamp(-FARTHEST, 0).exp()
+        under = lowest * (logits - first).clamp(-FARTHEST, 0.0).exp()
+        over = highest * (last - logits).clamp(-FARTHEST, 0.0).exp()
         # what has not been climbed yet is added up too, so that either share is exact where it is small
         left = (self.widths * self.slopes - steps).sum(dim=2)
         return torch.stack([under + steps.sum(dim=2) + (highest - over), over + left + (lowest - under)])
