@@ -167,6 +167,26 @@ def test_an_optional_part_can_be_switched_on() -> None:
     assert (one.augmentation.rotation, one.augmentation.p) == (5, 0.5)
 
 
+def test_masks_can_be_switched_on_and_change_nothing_where_they_are_off() -> None:
+    """Fingerprints and files of recipes from before the field was there hold on."""
+    assert "segmentation" not in PAPER.model_dump(mode="json")
+    assert "segmentation" not in PAPER.model_dump_json()
+    on = PAPER.override({"segmentation.weight": "0.5"})
+    assert on.segmentation is not None
+    assert (on.segmentation.weight, on.segmented) == (0.5, PAPER.classes)
+    assert on.override({"segmentation.classes": '["any"]'}).segmented == (Subtype.ANY,)
+    assert type(on).model_validate_json(on.model_dump_json()) == on
+    assert on.fingerprint() != PAPER.fingerprint() == on.override({"segmentation": "null"}).fingerprint()
+    cascade = recipes.find("cascade").recipe
+    changed = cascade.override({"gate.segmentation.loss": "dice"})
+    assert changed.stages["gate"].segmentation is not None
+    assert "segmentation" not in changed.model_dump(mode="json")["subtypes"]
+    with pytest.raises(RecipeError, match="named twice"):
+        PAPER.override({"segmentation.classes": '["any", "any"]'})
+    with pytest.raises(RecipeError, match=r"segmentation\.weight"):
+        PAPER.override({"segmentation.weight": "0"})
+
+
 def test_a_frozen_backbone_cannot_start_from_random_weights() -> None:
     with pytest.raises(RecipeError, match="frozen backbone"):
         recipes.find("paper_model_1_frozen").recipe.override({"network.init": "random"})

@@ -101,6 +101,22 @@ def test_neighbours_are_of_the_same_synthetic_exam(prepared: PreparedSet) -> Non
     assert single.labels_of(CLASSES)[:, CLASSES.index(Subtype.ANY)].sum() == single.labels.any(axis=1).sum()
 
 
+def test_masks_stand_with_their_slices(prepared: PreparedSet) -> None:
+    """Where a mask marks blood, the slice that it came from was changed; slices beside a lesion are free of blood."""
+    drawn = open_grafts(prepared, SPEC, SYNTHETIC, SILENT, workers=1)
+    cache = open_cache(prepared, SPEC, ALL, SILENT, workers=1)
+    shown = synthetic_slices(prepared, SPEC, cache, drawn, np.arange(len(prepared.labels)))
+    every = np.arange(len(shown.labels))
+    marks = shown.masks[every]
+    assert shown.masks.known(every).all()
+    assert not marks[~shown.labels.any(axis=1)].any()
+    assert marks.any(axis=(1, 2)).sum() > 10
+    images = shown.images[every][:, 1]
+    for k in np.flatnonzero(marks.any(axis=(1, 2))):
+        (place,) = np.flatnonzero((drawn.images[:, 0] == images[k]).all(axis=(1, 2)))[:1]
+        np.testing.assert_array_equal(marks[k], drawn.masks[place])
+
+
 def test_training_sees_its_own_patients_lesions_only(prepared: PreparedSet) -> None:
     splits = split(prepared, seed=0, folds=3)
     recipe = READER.derive(**{"input.size": 32, "synthetic": {"copies": 2}})

@@ -63,6 +63,26 @@ def test_what_each_says_of_itself_is_so(which: Architecture) -> None:
             assert backbone.state_dict()[backbone.stem].shape[1] == channels
 
 
+@pytest.mark.parametrize("which", Architecture)
+def test_the_earlier_map_is_of_the_size_that_it_says(which: Architecture) -> None:
+    with torch.device("meta"):
+        backbone = build_backbone(network(which), 3, 96).eval()
+        last, skip = backbone.with_skip(torch.zeros(2, 3, 96, 96))
+        assert last.shape == backbone(torch.zeros(2, 3, 96, 96)).shape
+    assert (skip is None) == (which in (Architecture.SEPARABLE, Architecture.SMALL_CNN))
+    assert backbone.skip_channels == 0 if skip is None else skip.shape == (2, backbone.skip_channels, 12, 12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["efficientnet-b0", "densenet121", "se-resnext50", "cbam-resnet50"])
+def test_the_way_past_the_earlier_map_is_the_same(which: str) -> None:
+    torch.manual_seed(0)
+    backbone = build_backbone(network(Architecture(which)), 3, 64).eval()
+    images = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(backbone.with_skip(images)[0], backbone(images))
+
+
 @pytest.mark.parametrize("which", ALL)
 def test_it_learns_and_is_the_same_by_its_seed(which: Architecture) -> None:
     classifier = SliceClassifier.seeded(small(which), 3)

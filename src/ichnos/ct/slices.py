@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 
 from ichnos.subtypes import SUBTYPES
 
+UNSAID = len(SUBTYPES)
+"""The bit of a mask, after those of SUBTYPES, that is set where there is blood whose subtype nobody told."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledSlice:
@@ -16,7 +19,8 @@ class LabelledSlice:
     labels: bool, shape (5,), in the order of SUBTYPES.
     offset: position along the slice normal in mm, growing from foot to head.
     pixel_spacing: mm between rows, mm between columns (DICOM's order).
-    mask: uint8, shape (rows, columns), bit k set where SUBTYPES[k] bleeds; None where the source has none.
+    mask: uint8, shape (rows, columns), bit k set where SUBTYPES[k] bleeds, bit UNSAID where it does
+    not say which does; None where the source has none.
     """
 
     name: str

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from ichnos.data.cache import CACHE_VERSION, SliceCache
 from ichnos.data.images import Images, JoinedImages, StackedImages
+from ichnos.data.masks import EMPTY, Masks, mask_at
 from ichnos.data.set import LABEL_COLUMNS, PreparedSet
 from ichnos.errors import InputError, SetError
 from ichnos.files import cache_folder, can_be_written, explained, locked, replacing, write_json, write_parquet
-from ichnos.inputs import neighbour_stacks, resize, to_planes
+from ichnos.inputs import neighbour_stacks, to_planes
 from ichnos.phantom.grafting import draw_grafts, graft
 from ichnos.phantom.real_head import find_head
 from ichnos.processes import in_processes
@@ -94,10 +95,11 @@ def open_grafts(
 
 @dataclass(frozen=True, eq=False)
 class SyntheticSlices:
-    """Synthetic exams' slices as a network takes them. images: (n, stacked, S, S); labels: (n, 5)."""
+    """Synthetic exams' slices as a network takes them. images: (n, stacked, S, S); labels: (n, 5); masks: of each."""
 
     images: Images
     labels: NDArray[np.bool_]
+    masks: Masks
 
     def labels_of(self, classes: tuple[Subtype, ...]) -> NDArray[np.bool_]:
         """(n, len(classes)): the columns of `classes`, `any` being their union."""
@@ -132,7 +134,10 @@ def synthetic_slices(
         stacks.append(shown[neighbour_stacks(spec, offsets[start : start + count])][taken])
         labels.append(bleeds[taken])
     joined = JoinedImages([cache.slices, grafts.images])
-    return SyntheticSlices(StackedImages(joined, np.concatenate(stacks)), np.concatenate(labels))
+    shown_with = np.concatenate(stacks)
+    drawn = shown_with[:, spec.neighbours] - len(prepared.labels)  # the slice itself; below 0: left as it was
+    masks = Masks(grafts.masks, np.where(drawn >= 0, drawn, EMPTY))
+    return SyntheticSlices(StackedImages(joined, shown_with), np.concatenate(labels), masks)
 
 
 def _exams_without(prepared: PreparedSet) -> list[NDArray[np.int64]]:
@@ -216,7 +221,7 @@ def _drawn(
         grafted = graft(head, hu, spacing, draw_grafts(rng, head, synthetic.subtypes))
         if len(grafted.rows):
             images.append(np.stack([to_planes(spec, one) for one in grafted.hu]))
-            masks.append(np.stack([_mask(one, spec.size) for one in grafted.masks]))
+            masks.append(np.stack([mask_at(one, spec.size) for one in grafted.masks]))
             labels.append(grafted.labels)
             taken.append(rows[grafted.rows])
             copies.append(np.full(len(grafted.rows), copy))
@@ -227,24 +232,6 @@ def _drawn(
         "rows": np.concatenate(taken),
         "copies": np.concatenate(copies),
     }
-
-
-def _mask(mask: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """A mask at the network's size: a pixel bleeds where at least half of it does."""
-    small = np.zeros((size, size), np.uint8)
-    for k in range(len(SUBTYPES)):
-        one = (mask >> k & 1).astype(np.float32)
-        if one.any():
-            small |= (resize(_square(one), size) >= 0.5).astype(np.uint8) << k
-    return small
-
-
-def _square(one: NDArray[np.float32]) -> NDArray[np.float32]:
-    side = max(one.shape)
-    top, left = (side - one.shape[0]) // 2, (side - one.shape[1]) // 2
-    square = np.zeros((side, side), np.float32)
-    square[top : top + one.shape[0], left : left + one.shape[1]] = one
-    return square
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from ichnos.models.backbones import build_backbone
 from ichnos.models.heads import DenseHead
 from ichnos.models.input_layer import Channels
+from ichnos.models.segmentation import SegmentationHead
 from ichnos.recipe import SliceRecipe
 
 
@@ -19,13 +20,18 @@ class SliceClassifier(nn.Module):
     """
 
     def __init__(self, recipe: SliceRecipe) -> None:
-        """Raises MissingExtraError or WeightsError where the recipe names a network of timm's that cannot be built."""
+        """Raises MissingExtraError or WeightsError where the recipe names a network that cannot be built as it asks."""
         super().__init__()
         self.recipe = recipe
         self.frozen = recipe.network.frozen
         self.channels = Channels(recipe.input)
         self.backbone = build_backbone(recipe.network, recipe.input.channels, recipe.input.size)
         self.head = DenseHead(recipe.network.head, self.backbone.feature_channels, len(recipe.classes))
+        self.outlines = (  # after the others, whose random first weights are then those that they have without it
+            SegmentationHead(recipe.segmentation, self.backbone, len(recipe.segmented), recipe.input.size)
+            if recipe.segmentation
+            else None
+        )
         if self.frozen:
             self.backbone.requires_grad_(requires_grad=False)
 
@@ -49,6 +55,12 @@ class SliceClassifier(nn.Module):
         """float32 planes of 0-1 (n, planes, S, S), augmented perhaps → logits (n, classes)."""
         channels = self.channels.normalised(unit)
         return self.head(self.backbone(channels))
+
+    def segmented(self, unit: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and the auxiliary head's mask logits (n, outlined classes, h, w). Only where the recipe has one."""
+        assert self.outlines is not None
+        last, skip = self.backbone.with_skip(self.channels.normalised(unit))
+        return self.head(last), self.outlines(last, skip)
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode, a frozen backbone excepted."""

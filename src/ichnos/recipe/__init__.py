@@ -34,6 +34,7 @@ from ichnos.recipe.training import Fit as Fit
 from ichnos.recipe.training import Loss as Loss
 from ichnos.recipe.training import Population as Population
 from ichnos.recipe.training import Sampling as Sampling
+from ichnos.recipe.training import Segmentation as Segmentation
 from ichnos.recipe.training import Synthetic as Synthetic
 from ichnos.recipe.training import TestTime as TestTime
 from ichnos.recipe.trees import TreesHead as TreesHead

@@ -14,7 +14,7 @@ from pydantic import (
 from ichnos.networks import Network
 from ichnos.recipe.grammar import EVERY_FIELD, AnyRecipe
 from ichnos.recipe.inputs import InputSpec
-from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Synthetic, TestTime
+from ichnos.recipe.training import Augmentation, Fit, Population, Sampling, Segmentation, Synthetic, TestTime
 from ichnos.subtypes import SUBTYPES, Subtype
 
 
@@ -33,6 +33,7 @@ class SliceRecipe(AnyRecipe):
     network: Network = Network()
     sampling: Sampling = Sampling.NATURAL
     synthetic: Synthetic | None = None
+    segmentation: Segmentation | None = None
     augmentation: Augmentation | None = None
     fit: Fit = Fit()
     test_time: TestTime | None = None
@@ -63,14 +64,20 @@ class SliceRecipe(AnyRecipe):
     def _as_before_what_was_added(self, written: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
         """A field that came later and is off is not written, so that fingerprints and bundles stay what they were."""
         tree = written(self)
-        if self.test_time is None and not (info.context or {}).get(EVERY_FIELD):
-            tree.pop("test_time", None)
+        for added in ("segmentation", "test_time"):
+            if getattr(self, added) is None and not (info.context or {}).get(EVERY_FIELD):
+                tree.pop(added, None)
         return tree
 
     @property
     def as_trained(self) -> "SliceRecipe":
         """Without what only comes after training: recipes that are equal in this have the same weights."""
         return self.model_copy(update={"test_time": None})
+
+    @property
+    def segmented(self) -> tuple[Subtype, ...]:
+        """What the auxiliary head outlines, in its order; nothing where there is none."""
+        return () if self.segmentation is None else self.segmentation.classes or self.classes
 
     @property
     def stages(self) -> dict[str, "SliceRecipe"]:

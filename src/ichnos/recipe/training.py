@@ -1,13 +1,19 @@
-"""Whom and how a model is trained on: population, sampling, synthetic lesions, augmentation, loss, schedule."""
+"""Whom and how a model is trained on: population, sampling, synthetic lesions, masks, augmentation, loss, schedule."""
 
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from ichnos.recipe.grammar import Grammar
 from ichnos.subtypes import SUBTYPES, Subtype
+
+
+def _each_once(classes: tuple[Subtype, ...]) -> tuple[Subtype, ...]:
+    if len(set(classes)) != len(classes):
+        raise ValueError("a class is named twice")
+    return classes
 
 
 class Population(Grammar):
@@ -58,6 +64,24 @@ class Synthetic(Grammar):
     subtypes: Annotated[tuple[Subtype, ...], Field(min_length=1)] = SUBTYPES
     """Each copy has one of these, and now and then a second one."""
     seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Segmentation(Grammar):
+    """An auxiliary head that outlines the blood, trained with the classifier on the slices that have masks.
+
+    Those are real slices where the set has masks, and synthetic lesions anywhere; the rest of a batch teaches by its
+    labels alone (strong and weak labels mixed, after Kang 2023). Reading does without this head.
+    """
+
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """Of its loss, beside the classifier's."""
+    loss: Literal["bce", "dice", "bce+dice"] = "bce+dice"
+    """`bce`: of each cell by the share of it that bleeds; `dice`: of each class over the batch (Milletari 2016)."""
+    classes: Annotated[tuple[Subtype, ...], Field(min_length=1), AfterValidator(_each_once)] | None = None
+    """What is outlined; None: the recipe's classes. `any` is known too where a mask does not tell the subtype."""
+    skip: bool = True
+    """Cells of an eighth of the input's side, with the help of an earlier feature map, where the network gives one;
+    else those of the last feature map."""
 
 
 class Sampling(StrEnum):

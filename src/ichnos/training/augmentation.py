@@ -2,6 +2,7 @@
 
 import torch
 from kornia.augmentation import RandomAffine, RandomErasing, RandomHorizontalFlip, RandomResizedCrop
+from kornia.augmentation._2d.base import AugmentationBase2D
 from torch import Tensor, nn
 
 from ichnos.models.classifier import SliceClassifier
@@ -30,8 +31,35 @@ class AugmentedClassifier(nn.Module):
                 unit = unit if mix is None else mix.images(unit)
         return self.classifier.logits(unit)
 
+    def segmented(self, planes: Tensor, masks: Tensor, mix: Mix | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """The same with masks, float (n, outlined classes, S, S) of 0-1, which move with their images.
 
-def augmenter(augmentation: Augmentation, road: InputSpec) -> nn.Module:
+        Gives the logits, the mask logits (n, outlined classes, h, w), and the masks as they were moved and mixed.
+        """
+        unit = self.classifier.channels.unit(planes)
+        if self.augment is not None and self.training:
+            with torch.no_grad(), torch.autocast(unit.device.type, enabled=False):
+                unit, masks = self.augment.moving(unit, masks)
+                unit, masks = (unit, masks) if mix is None else (mix.images(unit), mix.images(masks))
+        return *self.classifier.segmented(unit), masks
+
+
+class Augmenter(nn.Sequential):
+    """Random changes of images, one after the other."""
+
+    def moving(self, unit: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (n, planes, S, S) changed just as forward changes them, and masks (n, classes, S, S) moved with them.
+
+        What moves in bleeds nowhere, and neither does what is erased: a mask says what can be seen.
+        """
+        for change in self:
+            unit = change(unit)
+            if isinstance(change, AugmentationBase2D):  # else it leaves every pixel of the slice itself where it is
+                masks = change(masks, params=change._params)
+        return unit, masks
+
+
+def augmenter(augmentation: Augmentation, road: InputSpec) -> Augmenter:
     """A module from float planes of 0-1 (n, planes, S, S) to the same, changed at random; what moves in is black.
 
     A flip for each image with probability p; and, drawn apart from it, one affine change (rotation, shift and zoom at
@@ -58,7 +86,7 @@ def augmenter(augmentation: Augmentation, road: InputSpec) -> nn.Module:
         changes.append(RandomResizedCrop(size, scale=scale, ratio=(1.0, 1.0), p=p, cropping_mode="resample"))
     if augmentation.erasing:
         changes.append(RandomErasing(scale=_ERASED, p=augmentation.erasing))
-    return nn.Sequential(*changes)
+    return Augmenter(*changes)
 
 
 class Reversal(nn.Module):

@@ -11,7 +11,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from ichnos.files import explained, write_text
 
-_NOT_DRAWN = frozenset({"n", "threshold", "positives"})
+_NOT_DRAWN = frozenset({"n", "threshold", "positives", "marked"})
 """Fields of the metrics that do not change from epoch to epoch."""
 
 

@@ -24,6 +24,7 @@ from ichnos.training.interruption import interruptible
 from ichnos.training.journal import open_journal, read_journal
 from ichnos.training.loss import MultilabelLoss
 from ichnos.training.sampling import BatchOrder
+from ichnos.training.segmentation import MaskTraining
 from ichnos.training.session import Session
 from ichnos.training.slices import TrainingSlices
 from ichnos.training.state import RunState, restore_state
@@ -77,6 +78,7 @@ def train(
     training.check(recipe, "training", at_least=_FEWEST_SLICES)
     if validation is not None:
         validation.check(recipe, "validation", at_least=1)
+    _check_masks(recipe, training, validation)
     folder = RunFolder(run)
     with folder.held():
         folder.check(recipe)
@@ -97,6 +99,19 @@ def train(
             session = _open(folder, fabric, classifier, (training, validation), checkpoint, provenance)
             _run(session, progress)
         return summary_of(folder, recipe.fit, session.state)
+
+
+def _check_masks(recipe: SliceRecipe, training: TrainingSlices, validation: TrainingSlices | None) -> None:
+    if not recipe.segmentation:
+        return
+    if training.masks is None or not training.masks.known(training.rows).any():
+        raise TrainingError(
+            f"recipe {recipe.name} outlines blood, and no training slice has a mask; set segmentation=null, or give a "
+            "set with masks (phantom, CT-ICH 1.3.1), or synthetic lesions, which come with theirs (synthetic.share=0.4)"
+        )
+    training.check_masks(recipe, "training")
+    if validation is not None:
+        validation.check_masks(recipe, "validation")
 
 
 def _run(session: Session, progress: Progress) -> None:
@@ -144,6 +159,7 @@ def _open(
     learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay, fused=True)
     module, optimizer = fabric.setup(AugmentedClassifier(classifier, recipe.augmentation), plain_optimizer)
+    module.mark_forward_method("segmented")
     averaged = AveragedWeights(recipe.fit.averaging, classifier) if recipe.fit.averaging else None
     state = RunState()
     if checkpoint is not None:
@@ -168,6 +184,7 @@ def _open(
         state=state,
         provenance=provenance,
         averaged=averaged,
+        masks=MaskTraining(recipe.segmentation, recipe.segmented, fabric, module) if recipe.segmentation else None,
     )
 
 

@@ -33,6 +33,7 @@ from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.randomness import seed_step
 from ichnos.training.sampling import BatchOrder
 from ichnos.training.schedule import learning_rate
+from ichnos.training.segmentation import MaskTraining
 from ichnos.training.slices import TrainingSlices
 from ichnos.training.state import RunState
 
@@ -63,10 +64,13 @@ class Session:
     """Of data and first weights; written into every checkpoint."""
     averaged: AveragedWeights | None = None
     """What is evaluated and kept instead of the classifier's own weights."""
+    masks: MaskTraining | None = None
+    """What is done with masks; None where the recipe outlines nothing."""
 
     def __post_init__(self) -> None:
         self._watch = LossWatch(self.fabric.device)
         self._mark = self._saved = time.perf_counter()
+        self._overlaps: dict[str, Any] = {}
 
     def run(self, journal: Journal, task: Task, interruption: Interruption) -> None:
         """Train until the recipe or its patience ends the run.
@@ -101,8 +105,11 @@ class Session:
             group["lr"] = self._rate(self._steps_done())
         targets = torch.from_numpy(self.training.labels[positions]).to(self.fabric.device, torch.float32)
         mix = draw_mix(self.recipe.augmentation, len(planes), self.recipe.input.size, self.fabric.device)
-        logits = self.module(planes, mix)
-        loss = self.loss(logits, targets if mix is None else mix.labels(targets))
+        if self.masks is None:
+            logits, outlines = self.module(planes, mix), 0.0
+        else:
+            logits, outlines = self.masks.step(self.training, positions, planes, mix)
+        loss = self.loss(logits, targets if mix is None else mix.labels(targets)) + outlines
         self._watch.add(loss, self.training.rows[positions], self._steps_done() + 1)
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
@@ -127,7 +134,7 @@ class Session:
                 "seconds": round(state.epoch_seconds, 3),
                 "learning_rate": self._rate(steps - 1),
                 "training": training.to_json(),
-                "validation": None if validation is None else validation.to_json(),
+                "validation": None if validation is None else validation.to_json() | self._overlaps,
             }
         )
         state.epoch_seconds = 0.0
@@ -143,6 +150,8 @@ class Session:
         if self.recipe.fit.reestimate_batchnorm or (self.averaged is not None and self.averaged.lacks_statistics):
             reestimate_batchnorm(self.fabric, self.module, self.training, self._batch_size)
         validation = None if self.validation is None else self._metrics_on(self.validation, interruption)
+        if self.masks is not None and self.validation is not None:
+            self._overlaps = self.masks.overlaps(self.validation, self._batch_size, lambda _: interruption.check())
         state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
         if validation is None:
             state.finished = state.epoch >= self.recipe.fit.last_epoch

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.data.images import Images
+from ichnos.data.masks import Masks
 from ichnos.errors import TrainingError
 from ichnos.recipe import SliceRecipe
 from ichnos.subtypes import Subtype
@@ -33,6 +34,9 @@ class TrainingSlices:
     heights: NDArray[np.float64] | None = None
     """(n less the synthetic,) 0 for the lowest slice of an exam, 1 for its highest; the same."""
 
+    masks: Masks | None = None
+    """Of all of `images`; None where the recipe outlines nothing."""
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -55,6 +59,17 @@ class TrainingSlices:
         if self.rows.min() < 0 or self.rows.max() >= len(self.images):
             raise TrainingError(f"{name} rows must lie in 0 to {len(self.images) - 1}: the split is of another set")
 
+    def check_masks(self, recipe: SliceRecipe, name: str) -> None:
+        """Raise TrainingError where the recipe outlines blood and the part's masks do not fit its images."""
+        size = recipe.input.size
+        if not recipe.segmentation or self.masks is None:
+            return
+        if self.masks.bits.shape[1:] != (size, size) or len(self.masks) != len(self.images):
+            raise TrainingError(
+                f"{name} masks must be of {len(self.images)} images of {size} × {size} pixels for recipe "
+                f"{recipe.name}, got {len(self.masks)} of {' × '.join(map(str, self.masks.bits.shape[1:]))}"
+            )
+
     def absent(self, classes: Sequence[Subtype]) -> tuple[Subtype, ...]:
         """The classes that no slice of this part has."""
         return tuple(c for c, count in zip(classes, self.labels.sum(axis=0), strict=True) if not count)
@@ -66,6 +81,9 @@ class TrainingSlices:
             digest.update(f"{self.synthetic}".encode())
         digest.update(np.ascontiguousarray(self.rows, dtype="<i8").tobytes())
         digest.update(np.ascontiguousarray(self.labels, dtype=np.uint8).tobytes())
+        if self.masks is not None:
+            digest.update(np.ascontiguousarray(self.masks.places[self.rows], dtype="<i8").tobytes())
+            digest.update(self.masks[self.rows[spread(len(self), _SAMPLED_IMAGES)]].tobytes())
         for at in spread(len(self), _SAMPLED_IMAGES):
             digest.update(np.ascontiguousarray(self.images[self.rows[at]]).tobytes())
         return digest.hexdigest()[:16]

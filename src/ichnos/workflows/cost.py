@@ -28,9 +28,9 @@ _RUNS = 3
 
 
 def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """parameters, multiply_adds (one slice through every network of slices, in all its views), bundle_bytes, and
-    seconds that the exported graphs take for an exam of 36 slices on one core (the median of three). Kept in cost.json
-    beside the run.
+    """parameters (of what reads), multiply_adds (one slice through every network of slices, in all its views),
+    bundle_bytes, and seconds that the exported graphs take for an exam of 36 slices on one core (the median of three).
+    Kept in cost.json beside the run.
 
     A recipe of which no bundle can be made has None for the last two, and `note` says why.
     """
@@ -42,7 +42,8 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     stages = recipe.stages.values()
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
-        "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages) + _head_parameters(run, recipe),
+        "parameters": sum(parameters_of(SliceClassifier(stage.derive(segmentation=None))) for stage in stages)
+        + _head_parameters(run, recipe),
         "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] * _views(s) for s in stages),
         "slices": SLICES,
         "bundle_bytes": None,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ichnos.data.cache import SliceCache, open_cache
 from ichnos.data.grafts import open_grafts, synthetic_slices
 from ichnos.data.images import JoinedImages
+from ichnos.data.masks import open_masks
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, Splits, stored_splits
 from ichnos.errors import TrainingError
@@ -41,9 +42,13 @@ class OpenData:
     def slices(self, recipe: SliceRecipe, part: Part, progress: Progress) -> TrainingSlices:
         """The slices of one part that belong to the recipe's population, as its input road shows them.
 
-        Where the recipe asks for synthetic lesions, the training part has them at its end.
+        Where the recipe asks for synthetic lesions, the training part has them at its end. Masks come with the slices
+        where it outlines blood.
         """
         slices = self.slices_of(recipe, recipe.population, part, progress)
+        if recipe.segmentation:
+            cache = open_cache(self.prepared, recipe.input, recipe.population, progress)
+            slices = replace(slices, masks=open_masks(self.prepared, recipe.input.size, progress).of(cache.rows))
         if recipe.synthetic is None or part is not Part.TRAIN:
             return slices
         return self._with_synthetic(slices, recipe, recipe.synthetic, progress)
@@ -63,6 +68,7 @@ class OpenData:
             rows=np.concatenate([real.rows, len(real.images) + np.arange(len(labels))]),
             labels=np.concatenate([real.labels, labels]),
             synthetic=len(labels),
+            masks=None if real.masks is None else real.masks.and_then(drawn.masks),
         )
 
     def slices_of(self, recipe: SliceRecipe, population: Population, part: Part, progress: Progress) -> TrainingSlices:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from PIL import Image
 
+from ichnos.ct import UNSAID
 from ichnos.data.sources.ct_ich import CtIchSource
 from ichnos.data.sources.pictures import BONE_PICTURE, BRAIN_PICTURE, hu_from_pictures
 from ichnos.errors import SourceError
@@ -161,7 +162,7 @@ def _nifti(path: Path, lps: np.ndarray, codes: tuple[str, str, str]) -> None:
 def test_volumes_are_brought_to_our_orientation(tmp_path: Path, codes: tuple[str, str, str]) -> None:
     lps = (np.arange(4 * 6 * 3).reshape(4, 6, 3) - 30).astype(np.int16)
     marks = np.zeros_like(lps)
-    marks[1, 2, 1] = 255
+    marks[1, 2, 1] = marks[2, 3, 2] = 255
     _nifti(tmp_path / "ct_scans" / "049.nii", lps, codes)
     _nifti(tmp_path / "masks" / "049.nii", marks, codes)
     rows = ["49,1,0,0,0,0,0,1,0", "49,2,0,1,0,0,0,0,0", "49,3,1,0,0,0,1,0,0", "50,1,0,0,0,0,0,1,0"]
@@ -183,7 +184,28 @@ def test_volumes_are_brought_to_our_orientation(tmp_path: Path, codes: tuple[str
     assert one is not None
     assert one[2, 1] == 1 << SUBTYPES.index(Subtype.INTRAPARENCHYMAL)
     assert np.count_nonzero(one) == 1
-    assert several is None, "which of two subtypes a mark shows is not known"
+    assert several is not None
+    assert several[3, 2] == 1 << UNSAID, "which of two subtypes a mark shows is not known"
+    assert np.count_nonzero(several) == 1
+
+
+@pytest.mark.parametrize(("label", "marked"), [("1,0", False), ("0,1", True)])
+def test_marks_that_contradict_the_label_are_no_mask(tmp_path: Path, label: str, marked: bool) -> None:
+    lps = np.zeros((4, 4, 1), np.int16)
+    _nifti(tmp_path / "ct_scans" / "049.nii", lps, ("L", "P", "S"))
+    _nifti(tmp_path / "masks" / "049.nii", lps + np.int16(marked), ("L", "P", "S"))
+    _table(tmp_path / "hemorrhage_diagnosis_raw_ct.csv", [f"49,1,0,0,0,0,{label},0"])
+    source = CtIchSource(tmp_path)
+    assert source.read(source.scan(SILENT, tmp_path).exams[0]).slices[0].mask is None
+
+
+def test_a_mask_of_another_size_than_its_volume_is_refused(tmp_path: Path) -> None:
+    _nifti(tmp_path / "ct_scans" / "049.nii", np.zeros((4, 6, 2), np.int16), ("L", "P", "S"))
+    _nifti(tmp_path / "masks" / "049.nii", np.zeros((4, 6, 1), np.int16), ("L", "P", "S"))
+    _table(tmp_path / "hemorrhage_diagnosis_raw_ct.csv", ["49,1,0,0,0,0,0,1,0", "49,2,0,0,0,0,0,1,0"])
+    source = CtIchSource(tmp_path)
+    with pytest.raises(SourceError, match=r"of shape \(1, 6, 4\), its volume of \(2, 6, 4\).*remove it and do without"):
+        source.read(source.scan(SILENT, tmp_path).exams[0])
 
 
 def test_slice_numbers_follow_the_files_own_order(tmp_path: Path) -> None:

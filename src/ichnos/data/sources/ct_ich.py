@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
+from ichnos.ct import UNSAID, LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.ct_ich_tables import Demographics, Diagnosis, read_demographics, read_diagnoses
 from ichnos.data.sources.files import FolderStore, digest_of
@@ -164,7 +164,11 @@ def _read_volume_exam(root: Path, reference: ExamReference, demographics: Demogr
     except InputError as error:
         lost = [SkippedSlice(f"{reference.patient}/{number}", str(error)) for number in sorted(labels)]
         return _exam(reference, [], lost, demographics)
-    usable = masks if masks is not None and masks.values.shape == volume.values.shape else None
+    if masks is not None and masks.values.shape != volume.values.shape:
+        raise SourceError(
+            f"a mask of CT-ICH is of shape {masks.values.shape}, its volume of {volume.values.shape}: what it marks "
+            f"cannot be found in it. Take another copy of {_MASKS}/{Path(path).name}, or remove it and do without"
+        )
     slices: list[LabelledSlice] = []
     skipped: list[SkippedSlice] = []
     for index, number in enumerate(volume.numbers):
@@ -173,7 +177,7 @@ def _read_volume_exam(root: Path, reference: ExamReference, demographics: Demogr
             skipped.append(SkippedSlice(name, "it is in the volume, but not in the table"))
             continue
         label = _label_array(labels[number])
-        mask = None if usable is None else _mask(usable.values[index], label)
+        mask = None if masks is None else _mask(masks.values[index], label)
         slices.append(
             LabelledSlice(name, volume.values[index], label, index * volume.slice_spacing, volume.pixel_spacing, mask)
         )
@@ -187,12 +191,14 @@ def _read_volume_exam(root: Path, reference: ExamReference, demographics: Demogr
 def _mask(marked: NDArray[np.int16], labels: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
     """A slice's mask in bits of SUBTYPES, or None where it cannot be known.
 
-    The data set marks where blood is, not which subtype it is: that is known only where the slice has one subtype.
+    The data set marks where blood is, not which subtype it is: that is known only where the slice has one subtype. With
+    several it is blood of a subtype that is not told. Where labels and marks disagree on whether there is any, nobody
+    knows what the marks are worth.
     """
     present = np.flatnonzero(labels)
-    if len(present) > 1 or (len(present) == 0 and marked.any()):
+    if bool(len(present)) != bool(marked.any()):
         return None
-    bit = 1 << int(present[0]) if len(present) else 0
+    bit = 0 if len(present) == 0 else 1 << (int(present[0]) if len(present) == 1 else UNSAID)
     return np.where(marked != 0, bit, 0).astype(np.uint8)
 
 

@@ -18,6 +18,13 @@ class Backbone(nn.Module):
     shrinkage: int = 32
     """Pixels of the input to a cell of its last feature map, each way."""
 
+    skip_channels: int = 0
+    """Of the feature map of an eighth of the input's side that with_skip gives beside the last; 0: it gives none."""
+
+    def with_skip(self, inputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What forward gives, and the feature map (n, skip_channels, S/8, S/8) on the way to it, where there is one."""
+        return self(inputs), None
+
     def map_side(self, size: int) -> int:
         """Rows and columns of the last feature map of inputs of `size` pixels; 0 where what is pooled is no map."""
         return size // self.shrinkage if self.cells is None else self.cells

@@ -19,6 +19,7 @@ class DenseNet(monai.DenseNet, Backbone):
     """One of the family, down to its last feature map: the final norm and the ReLU after it belong to it."""
 
     stem = "features.conv0.weight"
+    skip_channels = 512
 
     def __init__(self, which: Literal[Architecture.DENSENET121, Architecture.DENSENET169], channels: int = 3) -> None:
         super().__init__(spatial_dims=2, in_channels=channels, out_channels=1, block_config=_BLOCKS[which])
@@ -30,6 +31,15 @@ class DenseNet(monai.DenseNet, Backbone):
     def forward(self, inputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride] - x in MONAI
         """(n, channels, S, S) → (n, feature_channels, S/32, S/32)."""
         return functional.relu(self.features(inputs))
+
+    def with_skip(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See Backbone."""
+        given, skip = inputs, inputs
+        for name, part in self.features.named_children():
+            given = part(given)
+            if name == "denseblock2":
+                skip = given
+        return functional.relu(given), skip
 
     def renamed(self, released: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From torchvision's names, in the form of its released files: `denselayer1.norm.1.weight`, or `norm1`."""

@@ -25,6 +25,10 @@ _PADDED_FOR = 224
 B1's 240 or B2's 260 it would be that of odd maps."""
 
 
+_EIGHTH = 2
+"""The stage, counted from 0, whose map has an eighth of the input's side."""
+
+
 class EfficientNet(monai.EfficientNet, Backbone):
     """One of the family, down to its last feature map.
 
@@ -46,6 +50,9 @@ class EfficientNet(monai.EfficientNet, Backbone):
             drop_connect_rate=drop_connect,
         )
         self.feature_channels = self._fc.in_features
+        norm = [*self._stages()[_EIGHTH].children()][-1].get_submodule("_bn2")
+        assert isinstance(norm, nn.BatchNorm2d)
+        self.skip_channels = norm.num_features
         del self._avg_pooling, self._dropout, self._fc
         for module in self.modules():
             if isinstance(module, EfficientNet | monai.MBConvBlock):
@@ -56,6 +63,19 @@ class EfficientNet(monai.EfficientNet, Backbone):
         stem = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(inputs))))
         blocks = self._blocks(stem)
         return self._swish(self._bn1(self._conv_head(self._conv_head_padding(blocks))))
+
+    def with_skip(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See Backbone."""
+        skip = self._swish(self._bn0(self._conv_stem(self._conv_stem_padding(inputs))))
+        for stage in self._stages()[: _EIGHTH + 1]:
+            skip = stage(skip)
+        blocks = skip
+        for stage in self._stages()[_EIGHTH + 1 :]:
+            blocks = stage(blocks)
+        return self._swish(self._bn1(self._conv_head(self._conv_head_padding(blocks)))), skip
+
+    def _stages(self) -> list[nn.Module]:
+        return list(self._blocks.children())
 
     def renamed(self, released: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From EfficientNet-PyTorch's names, which number the blocks through: MONAI's have the stage before it."""

@@ -51,6 +51,7 @@ class ResNet(Backbone):
 
     stem = "conv1.weight"
     feature_channels = 512 * _EXPANSION
+    skip_channels = 128 * _EXPANSION
     bottleneck: type[Bottleneck] = Bottleneck
 
     def __init__(
@@ -72,6 +73,12 @@ class ResNet(Backbone):
         """(n, channels, S, S) → (n, 2048, S/32, S/32)."""
         stem = self.maxpool(self.bn1(self.conv1(inputs)).relu())
         return self.layer4(self.layer3(self.layer2(self.layer1(stem))))
+
+    def with_skip(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See Backbone."""
+        stem = self.maxpool(self.bn1(self.conv1(inputs)).relu())
+        skip = self.layer2(self.layer1(stem))
+        return self.layer4(self.layer3(skip)), skip
 
     def _stage(self, stage: int, count: int, groups: int, group_width: int) -> nn.Sequential:
         """The first block halves the map, but for that of the first stage, whose stem has done so."""

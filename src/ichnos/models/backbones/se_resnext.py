@@ -29,6 +29,7 @@ class SEResNeXt(monai.SENet, Backbone):
     """One of the family, down to its last feature map."""
 
     stem = "layer0.conv1.weight"
+    skip_channels = 512
 
     def __init__(
         self, which: Literal[Architecture.SE_RESNEXT50, Architecture.SE_RESNEXT101], channels: int = 3
@@ -51,6 +52,11 @@ class SEResNeXt(monai.SENet, Backbone):
     def forward(self, inputs: Tensor) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride] - x in MONAI
         """(n, channels, S, S) → (n, 2048, S/32, S/32)."""
         return self.features(inputs)
+
+    def with_skip(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """See Backbone."""
+        skip = self.layer2(self.layer1(self.layer0(inputs)))
+        return self.layer4(self.layer3(skip)), skip
 
     def renamed(self, released: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """From the names of pretrained-models.pytorch, whose squeeze and excitation are 1×1 convolutions."""
