@@ -228,7 +228,9 @@ def test_masks_that_do_not_fit_are_refused(outlining: SliceRecipe, masked: Parts
 
 def test_validation_may_be_without_masks(outlining: SliceRecipe, masked: Parts, tmp_path: Path):
     short = outlining.derive(**{"fit.epochs": 1, "fit.steps_per_epoch": 1, "fit.milestones": []})
-    summary = train(short, masked[0], _swapped(masked[1], None), tmp_path, device="cpu")
+    recorder = Recorder()
+    summary = train(short, masked[0], _swapped(masked[1], None), tmp_path, device="cpu", progress=recorder)
+    assert any("how well it is outlined is not measured" in each for each in recorder.messages)
     assert summary.journal[0]["validation"]["dice"]["epidural"] is None
 
 

@@ -218,6 +218,8 @@ def _report_absent(
     for part, name in ((training, "training"), (validation, "validation")):
         for absent in part.absent(recipe.classes) if part is not None else ():
             progress.message(f"no {name} slice is {absent.display_name.lower()}: its {name} metrics are not defined")
+    if recipe.segmentation and validation is not None and not validation.marked:
+        progress.message("no validation slice has a mask that marks blood: how well it is outlined is not measured")
 
 
 def summary_of(folder: RunFolder, fit: Fit | ExamFit, state: RunState) -> TrainingSummary:

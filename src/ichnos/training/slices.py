@@ -70,6 +70,11 @@ class TrainingSlices:
                 f"{recipe.name}, got {len(self.masks)} of {' × '.join(map(str, self.masks.bits.shape[1:]))}"
             )
 
+    @property
+    def marked(self) -> int:
+        """How many slices have a mask that marks anything."""
+        return 0 if self.masks is None else int((self.masks.places[self.rows] >= 0).sum())
+
     def absent(self, classes: Sequence[Subtype]) -> tuple[Subtype, ...]:
         """The classes that no slice of this part has."""
         return tuple(c for c, count in zip(classes, self.labels.sum(axis=0), strict=True) if not count)
