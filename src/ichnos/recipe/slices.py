@@ -64,8 +64,8 @@ class SliceRecipe(AnyRecipe):
     def _as_before_what_was_added(self, written: SerializerFunctionWrapHandler, info: SerializationInfo) -> Any:
         """A field that came later and is off is not written, so that fingerprints and bundles stay what they were."""
         tree = written(self)
-        for added in ("segmentation", "test_time"):
-            if getattr(self, added) is None and not (info.context or {}).get(EVERY_FIELD):
+        for added in ("segmentation", "test_time") if info.context != {EVERY_FIELD: True} else ():
+            if getattr(self, added) is None:
                 tree.pop(added, None)
         return tree
 
