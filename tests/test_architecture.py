@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "ichnos"
-HEAVY = ("torch", "monai", "matplotlib", "polars", "scipy", "sklearn", "blosc2", "kornia", "onnx", "nibabel")
+HEAVY = (
+    "torch",
+    "monai",
+    "matplotlib",
+    "polars",
+    "scipy",
+    "sklearn",
+    "blosc2",
+    "kornia",
+    "onnx",
+    "nibabel",
+    "skl2onnx",
+)
 RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
 
 

@@ -265,6 +265,17 @@ def test_operator_sets_that_are_not_onnxs_own_are_refused() -> None:
         check_self_contained(model.SerializeToString())
 
 
+def test_onnxs_own_operators_of_trees_are_none_of_others() -> None:
+    model = brightness()
+    model.opset_import.append(helper.make_opsetid("ai.onnx.ml", 1))
+    model.graph.node.append(helper.make_node("Normalizer", ["hu"], ["y"], domain="ai.onnx.ml"))
+    check_self_contained(model.SerializeToString())
+    for near in ("ai.onnx.training", "ai.onnx.preview.training", "ai.onnx.ml.evil", "AI.ONNX.ML"):
+        model.opset_import[-1].domain = near
+        with pytest.raises(BundleError, match="not ONNX's own"):
+            check_self_contained(model.SerializeToString())
+
+
 def test_functions_are_refused() -> None:
     model = brightness()
     model.functions.append(helper.make_function("", "f", ["x"], ["y"], [], [helper.make_opsetid("", 20)]))

@@ -11,7 +11,7 @@ STOPPED = 130
 _EXTRAS = {
     "[train]": (
         "PIL blosc2 filelock jinja2 kornia lightning_fabric matplotlib monai nibabel onnx onnxscript polars "
-        "safetensors scipy sklearn tensorboard torch"
+        "safetensors scipy skl2onnx sklearn tensorboard torch"
     ),
     "[timm]": "timm",
 }

@@ -129,6 +129,7 @@ def train(
     from ichnos import recipes as package
     from ichnos.cli.parsing import parse_assignments
     from ichnos.cli.progress import on_standard_error
+    from ichnos.recipe import fits_of
     from ichnos.workflows.train import train_model
 
     resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
@@ -137,11 +138,13 @@ def train(
     if as_json:
         _print_json(summary)
         return
-    for name, stage in resolved.stages.items():
+    called = {name: f"{resolved.name}, {name}" for name in fits_of(resolved)}
+    called |= {path: stage.name for path, stage in resolved.stages.items()}
+    for name, shown in called.items():
         trained = summary[name] if name else summary
         loss = trained["best_validation_loss"]  # there is one: only a study trains on everyone
         print(
-            f"{stage.name}: best epoch {trained['best_epoch']} of {trained['epochs']}, validation loss {loss:.4f} "
+            f"{shown}: best epoch {trained['best_epoch']} of {trained['epochs']}, validation loss {loss:.4f} "
             "(mean over outputs)",
             file=sys.stderr,
         )

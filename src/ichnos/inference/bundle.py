@@ -18,9 +18,9 @@ from ichnos.inference.manifest import BUNDLE_VERSION, Manifest, content_digest
 from ichnos.inference.onnx_file import check_self_contained
 from ichnos.recipe import explain
 
-MANIFEST, NETWORK, CARD = "bundle.json", "slice.onnx", "MODEL_CARD.md"
+MANIFEST, NETWORK, EXAM_NETWORK, CARD = "bundle.json", "slice.onnx", "exam.onnx", "MODEL_CARD.md"
 
-_LARGEST = {MANIFEST: 16 << 20, NETWORK: 1 << 30, CARD: 1 << 20}
+_LARGEST = {MANIFEST: 16 << 20, NETWORK: 1 << 30, EXAM_NETWORK: 1 << 28, CARD: 1 << 20}
 """Bytes of each member: far above what any bundle of ours has, far below what would fill a memory."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -36,6 +36,8 @@ class Bundle:
     """64 hex digits that name its content."""
     network: bytes
     card: str
+    exam_network: bytes | None = None
+    """What answers for an exam's slices anew, together; None where the recipe has none."""
 
     @property
     def name(self) -> str:
@@ -43,12 +45,15 @@ class Bundle:
         return f"{self.manifest.title} ({self.digest[:12]})"
 
 
-def write_bundle(path: Path, manifest: Manifest, network: bytes, card: str) -> None:
+def write_bundle(path: Path, manifest: Manifest, network: bytes, card: str, exam_network: bytes | None = None) -> None:
     """Write a bundle: whole or not at all, the same content with the same bytes.
 
     The manifest's digests are replaced by those of the members. Raises OutputError where it cannot be written.
     """
-    members = {NETWORK: network, CARD: card.encode()}
+    members = {NETWORK: network}
+    if exam_network is not None:
+        members[EXAM_NETWORK] = exam_network
+    members[CARD] = card.encode()
     manifest = manifest.model_copy(update={"digests": {n: hashlib.sha256(c).hexdigest() for n, c in members.items()}})
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED) as archive:
         for name, content in ({MANIFEST: manifest.text().encode()} | members).items():
@@ -73,28 +78,33 @@ def read_bundle(path: Path) -> Bundle:
     try:
         with zipfile.ZipFile(path) as archive:
             _check_members(path, archive)
-            members = {name: _read(path, archive, name) for name in (MANIFEST, NETWORK, CARD)}
+            members = {name: _read(path, archive, name) for name in archive.namelist()}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise BundleError(
             f"{path.name} is no bundle, or it is truncated or damaged ({error}); take another copy of it"
         ) from error
     manifest, digest = _manifest(path, members[MANIFEST])
+    _check_parts(path, manifest, members)
     for name, wanted in manifest.digests.items():
         if hashlib.sha256(members[name]).hexdigest() != wanted:
             raise BundleError(
                 f"{path.name}: {name} is not what the bundle was made with (its digest differs); take another copy of "
                 "the bundle"
             )
-    check_self_contained(members[NETWORK])
-    return Bundle(manifest, digest, members[NETWORK], members[CARD].decode("utf-8", errors="replace"))
+    for name in (NETWORK, EXAM_NETWORK):
+        if name in members:
+            check_self_contained(members[name])
+    card = members[CARD].decode("utf-8", errors="replace")
+    return Bundle(manifest, digest, members[NETWORK], card, members.get(EXAM_NETWORK))
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
     names = [member.filename for member in archive.infolist()]
     if MANIFEST not in names:
         raise BundleError(f"{path.name} is a zip file, but no bundle of ichnos: it holds no {MANIFEST}")
-    if sorted(names) != sorted(_LARGEST):
-        missing, more = sorted(set(_LARGEST) - set(names)), len(names) - len(set(_LARGEST) & set(names))
+    wanted = set(_LARGEST) - {EXAM_NETWORK} | ({EXAM_NETWORK} & set(names))
+    if sorted(names) != sorted(wanted):
+        missing, more = sorted(wanted - set(names)), len(names) - len(wanted & set(names))
         said = f"lacks {', '.join(missing)}" if missing else f"holds {counted(more, 'file')} that a bundle has not"
         raise BundleError(f"{path.name} {said}; it was changed after it was made, or a newer ichnos made it")
     for member in archive.infolist():
@@ -130,9 +140,23 @@ def _manifest(path: Path, content: bytes) -> tuple[Manifest, str]:
         manifest = Manifest.model_validate(tree)
     except ValidationError as error:
         raise BundleError(f"{path.name}: {MANIFEST} does not make sense: {explain(error)}") from error
-    if set(manifest.digests) != {NETWORK, CARD}:
-        raise BundleError(f"{path.name}: {MANIFEST} must have a digest for {NETWORK} and for {CARD}, and no other")
     return manifest, digest
+
+
+def _check_parts(path: Path, manifest: Manifest, members: Mapping[str, bytes]) -> None:
+    """The members are those that the recipe needs, and each has its digest."""
+    needed = {NETWORK, CARD} | ({EXAM_NETWORK} if manifest.reads_exams_whole else set())
+    if missing := needed - members.keys():
+        raise BundleError(f"{path.name} lacks {', '.join(missing)}, which its recipe needs; take another copy of it")
+    if members.keys() - needed - {MANIFEST}:
+        raise BundleError(
+            f"{path.name} holds {EXAM_NETWORK}, and its recipe has no network of exams; it was changed after it was "
+            "made; take another copy of it"
+        )
+    if set(manifest.digests) != needed:
+        *first, last = sorted(needed, reverse=True)
+        said = ", ".join(f"for {name}" for name in first)
+        raise BundleError(f"{path.name}: {MANIFEST} must have a digest {said} and for {last}, and no other")
 
 
 def _check_version(path: Path, tree: Mapping[str, Any]) -> None:

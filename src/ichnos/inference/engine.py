@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ichnos.errors import BundleError, InputError
 from ichnos.inference.bundle import Bundle
+from ichnos.inference.exam_network import ExamEngine, SliceAnswers
 from ichnos.inputs import MATRIX, neighbour_stacks, to_matrix
 
 BATCH_PIXELS = 2 * 224 * 224
@@ -25,7 +26,7 @@ class EngineOutput:
     """What the network says of n slices. All float32."""
 
     logits: NDArray[np.float32]
-    """(n, outputs)."""
+    """(n, outputs); the network of exams', where the bundle has one."""
     features: NDArray[np.float32]
     """(n, features): the last feature map's mean over positions."""
     maps: NDArray[np.float32] | None
@@ -41,16 +42,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """threads: None, one for each core that this process may use. Raises BundleError where it cannot be opened."""
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.log_severity_level = 3  # its warnings are about graphs, not about exams; errors are raised
-        try:
-            self._session = ort.InferenceSession(bundle.network, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-            raise BundleError(f"ONNX Runtime cannot open the bundle's network: {_first_line(error)}") from error
+        self._session = _open(bundle.network, "network")
         self._threads = threads or cores()
         self._outputs = len(bundle.manifest.readout.classes)
         self._input = bundle.manifest.recipe.widest
@@ -58,6 +50,10 @@ class Engine:
         largest = max(stage.input.size for stage in bundle.manifest.recipe.stages.values())
         self._batch_size = max(1, BATCH_PIXELS // largest**2)
         self._check_interface()
+        self._exams = None
+        if bundle.exam_network is not None:
+            opened = _open(bundle.exam_network, "network of exams")
+            self._exams = ExamEngine(opened, bundle.manifest.exam_inputs, self._outputs)
 
     def run(
         self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], offsets: NDArray[np.floating] | None = None
@@ -83,7 +79,10 @@ class Engine:
         logits, features, *maps = (np.concatenate(each) for each in zip(*parts, strict=True))
         if logits.shape != (len(hu), self._outputs) or not np.isfinite(logits).all():
             raise BundleError("the bundle's network gives no finite numbers for its classes: it is damaged or not ours")
-        return EngineOutput(logits, features, maps[0] if maps else None)
+        said = SliceAnswers(logits, features, maps[0] if maps else None)
+        if self._exams is not None:
+            logits = self._exams.run(said, offsets)
+        return EngineOutput(logits, said.features, said.maps)
 
     def _batch(
         self, hu: NDArray[np.int16] | Sequence[NDArray[np.int16]], stacks: NDArray[np.int64]
@@ -114,6 +113,20 @@ class Engine:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _open(network: bytes, name: str) -> ort.InferenceSession:
+    """A session of one thread: cores share out slices, not layers."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3  # its warnings are about graphs, not about exams; errors are raised
+    try:
+        return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
+        raise BundleError(f"ONNX Runtime cannot open the bundle's {name}: {_first_line(error)}") from error
 
 
 def _square(hu: NDArray[np.int16]) -> NDArray[np.int16]:

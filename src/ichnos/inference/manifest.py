@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ichnos.networks import Architecture
 from ichnos.readout import Bound, Readout
-from ichnos.recipe import CascadeRecipe, Recipe
+from ichnos.recipe import CascadeRecipe, ExamRecipe, Recipe
 from ichnos.subtypes import Subtype
 
 BUNDLE_VERSION = 5
@@ -20,8 +20,9 @@ BUNDLE_VERSION = 5
 3: of a cascade. What is of one model is still written as version 2, which older readers take.
 4: of another network than EfficientNet-B0 with a hidden layer. `map_side` says how large its class maps are. What has
 no other network in it is still written as version 2 or 3.
-5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph; or of a
-recipe with views at test time, whose mean the graph gives; or whose readout holds any between two bounds.
+5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph; or with a
+network of exams (exam.onnx), which takes the slices' answers and gives them anew; or of a recipe with views at test
+time, whose mean the graph gives; or whose readout holds any between two bounds.
 """
 
 _FIRST_SHRINKAGE = 32
@@ -109,6 +110,8 @@ class Manifest(_Part):
             )
         if (self.version >= 4) != (self.map_side is not None):
             raise ValueError("a bundle says how large its class maps are (map_side) from version 4 on")
+        if "maps" in self.exam_inputs and not self.has_maps:
+            raise ValueError("its network of exams looks at class maps, and the slices' network has none")
         return self
 
     @property
@@ -117,6 +120,18 @@ class Manifest(_Part):
         if self.map_side is not None:
             return self.map_side
         return [*self.recipe.stages.values()][-1].input.size // _FIRST_SHRINKAGE
+
+    @property
+    def reads_exams_whole(self) -> bool:
+        """Whether the bundle has a network of exams, exam.onnx."""
+        return isinstance(self.recipe, ExamRecipe)
+
+    @property
+    def exam_inputs(self) -> tuple[str, ...]:
+        """What its network of exams takes, by the names of the graph's inputs; nothing where there is none."""
+        if not isinstance(self.recipe, ExamRecipe):
+            return ()
+        return ("features", "logits", "offsets", *(("maps",) if self.recipe.head.sees_maps else ()))
 
     @property
     def has_maps(self) -> bool:

@@ -12,8 +12,8 @@ from ichnos.errors import BundleError
 _DEEPEST = 8
 """Graphs within graphs (If, Loop): ours have none, nobody needs more."""
 
-_STANDARD = ("", "ai.onnx")
-"""The two names of ONNX's own operators."""
+_STANDARD = ("", "ai.onnx", "ai.onnx.ml")
+"""ONNX's own operators: the two names of networks', and those of classical models, such as boosted trees."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 from ichnos.errors import WeightsError
 from ichnos.files import replacing
 from ichnos.models.classifier import SliceClassifier
-from ichnos.recipe import SliceRecipe, explain
+from ichnos.recipe import AnyRecipe, SliceRecipe, explain
 
 VERSION = 1
 """Of the form of checkpoints; readers refuse newer ones."""
@@ -53,9 +53,7 @@ def save_checkpoint(
     Raises OutputError where the disk is full or the folder cannot be written.
     """
     tensors = {_CLASSIFIER + name: tensor for name, tensor in classifier.state_dict().items()} | dict(extra or {})
-    # a copy of each, so that tensors that share memory on the device do not on the disk
-    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    _write(path, tensors, classifier.recipe, metadata)
+    write_tensors(path, tensors, classifier.recipe, metadata)
 
 
 def copy_checkpoint(path: Path, to: Path, recipe: SliceRecipe) -> None:
@@ -64,10 +62,13 @@ def copy_checkpoint(path: Path, to: Path, recipe: SliceRecipe) -> None:
     Raises WeightsError as load_checkpoint does, OutputError as save_checkpoint does.
     """
     found = load_checkpoint(path)
-    _write(to, found.tensors, recipe, found.metadata)
+    write_tensors(to, found.tensors, recipe, found.metadata)
 
 
-def _write(path: Path, tensors: dict[str, Tensor], recipe: SliceRecipe, metadata: Mapping[str, Any]) -> None:
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], recipe: AnyRecipe, metadata: Mapping[str, Any]) -> None:
+    """A checkpoint of any network: whole or not at all. Raises as save_checkpoint does."""
+    # a copy of each, so that tensors that share memory on the device do not on the disk
+    tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
     header = {
         "version": VERSION,
         "recipe": recipe.model_dump(mode="json"),
@@ -81,6 +82,12 @@ def _write(path: Path, tensors: dict[str, Tensor], recipe: SliceRecipe, metadata
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint whole. Raises WeightsError where it is absent, damaged, not ours, or of a newer version."""
+    tensors, header = read_tensors(path)
+    return Checkpoint(tensors, _recipe(path, header["recipe"]), header["metadata"])
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Of a checkpoint of any network every tensor, and {"recipe", "metadata"}. Raises as load_checkpoint does."""
     if not path.is_file():
         raise WeightsError(f"no such checkpoint: {path}")
     try:
@@ -96,7 +103,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     header = _header(path, text)
     if header["digest"] != _digest(tensors):
         raise WeightsError(f"{path} is damaged: its tensors do not match their digest; take another copy of it")
-    return Checkpoint(tensors, _recipe(path, header["recipe"]), header["metadata"])
+    return tensors, header
 
 
 def load_classifier(path: Path) -> tuple[SliceClassifier, SliceRecipe, dict[str, Any]]:

@@ -219,17 +219,17 @@ def exported(graph: Graph) -> bytes:
         )
     assert program is not None
     model = program.model_proto
-    _forget_the_machine(model)
+    forget_the_machine(model, "ichnos-slice")
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
 
-def _forget_the_machine(model: onnx.ModelProto) -> None:
-    """Remove the exporter's notes: they hold stack traces with paths of this machine."""
+def forget_the_machine(model: onnx.ModelProto, name: str) -> None:
+    """Name the graph, and remove the exporter's notes: they hold stack traces with paths of this machine."""
     model.doc_string = ""
     del model.metadata_props[:]
     graph = model.graph
-    graph.name = "ichnos-slice"
+    graph.name = name
     for part in (graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
         part.doc_string = ""
         del part.metadata_props[:]

@@ -15,6 +15,13 @@ from ichnos.recipe.composite import CompositeRecipe as CompositeRecipe
 from ichnos.recipe.composite import join as join
 from ichnos.recipe.ensemble import MEMBERS as MEMBERS
 from ichnos.recipe.ensemble import EnsembleRecipe as EnsembleRecipe
+from ichnos.recipe.exam import EXAM as EXAM
+from ichnos.recipe.exam import SLICES as SLICES
+from ichnos.recipe.exam import ExamFit as ExamFit
+from ichnos.recipe.exam import ExamHead as ExamHead
+from ichnos.recipe.exam import ExamInput as ExamInput
+from ichnos.recipe.exam import ExamRecipe as ExamRecipe
+from ichnos.recipe.exam import SequenceHead as SequenceHead
 from ichnos.recipe.grammar import AnyRecipe as AnyRecipe
 from ichnos.recipe.grammar import Grammar as Grammar
 from ichnos.recipe.grammar import explain as explain
@@ -30,12 +37,20 @@ from ichnos.recipe.training import Population as Population
 from ichnos.recipe.training import Sampling as Sampling
 from ichnos.recipe.training import Synthetic as Synthetic
 from ichnos.recipe.training import TestTime as TestTime
+from ichnos.recipe.trees import TreesHead as TreesHead
 
-AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe | AnomalyRecipe
+AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe | AnomalyRecipe | ExamRecipe
 """Of every kind one."""
 
 Recipe = Annotated[AnyKind, Field(discriminator="kind")]
 """The same, as it is read: its `kind` says which."""
+
+
+def fits_of(recipe: AnyKind) -> dict[str, str]:
+    """Every network that is trained, by its folder in a run: the field that says how (`fit`, `slices.gate.fit`)."""
+    fields = {path: ".".join(filter(None, (path.replace("/", "."), "fit"))) for path in recipe.stages}
+    has_network = isinstance(recipe, ExamRecipe) and isinstance(recipe.head, SequenceHead)
+    return fields | ({EXAM: "fit"} if has_network else {})
 
 
 class RecipeFile(Grammar):

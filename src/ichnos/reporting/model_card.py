@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ichnos.counting import counted
 from ichnos.evaluation.folds import FEWEST_PATIENTS
 from ichnos.reporting.folds import folds_tables, is_folds
 from ichnos.subtypes import CLASSES, Subtype
@@ -20,6 +21,7 @@ def model_card(manifest: Mapping[str, Any], cells: int) -> str:
     reported = [c for c in CLASSES if c.value in manifest["readout"]["exams"]]
     return template.render(
         m=manifest,
+        exam=_exam(manifest["recipe"]),
         parts=_parts(manifest["recipe"]),
         cells=cells,
         rows=[_row(manifest, c) for c in reported],
@@ -39,11 +41,32 @@ def _parts(recipe: Mapping[str, Any], within: str = "") -> list[tuple[str, Mappi
         case "ensemble":
             stages = {f"`{name}`": member for name, member in recipe["members"].items()}
         case "anomaly":
-            stages = {"network": recipe["slices"]}
+            stages = {"network": recipe["usual"]}
+        case "exam":
+            return _parts(recipe["slices"], within)
         case _:
             return [(within, recipe)]
     named = {", ".join(filter(None, (within, name))): each for name, each in stages.items()}
     return [part for name, each in named.items() for part in _parts(each, name)]
+
+
+def _exam(recipe: Mapping[str, Any]) -> str:
+    """What network of exams a recipe has, in a sentence."""
+    if recipe["kind"] != "exam":
+        return ""
+    head = recipe["head"]
+    if head["kind"] == "trees":
+        reach = f"{head['neighbours']} places below and above a slice, {head['neighbour_spacing']:g} mm apart"
+        return f"at most {counted(head['rounds'], 'tree')} a class, over {reach}."
+    kinds = {
+        "gru": "GRU in both directions",
+        "lstm": "LSTM in both directions",
+        "conv-lstm": "convolutional LSTM in both directions",
+        "transformer": "transformer",
+        "two-stage": "GRU in both directions, then a second one on probabilities",
+    }
+    layers = f", {counted(head['layers'], 'layer')} of {head['hidden']} units" if "layers" in head else ""
+    return f"{kinds.get(head['kind'], head['kind'])}{layers}, on {', '.join(head.get('inputs', ()))}."
 
 
 def _row(manifest: Mapping[str, Any], c: Subtype) -> dict[str, Any]:

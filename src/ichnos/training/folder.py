@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from ichnos.errors import TrainingError
 from ichnos.files import explained, locked, write_json
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import AnyRecipe
 
 _PACKAGES = ("ichnos", "torch", "monai", "kornia", "lightning-fabric", "numpy", "safetensors")
 """Whose versions can change a result."""
@@ -70,7 +70,7 @@ class RunFolder:
         with locked(self.path):
             yield
 
-    def check(self, recipe: SliceRecipe) -> None:
+    def check(self, recipe: AnyRecipe) -> None:
         """See that the run that is here, if any, has the same recipe. Raises TrainingError where it has not.
 
         Name and title may differ: what a recipe is called changes nothing of what it trains.
@@ -81,14 +81,14 @@ class RunFolder:
             leaving.unlink(missing_ok=True)
         if not self.recipe.exists() or not self.last.exists():
             return
-        theirs, mine = _with_defaults(_read(self.recipe)), recipe.model_dump(mode="json")
+        theirs, mine = _with_defaults(_read(self.recipe), type(recipe)), recipe.model_dump(mode="json")
         if _uncalled(theirs) != _uncalled(mine):
             raise TrainingError(
                 f"{self.path} holds a run of another recipe ({_differences(theirs, mine)}); "
                 "give another folder, or remove this one"
             )
 
-    def claim(self, recipe: SliceRecipe) -> None:
+    def claim(self, recipe: AnyRecipe) -> None:
         """Write the recipe: the run begins here."""
         write_json(self.recipe, recipe.model_dump(mode="json"))
 
@@ -130,10 +130,10 @@ def _uncalled(tree: Any) -> Any:
     )
 
 
-def _with_defaults(tree: Any) -> Any:
+def _with_defaults(tree: Any, kind: type[AnyRecipe]) -> Any:
     """A recipe that was written before a field was added is the same recipe with that field's default."""
     try:
-        return SliceRecipe.model_validate(tree).model_dump(mode="json")
+        return kind.model_validate(tree).model_dump(mode="json")
     except ValidationError:
         return tree
 

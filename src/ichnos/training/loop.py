@@ -15,7 +15,7 @@ from ichnos.models.checkpoint import Checkpoint, load_checkpoint, restore
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import initialise, weights_digest
 from ichnos.progress import SILENT, Progress
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import ExamFit, Fit, SliceRecipe
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.averaging import AveragedWeights
 from ichnos.training.devices import choose
@@ -86,7 +86,7 @@ def train(
         }
         checkpoint = _resumable(folder, data, weights_digest(recipe.network))
         if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
-            return _summary(folder, recipe, RunState(**checkpoint.metadata["state"]))
+            return summary_of(folder, recipe.fit, RunState(**checkpoint.metadata["state"]))
         fabric = choose(device, precision)
         with torch.random.fork_rng():
             classifier, first = _weights(recipe, checkpoint, progress)
@@ -96,7 +96,7 @@ def train(
                 _report_absent(recipe, training, validation, progress)
             session = _open(folder, fabric, classifier, (training, validation), checkpoint, provenance)
             _run(session, progress)
-        return _summary(folder, recipe, session.state)
+        return summary_of(folder, recipe.fit, session.state)
 
 
 def _run(session: Session, progress: Progress) -> None:
@@ -203,14 +203,15 @@ def _report_absent(
             progress.message(f"no {name} slice is {absent.display_name.lower()}: its {name} metrics are not defined")
 
 
-def _summary(folder: RunFolder, recipe: SliceRecipe, state: RunState) -> TrainingSummary:
+def summary_of(folder: RunFolder, fit: Fit | ExamFit, state: RunState) -> TrainingSummary:
+    """What came of a run that is finished."""
     assert state.best_epoch is not None  # a run that is finished has trained an epoch
     return TrainingSummary(
         run=folder.path,
         epochs=state.epoch,
         best_epoch=state.best_epoch,
         best_validation_loss=state.best_loss,
-        stopped_early=state.epoch < recipe.fit.last_epoch,
+        stopped_early=state.epoch < fit.last_epoch,
         seconds=state.seconds,
         journal=tuple(read_journal(folder.journal)),
     )

@@ -3,13 +3,18 @@
 import numpy as np
 import torch
 
-_ORDER, _STEP = 0, 1
+_ORDER, _STEP, _EXAMS = 0, 1, 2
 """What a generator is for; keeps the streams apart."""
 
 
 def order_generator(seed: int, pool: int, round_: int) -> np.random.Generator:
     """The generator that shuffles one pool of slices for the `round_`-th time."""
     return np.random.default_rng([seed, _ORDER, pool, round_])
+
+
+def exams_generator(seed: int, epoch: int, step: int) -> np.random.Generator:
+    """The generator that reverses and thins the exams of one step."""
+    return np.random.default_rng([seed, _EXAMS, epoch, step])
 
 
 def seed_step(seed: int, epoch: int, step: int) -> None:

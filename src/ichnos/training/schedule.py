@@ -3,13 +3,13 @@
 import math
 from typing import assert_never
 
-from ichnos.recipe import Fit
+from ichnos.recipe import ExamFit, Fit
 
 _WARMUP_SHARE = 1 / 20
 """Of all steps, spent rising; the recipe's grammar promises it."""
 
 
-def learning_rate(fit: Fit, step: int, total: int) -> float:
+def learning_rate(fit: Fit | ExamFit, step: int, total: int) -> float:
     """The rate of step `step` (from 0) of `total` in the whole run, as Fit.schedule says."""
     match fit.schedule:
         case "constant":

@@ -17,7 +17,7 @@ from ichnos.models.checkpoint import load_classifier, save_checkpoint
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import InitialWeights, origins, weights_digest
 from ichnos.progress import Progress
-from ichnos.recipe import AnyKind, Population, SliceRecipe
+from ichnos.recipe import AnyKind, ExamRecipe, Population, SliceRecipe
 from ichnos.training.batchnorm import measure_batchnorm
 from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
@@ -85,6 +85,11 @@ def adapt_on(
 ) -> dict[str, Any]:
     """The same on data that is open already."""
     recipe = open_run(run).recipe
+    if any(isinstance(each, ExamRecipe) for each in recipe.composites.values()):
+        raise UsageError(
+            f"{run.name} is of {recipe.in_words}, whose head goes by what its own slice stage says; adapt that stage, "
+            f"{run.name}/slices, which is a run too, and train the head anew on both hospitals"
+        )
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
     match options.method:

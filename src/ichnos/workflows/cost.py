@@ -14,10 +14,12 @@ from ichnos.inference.bundle import read_bundle
 from ichnos.inference.engine import Engine
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.cost import cost_of, parameters_of
+from ichnos.models.exam_checkpoint import load_exam_network
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.progress import SILENT, Progress
-from ichnos.recipe import Recipe, SliceRecipe
+from ichnos.recipe import EXAM, ExamRecipe, Recipe, SliceRecipe, TreesHead
 from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.trained_model import best_of
 
 SLICES = 36
 """Of the exam that is read, 512 × 512 each."""
@@ -26,9 +28,9 @@ _RUNS = 3
 
 
 def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]:
-    """parameters, multiply_adds (one slice through every network, in all its views), bundle_bytes, and seconds that
-    the exported graph takes for an exam of 36 slices on one core (the median of three). Kept in cost.json beside the
-    run.
+    """parameters, multiply_adds (one slice through every network of slices, in all its views), bundle_bytes, and
+    seconds that the exported graphs take for an exam of 36 slices on one core (the median of three). Kept in cost.json
+    beside the run.
 
     A recipe of which no bundle can be made has None for the last two, and `note` says why.
     """
@@ -40,7 +42,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     stages = recipe.stages.values()
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
-        "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages),
+        "parameters": sum(parameters_of(SliceClassifier(stage)) for stage in stages) + _head_parameters(run, recipe),
         "multiply_adds": sum(cost_of(s.network, s.input.channels, s.input.size)[1] * _views(s) for s in stages),
         "slices": SLICES,
         "bundle_bytes": None,
@@ -57,6 +59,13 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
 
 def _views(stage: SliceRecipe) -> int:
     return 1 if stage.test_time is None else stage.test_time.views
+
+
+def _head_parameters(run: Path, recipe: Recipe) -> int:
+    """Of a network of exams, whose size its slice stage decides; 0 where there is none (boosted trees have none)."""
+    if not isinstance(recipe, ExamRecipe) or isinstance(recipe.head, TreesHead):
+        return 0
+    return parameters_of(load_exam_network(best_of(run / EXAM))[0])
 
 
 def _read_by(run: Path, progress: Progress) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.readout import fit_readout, reported_labels
 from ichnos.files import write_json
-from ichnos.models.checkpoint import load_checkpoint
+from ichnos.models.checkpoint import load_checkpoint, read_tensors
 from ichnos.models.initial_weights import origins
 from ichnos.progress import Progress
 from ichnos.readout import Readout
@@ -34,6 +34,7 @@ from ichnos.workflows.measured import (
 )
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run, population_text
+from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
 
 
@@ -61,7 +62,7 @@ def evaluate_run(
     opened = open_data(data, fold)
     see_that_subgroups_can_be(opened.prepared, options)
     model = open_run(run)
-    opened, external = unseen([best_of(each.runs[0]) for each in model.models], opened)
+    opened, external = unseen(checkpoints_of(model), opened)
     positives_only = model.recipe.population.slices == "positives"
     _see_that_labels_suffice(opened, positives_only=positives_only)
     predictions = model.predict(opened, Part.TEST, progress, device=device)
@@ -161,15 +162,22 @@ def _doubts(data: OpenData, *, positives_only: bool) -> list[str]:
     return doubts
 
 
+def checkpoints_of(model: Trained) -> list[Path]:
+    """Of every part that has learnt from patients."""
+    heads = [best_of(model.run)] if isinstance(model, TrainedExam) else []
+    return [best_of(each.runs[0]) for each in model.models] + heads
+
+
 def unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
     """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
-    origin, *others = (load_checkpoint(checkpoint).metadata["origin"] for checkpoint in checkpoints)
+    metadata = [read_tensors(checkpoint)[1]["metadata"] for checkpoint in checkpoints]
+    origin, *others = (each["origin"] for each in metadata)
     if any(other != origin for other in others):
         raise UsageError(
             "the stages of this run were trained on different sets, splits or folds, so no patients are left that none "
             "of them has seen for sure; train it anew with `ichnos train`"
         )
-    known = [each for checkpoint in checkpoints for each in origins(load_checkpoint(checkpoint).metadata)]
+    known = [each for told in metadata for each in origins(told)]
     mine = [each for each in known if each.get("set") == opened.origin["set"]]
     if not mine:
         return opened, True

@@ -29,7 +29,9 @@ from ichnos.reporting.model_card import model_card
 from ichnos.subtypes import Subtype
 from ichnos.workflows.train import OpenData, Sets, open_data
 from ichnos.workflows.trained import open_runs, population_text
+from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
+from ichnos.workflows.trained_trees import TrainedTrees
 
 AGREEMENT = 1e-4
 """In probability: a bundle whose network differs more from the trained one is not written."""
@@ -120,16 +122,19 @@ def export_runs(
     with progress.task("Exporting the network", 1) as task:
         graph = model.graph()
         network = exported(graph)
+        exam_network = model.exam_graph() if isinstance(model, TrainedExam | TrainedTrees) else None
         task.advance()
     manifest = _manifest(model, graph.map_side, options, data, fitted, origin, card)
-    difference = _disagreement(model, manifest, network, data)
+    bundle = Bundle(manifest, "", network, "", exam_network)
+    difference = _disagreement(model, bundle, data)
     if not difference <= AGREEMENT:
         raise BundleError(
             f"the exported network differs from the trained one by {difference:.2g} in probability, at most "
             f"{AGREEMENT:g} is allowed; no bundle was written"
         )
     manifest = manifest.model_copy(update={"agreement": difference})
-    write_bundle(out, manifest, network, model_card(manifest.model_dump(mode="json"), manifest.map_cells))
+    card_text = model_card(manifest.model_dump(mode="json"), manifest.map_cells)
+    write_bundle(out, manifest, network, card_text, exam_network)
     bundle = read_bundle(out)
     return {
         "bundle": str(out),
@@ -167,6 +172,8 @@ def _fit(
     for stage in model.models:
         for run in stage.runs:
             _check_unseen(run, stage.recipe, data, progress)
+    if isinstance(model, TrainedExam):
+        model.check_unseen(data)
     predictions = model.predict(data, Part.VALIDATION, progress, device=device)
     split = "the split" if data.fold is None else f"fold {data.fold}"
     return fit_readout(
@@ -272,10 +279,10 @@ def _scorecard(
     return tree, "this model" if tree.get("checkpoint") == model.digest() else "the procedure"
 
 
-def _disagreement(model: Trained, manifest: Manifest, network: bytes, data: OpenData | None) -> float:
+def _disagreement(model: Trained, bundle: Bundle, data: OpenData | None) -> float:
     """The largest difference in probability between torch behind numpy's road and ONNX Runtime from raw HU."""
     hu = _samples(model.recipe, data)
-    engine = Engine(Bundle(manifest, "", network, ""))
+    engine = Engine(bundle)
     from_graph = sigmoid(engine.run(hu).logits.astype(np.float64))
     return float(np.abs(sigmoid(model.logits(hu)) - from_graph).max())
 

@@ -23,7 +23,7 @@ from ichnos.models.checkpoint import copy_checkpoint, load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
-from ichnos.recipe import Recipe, SliceRecipe
+from ichnos.recipe import Recipe, SliceRecipe, fits_of
 from ichnos.reporting.field import FieldReport, write_field
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import CLASSES, Subtype
@@ -207,7 +207,7 @@ def _measured(name: str, recipe: Recipe, card: Tree, folder: Path, cost: Tree) -
     reported = Readout.model_validate(card["folds"][0]["readout"]).reported
     journals = {
         stage: [read_journal(folder / f"fold-{k}" / stage / "journal.jsonl") for k in range(len(card["folds"]))]
-        for stage in recipe.stages
+        for stage in fits_of(recipe)
     }
     joined = {level: OutOfFold.joined(parts) for level, parts in judged.items()}
     return MeasuredRecipe(name, recipe.title, recipe.population, reported, card, joined, journals, cost)

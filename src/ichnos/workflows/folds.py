@@ -22,11 +22,12 @@ from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
-from ichnos.recipe import Recipe
+from ichnos.recipe import Recipe, fits_of
 from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.combining import out_of_fold_combinations
 from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.growing import slices_out_of_fold
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_stages
@@ -230,12 +231,12 @@ def _final(
     """
     assert options.bundle is not None
     changes: dict[str, Any] = {}
-    for name in recipe.stages:
+    for name, place in fits_of(recipe).items():
         epochs = max(1, round(float(np.median([fold.summaries[name].best_epoch for fold in folds]))))
-        fit = {"stop_after": epochs, "patience": None, "milestones": []}
-        changes |= {
-            ".".join(filter(None, (name.replace("/", "."), "fit", field))): value for field, value in fit.items()
-        }
+        fit: dict[str, Any] = {"stop_after": epochs, "patience": None}
+        if name in recipe.stages:
+            fit["milestones"] = []
+        changes |= {f"{place}.{key}": value for key, value in fit.items()}
         said = f"{name}: " if name else ""
         progress.message(
             f"the final model: {said}all patients, {counted(epochs, 'epoch')}, the median of the folds' best"
@@ -244,7 +245,8 @@ def _final(
     runs = [out / f"fold-{k}" for k in range(len(folds))]
     joined = out_of_fold_combinations(recipe, data, runs, progress, device=device)
     everyone = replace(data, everyone=True)
-    train_stages(final, everyone, out / "final", progress, combinations=joined, device=device)
+    unseen = slices_out_of_fold(recipe, data, runs, progress, device=device)
+    train_stages(final, everyone, out / "final", progress, combinations=joined, unseen=unseen, device=device)
     export = ExportOptions(
         data=tuple(each.path for each in data.prepared.sets),
         calibration=out / "out_of_fold.parquet",

@@ -18,12 +18,27 @@ from ichnos.data.splits import Part, Splits, stored_splits
 from ichnos.errors import SetError, TrainingError, UsageError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
+from ichnos.predictions import Predictions
 from ichnos.progress import Progress
-from ichnos.recipe import AnomalyRecipe, AnyKind, EnsembleRecipe, Population, Recipe, SliceRecipe, Synthetic
+from ichnos.recipe import (
+    EXAM,
+    AnomalyRecipe,
+    AnyKind,
+    EnsembleRecipe,
+    ExamRecipe,
+    Population,
+    Recipe,
+    SliceRecipe,
+    Synthetic,
+    TreesHead,
+    join,
+)
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.anomaly import fit_anomaly
 from ichnos.workflows.combining import combine_members
+from ichnos.workflows.exam_training import train_exam
+from ichnos.workflows.growing import grow_trees
 from ichnos.workflows.trained import kind_of, open_run
 from ichnos.workflows.trained_model import TrainedModel
 
@@ -176,13 +191,14 @@ def train_model(
     """Train `recipe` on the set `data`, or on several, into the folder `run`; a stopped run goes on.
 
     Returns a summary, JSON-able: of several models it is {"run", "recipe"} and a summary of each stage under its name
-    in `recipe.stages`.
+    in `recipe.stages`; that of a network of exams stands under `exam`.
     """
     opened = open_data(data, fold)
     if isinstance(opened.splits, JoinedSplits):
         progress.message(_who_is_left_out(opened.splits, fold))
     summaries = train_stages(recipe, opened, run, progress, device=device)
-    trees = {stage: _summary(summary, recipe.stages[stage]) for stage, summary in summaries.items()}
+    names = {path: stage.name for path, stage in recipe.stages.items()}
+    trees = {path: _summary(summary, names.get(path, recipe.name)) for path, summary in summaries.items()}
     return {"run": str(run), "recipe": recipe.name} | trees.pop("", {}) | trees
 
 
@@ -196,10 +212,10 @@ def _who_is_left_out(splits: JoinedSplits, fold: int | None) -> str:
     )
 
 
-def _summary(summary: TrainingSummary, recipe: SliceRecipe) -> dict[str, Any]:
+def _summary(summary: TrainingSummary, recipe: str) -> dict[str, Any]:
     return {
         "run": str(summary.run),
-        "recipe": recipe.name,
+        "recipe": recipe,
         "epochs": summary.epochs,
         "best_epoch": summary.best_epoch,
         "best_validation_loss": summary.best_validation_loss,
@@ -215,12 +231,14 @@ def train_stages(
     progress: Progress,
     *,
     combinations: Mapping[str, FittedCombination] | None = None,
+    unseen: Predictions | None = None,
     device: str = "auto",
 ) -> dict[str, TrainingSummary]:
     """Train every stage of `recipe` on data that is open already: into `run` itself, or each into a folder of its own.
 
-    Returns a summary a stage, by its name in `recipe.stages`. The recipe.json of several models is written when all of
-    them are trained and joined. combinations: of ensembles, by their folders, for data that has everyone in training.
+    Returns a summary a stage, by its name in `recipe.stages`, and one of a network of exams by its folder. The
+    recipe.json of several models is written when all of them are trained and joined. combinations: of ensembles, by
+    their folders, for data that has everyone in training; unseen: for the same, what boosted trees learn from.
     Raises TrainingError where a folder holds a run of another kind.
     """
     for path, each in {"": recipe, **recipe.composites, **recipe.stages}.items():
@@ -233,8 +251,8 @@ def train_stages(
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
     }
-    join_stages(recipe, data, run, progress, combinations=combinations, device=device)
-    return summaries
+    joined = join_stages(recipe, data, run, progress, combinations=combinations, unseen=unseen, device=device)
+    return summaries | joined
 
 
 def join_stages(
@@ -244,17 +262,24 @@ def join_stages(
     progress: Progress,
     *,
     combinations: Mapping[str, FittedCombination] | None = None,
+    unseen: Predictions | None = None,
     device: str = "auto",
-) -> None:
-    """Fit what joins the stages of `run`, all of which are trained, and write the recipe.json of several models."""
+) -> dict[str, TrainingSummary]:
+    """Fit or train what joins the stages of `run`, which are trained, and write the recipe.json of several models."""
+    summaries: dict[str, TrainingSummary] = {}
     for path, each in recipe.composites.items():
         if isinstance(each, EnsembleRecipe):
             given = (combinations or {}).get(path)
             combine_members(each, data, run / path, progress, given=given, device=device)
         if isinstance(each, AnomalyRecipe):
-            model = cast("TrainedModel", open_run(run / path / "slices"))
+            model = cast("TrainedModel", open_run(run / path / "usual"))
             fit_anomaly(each, model, data, run / path, progress, device)
+        if isinstance(each, ExamRecipe) and isinstance(each.head, TreesHead):
+            grow_trees(each, data, run / path, progress, unseen=unseen, device=device)
+        elif isinstance(each, ExamRecipe):
+            summaries[join(path, EXAM)] = train_exam(each, data, run / path, progress, device=device)
         write_json(run / path / "recipe.json", each.model_dump(mode="json"))
+    return summaries
 
 
 def train_on(

@@ -1,0 +1,29 @@
+"""Boosted trees on what nine slices below and nine above were given (RSNA 2019's eleventh place), over `reader`.
+
+Source: the eleventh place of the RSNA 2019 challenge, by its code. Known: boosted trees on the predictions of the nine
+neighbours to each side of a slice.
+
+Differs, or is our guess:
+- The slice stage is `reader`, not their networks, of which we read nothing: so what the trees add can be measured.
+- Neighbours are found by place, 5 mm apart, not by number; beyond an exam's ends its last slice stands in. Beside them
+  stand the largest and the mean logit of the exam and how high in it a slice lies: ours.
+- Trees begin from the slice's own logit and add to it. How many (100 at most, rate 0.05, three questions each), and
+  that each learns from 70 % of the slices and 30 % of the columns, is our guess.
+- They learn from the validation patients, whom the network has not learnt from, and their number is chosen by those of
+  them that were left out; calibration rests on the same patients, each by trees that had not seen them. The eleventh
+  place had predictions out of fold. A class of fewer than five such patients keeps the network's logit.
+
+Expected: not measured yet.
+Cost: as `reader`, and seconds for the trees; on a set of RSNA's size hours of one core. Reading costs nothing more.
+Command: ichnos train eleventh_place --data SET --out RUN
+"""
+
+from ichnos.recipe import ExamRecipe, TreesHead
+from ichnos.recipes.reader import RECIPE as READER
+
+RECIPE = ExamRecipe(
+    name="eleventh_place",
+    title="Boosted trees on ±9 neighbours (the eleventh place)",
+    slices=READER,
+    head=TreesHead(neighbours=9),
+)

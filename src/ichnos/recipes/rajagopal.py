@@ -1,0 +1,31 @@
+"""After Rajagopal 2023: a CNN on several windows, then a convolutional LSTM along the exam, six labels.
+
+Source: Rajagopal 2023, of which we have read the abstract. Known: a CNN with a Conv-LSTM, "systematic windowing", six
+labels.
+
+Differs, or is our guess:
+- Which CNN and which windows: EfficientNet-B0 on three windows as channels, `three_windows` at 224 px with ImageNet
+  weights.
+- What the convolutional LSTM sees: the six class maps of each slice, 7 × 7 cells, and beside its end the features and
+  logits; eight planes a direction.
+- Everything about training.
+
+Expected: reported sensitivity 93.9, specificity 96.5, accuracy 95.1 %. Not measured by us.
+Cost: 0.38 GFLOP a slice, as `paper_model_1`; the head has 16,000 parameters, as matrices between all cells 9 MB of the
+bundle.
+Command: ichnos train rajagopal --data SET --out RUN
+"""
+
+from ichnos.recipe import ExamRecipe, SequenceHead
+from ichnos.recipes.three_windows import RECIPE as THREE_WINDOWS
+
+RECIPE = ExamRecipe(
+    name="rajagopal",
+    title="CNN and convolutional LSTM on three windows (after Rajagopal 2023)",
+    slices=THREE_WINDOWS.derive(
+        name="rajagopal_slice",
+        title="EfficientNet-B0 on three windows at 224 px",
+        **{"input.size": 224, "network.init": "imagenet"},
+    ),
+    head=SequenceHead(kind="conv-lstm", hidden=8),
+)

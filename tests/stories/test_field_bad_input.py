@@ -1,0 +1,146 @@
+"""What comparing many methods meets in the wild: a clear error, or a stated, correct result.
+
+Beside what stands here: a gate that never fires (tests/evaluation/test_calibration.py, tests/models/test_cascade.py),
+exams of one slice and neighbours that are missing (tests/models/test_trees.py, tests/test_inputs.py,
+tests/workflows/test_validate.py), masks of another size (tests/evaluation/test_localisation.py), thresholds outside 0-1
+(tests/evaluation/test_levels.py), a network that gives no numbers (tests/inference/test_exam.py).
+"""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from ichnos.ct import LabelledExam
+from ichnos.data.preparing import prepare
+from ichnos.data.set import PreparedSet
+from ichnos.data.sources import ExamReference
+from ichnos.data.splits import Part, split, stored_splits
+from ichnos.errors import BundleError, InputError, TrainingError
+from ichnos.inference import load_bundle
+from ichnos.predictions import Predictions
+from ichnos.progress import SILENT
+from ichnos.recipe import CascadeRecipe, Fit, SliceRecipe
+from ichnos.recipes.cascade import RECIPE as CASCADE
+from ichnos.recipes.reader import RECIPE as READER
+from ichnos.subtypes import CLASSES
+from ichnos.workflows.folds import study_folds
+from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.train import train_model
+from ichnos.workflows.validate import evaluate_bundle
+from tests.data.in_memory import InMemorySource
+from tests.inference.test_bundle import rewrite
+from tests.stories.running import ichnos
+from tests.workflows.bright import bright_bundle, bright_set
+
+FIT = Fit(learning_rate=1e-3, batch_size=16, epochs=1, patience=None)
+TINY: SliceRecipe = READER.derive(
+    fit=FIT, **{"network.init": "random", "input.size": 32, "augmentation": None, "synthetic": None}
+)
+
+
+@dataclass(frozen=True)
+class OneBleeds(InMemorySource):
+    """Of all patients one has a hemorrhage."""
+
+    def read(self, reference: ExamReference) -> LabelledExam:
+        exam = super().read(reference)
+        if exam.patient == "p000":
+            return exam
+        return replace(exam, slices=tuple(replace(one, labels=np.zeros(5, np.bool_)) for one in exam.slices))
+
+
+@pytest.fixture(scope="module")
+def one_bleeds(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
+    made = prepare(OneBleeds(exams=18, slices=3), tmp_path_factory.mktemp("few") / "set", SILENT, workers=1)
+    split(made, seed=0, folds=3)
+    return made
+
+
+def fold_of(prepared: PreparedSet, part: Part) -> int:
+    """The fold in whose part the patient is who bleeds."""
+    splits = stored_splits(prepared)
+    return next(k for k in range(3) if prepared.labels[splits.rows_of_fold(k, part)].any())
+
+
+@pytest.mark.slow
+def test_folds_without_positives_are_measured_together_and_said(one_bleeds: PreparedSet, tmp_path: Path) -> None:
+    scorecard = study_folds(TINY, one_bleeds.path, tmp_path, SILENT, device="cpu")
+    assert len(scorecard["folds"]) == 3
+    unmeasured = [fold for fold in scorecard["folds"] if fold["validation_auc"]["slices"]["any"] is None]
+    assert len(unmeasured) == 2, "one of three folds validates on the patient who bleeds"
+    for fold in unmeasured:
+        assert any(note.startswith("any: slice thresholds of 0.5") for note in fold["notes"])
+    some = scorecard["slices"]["classes"]["any"]
+    assert (some["positive_patients"], some["descriptive_only"]) == (1, True)
+    assert some["auc_mean_of_folds"]["note"] == (
+        "of the 1 of 3 folds that define it; no interval: a fold rests on one positive patient"
+    )
+    assert scorecard["slices"]["classes"]["subarachnoid"]["auc"]["value"] is None
+    text = (tmp_path / "scorecard.json").read_text()
+    assert "NaN" not in text
+    assert "Infinity" not in text
+
+
+def test_a_recipe_of_positives_is_not_trained_on_a_fold_without_any(one_bleeds: PreparedSet, tmp_path: Path) -> None:
+    positives = TINY.derive(**{"population.slices": "positives", "classes": [c.value for c in CLASSES[:-1]]})
+    for has, lacks in ((Part.TRAIN, "validation"), (Part.VALIDATION, "training")):
+        fold = fold_of(one_bleeds, has)
+        with pytest.raises(TrainingError, match=rf"the {lacks} part has 0 slices.*use a larger set, another split"):
+            train_model(positives, one_bleeds.path, tmp_path / has, SILENT, fold=fold, device="cpu")
+        assert not list((tmp_path / has).glob("*.safetensors"))
+
+
+@pytest.mark.slow
+def test_a_cascade_says_which_stage_has_nothing_to_learn_from(one_bleeds: PreparedSet, tmp_path: Path) -> None:
+    stages = {"gate": TINY, "subtypes": CASCADE.subtypes.derive(fit=FIT, network=TINY.network, input=TINY.input)}
+    recipe = CascadeRecipe(name="tiny", title="Tiny", **stages)
+    fold = fold_of(one_bleeds, Part.TEST)
+    with pytest.raises(TrainingError, match="the training part has 0 slices"):
+        train_model(recipe, one_bleeds.path, tmp_path, SILENT, fold=fold, device="cpu")
+    done = ichnos("evaluate", str(tmp_path), "--data", str(one_bleeds.path), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -0.1, 1.1])
+def test_predictions_that_are_no_probabilities_are_refused(tmp_path: Path, bad: float) -> None:
+    names = np.array(["a", "b"])
+    said = np.full((2, 6), 0.5)
+    good = Predictions(CLASSES, names, names, names, np.zeros(2), said, np.zeros((2, 6), np.bool_), "validation")
+    with pytest.raises(InputError, match=r"probabilities must be numbers in \[0, 1\]"):
+        replace(good, probabilities=np.where(np.arange(6) == 3, bad, said))
+    good.write_parquet(tmp_path / "good.parquet")
+    frame = pl.read_parquet(tmp_path / "good.parquet")
+    frame.with_columns(p_subdural=pl.Series([0.5, bad])).write_parquet(tmp_path / "bad.parquet")
+    out = tmp_path / "out"
+    done = ichnos("compare", str(tmp_path / "good.parquet"), str(tmp_path / "bad.parquet"), "--out", str(out))
+    assert done.exit_code == 1
+    assert "probabilities must be numbers in [0, 1]" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("threshold", [-0.01, 1.01, None, "high"])
+def test_a_bundle_with_a_threshold_that_is_none_is_not_opened(tmp_path: Path, threshold: object) -> None:
+    path = bright_bundle(tmp_path / "b.ichnos")
+    rewrite(path, lambda tree: tree["readout"]["exams"]["any"]["balanced"].update(threshold=threshold))
+    with pytest.raises(BundleError, match=r"readout\.exams\.any\.balanced\.threshold") as raised:
+        load_bundle(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.slow
+def test_classes_that_nobody_of_an_external_set_has_are_not_measured(tmp_path: Path) -> None:
+    """Those that it does not label at all: tests/workflows/test_validate.py."""
+    bundle = bright_bundle(tmp_path / "b.ichnos", "0123456789abcdef")
+    four = bright_set(tmp_path / "four", exams=8)
+    card = evaluate_bundle(bundle, four, tmp_path / "out", SILENT, EvaluationOptions(resamples=20))
+    absent = [c for c, tree in card["levels"]["exam"]["classes"].items() if tree.get("positives") == 0]
+    assert absent, "four patients do not have every subtype"
+    for c in absent:
+        assert card["levels"]["exam"]["classes"][c]["auc"]["value"] is None
+    assert "NaN" not in json.dumps(card)
