@@ -48,7 +48,7 @@ def recipe() -> AnomalyRecipe:
         "augmentation": None,
         "fit": {"epochs": 1, "batch_size": 8, "steps_per_epoch": 2, "patience": None},
     }
-    return EPIDURAL_ANOMALY.derive(**{f"network.{name}": value for name, value in changes.items()})
+    return EPIDURAL_ANOMALY.derive(**{f"usual.{name}": value for name, value in changes.items()})
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_the_density_has_seen_no_epidural(
     source = InMemorySource(exams=24, slices=3, twins=twins)
     other = prepare(source, tmp_path / "set", SILENT, workers=1)
     split(other, seed=0, folds=3)
-    train_model(recipe.derive(**{"network.input.neighbours": 0}), other.path, tmp_path / "a", SILENT, device="cpu")
-    train_model(recipe.derive(**{"network.input.neighbours": 0}), prepared.path, tmp_path / "b", SILENT, device="cpu")
+    train_model(recipe.derive(**{"usual.input.neighbours": 0}), other.path, tmp_path / "a", SILENT, device="cpu")
+    train_model(recipe.derive(**{"usual.input.neighbours": 0}), prepared.path, tmp_path / "b", SILENT, device="cpu")
     one, two = (read_density(tmp_path / name)[0] for name in "ab")
     assert (one.means == two.means).all()
     assert (one.whitening == two.whitening).all()
@@ -96,8 +96,8 @@ def test_it_goes_on_and_tells_what_is_not_whole(
     before = (run / DENSITY).stat().st_mtime_ns
     train_model(recipe, prepared.path, run, SILENT, device="cpu")
     assert (run / DENSITY).stat().st_mtime_ns == before
-    (tmp_path / "network").mkdir()
-    for name in ("recipe.json", "network/best.safetensors"):
+    (tmp_path / "usual").mkdir()
+    for name in ("recipe.json", "usual/best.safetensors"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     with pytest.raises(WeightsError, match="lacks density"):
         open_run(tmp_path)
@@ -119,8 +119,8 @@ def test_it_is_measured_and_becomes_a_bundle_that_agrees(prepared: PreparedSet, 
 
 def test_a_network_that_has_seen_it_is_no_detector() -> None:
     with pytest.raises(RecipeError, match="must see all slices but epidural ones"):
-        EPIDURAL_ANOMALY.override({"network.population.without": "[]"})
+        EPIDURAL_ANOMALY.override({"usual.population.without": "[]"})
     with pytest.raises(RecipeError, match="distances are of a slice as it is"):
-        EPIDURAL_ANOMALY.override({"network.test_time": "{}"})
+        EPIDURAL_ANOMALY.override({"usual.test_time": "{}"})
     with pytest.raises(RecipeError, match="one subtype, not `any`"):
         EPIDURAL_ANOMALY.override({"of": "any"})

@@ -8,7 +8,6 @@ from pydantic import Field
 from ichnos.errors import RecipeError
 from ichnos.networks import Head as Head
 from ichnos.networks import Network as Network
-from ichnos.recipe.anomaly import NETWORK as NETWORK
 from ichnos.recipe.anomaly import AnomalyRecipe as AnomalyRecipe
 from ichnos.recipe.cascade import CASCADE_STAGES as CASCADE_STAGES
 from ichnos.recipe.cascade import CascadeRecipe as CascadeRecipe
@@ -41,7 +40,7 @@ from ichnos.recipe.training import Synthetic as Synthetic
 from ichnos.recipe.training import TestTime as TestTime
 from ichnos.recipe.trees import TreesHead as TreesHead
 
-AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe | ExamRecipe | AnomalyRecipe
+AnyKind = SliceRecipe | CascadeRecipe | EnsembleRecipe | AnomalyRecipe | ExamRecipe
 """Of every kind one."""
 
 Recipe = Annotated[AnyKind, Field(discriminator="kind")]

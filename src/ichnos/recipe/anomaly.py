@@ -9,9 +9,6 @@ from ichnos.recipe.slices import SliceRecipe
 from ichnos.recipe.training import Population
 from ichnos.subtypes import CLASSES, Subtype
 
-NETWORK = "network"
-"""The field of an AnomalyRecipe that is its network, and the folder of a run that holds it."""
-
 
 class AnomalyRecipe(CompositeRecipe):
     """A network of slices without one subtype, and a density of its features: what lies far from all that it was
@@ -26,7 +23,7 @@ class AnomalyRecipe(CompositeRecipe):
     kind: Literal["anomaly"] = "anomaly"
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: str
-    network: SliceRecipe
+    usual: SliceRecipe
     """Of all slices but those with `of`."""
     of: Subtype = Subtype.EPIDURAL
     """What is never seen in training, and called where a slice is unusual."""
@@ -37,24 +34,24 @@ class AnomalyRecipe(CompositeRecipe):
     def _never_sees_it(self) -> Self:
         if self.of is Subtype.ANY:
             raise ValueError("an anomaly is one subtype, not `any`: slices without hemorrhage are what is usual")
-        if self.network.population != Population(slices="all", without=(self.of,)):
+        if self.usual.population != Population(slices="all", without=(self.of,)):
             raise ValueError(
-                f"the network must see all slices but {self.of.value} ones: give network.population slices=all and "
+                f"the network must see all slices but {self.of.value} ones: give usual.population slices=all and "
                 f"without={self.of.value} alone"
             )
-        if self.network.test_time is not None:
-            raise ValueError("distances are of a slice as it is: leave network.test_time out")
+        if self.usual.test_time is not None:
+            raise ValueError("distances are of a slice as it is: leave usual.test_time out")
         return self
 
     @property
     def parts(self) -> dict[str, SliceRecipe]:
         """The network, by its folder."""
-        return {NETWORK: self.network}
+        return {"usual": self.usual}
 
     @property
     def classes(self) -> tuple[Subtype, ...]:
         """The network's and the one that it has never seen, in the usual order."""
-        return tuple(c for c in CLASSES if c is self.of or c in self.network.classes)
+        return tuple(c for c in CLASSES if c is self.of or c in self.usual.classes)
 
     @property
     def population(self) -> Population:

@@ -19,7 +19,7 @@ from ichnos.subtypes import Subtype
 RECIPE = AnomalyRecipe(
     name="epidural_anomaly",
     title="Epidural as an anomaly (never seen in training)",
-    network=NEIGHBOURS.derive(
+    usual=NEIGHBOURS.derive(
         name="without_epidural",
         title="All slices but epidural ones, neighbours as channels",
         classes=tuple(c for c in NEIGHBOURS.classes if c is not Subtype.EPIDURAL),

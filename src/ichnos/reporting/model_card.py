@@ -40,10 +40,10 @@ def _parts(recipe: Mapping[str, Any], within: str = "") -> list[tuple[str, Mappi
             stages = {"gate": recipe["gate"], "second stage": recipe["subtypes"]}
         case "ensemble":
             stages = {f"`{name}`": member for name, member in recipe["members"].items()}
+        case "anomaly":
+            stages = {"network": recipe["usual"]}
         case "exam":
             return _parts(recipe["slices"], within)
-        case "anomaly":
-            stages = {"network": recipe["network"]}
         case _:
             return [(within, recipe)]
     named = {", ".join(filter(None, (within, name))): each for name, each in stages.items()}

@@ -85,6 +85,11 @@ def adapt_on(
 ) -> dict[str, Any]:
     """The same on data that is open already."""
     recipe = open_run(run).recipe
+    if any(isinstance(each, ExamRecipe) for each in recipe.composites.values()):
+        raise UsageError(
+            f"{run.name} is of {recipe.in_words}, whose head goes by what its own slice stage says; adapt that stage, "
+            f"{run.name}/slices, which is a run too"
+        )
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
     match options.method:

@@ -21,11 +21,10 @@ from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.reporting.adaptation import write_adaptation
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on
-from ichnos.workflows.evaluate import unseen
+from ichnos.workflows.evaluate import checkpoints_of, unseen
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run
-from ichnos.workflows.trained_model import best_of
 
 Tree = dict[str, Any]
 
@@ -81,7 +80,7 @@ def study_adaptation(
     if not opened.prepared.header.teaches:
         raise UsageError("this set has no labels of single slices: nothing can be fine-tuned or measured on it")
     model = open_run(run)
-    if not unseen([best_of(each.runs[0]) for each in model.models], opened)[1]:
+    if not unseen(checkpoints_of(model), opened)[1]:
         raise UsageError("this run was trained with this set: give the set of another hospital")
     sizes = _sizes(opened, options)
     notes: list[str] = []

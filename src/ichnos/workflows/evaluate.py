@@ -170,13 +170,14 @@ def checkpoints_of(model: Trained) -> list[Path]:
 
 def unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
     """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
-    origin, *others = (read_tensors(checkpoint)[1]["metadata"]["origin"] for checkpoint in checkpoints)
+    metadata = [read_tensors(checkpoint)[1]["metadata"] for checkpoint in checkpoints]
+    origin, *others = (each["origin"] for each in metadata)
     if any(other != origin for other in others):
         raise UsageError(
             "the stages of this run were trained on different sets, splits or folds, so no patients are left that none "
             "of them has seen for sure; train it anew with `ichnos train`"
         )
-    known = [each for checkpoint in checkpoints for each in origins(load_checkpoint(checkpoint).metadata)]
+    known = [each for told in metadata for each in origins(told)]
     mine = [each for each in known if each.get("set") == opened.origin["set"]]
     if not mine:
         return opened, True

@@ -24,7 +24,6 @@ from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.recipe import (
     EXAM,
-    NETWORK,
     AnomalyRecipe,
     AnyKind,
     EnsembleRecipe,
@@ -260,7 +259,8 @@ def train_stages(
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
     }
-    return summaries | join_stages(recipe, data, run, progress, combinations=combinations, unseen=unseen, device=device)
+    joined = join_stages(recipe, data, run, progress, combinations=combinations, unseen=unseen, device=device)
+    return summaries | joined
 
 
 def join_stages(
@@ -273,17 +273,14 @@ def join_stages(
     unseen: Predictions | None = None,
     device: str = "auto",
 ) -> dict[str, TrainingSummary]:
-    """Fit what joins the stages of `run`, all of which are trained, and write the recipe.json of several models.
-
-    Returns a summary of each network of exams, by its folder. combinations, unseen: as train_stages takes them.
-    """
+    """Fit or train what joins the stages of `run`, which are trained, and write the recipe.json of several models."""
     summaries: dict[str, TrainingSummary] = {}
     for path, each in recipe.composites.items():
         if isinstance(each, EnsembleRecipe):
             given = (combinations or {}).get(path)
             combine_members(each, data, run / path, progress, given=given, device=device)
         if isinstance(each, AnomalyRecipe):
-            model = cast("TrainedModel", open_run(run / path / NETWORK))
+            model = cast("TrainedModel", open_run(run / path / "usual"))
             fit_anomaly(each, model, data, run / path, progress, device)
         if isinstance(each, ExamRecipe) and isinstance(each.head, TreesHead):
             grow_trees(each, data, run / path, progress, unseen=unseen, device=device)

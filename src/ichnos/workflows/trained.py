@@ -12,7 +12,6 @@ from ichnos.models.checkpoint import load_classifier
 from ichnos.recipe import (
     CASCADE_STAGES,
     MEMBERS,
-    NETWORK,
     SLICES,
     AnomalyRecipe,
     AnyKind,
@@ -33,7 +32,10 @@ from ichnos.workflows.trained_trees import TrainedTrees
 COMBINATION = "combination.json"
 """Beside the recipe of an ensemble whose members are joined by what was fitted."""
 
-_WITHIN = (*CASCADE_STAGES, MEMBERS, SLICES, NETWORK)
+_USUAL = "usual"
+"""The folder of an anomaly detector's network."""
+
+_WITHIN = (*CASCADE_STAGES, MEMBERS, SLICES, _USUAL)
 """Folders of a run that holds others."""
 
 
@@ -80,16 +82,16 @@ def open_run(run: Path) -> Trained:
             return TrainedCascade(recipe, gate, subtypes)
         case EnsembleRecipe():
             return TrainedEnsemble(recipe, tuple(parts.values()), _fitted(recipe, run))
-        case ExamRecipe() if isinstance(recipe.head, TreesHead):
-            return TrainedTrees.open(recipe, parts[SLICES], run)
-        case ExamRecipe():
-            return TrainedExam.open(recipe, parts[SLICES], run)
         case AnomalyRecipe():
             (slices,) = cast("tuple[TrainedModel]", tuple(parts.values()))
             density, checkpoint = read_density(run)
             if checkpoint != slices.digest():
                 raise WeightsError(f"{run.name}'s density is of another network: the same `ichnos train` makes it anew")
             return TrainedAnomaly(recipe, slices, density)
+        case ExamRecipe() if isinstance(recipe.head, TreesHead):
+            return TrainedTrees.open(recipe, parts[SLICES], run)
+        case ExamRecipe():
+            return TrainedExam.open(recipe, parts[SLICES], run)
         case SliceRecipe():
             raise WeightsError(f"{run / 'recipe.json'} does not fit the run: it is of one model, the run of several")
         case _:
@@ -102,10 +104,10 @@ def kind_of(run: Path) -> str | None:
         return SliceRecipe.in_words
     if any((run / stage).is_dir() for stage in CASCADE_STAGES):
         return CascadeRecipe.in_words
+    if (run / _USUAL).is_dir():
+        return AnomalyRecipe.in_words
     if (run / SLICES).is_dir():
         return ExamRecipe.in_words
-    if (run / NETWORK).is_dir():
-        return AnomalyRecipe.in_words
     return EnsembleRecipe.in_words if (run / MEMBERS).is_dir() else None
 
 
@@ -118,10 +120,10 @@ def population_text(recipe: AnyKind) -> str:
         case EnsembleRecipe():
             seen = {population_text(member): None for member in recipe.members.values()}
             return "; or ".join(seen)
+        case AnomalyRecipe():
+            return f"{population_text(recipe.usual)}, which is called where a slice is unlike all of these"
         case ExamRecipe():
             return population_text(recipe.slices)
-        case AnomalyRecipe():
-            return f"{population_text(recipe.network)}, which is called where a slice is unlike all of these"
         case SliceRecipe():
             said = {"all": "slices with and without hemorrhage", "positives": "only slices with a hemorrhage"}
             without = "".join(f", none with {c.value} hemorrhage" for c in recipe.population.without)
