@@ -13,8 +13,9 @@ UNIT_MM = 5.0
 _FARTHEST = 4.0
 """Units of distance beyond which a gap is a gap."""
 
-_STILL = 1e-6
-"""A feature that varies less over the training slices is not divided by its deviation."""
+_STILL = 1e-2
+"""Of the mean deviation: what varies less over the training slices is divided by so much, or noise would be all that is
+seen of it."""
 
 
 class ShownInputs(nn.Module):
@@ -61,7 +62,7 @@ class ShownInputs(nn.Module):
         values, vectors = torch.linalg.eigh(torch.cov(features.T, correction=0))  # ascending
         self.projection.copy_(vectors.flip(1)[:, : self.components])
         common = values.flip(0)[: self.components].clamp(min=0).mean().sqrt()
-        self.feature_scale.fill_(float(common) if common > _STILL else 1.0)
+        self.feature_scale.fill_(float(common) or 1.0)
 
     def forward(self, exams: Exams) -> Tensor:
         """(b, n, width)."""
@@ -87,5 +88,6 @@ def distances(exams: Exams) -> tuple[Tensor, Tensor]:
 
 
 def _deviation(values: Tensor) -> Tensor:
+    """Of each column; never 0."""
     spread = values.std(dim=0, correction=0)
-    return torch.where(spread > _STILL, spread, torch.ones_like(spread))
+    return spread.clamp(min=_STILL * float(spread.mean()) or 1.0)
