@@ -13,8 +13,8 @@ BIGRU = recipes.find("bigru").recipe
 @pytest.mark.parametrize(
     ("assignment", "complaint"),
     [
-        ({"head.kind": "rnn"}, r"head\.kind"),
-        ({"head.inputs": "[]"}, r"head\.inputs"),
+        ({"head.kind": "rnn"}, r"head.*\.kind: Input should be .gru."),
+        ({"head.inputs": "[]"}, r"head.*\.inputs"),
         ({"head.inputs": '["features", "features"]'}, "an input is named twice"),
         ({"head.inputs": '["distances", "differences"]'}, "the inputs need features, logits or both"),
         ({"head.inputs": '["logits"]', "head.components": "3"}, "components are of features, and the inputs have none"),
