@@ -142,4 +142,4 @@ def test_what_joins_them_exports_by_itself(how: str) -> None:
     assert program is not None
     (said,) = session_of(program.model_proto.SerializeToString()).run(None, {"a": logits[0], "b": logits[1]})
     wanted = combinations(2)[how].apply(logits.astype(np.float64))
-    np.testing.assert_allclose(said, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(said), wanted, rtol=1e-4, atol=1e-4)
