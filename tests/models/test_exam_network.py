@@ -124,6 +124,15 @@ def test_inputs_are_standardised_by_the_training_slices() -> None:
     assert spread[2] == 0
 
 
+@pytest.mark.parametrize("components", [None, 2])
+def test_rounding_is_not_blown_up(components: int | None) -> None:
+    features, logits = (1 + 1e-7 * each for each in exam(60)[:2])
+    made = ShownInputs(SequenceHead(components=components), FEATURES, 6)
+    made.fit(features, logits)
+    shown = made(Exams(features[None], logits[None], torch.zeros(1, 60)))
+    assert float(shown.detach().abs().max()) < 2e-3
+
+
 def test_components_are_those_of_the_training_slices() -> None:
     features, logits = exam(60)[:2]
     made = ShownInputs(SequenceHead(inputs=("features",), components=2), FEATURES, 6)

@@ -17,6 +17,10 @@ _STILL = 1e-2
 """Of the mean deviation: what varies less over the training slices is divided by so much, or noise would be all that is
 seen of it."""
 
+_ROUNDED = 1e-3
+"""Of the values' own size: what varies less than that in float32 is rounding by the time it has gone through a network,
+as of one that has hardly been trained, and another runtime rounds in another way."""
+
 
 class ShownInputs(nn.Module):
     """Standardises by the statistics of training slices, which it keeps, and lays side by side what the head asks for.
@@ -62,7 +66,7 @@ class ShownInputs(nn.Module):
         values, vectors = torch.linalg.eigh(torch.cov(features.T, correction=0))  # ascending
         self.projection.copy_(vectors.flip(1)[:, : self.components])
         common = values.flip(0)[: self.components].clamp(min=0).mean().sqrt()
-        self.feature_scale.fill_(float(common) or 1.0)
+        self.feature_scale.fill_(max(float(common), _rounding(features)) or 1.0)
 
     def forward(self, exams: Exams) -> Tensor:
         """(b, n, width)."""
@@ -90,4 +94,9 @@ def distances(exams: Exams) -> tuple[Tensor, Tensor]:
 def _deviation(values: Tensor) -> Tensor:
     """Of each column; never 0."""
     spread = values.std(dim=0, correction=0)
-    return spread.clamp(min=_STILL * float(spread.mean()) or 1.0)
+    return spread.clamp(min=max(_STILL * float(spread.mean()), _rounding(values)) or 1.0)
+
+
+def _rounding(values: Tensor) -> float:
+    """The least deviation that is one."""
+    return _ROUNDED * float(values.square().mean().sqrt())
