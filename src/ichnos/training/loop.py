@@ -155,7 +155,9 @@ def _open(
     """A session at the run's beginning, or where the checkpoint stands."""
     recipe = classifier.recipe
     # convolutions run a third faster so on a CPU, and use tensor cores better on a GPU
-    classifier.to(fabric.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    classifier.to(fabric.device)
+    if all(parameter.ndim < 5 for parameter in classifier.parameters()):  # the layout is of images, not of volumes
+        classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay, fused=True)
     module, optimizer = fabric.setup(AugmentedClassifier(classifier, recipe.augmentation), plain_optimizer)
