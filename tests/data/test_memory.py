@@ -26,6 +26,7 @@ def _peak(slices: int, scratch: Path, depth: int = 0) -> int:
     return int(told.stdout)
 
 
+@pytest.mark.slow
 def test_eight_times_the_slices_take_little_more(tmp_path: Path) -> None:
     """Names of 1.4 kB stand for many slices: with tables in memory the growth was 216 MB, and is 48 MB, for buffers."""
     assert _peak(32_000, tmp_path, depth=200) - _peak(4_000, tmp_path, depth=200) < 100 * _MEGABYTE

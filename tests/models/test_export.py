@@ -43,11 +43,14 @@ for _name in recipes.names():  # and every road of the package's recipes, each o
             SPECS[_stage.name] = _stage.input
 
 
-SOME = [
-    pytest.param(name, marks=() if name in ("mean-64", "stack-128", "neighbours-64") else pytest.mark.slow)
+SOME = [pytest.param(name, marks=() if name in ("neighbours-64", "raw-64") else pytest.mark.slow) for name in SPECS]
+"""An export takes some ten seconds."""
+
+EACH_KIND = [
+    pytest.param(name, marks=() if name in ("reader", "three_windows", "raw-neighbours-64") else pytest.mark.slow)
     for name in SPECS
 ]
-"""An export takes some ten seconds."""
+"""One plane with neighbours, several, and raw HU; a graph of each road takes seconds to export."""
 
 
 @lru_cache(maxsize=1)
@@ -160,7 +163,7 @@ def test_torch_and_onnx_runtime_agree_on_real_slices(
     agree(*exported(name), np.stack([to_matrix(read_slice(path).hu) for path in files]))
 
 
-@pytest.mark.parametrize("name", SPECS)
+@pytest.mark.parametrize("name", EACH_KIND)
 def test_the_graphs_planes_are_numpys_bit_for_bit(name: str, phantom_hu: NDArray[np.int16]):
     """The road alone, as ONNX Runtime walks it."""
 
@@ -250,5 +253,5 @@ def test_several_runs_are_averaged(phantom_hu: NDArray[np.int16]):
 
 
 def test_runs_of_other_roads_do_not_go_together():
-    with pytest.raises(WeightsError, match="one input road and one list of classes"):
+    with pytest.raises(WeightsError, match="one input road, views and list of classes"):
         export_graph([classifier_of(SPECS["mean-64"]), classifier_of(SPECS["stack-of-two-96"])])
