@@ -64,6 +64,6 @@ def test_frozen_backbone_does_not_move(recipe: SliceRecipe):
 def test_stem_for_other_channels_answers_alike_to_equal_channels():
     weight = torch.rand(4, 3, 3, 3)
     for channels in (2, 3, 5):
-        fitted = fit_stem(weight, channels)
+        fitted = fit_stem(weight, torch.empty(4, channels, 3, 3))
         assert fitted.shape == (4, channels, 3, 3)
         assert torch.allclose(fitted.sum(dim=1), weight.sum(dim=1), atol=1e-6)
