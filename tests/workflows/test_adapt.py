@@ -2,7 +2,10 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -10,16 +13,18 @@ import torch
 
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
-from ichnos.data.splits import Part, split, stored_splits
+from ichnos.data.splits import Part, make_splits, split, stored_splits
 from ichnos.errors import OutputError, UsageError
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import EnsembleRecipe, SliceRecipe
+from ichnos.recipes.bigru import RECIPE as BIGRU
 from ichnos.recipes.cascade import RECIPE as CASCADE
+from ichnos.recipes.epidural_anomaly import RECIPE as ANOMALY
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
-from ichnos.workflows.adapt import AdaptOptions, Method, adapt_run
-from ichnos.workflows.adaptation import AdaptationOptions, study_adaptation
+from ichnos.workflows.adapt import AdaptOptions, Method, adapt_run, check_adaptable
+from ichnos.workflows.adaptation import AdaptationOptions, made_of, study_adaptation
 from ichnos.workflows.evaluate import evaluate_run, unseen
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.measured import EvaluationOptions
@@ -154,6 +159,36 @@ def test_what_cannot_be_adapted(old: PreparedSet, new: PreparedSet, run: Path, t
     train_model(positives, old.path, tmp_path / "p", SILENT, device="cpu")
     with pytest.raises(UsageError, match="slices with hemorrhage alone"):
         adapt_run(tmp_path / "p", new.path, tmp_path / "q", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+
+
+def test_what_batchnorm_refuses_is_refused_before_anything_is_written(
+    old: PreparedSet, recipe: SliceRecipe, run: Path, tmp_path: Path
+) -> None:
+    data = open_data(old.path)
+    without_labels = SimpleNamespace(header=SimpleNamespace(teaches=False))
+    unlabelled = replace(data, prepared=cast("PreparedSet", without_labels))
+    stacked = EnsembleRecipe(name="e", title="E", members={"a": recipe, "b": recipe}, combine="stacking")
+    with pytest.raises(UsageError, match="without labels of single slices, has none"):
+        check_adaptable(run, stacked, unlabelled, Method.BATCHNORM)
+    check_adaptable(run, stacked, data, Method.BATCHNORM)
+    check_adaptable(run, stacked.derive(combine="mean"), unlabelled, Method.BATCHNORM)
+    with pytest.raises(UsageError, match="an anomaly detector, whose density"):
+        check_adaptable(run, ANOMALY, data, Method.BATCHNORM)
+    check_adaptable(run, ANOMALY, data, Method.FINE_TUNE)
+    for method in Method:
+        with pytest.raises(UsageError, match="adapt that stage"):
+            check_adaptable(run, BIGRU, data, method)
+
+
+def test_the_study_reuses_no_statistics_of_another_split(
+    old: PreparedSet, new: PreparedSet, run: Path, tmp_path: Path
+) -> None:
+    adapt_run(run, new.path, tmp_path, AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+    opened = open_data(new.path)
+    assert made_of(tmp_path, run, opened)
+    assert not made_of(tmp_path, run, open_data(old.path))
+    assert not made_of(tmp_path, run, replace(opened, splits=make_splits(new.index, seed=1, folds=3)))
+    assert not made_of(tmp_path / "nothing", run, opened)
 
 
 @pytest.mark.slow

@@ -1,22 +1,27 @@
 """A detector of what it has never seen, from a set to a bundle, on a tiny set with random weights."""
 
+import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric import Fabric
 
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, split, stored_splits
-from ichnos.errors import RecipeError, WeightsError
+from ichnos.errors import RecipeError, TrainingError, WeightsError
 from ichnos.inference.bundle import read_bundle
 from ichnos.progress import SILENT
 from ichnos.recipe import AnomalyRecipe
 from ichnos.recipes.epidural_anomaly import RECIPE as EPIDURAL_ANOMALY
 from ichnos.subtypes import CLASSES, Subtype
-from ichnos.workflows.anomaly import DENSITY, TrainedAnomaly, read_density
+from ichnos.training.devices import choose
+from ichnos.workflows.anomaly import DENSITY, TrainedAnomaly, fit_anomaly, read_density, scales_of_folds
 from ichnos.workflows.evaluate import evaluate_run
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.measured import EvaluationOptions
@@ -104,6 +109,74 @@ def test_it_goes_on_and_tells_what_is_not_whole(
     (tmp_path / DENSITY).write_bytes(b"no")
     with pytest.raises(WeightsError, match="damaged"):
         open_run(tmp_path)
+
+
+def test_another_grouping_or_training_part_is_another_density(
+    prepared: PreparedSet, recipe: AnomalyRecipe, run: Path, tmp_path: Path
+) -> None:
+    model, data = cast("TrainedAnomaly", open_run(run)).slices, open_data(prepared.path)
+    by_class = read_density(run)[0]
+    shutil.copytree(run, tmp_path / "run")
+    one = recipe.derive(groups="one")
+    train_model(one, prepared.path, tmp_path / "run", SILENT, device="cpu")
+    assert len(read_density(tmp_path / "run")[0].means) == 1 < len(by_class.means)
+    (tmp_path / "run" / DENSITY).write_bytes((run / DENSITY).read_bytes())
+    with pytest.raises(WeightsError, match="another network or recipe"):
+        open_run(tmp_path / "run")
+    fewer = replace(data, patients=tuple(np.unique(prepared.index["patient"].to_numpy().astype(str)).tolist()[::2]))
+    fit_anomaly(recipe, model, fewer, tmp_path / "run", SILENT, device="cpu")
+    assert not np.array_equal(read_density(tmp_path / "run")[0].means, by_class.means)
+    (tmp_path / "run" / DENSITY).write_bytes(b"no")
+    fit_anomaly(recipe, model, data, tmp_path / "run", SILENT, device="cpu")
+    anew, made_of = read_density(tmp_path / "run")
+    assert np.array_equal(anew.means, by_class.means), "a damaged one is made anew"
+    assert made_of == read_density(run)[1]
+
+
+def test_with_everyone_in_training_the_scale_is_the_folds(
+    prepared: PreparedSet, recipe: AnomalyRecipe, run: Path, tmp_path: Path
+) -> None:
+    model, data = cast("TrainedAnomaly", open_run(run)).slices, open_data(prepared.path)
+    runs = [tmp_path / str(fold) for fold in range(3)]
+    for fold, folder in enumerate(runs):
+        folder.mkdir()
+        fit_anomaly(recipe, model, replace(data, fold=fold), folder, SILENT, device="cpu")
+    densities = [read_density(folder)[0] for folder in runs]
+    scale = scales_of_folds(recipe, runs)[""]
+    assert scale.centre == sorted(density.centre for density in densities)[1]
+    assert scale.spread == sorted(density.spread for density in densities)[1]
+    everyone = replace(data, everyone=True)
+    fit_anomaly(recipe, model, everyone, tmp_path, SILENT, given=scale, device="cpu")
+    density = read_density(tmp_path)[0]
+    assert (density.centre, density.spread) == scale
+    with pytest.raises(TrainingError, match="hands the folds' scale over"):
+        fit_anomaly(recipe, model, everyone, tmp_path, SILENT, device="cpu")
+
+
+def test_its_digest_is_of_the_scale_too_and_an_empty_part_is_no_crash(
+    prepared: PreparedSet, recipe: AnomalyRecipe, run: Path, tmp_path: Path
+) -> None:
+    model, data = cast("TrainedAnomaly", open_run(run)), open_data(prepared.path)
+    for change in ({"centre": 0.5}, {"spread": 2.5}):
+        assert replace(model, density=replace(model.density, **change)).digest() != model.digest()
+    everyone = replace(data, everyone=True)
+    assert model.predict(everyone, Part.TEST, SILENT, device="cpu").probabilities.shape == (0, len(CLASSES))
+    with pytest.raises(TrainingError, match="train part has 0 slices without epidural"):
+        fit_anomaly(recipe, model.slices, replace(data, patients=()), tmp_path, SILENT, device="cpu")
+
+
+def test_its_distances_are_single_precision_wherever_it_runs(
+    prepared: PreparedSet, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str | None] = []
+
+    def spied(device: str, precision: str | None = None) -> Fabric:
+        asked.append(precision)
+        return choose(device, precision)
+
+    monkeypatch.setattr("ichnos.workflows.anomaly.choose", spied)
+    open_run(run).predict(open_data(prepared.path), Part.TEST, SILENT, device="cpu")
+    assert asked == ["32-true"]
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from ichnos.models.checkpoint import load_classifier, save_checkpoint
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import InitialWeights, origins, weights_digest
 from ichnos.progress import Progress
-from ichnos.recipe import AnyKind, ExamRecipe, Population, SliceRecipe
+from ichnos.recipe import AnomalyRecipe, AnyKind, EnsembleRecipe, ExamRecipe, Population, SliceRecipe
 from ichnos.training.batchnorm import measure_batchnorm
 from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
@@ -47,7 +47,8 @@ class Method(StrEnum):
     """How a run is adapted."""
 
     BATCHNORM = "batchnorm"
-    """BatchNorm's statistics measured on the new set's training slices. No label is looked at."""
+    """BatchNorm's statistics measured on the new set's training slices, by no label. A stacking of several networks is
+    fitted anew on the validation part's labels, and drawing some of the patients goes by labels too."""
     FINE_TUNE = "fine-tune"
     """A few epochs at a low rate on some patients of the training part; the validation part chooses the epoch."""
 
@@ -85,11 +86,7 @@ def adapt_on(
 ) -> dict[str, Any]:
     """The same on data that is open already."""
     recipe = open_run(run).recipe
-    if any(isinstance(each, ExamRecipe) for each in recipe.composites.values()):
-        raise UsageError(
-            f"{run.name} is of {recipe.in_words}, whose head goes by what its own slice stage says; adapt that stage, "
-            f"{run.name}/slices, which is a run too"
-        )
+    check_adaptable(run, recipe, data, options.method)
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
     match options.method:
@@ -98,6 +95,34 @@ def adapt_on(
         case Method.FINE_TUNE:
             train_stages(_fine_tuning(run, recipe, options), data, out, progress, device=device)
     return {"run": str(out), "from": run.name, "method": options.method.value, "patients": data.patients_in_training}
+
+
+def check_adaptable(run: Path, recipe: AnyKind, data: OpenData, method: Method) -> None:
+    """Raises UsageError where a run of this recipe cannot be adapted so to this data: before anything is written."""
+    composites = recipe.composites.values()
+    if any(isinstance(each, ExamRecipe) for each in composites):
+        raise UsageError(
+            f"{run.name} is of {recipe.in_words}, whose head goes by what its own slice stage says; adapt that stage, "
+            f"{run.name}/slices, which is a run too"
+        )
+    if method is not Method.BATCHNORM:
+        return
+    if any(isinstance(each, AnomalyRecipe) for each in composites):
+        raise UsageError(
+            f"{run.name} has {AnomalyRecipe.in_words}, whose density is of its network's features as they are, and "
+            "which slices a new one may be fitted on is what labels say; adapt it with --method fine-tune"
+        )
+    if not any(stage.population.slices == "all" for stage in recipe.stages.values()):
+        raise UsageError(
+            f"{recipe.name} is of slices with hemorrhage alone, and which those are is what labels say; adapt it with "
+            "--method fine-tune"
+        )
+    fitted = any(isinstance(each, EnsembleRecipe) and each.combine != "mean" for each in composites)
+    if fitted and not data.prepared.header.teaches:
+        raise UsageError(
+            f"{recipe.name} joins its networks by what is fitted on validation patients, and this set, without labels "
+            f"of single slices, has none; adapt its members one by one, {run.name}/members/NAME, which are runs too"
+        )
 
 
 def _with_patients(data: OpenData, population: Population, options: AdaptOptions) -> OpenData:
@@ -126,16 +151,6 @@ def _field(stage: str, name: str) -> str:
 
 def _measure_statistics(run: Path, recipe: AnyKind, data: OpenData, out: Path, progress: Progress, device: str) -> None:
     """A stage of positives alone stays as it is: which slices those are, labels say."""
-    if not any(stage.population.slices == "all" for stage in recipe.stages.values()):
-        raise UsageError(
-            f"{recipe.name} is of slices with hemorrhage alone, and which those are is what labels say; adapt it with "
-            "--method fine-tune"
-        )
-    if any(isinstance(each, ExamRecipe) for each in recipe.composites.values()):
-        raise UsageError(
-            f"{recipe.name} has {ExamRecipe.in_words}, which learns from labels; adapt it with --method fine-tune, or "
-            "adapt the run of its slice stage"
-        )
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} holds something already; give --out a new folder")
     if not data.prepared.header.teaches:

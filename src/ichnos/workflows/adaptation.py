@@ -1,6 +1,7 @@
 """What adapting to another hospital is worth: a run as it was and adapted in each way, on that hospital's test part."""
 
 import hashlib
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,11 +21,12 @@ from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.reporting.adaptation import write_adaptation
-from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on
+from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on, check_adaptable
 from ichnos.workflows.evaluate import checkpoints_of, unseen
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run
+from ichnos.workflows.trained_model import BEST
 
 Tree = dict[str, Any]
 
@@ -80,6 +82,7 @@ def study_adaptation(
     if not opened.prepared.header.teaches:
         raise UsageError("this set has no labels of single slices: nothing can be fine-tuned or measured on it")
     model = open_run(run)
+    check_adaptable(run, model.recipe, opened, Method.FINE_TUNE)
     if not unseen(checkpoints_of(model), opened)[1]:
         raise UsageError("this run was trained with this set: give the set of another hospital")
     sizes = _sizes(opened, options)
@@ -138,7 +141,7 @@ def _adapted(
         return run
     folder = _folder(out, method, patients)
     if method is Method.BATCHNORM:
-        if folder.exists() and _began_from(folder, run):
+        if folder.exists() and made_of(folder, run, opened):
             return folder
         asked = AdaptOptions(method)
     else:
@@ -147,16 +150,16 @@ def _adapted(
     return folder
 
 
-def _began_from(folder: Path, run: Path) -> bool:
-    """Whether an adapted run is there and of this one. What is half there is not, and stands in the way."""
-    digests: list[list[str]] = []
-    for each in (run, folder):
-        checkpoints = sorted(path.relative_to(each) for path in each.rglob("best.safetensors"))
-        if each is folder:
-            digests.append([load_checkpoint(each / p).metadata["first_weights"]["digest"] for p in checkpoints])
-        else:
-            digests.append([_digest(each / p) for p in checkpoints])
-    return bool(digests[0]) and digests[0] == digests[1]
+def made_of(folder: Path, run: Path, opened: OpenData) -> bool:
+    """Whether an adapted run is there, of this one and of this set's split. Any other, or half of one, stands in the
+    way."""
+    wanted = [path.relative_to(run) for path in sorted(run.rglob(BEST))]
+    if not wanted or wanted != [path.relative_to(folder) for path in sorted(folder.rglob(BEST))]:
+        return False
+    told = [load_checkpoint(folder / path).metadata for path in wanted]
+    digests = [each["first_weights"]["digest"] for each in told]
+    origin = json.loads(json.dumps(opened.origin))  # as a checkpoint keeps it
+    return digests == [_digest(run / path) for path in wanted] and all(each["origin"] == origin for each in told)
 
 
 def _measure(

@@ -1,9 +1,10 @@
 """A trained network and the density of its features as one model that calls what it has never seen."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
+from ichnos.counting import counted
 from ichnos.data.splits import Part
-from ichnos.errors import WeightsError
+from ichnos.errors import TrainingError, WeightsError
 from ichnos.evaluation.density import Density, fit_density
 from ichnos.files import replacing
 from ichnos.inputs import exam_planes
@@ -20,7 +22,7 @@ from ichnos.models.anomaly import AnomalyClassifier, AnomalyGraph, features_of
 from ichnos.models.export import Graph
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
-from ichnos.recipe import AnomalyRecipe, Population
+from ichnos.recipe import AnomalyRecipe, AnyKind, Population
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.devices import choose
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
@@ -35,6 +37,30 @@ DENSITY = "density.safetensors"
 
 _MOST = 20_000
 """Training slices that a density is fitted on, evenly spread: some fifteen for each of a network's features."""
+
+
+class Scale(NamedTuple):
+    """Of the distances of slices that are not what is looked for. See Density."""
+
+    centre: float
+    spread: float
+
+
+class FittedOn(NamedTuple):
+    """What a density was made of: where any of it is another, so is the density."""
+
+    checkpoint: str
+    """The network's digest."""
+    of: str
+    groups: str
+    training: str
+    """The fingerprint of the slices that it was fitted on."""
+    scaled_on: str
+    """That of those that gave its scale; or the scale itself, where it was given."""
+
+    def fits(self, recipe: AnomalyRecipe, checkpoint: str) -> bool:
+        """Whether it is of this network and of a recipe like this."""
+        return (self.checkpoint, self.of, self.groups) == (checkpoint, recipe.of.value, recipe.groups)
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,10 +94,12 @@ class TrainedAnomaly:
         population = population or self.recipe.population
         slices = data.slices_of(self.slices.recipe, population, part, progress)
         rows = data.rows(population, part)
-        fabric = choose(device)
+        fabric = choose(device, "32-true")  # squares of whitened differences: half precision would be another density
         module = fabric.setup_module(self.network)
-        with progress.task("Predicting", len(rows)) as task:
-            said = probabilities_of(fabric, module, slices.images, slices.rows, BATCH_SIZE, task.advance)
+        said = np.zeros((0, len(self.recipe.classes)))
+        if len(rows):
+            with progress.task("Predicting", len(rows)) as task:
+                said = probabilities_of(fabric, module, slices.images, slices.rows, BATCH_SIZE, task.advance)
         chosen = data.prepared.index[rows]
         return Predictions(
             self.recipe.classes,
@@ -95,6 +123,7 @@ class TrainedAnomaly:
         digest = hashlib.sha256(self.slices.digest().encode())
         for values in (self.density.means, self.density.whitening):
             digest.update(values.tobytes())
+        digest.update(f"{self.density.centre.hex()} {self.density.spread.hex()}".encode())
         return digest.hexdigest()
 
     def graph(self) -> Graph:
@@ -107,30 +136,59 @@ class TrainedAnomaly:
 
 
 def fit_anomaly(
-    recipe: AnomalyRecipe, model: TrainedModel, data: "OpenData", run: Path, progress: Progress, device: str
+    recipe: AnomalyRecipe,
+    model: TrainedModel,
+    data: "OpenData",
+    run: Path,
+    progress: Progress,
+    *,
+    given: Scale | None = None,
+    device: str = "auto",
 ) -> None:
-    """Fit the density on the training part, its scale on the validation part (where there is one); write both.
+    """Fit the density on the training part and its scale on the validation part; write both.
 
-    Of neither part a slice with the class that is looked for is shown.
+    Of neither part a slice with the class that is looked for is shown. What is there of the same network, recipe and
+    slices stays. given: the scale, for a network that was trained on everyone and has no validation patients. Raises
+    TrainingError where these have none given, or where a part has too few slices.
     """
-    checkpoint = model.digest()
-    if (run / DENSITY).exists() and read_density(run)[1] == checkpoint:
-        return
+    if given is None and data.everyone:
+        raise TrainingError(
+            f"{recipe.name} is scaled on validation patients, and all are trained on: take `ichnos study folds "
+            "--bundle`, which hands the folds' scale over"
+        )
     training = data.slices_of(model.recipe, model.recipe.population, Part.TRAIN, progress)
-    kept = spread(len(training), _MOST)
+    unseen = data.slices_of(model.recipe, model.recipe.population, Part.VALIDATION, progress) if given is None else None
+    scaled_on = " ".join(value.hex() for value in given or ()) if unseen is None else unseen.fingerprint()
+    made_of = FittedOn(model.digest(), recipe.of.value, recipe.groups, training.fingerprint(), scaled_on)
+    if _is_of(run, made_of):
+        return
+    kept = _enough(training, Part.TRAIN, recipe)
     density = fit_density(_features(model, training, kept, progress, device), _groups(recipe, training.labels[kept]))
-    usual = training
-    if not data.everyone:
-        usual = data.slices_of(model.recipe, model.recipe.population, Part.VALIDATION, progress)
-    density = density.scaled(_features(model, usual, spread(len(usual), _MOST), progress, device))
+    if given is not None:
+        density = replace(density, centre=given.centre, spread=given.spread)
+    elif unseen is not None:
+        kept = _enough(unseen, Part.VALIDATION, recipe)
+        density = density.scaled(_features(model, unseen, kept, progress, device))
     tensors = {"means": density.means, "whitening": density.whitening}
-    scale = {"centre": density.centre.hex(), "spread": density.spread.hex(), "checkpoint": checkpoint}
+    told = {"centre": density.centre.hex(), "spread": density.spread.hex()} | made_of._asdict()
     with replacing(run / DENSITY) as temporary:
-        temporary.write_bytes(save(tensors, metadata=scale))
+        temporary.write_bytes(save(tensors, metadata=told))
 
 
-def read_density(run: Path) -> tuple[Density, str]:
-    """The density of a detector's run, and the digest of the network that it is of. Raises WeightsError."""
+def scales_of_folds(recipe: AnyKind, runs: Sequence[Path]) -> Mapping[str, Scale]:
+    """For every detector in the recipe, by its folder: the median of the folds' centres and spreads, each of patients
+    that the fold's network has not seen. Raises WeightsError where a fold has no density."""
+    scales: dict[str, Scale] = {}
+    for path, each in recipe.composites.items():
+        if isinstance(each, AnomalyRecipe):
+            densities = [read_density(run / path)[0] for run in runs]
+            centre, width = np.median([(density.centre, density.spread) for density in densities], axis=0).tolist()
+            scales[path] = Scale(centre, width)
+    return scales
+
+
+def read_density(run: Path) -> tuple[Density, FittedOn]:
+    """The density of a detector's run, and what it was made of. Raises WeightsError."""
     path = run / DENSITY
     if not path.exists():
         raise WeightsError(f"{run.name} lacks {DENSITY}: the same `ichnos train` makes it")
@@ -139,9 +197,28 @@ def read_density(run: Path) -> tuple[Density, str]:
         with safe_open(path, framework="numpy") as file:
             told = file.metadata()
         scale = (float.fromhex(told["centre"]), float.fromhex(told["spread"]))
-        return Density(tensors["means"], tensors["whitening"], *scale), told["checkpoint"]
+        made_of = FittedOn(*(told[name] for name in FittedOn._fields))
+        return Density(tensors["means"], tensors["whitening"], *scale), made_of
     except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
         raise WeightsError(f"{path} is damaged ({error}): the same `ichnos train` makes it anew") from error
+
+
+def _is_of(run: Path, made_of: FittedOn) -> bool:
+    """Whether the run's density is there, whole, and made of just this."""
+    try:
+        return read_density(run)[1] == made_of
+    except WeightsError:
+        return False
+
+
+def _enough(slices: TrainingSlices, part: Part, recipe: AnomalyRecipe) -> NDArray[np.int64]:
+    """Which of the slices to take. Raises TrainingError below two."""
+    if len(slices) < 2:
+        raise TrainingError(
+            f"the {part.value} part has {counted(len(slices), 'slice')} without {recipe.of.value} hemorrhage, and "
+            f"{recipe.name} needs at least two; use a larger set or another split"
+        )
+    return spread(len(slices), _MOST)
 
 
 def _features(

@@ -25,6 +25,7 @@ from ichnos.readout import Readout
 from ichnos.recipe import Recipe, fits_of
 from ichnos.reporting.folds import folds_report
 from ichnos.training.loop import TrainingSummary
+from ichnos.workflows.anomaly import scales_of_folds
 from ichnos.workflows.combining import out_of_fold_combinations
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.growing import slices_out_of_fold
@@ -246,7 +247,10 @@ def _final(
     joined = out_of_fold_combinations(recipe, data, runs, progress, device=device)
     everyone = replace(data, everyone=True)
     unseen = slices_out_of_fold(recipe, data, runs, progress, device=device)
-    train_stages(final, everyone, out / "final", progress, combinations=joined, unseen=unseen, device=device)
+    scales = scales_of_folds(recipe, runs)
+    train_stages(
+        final, everyone, out / "final", progress, combinations=joined, unseen=unseen, scales=scales, device=device
+    )
     export = ExportOptions(
         data=tuple(each.path for each in data.prepared.sets),
         calibration=out / "out_of_fold.parquet",

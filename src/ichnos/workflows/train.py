@@ -37,7 +37,7 @@ from ichnos.recipe import (
 )
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
-from ichnos.workflows.anomaly import fit_anomaly
+from ichnos.workflows.anomaly import Scale, fit_anomaly
 from ichnos.workflows.combining import combine_members
 from ichnos.workflows.exam_training import train_exam
 from ichnos.workflows.growing import grow_trees
@@ -240,14 +240,16 @@ def train_stages(
     *,
     combinations: Mapping[str, FittedCombination] | None = None,
     unseen: Predictions | None = None,
+    scales: Mapping[str, Scale] | None = None,
     device: str = "auto",
 ) -> dict[str, TrainingSummary]:
     """Train every stage of `recipe` on data that is open already: into `run` itself, or each into a folder of its own.
 
     Returns a summary a stage, by its name in `recipe.stages`, and one of a network of exams by its folder. The
     recipe.json of several models is written when all of them are trained and joined. combinations: of ensembles, by
-    their folders, for data that has everyone in training; unseen: for the same, what boosted trees learn from.
-    Raises TrainingError where a folder holds a run of another kind.
+    their folders, for data that has everyone in training; unseen: for the same, what boosted trees learn from;
+    scales: for the same, of anomaly detectors, by their folders. Raises TrainingError where a folder holds a run of
+    another kind.
     """
     for path, each in {"": recipe, **recipe.composites, **recipe.stages}.items():
         found = kind_of(run / path)
@@ -259,7 +261,9 @@ def train_stages(
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
     }
-    joined = join_stages(recipe, data, run, progress, combinations=combinations, unseen=unseen, device=device)
+    joined = join_stages(
+        recipe, data, run, progress, combinations=combinations, unseen=unseen, scales=scales, device=device
+    )
     return summaries | joined
 
 
@@ -271,6 +275,7 @@ def join_stages(
     *,
     combinations: Mapping[str, FittedCombination] | None = None,
     unseen: Predictions | None = None,
+    scales: Mapping[str, Scale] | None = None,
     device: str = "auto",
 ) -> dict[str, TrainingSummary]:
     """Fit or train what joins the stages of `run`, which are trained, and write the recipe.json of several models."""
@@ -281,7 +286,7 @@ def join_stages(
             combine_members(each, data, run / path, progress, given=given, device=device)
         if isinstance(each, AnomalyRecipe):
             model = cast("TrainedModel", open_run(run / path / "usual"))
-            fit_anomaly(each, model, data, run / path, progress, device)
+            fit_anomaly(each, model, data, run / path, progress, given=(scales or {}).get(path), device=device)
         if isinstance(each, ExamRecipe) and isinstance(each.head, TreesHead):
             grow_trees(each, data, run / path, progress, unseen=unseen, device=device)
         elif isinstance(each, ExamRecipe):

@@ -84,9 +84,11 @@ def open_run(run: Path) -> Trained:
             return TrainedEnsemble(recipe, tuple(parts.values()), _fitted(recipe, run))
         case AnomalyRecipe():
             (slices,) = cast("tuple[TrainedModel]", tuple(parts.values()))
-            density, checkpoint = read_density(run)
-            if checkpoint != slices.digest():
-                raise WeightsError(f"{run.name}'s density is of another network: the same `ichnos train` makes it anew")
+            density, made_of = read_density(run)
+            if not made_of.fits(recipe, slices.digest()):
+                raise WeightsError(
+                    f"{run.name}'s density is of another network or recipe: the same `ichnos train` makes it anew"
+                )
             return TrainedAnomaly(recipe, slices, density)
         case ExamRecipe() if isinstance(recipe.head, TreesHead):
             return TrainedTrees.open(recipe, parts[SLICES], run)
