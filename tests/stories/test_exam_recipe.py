@@ -28,6 +28,9 @@ CHANGES = ("network.init=random", "input.size=32", "synthetic=null", "fit.epochs
 CHANGES += ("fit.batch_size=4", "fit.reestimate_batchnorm=true", "fit.patience=null")
 CHANGES = (*(f"slices.{change}" for change in CHANGES), "fit.epochs=2", "head.hidden=4")
 
+pytestmark = pytest.mark.slow
+"""Laws, training, export and the engine have quick tests of their own: models/, training/ and inference/test_exam_*."""
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
