@@ -20,7 +20,7 @@ from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
 from ichnos.workflows.evaluate import evaluate_run, unseen
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.field import FieldOptions
-from ichnos.workflows.folds import FoldOptions, study_folds
+from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
 from ichnos.workflows.measured import EvaluationOptions
 from ichnos.workflows.train import open_data, train_model
 from ichnos.workflows.validate import evaluate_bundle
@@ -145,3 +145,16 @@ def test_folds_of_several_sets(sets: list[PreparedSet], recipe: SliceRecipe, tmp
 def test_the_command_of_a_field_study_names_every_set() -> None:
     words = FieldOptions(("reader",)).command([Path("a"), Path("b")], Path("o"))
     assert words == "ichnos study field --data a --data b --out o --recipes reader"
+
+
+def test_folds_that_do_not_go_together(tmp_path: Path, sets: list[PreparedSet]) -> None:
+    strangers = InMemorySource(exams=24, slices=3, twins={n: 2000 + n for n in range(24)})
+    other = prepare(strangers, tmp_path / "other", SILENT, workers=1)
+    split(other, seed=1, folds=4)
+    both = [sets[0].path, other.path]
+    with pytest.raises(UsageError, match="unlike numbers of folds: give --folds and --split-seed"):
+        open_folds(both, None, None)
+    with pytest.raises(UsageError, match="unlike seeds: give --split-seed"):
+        open_folds(both, None, 4)
+    assert open_folds(both, 5, 4)[1] == [0, 1, 2, 3]
+    assert open_folds(both, None, 1)[1] == [None]

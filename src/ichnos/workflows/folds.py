@@ -128,11 +128,21 @@ def study_folds(
 
 
 def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[OpenData, list[int | None]]:
-    """The set with the folds that were asked for, and each of them; None is the one split."""
+    """The set with the folds that were asked for, and each of them; None is the one split.
+
+    Raises UsageError where several sets have folds that do not go together and nobody says how to cut them anew.
+    """
     opened = open_data(data)
     once = folds == 1
     seed = opened.splits.seed if split_seed is None else split_seed
     count = opened.splits.folds if folds is None or once else folds
+    if not count and not once:
+        raise UsageError(
+            "these sets are split into unlike numbers of folds: give --folds and --split-seed, by which all patients are "
+            "cut anew, or prepare the sets with one number"
+        )
+    if seed < 0 and count != opened.splits.folds:
+        raise UsageError("these sets were split by unlike seeds: give --split-seed, by which all are cut anew")
     if (seed, count) != (opened.splits.seed, opened.splits.folds):
         opened = replace(opened, splits=make_splits(opened.prepared.index, seed=seed, folds=count))
     return opened, [None] if once else list(range(count))
