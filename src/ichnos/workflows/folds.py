@@ -138,8 +138,8 @@ def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[O
     count = opened.splits.folds if folds is None or once else folds
     if not count and not once:
         raise UsageError(
-            "these sets are split into unlike numbers of folds: give --folds and --split-seed, by which all patients are "
-            "cut anew, or prepare the sets with one number"
+            "these sets are split into unlike numbers of folds: give --folds and --split-seed, by which all patients "
+            "are cut anew, or prepare the sets with one number"
         )
     if seed < 0 and count != opened.splits.folds:
         raise UsageError("these sets were split by unlike seeds: give --split-seed, by which all are cut anew")
