@@ -1,11 +1,24 @@
 """What tests of every room may ask for."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 os.environ.pop("ICHNOS_BUNDLE", None)  # what whoever runs the tests takes unasked is not what they test
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests stand side by side, a core each, and their images are small
+
+
+@pytest.fixture(scope="module")
+def undrawn() -> Iterator[None]:
+    """Figures are made and not drawn, which takes longer than all else that a small report needs. For tests that look
+    at numbers and words; those of reporting/ draw."""
+    from matplotlib.figure import Figure
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda figure, file, **_: file.write(b"undrawn"))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ BIGRU = recipes.find("bigru").recipe
         ({"head.inputs": '["logits"]', "head.components": "3"}, "components are of features, and the inputs have none"),
         ({"head.kind": "transformer", "head.hidden": "60"}, "a multiple of twice attention_heads, got 60 for 4 heads"),
         ({"fit.batch_size": "0"}, r"fit\.batch_size"),
-        ({"fit.milestones": "[1]"}, r"no such field: fit\.milestones"),
+        ({"fit.milestones": "[1]"}, r"no such field: fit\.milestones.*; perhaps slices\.fit\.milestones is meant"),
         ({"slices.population.slices": "positives"}, "slices"),
         ({"slices.population.without": '["epidural"]'}, "slices"),
         ({"fit.loss.weights": '{"any": 0}'}, r"fit\.loss\.weights"),

@@ -46,6 +46,14 @@ def test_fewer_slices_than_features_still_make_a_density() -> None:
     assert np.isfinite(fit_density(wide, np.zeros(10, np.int64)).distances(wide)).all()
 
 
+def test_rounding_of_features_that_hardly_vary_makes_no_distance() -> None:
+    hardly = (1 + 1e-6 * RNG.normal(size=(60, 6))).astype(np.float32)
+    density = fit_density(hardly, np.zeros(60, np.int64))
+    rounded = np.nextafter(hardly, np.float32(2))
+    squared = np.exp(density.distances(np.concatenate([hardly, rounded])))
+    assert squared.max() < 0.01, "all of them lie at the mean"
+
+
 def test_what_makes_no_density() -> None:
     with pytest.raises(TrainingError, match="at least two slices with finite features, got 1"):
         fit_density(FEATURES[:1], GROUPS[:1])

@@ -25,8 +25,7 @@ ONE_EACH = {"efficientnet-b1", "densenet121", "se-resnext50", "resnext50", "cbam
 ALL = [pytest.param(each, marks=() if each in ONE_EACH else pytest.mark.slow, id=each) for each in FLAT]
 
 EXPORTED = [
-    pytest.param(each, marks=() if each in {"cbam-resnet50", "separable", "small-cnn"} else pytest.mark.slow, id=each)
-    for each in FLAT
+    pytest.param(each, marks=() if each in {"separable", "small-cnn"} else pytest.mark.slow, id=each) for each in FLAT
 ]
 """An export of a deep network takes half a minute of a core; EfficientNet's is tested in test_export.py."""
 

@@ -23,6 +23,7 @@ from ichnos.inference.engine import Engine
 from ichnos.inputs import exam_planes, neighbour_stacks, to_matrix, to_planes
 from ichnos.models import SliceClassifier
 from ichnos.models.export import SliceGraph, export_graph, quiet
+from ichnos.models.initial_weights import initialise
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.readout import Readout
 from ichnos.recipe import InputSpec, Network, Population, SliceRecipe, WindowMerge
@@ -47,10 +48,9 @@ SOME = [pytest.param(name, marks=() if name in ("neighbours-64", "raw-64") else 
 """An export takes some ten seconds."""
 
 EACH_KIND = [
-    pytest.param(name, marks=() if name in ("reader", "three_windows", "raw-neighbours-64") else pytest.mark.slow)
-    for name in SPECS
+    pytest.param(name, marks=() if name in ("reader", "raw-neighbours-64") else pytest.mark.slow) for name in SPECS
 ]
-"""One plane with neighbours, several, and raw HU; a graph of each road takes seconds to export."""
+"""One plane with neighbours, and several with raw HU; a graph of each road takes seconds to export."""
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +60,8 @@ def slices() -> NDArray[np.int16]:
 
 
 def classifier_of(spec: InputSpec, seed: int = 1, network: Network = Network(init="random")) -> SliceClassifier:  # noqa: B008 - frozen
-    """Random weights whose BatchNorm statistics are of real activations, so that outputs spread."""
+    """Weights that were trained on synthetic heads, or random ones where there are none; the BatchNorm statistics are of
+    these activations, so that outputs spread."""
     recipe = SliceRecipe(
         name="small",
         title="Small",
@@ -70,6 +71,8 @@ def classifier_of(spec: InputSpec, seed: int = 1, network: Network = Network(ini
         network=network,
     )
     classifier = SliceClassifier.seeded(recipe, seed)
+    if network.backbone == "efficientnet-b0":  # untrained layers lose digits, each some of what the one before has left
+        initialise(classifier, "phantom", seed=seed)
     if spec.raw_hu:  # its stem begins at zero; here it has learnt
         stem = dict(classifier.backbone.named_parameters())[classifier.backbone.stem]
         with torch.no_grad():
@@ -117,14 +120,14 @@ def agree(classifier: SliceClassifier, content: bytes, hu: NDArray[np.int16]) ->
         single = classifier(planes).sigmoid().numpy()
         exact = copy.deepcopy(classifier).double()
         wanted = exact.head(exact.backbone(classifier.channels(planes).double())).sigmoid().numpy()
-    # a hundred untrained layers lose digits by themselves: what torch loses, ONNX Runtime may lose too
+    # untrained networks lose digits by themselves: what torch loses, ONNX Runtime may lose too
     rounding = np.abs(single - wanted).max()
-    assert rounding < 5e-4
+    assert rounding < (1e-5 if classifier.recipe.network.backbone == "efficientnet-b0" else 2e-3)
     stacks = neighbour_stacks(spec, np.arange(len(hu)) * spec.neighbour_spacing)
     inputs = {"hu": hu} | ({"stacks": stacks} if spec.neighbours else {})
     logits, features, maps = session_of(content).run(None, inputs)
     np.testing.assert_allclose(torch.from_numpy(logits).sigmoid().numpy(), wanted, atol=1e-4 + rounding)
-    assert wanted.std(axis=0).max() > 1e-2, "the outputs do not depend on the input: the test shows nothing"
+    assert wanted.std(axis=0).max() > 5e-3, "the outputs do not depend on the input: the test shows nothing"
     side = classifier.map_side
     assert features.shape == (len(hu), classifier.backbone.feature_channels)
     assert maps.shape == (len(hu), len(CLASSES), side, side)
@@ -215,7 +218,7 @@ def test_the_engine_shows_each_slice_with_its_neighbours(
 def test_any_number_of_slices_gives_the_same(
     exported: Callable[[str], tuple[SliceClassifier, bytes]], phantom_hu: NDArray[np.int16]
 ):
-    session = session_of(exported("mean-64")[1])
+    session = session_of(exported("raw-64")[1])
     whole = session.run(None, {"hu": phantom_hu})
     alone = [session.run(None, {"hu": hu[None]}) for hu in phantom_hu]
     for k, output in enumerate(whole):
@@ -223,7 +226,7 @@ def test_any_number_of_slices_gives_the_same(
 
 
 def test_the_graph_is_plain_and_forgets_the_machine(exported: Callable[[str], tuple[SliceClassifier, bytes]]):
-    content = exported("mean-64")[1]
+    content = exported("raw-64")[1]
     model = onnx.load_from_string(content)
     operators = Counter(node.op_type for node in model.graph.node)
     assert not {"Resize", "BatchNormalization", "Upsample"} & operators.keys()

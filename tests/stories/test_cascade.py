@@ -26,8 +26,7 @@ from tests.stories.running import Ran, ichnos
 
 SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
 
-SHORT = ("network.init=random", "fit.epochs=1", "fit.steps_per_epoch=2", "fit.batch_size=4")
-SHORT += ("fit.reestimate_batchnorm=true", "fit.patience=null")
+SHORT = ("fit.epochs=1", "fit.steps_per_epoch=2", "fit.batch_size=4", "fit.patience=null")
 CHANGES = tuple(f"{stage}.{change}" for stage in ("gate", "subtypes") for change in SHORT)
 CHANGES += ("gate.input.size=32", "subtypes.input.size=64", 'gate.classes=["any"]')
 

@@ -80,6 +80,7 @@ def test_all_models_are_measured_on_one_split(folder: Path) -> None:
     assert not patients["paper_model_2", "test"] & patients["paper_model_2", "validation"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_same_command_again_trains_nothing_and_gives_the_same_numbers(folder: Path) -> None:
     card = folder / "study" / "scorecard.json"
     before = json.loads(card.read_text())
@@ -99,6 +100,7 @@ def test_another_recipe_does_not_overwrite_a_study(folder: Path) -> None:
     assert "fit.seed: 0 there, 9 here" in other.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_train_and_evaluate_one_model_on_a_fold(folder: Path) -> None:
     run, out = folder / "run", folder / "measured"
     words = ("paper_model_3", "--data", str(folder / "set"), "--out", str(run), "--fold", "1")
@@ -164,6 +166,7 @@ def test_the_readmes_python_for_sets_runs(folder: Path) -> None:
     assert names["labels"].shape == (5,)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_another_set_is_external(folder: Path) -> None:
     cohort = ("--exams", "8", "--seed", "4", "--matrix", "64", "--slices", "10-12", "--prevalence", "raised")
     assert ichnos("phantom", *cohort, "--out", str(folder / "cohort-2")).exit_code == 0

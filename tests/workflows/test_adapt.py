@@ -43,6 +43,11 @@ SHORT = {"fit.epochs": "1", "fit.batch_size": "8"}
 
 
 @pytest.fixture(autouse=True, scope="module")
+def no_figures(undrawn: None) -> None:
+    """None of these tests looks at one."""
+
+
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -37,7 +37,12 @@ def bundle_of(backbone: str, folder: Path) -> Path:
     ("backbone", "cells", "said"),
     [
         ("small-cnn", 4, "Grad-CAM maps show where the network looked, 4×4 cells a slice"),
-        ("timm:vit", 0, "The network has no class maps: nothing shows where it looked"),
+        pytest.param(
+            "timm:vit",
+            0,
+            "The network has no class maps: nothing shows where it looked",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_bundle_of_another_network_reads_exams(

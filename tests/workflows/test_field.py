@@ -39,6 +39,11 @@ def recipe_file(folder: Path, name: str, base: str, **changes: object) -> str:
 
 
 @pytest.fixture(autouse=True, scope="module")
+def no_figures(undrawn: None) -> None:
+    """None of these tests looks at one."""
+
+
+@pytest.fixture(autouse=True, scope="module")
 def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)

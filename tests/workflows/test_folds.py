@@ -49,7 +49,9 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> PreparedSet:
 def recipe() -> SliceRecipe:
     fit = Fit(learning_rate=1e-3, batch_size=16, epochs=2, patience=None)
     return READER.derive(
-        fit=fit, **{"network.init": "random", "input.size": 32, "augmentation": None, "synthetic": None}
+        fit=fit,
+        network={"backbone": "small-cnn", "init": "random"},
+        **{"input.size": 32, "augmentation": None, "synthetic": None},
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from ichnos import recipes
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, split, stored_splits
@@ -15,7 +16,7 @@ from ichnos.inference.bundle import read_bundle
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import EnsembleRecipe, ExamRecipe, SliceRecipe
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
 from ichnos.workflows.evaluate import evaluate_run, unseen
 from ichnos.workflows.export import ExportOptions, export_runs
@@ -152,9 +153,44 @@ def test_folds_that_do_not_go_together(tmp_path: Path, sets: list[PreparedSet]) 
     other = prepare(strangers, tmp_path / "other", SILENT, workers=1)
     split(other, seed=1, folds=4)
     both = [sets[0].path, other.path]
-    with pytest.raises(UsageError, match="unlike numbers of folds: give --folds and --split-seed"):
+    with pytest.raises(UsageError, match=r"\(first: 3 folds, seed 0, other: 4 folds, seed 1\): give"):
         open_folds(both, None, None)
-    with pytest.raises(UsageError, match="unlike seeds: give --split-seed"):
+    with pytest.raises(UsageError, match=r"unlike seeds \(first: .*\): give --split-seed"):
         open_folds(both, None, 4)
     assert open_folds(both, 5, 4)[1] == [0, 1, 2, 3]
     assert open_folds(both, None, 1)[1] == [None]
+
+
+def over_slices(name: str, recipe: SliceRecipe, **changes: object) -> ExamRecipe:
+    """That exam recipe of the package, small."""
+    made = recipes.find(name).recipe
+    assert isinstance(made, ExamRecipe)
+    return made.derive(slices=recipe, **changes)
+
+
+@pytest.mark.slow
+def test_a_network_of_exams_of_both_becomes_a_bundle_with_one(
+    sets: list[PreparedSet], recipe: SliceRecipe, tmp_path: Path
+) -> None:
+    small = over_slices("bigru", recipe, **{"fit.epochs": 1, "fit.patience": None})
+    train_model(small, [each.path for each in sets], tmp_path / "run", SILENT, device="cpu")
+    export_runs([tmp_path / "run"], tmp_path / "one", SILENT, ExportOptions(data=sets[1].path), device="cpu")
+    assert read_bundle(tmp_path / "one").exam_network is not None
+    with pytest.raises(InputError, match="validated on other slices"):
+        export_runs([tmp_path / "run"], tmp_path / "c", SILENT, ExportOptions(data=sets[1].path, fold=1), device="cpu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["trees", "stacking"])
+def test_what_was_fitted_on_several_sets_together_is_calibrated_on_all_of_them(
+    kind: str, sets: list[PreparedSet], recipe: SliceRecipe, tmp_path: Path
+) -> None:
+    whole = over_slices("eleventh_place", recipe, **{"head.rounds": 3, "head.patients": 1})
+    if kind == "stacking":
+        members = {"a": recipe, "b": recipe.derive(**{"fit.learning_rate": 1e-3})}
+        whole = EnsembleRecipe(name="both", title="Both", combine="stacking", members=members)
+    both = tuple(each.path for each in sets)
+    train_model(whole, both, tmp_path / "run", SILENT, device="cpu")
+    export_runs([tmp_path / "run"], tmp_path / "all", SILENT, ExportOptions(data=both), device="cpu")
+    with pytest.raises(InputError, match="fitted on the validation patients of several sets together"):
+        export_runs([tmp_path / "run"], tmp_path / "one", SILENT, ExportOptions(data=both[0]), device="cpu")

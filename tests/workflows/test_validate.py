@@ -28,6 +28,11 @@ from tests.workflows.bright import bright_bundle, bright_set
 FEW = EvaluationOptions(resamples=50)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def no_figures(undrawn: None) -> None:
+    """None of these tests looks at one."""
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return bright_set(tmp_path_factory.mktemp("bright") / "set")

@@ -8,6 +8,10 @@ from sklearn.covariance import LedoitWolf
 
 from ichnos.errors import TrainingError
 
+_ROUNDED = 1e-3
+"""Of the features' own size: along directions in which they vary less, as those of a network that has hardly been
+trained do, a distance would be of float32's rounding."""
+
 USUAL = -4.0
 """The logit of a slice as far away as such slices are in the mean: 2 %, as rare as the unseen should be. Calibration
 shifts it; no ranking depends on it."""
@@ -54,6 +58,7 @@ def fit_density(features: NDArray[np.float32], groups: NDArray[np.int64]) -> Den
     residuals = features - means[group]
     covariance = LedoitWolf(assume_centered=True).fit(residuals).covariance_
     values, vectors = np.linalg.eigh(covariance)
-    floor = max(float(values[-1]) * 1e-6, np.finfo(np.float32).tiny)
+    rounding = (_ROUNDED**2) * float(np.square(features, dtype=np.float64).mean())
+    floor = max(float(values[-1]) * 1e-6, rounding, np.finfo(np.float32).tiny)
     whitening = vectors / np.sqrt(np.maximum(values, floor))
     return Density(means.astype(np.float32), whitening.astype(np.float32))

@@ -42,7 +42,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle, threads: int | None = None) -> None:
         """threads: None, one for each core that this process may use. Raises BundleError where it cannot be opened."""
-        self._session = _open(bundle.network, "network")
+        self._session = open_network(bundle.network, "the bundle's network")
         self._threads = threads or cores()
         self._outputs = len(bundle.manifest.readout.classes)
         self._input = bundle.manifest.recipe.widest
@@ -52,7 +52,7 @@ class Engine:
         self._check_interface()
         self._exams = None
         if bundle.exam_network is not None:
-            opened = _open(bundle.exam_network, "network of exams")
+            opened = open_network(bundle.exam_network, "the bundle's network of exams")
             self._exams = ExamEngine(opened, bundle.manifest.exam_inputs, self._outputs)
 
     def run(
@@ -110,13 +110,11 @@ class Engine:
             raise BundleError(f"the bundle's network must give {', '.join(first)} and {last}; it does not")
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def open_network(network: bytes, name: str) -> ort.InferenceSession:
+    """A session of one thread: cores share out slices, not layers. name: what to call it where it cannot be opened.
 
-
-def _open(network: bytes, name: str) -> ort.InferenceSession:
-    """A session of one thread: cores share out slices, not layers."""
+    Raises BundleError.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -126,7 +124,12 @@ def _open(network: bytes, name: str) -> ort.InferenceSession:
     try:
         return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise BundleError(f"ONNX Runtime cannot open the bundle's {name}: {_first_line(error)}") from error
+        raise BundleError(f"ONNX Runtime cannot open {name}: {_first_line(error)}") from error
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _square(hu: NDArray[np.int16]) -> NDArray[np.int16]:

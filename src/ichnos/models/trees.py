@@ -59,7 +59,8 @@ def export_trees(table: NeighbourTable, trees: Sequence[GradientBoostingClassifi
         said.append(own[k] if boosted is None else f"said_{k}")
         if boosted is not None:
             nodes += _tree_nodes(table, boosted, k, own[k], said[k])
-    constants.append(numpy_helper.from_array(np.array([1], np.int64), "second_column"))
+    if any(boosted is not None for boosted in trees):
+        constants.append(numpy_helper.from_array(np.array([1], np.int64), "second_column"))
     nodes.append(helper.make_node("Concat", said, ["answers"], axis=1))
     graph = helper.make_graph(
         nodes,

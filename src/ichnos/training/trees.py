@@ -1,6 +1,5 @@
 """Boosted trees are fitted on slices' logits, and how many of them there are is chosen by patients left out."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,14 +7,12 @@ from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 
 from ichnos.counting import counted
+from ichnos.evaluation.stacking import groups_of
 from ichnos.models.neighbour_table import NeighbourTable
 from ichnos.models.trees import FromSlice
 from ichnos.progress import Progress
 from ichnos.recipe import TreesHead
 from ichnos.subtypes import Subtype
-
-GROUPS = 5
-"""Of patients, each left out once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +68,7 @@ def fit_trees(head: TreesHead, examined: Examined, progress: Progress) -> Fitted
     of them, 0 among the candidates. The trees that stay are then grown on everyone, to that number.
     """
     table = examined.table(head)
-    groups = list(_groups(examined.patients))
+    groups = list(groups_of(examined.patients))
     trees: list[GradientBoostingClassifier | None] = []
     unseen = examined.logits.astype(np.float64).copy()
     losses: list[tuple[float, ...]] = []
@@ -105,13 +102,6 @@ def _too_few(head: TreesHead, positive: NDArray[np.bool_], patients: NDArray[np.
         if having < head.patients:
             return f"{counted(having, 'validation patient')} with slices {which} it, trees want {head.patients}"
     return None
-
-
-def _groups(patients: NDArray[np.str_]) -> Iterator[NDArray[np.bool_]]:
-    """Masks (n,) of patients in at most GROUPS groups, each slice in one; by name, so that the same come together."""
-    _, number = np.unique(patients, return_inverse=True)
-    for group in range(min(GROUPS, int(number.max(initial=-1)) + 1)):
-        yield number % GROUPS == group
 
 
 def _left_out(

@@ -52,7 +52,8 @@ def combine_members(
         return
     else:
         tables = [member.predict(data, Part.VALIDATION, progress, device=device) for member in members]
-        fitted = _fit(recipe, tables, "the run's validation patients", checkpoints)
+        of = {"of": "the run's validation patients", "origin": data.origin}
+        fitted = _fit(recipe, tables, of, checkpoints)
     write_json(path, fitted.model_dump(mode="json"))
 
 
@@ -72,11 +73,13 @@ def out_of_fold_combinations(
                 for k, run in enumerate(runs)
             ]
             tables.append(Predictions.joined(said))
-        made[path] = _fit(each, tables, "all patients, each by the fold that has not seen them", "")
+        made[path] = _fit(each, tables, {"of": "all patients, each by the fold that has not seen them"}, "")
     return made
 
 
-def _fit(recipe: EnsembleRecipe, tables: Sequence[Predictions], fitted_on: str, checkpoints: str) -> FittedCombination:
+def _fit(
+    recipe: EnsembleRecipe, tables: Sequence[Predictions], fitted_on: Mapping[str, object], checkpoints: str
+) -> FittedCombination:
     assert recipe.combine != "mean"
     combination, record = fit_combination(recipe.combine, tables, recipe.shares)
     return FittedCombination(
@@ -85,7 +88,7 @@ def _fit(recipe: EnsembleRecipe, tables: Sequence[Predictions], fitted_on: str, 
         classes=recipe.classes,
         shares=recipe.shares,
         checkpoints=checkpoints,
-        fitted_on={"of": fitted_on} | dict(record),
+        fitted_on={**fitted_on, **record},
         combination=combination,
     )
 

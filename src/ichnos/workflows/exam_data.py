@@ -53,7 +53,7 @@ def exam_slices(
     rows, starts, offsets = _in_order(data, part)
     labels = data.prepared.labels_of(slices.recipe.classes)[rows]
     made_by = slices.digest()
-    said = _kept(kept, _key(part_fingerprint(rows, labels, made_by), maps=maps))
+    said = _kept(kept, _key(data.prepared, part_fingerprint(rows, labels, made_by), maps=maps))
     if said is None:
         graph = slices.graph().to(choose(device, "32-true").device)
         said = _said(graph, slices.recipe.widest, data.prepared, (rows, starts, offsets), progress, maps=maps)
@@ -69,10 +69,10 @@ def ordered_slices(
     return rows, data.prepared.labels_of(classes)[rows]
 
 
-def keep(path: Path, slices: ExamSlices) -> None:
+def keep(path: Path, slices: ExamSlices, prepared: PreparedSet) -> None:
     """Write what the slice stage says of a part, so that heads are trained without asking it again. 5 KB a slice for
     EfficientNet-B0. Raises OutputError."""
-    key = _key(slices.fingerprint(), maps=slices.maps is not None)
+    key = _key(prepared, slices.fingerprint(), maps=slices.maps is not None)
     tensors = {"logits": slices.logits, "features": slices.features}
     if slices.maps is not None:
         tensors["maps"] = slices.maps
@@ -146,5 +146,6 @@ def _kept(path: Path | None, key: str) -> Said | None:
     return there["logits"], there["features"], there.get("maps")
 
 
-def _key(fingerprint: str, *, maps: bool) -> str:
-    return f"{fingerprint}{' maps' if maps else ''}"
+def _key(prepared: PreparedSet, fingerprint: str, *, maps: bool) -> str:
+    """The set is in it for its pixels."""
+    return f"{prepared.header.fingerprint} {fingerprint}{' maps' if maps else ''}"

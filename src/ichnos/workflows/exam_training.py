@@ -31,7 +31,7 @@ def train_exam(
         kept, maps = kept_file(run / EXAM, part), recipe.head.sees_maps
         parts.append(exam_slices(slices, data, part, progress, maps=maps, kept=kept, device=device))
         if len(parts[-1]):
-            keep(kept, parts[-1])
+            keep(kept, parts[-1], data.prepared)
     training, validation = parts
     return train_exam_network(
         recipe,

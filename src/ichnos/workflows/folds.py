@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ichnos.counting import counted
-from ichnos.data.splits import Part, make_splits
+from ichnos.data.splits import Part, make_splits, stored_splits
 from ichnos.errors import OutputError, UsageError
 from ichnos.evaluation.folds import OutOfFold, measure_folds
 from ichnos.evaluation.levels import Level, judge
@@ -138,14 +138,22 @@ def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[O
     count = opened.splits.folds if folds is None or once else folds
     if not count and not once:
         raise UsageError(
-            "these sets are split into unlike numbers of folds: give --folds and --split-seed, by which all patients "
+            f"these sets are split into unlike numbers of folds ({_splits_of(opened)}): give --folds and --split-seed, by which all patients "
             "are cut anew, or prepare the sets with one number"
         )
     if seed < 0 and count != opened.splits.folds:
-        raise UsageError("these sets were split by unlike seeds: give --split-seed, by which all are cut anew")
+        raise UsageError(
+            f"these sets were split by unlike seeds ({_splits_of(opened)}): give --split-seed, by which all are cut anew"
+        )
     if (seed, count) != (opened.splits.seed, opened.splits.folds):
         opened = replace(opened, splits=make_splits(opened.prepared.index, seed=seed, folds=count))
     return opened, [None] if once else list(range(count))
+
+
+def _splits_of(opened: OpenData) -> str:
+    """Of each of several sets, in words."""
+    splits = [(each.path.name, stored_splits(each)) for each in opened.prepared.sets]
+    return ", ".join(f"{name}: {counted(each.folds, 'fold')}, seed {each.seed}" for name, each in splits)
 
 
 def _run_fold(recipe: Recipe, data: OpenData, run: Path, progress: Progress, device: str) -> _Fold:

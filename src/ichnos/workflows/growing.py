@@ -1,7 +1,7 @@
 """Boosted trees over exams are grown: on validation patients, or on all of them out of fold; never on test."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -48,7 +48,9 @@ def grow_trees(
     if unseen is None and record is not None and record.is_of(recipe, slices.digest()):
         return
     said = slices.predict(data, Part.VALIDATION, progress, device=device) if unseen is None else unseen
-    of = "the run's validation patients" if unseen is None else "all patients, each by the fold that has not seen them"
+    of: dict[str, object] = {"of": "all patients, each by the fold that has not seen them"}
+    if unseen is None:
+        of = {"of": "the run's validation patients", "origin": data.origin}
     _write(recipe, said, of, slices.digest(), run / EXAM, progress)
 
 
@@ -66,7 +68,9 @@ def slices_out_of_fold(
     )
 
 
-def _write(recipe: ExamRecipe, said: Predictions, of: str, slices: str, folder: Path, progress: Progress) -> None:
+def _write(
+    recipe: ExamRecipe, said: Predictions, of: Mapping[str, object], slices: str, folder: Path, progress: Progress
+) -> None:
     assert isinstance(recipe.head, TreesHead)
     if not len(said):
         raise TrainingError("there are no slices to grow trees on: the validation part is empty")
@@ -82,7 +86,7 @@ def _write(recipe: ExamRecipe, said: Predictions, of: str, slices: str, folder: 
         classes=recipe.classes,
         slices=slices,
         sha256=hashlib.sha256(network).hexdigest(),
-        fitted_on={"of": of, "patients": len(np.unique(said.patient)), "slices": len(said)},
+        fitted_on={**of, "patients": len(np.unique(said.patient)), "slices": len(said)},
         rounds=dict(zip(recipe.classes, fitted.rounds, strict=True)),
         losses=dict(zip(recipe.classes, fitted.losses, strict=True)),
         notes=fitted.notes,

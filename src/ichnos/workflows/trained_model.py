@@ -1,7 +1,8 @@
 """One trained model, of one run or of several that are averaged; and what every kind of trained model can do."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ichnos.data.splits import Part
-from ichnos.errors import WeightsError
+from ichnos.errors import InputError, WeightsError
 from ichnos.inputs import exam_planes
 from ichnos.models.checkpoint import load_classifier
 from ichnos.models.classifier import SliceClassifier
@@ -149,6 +150,20 @@ def predict_part(
         slices.labels,
         part.value,
     )
+
+
+def fitted_on_these(fitted_on: Mapping[str, object], data: "OpenData", name: str) -> bool:
+    """Whether what a run keeps of its own fit says that it was fitted on this set's validation part.
+
+    Raises InputError where the part is a piece of it: these patients are neither unseen nor all that was fitted on.
+    """
+    origin, asked = fitted_on.get("origin"), json.loads(json.dumps(data.origin))
+    if isinstance(origin, Mapping) and asked in origin.get("sets", ()):
+        raise InputError(
+            f"{name} was fitted on the validation patients of several sets together, and one of them has not all; give "
+            "--data every set that it was trained with"
+        )
+    return origin == asked
 
 
 def _existing(checkpoint: Path) -> Path:

@@ -16,7 +16,7 @@ from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.recipe import CascadeRecipe, EnsembleRecipe, Population
 from ichnos.subtypes import Subtype
-from ichnos.workflows.trained_model import Trained, TrainedModel, digest_of
+from ichnos.workflows.trained_model import Trained, TrainedModel, digest_of, fitted_on_these
 
 if TYPE_CHECKING:
     from ichnos.workflows.train import OpenData
@@ -98,10 +98,12 @@ class TrainedEnsemble:
         device: str = "auto",
     ) -> Predictions:
         """What it says of the slices of one part. Where a stacking was fitted on that part, each patient is told what
-        the fit of the others says, so that calibration on them is not flattered."""
+        the fit of the others says, so that calibration on them is not flattered. Raises InputError for a piece of what
+        a stacking was fitted on."""
         slices = population or self.recipe.population
         tables = [member.predict(data, part, progress, population=slices, device=device) for member in self.members]
-        if part is Part.VALIDATION and self.recipe.combine == "stacking":
+        stacked = part is Part.VALIDATION and self.fitted is not None and self.recipe.combine == "stacking"
+        if stacked and fitted_on_these(self.fitted.fitted_on, data, self.recipe.name):
             return cross_fitted(tables)
         return combined(self.combination, tables)
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ichnos.data.splits import Part
-from ichnos.errors import WeightsError
+from ichnos.errors import BundleError, WeightsError
+from ichnos.inference.engine import open_network
 from ichnos.inference.exam_network import ExamEngine, SliceAnswers
 from ichnos.models.export import Graph
 from ichnos.predictions import Predictions
@@ -21,7 +21,7 @@ from ichnos.readout import logit, sigmoid
 from ichnos.recipe import EXAM, ExamRecipe, Population, TreesHead
 from ichnos.subtypes import Subtype
 from ichnos.training.trees import Examined, fit_trees
-from ichnos.workflows.trained_model import Trained, TrainedModel
+from ichnos.workflows.trained_model import Trained, TrainedModel, fitted_on_these
 
 if TYPE_CHECKING:
     from ichnos.workflows.train import OpenData
@@ -77,6 +77,8 @@ class TrainedTrees:
     slices: Trained
     network: bytes
     """trees.onnx."""
+    fitted_on: Mapping[str, object]
+    """Of whom they were grown: as in their record."""
 
     @classmethod
     def open(cls, recipe: ExamRecipe, slices: Trained, run: Path) -> "TrainedTrees":
@@ -89,7 +91,7 @@ class TrainedTrees:
                 f"the trees of {run.name} were grown over another slice stage than the one beside them, or by another "
                 "recipe: the same `ichnos train` grows them anew"
             )
-        return cls(recipe, slices, (run / EXAM / TREES).read_bytes())
+        return cls(recipe, slices, (run / EXAM / TREES).read_bytes(), record.fitted_on)
 
     @property
     def models(self) -> tuple[TrainedModel, ...]:
@@ -105,11 +107,12 @@ class TrainedTrees:
         population: Population | None = None,
         device: str = "auto",
     ) -> Predictions:
-        """What it says of the slices of one part. Validation patients, whom the trees were fitted on, are told what
-        trees say that were grown without them, so that calibration on them is not flattered."""
+        """What it says of the slices of one part. Validation patients whom the trees were fitted on are told what
+        trees say that were grown without them, so that calibration on them is not flattered. Raises InputError for a
+        piece of those that were fitted on."""
         whole = self.recipe.population  # exams are read whole, whatever of them is asked for
         slices = self.slices.predict(data, part, progress, population=whole, device=device)
-        if part is Part.VALIDATION:
+        if part is Part.VALIDATION and fitted_on_these(self.fitted_on, data, self.recipe.name):
             assert isinstance(self.recipe.head, TreesHead)
             said = fit_trees(self.recipe.head, examined(slices), progress).unseen
         else:
@@ -160,7 +163,7 @@ def _said(logits: NDArray[np.float64]) -> SliceAnswers:
 
 def _engine(network: bytes, outputs: int) -> ExamEngine:
     try:
-        session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common base but Exception
-        raise WeightsError(f"{TREES} cannot be opened: the same `ichnos train` makes it anew") from error
+        session = open_network(network, TREES)
+    except BundleError as error:
+        raise WeightsError(f"{error}: the same `ichnos train` makes it anew") from error
     return ExamEngine(session, ("features", "logits", "offsets"), outputs)
