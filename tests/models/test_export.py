@@ -60,8 +60,8 @@ def slices() -> NDArray[np.int16]:
 
 
 def classifier_of(spec: InputSpec, seed: int = 1, network: Network = Network(init="random")) -> SliceClassifier:  # noqa: B008 - frozen
-    """Weights that were trained on synthetic heads, or random ones where there are none; the BatchNorm statistics are of
-    these activations, so that outputs spread."""
+    """Weights that were trained on synthetic heads, or random ones where there are none; the BatchNorm statistics are
+    of real activations, so that outputs spread."""
     recipe = SliceRecipe(
         name="small",
         title="Small",

@@ -185,7 +185,7 @@ def test_a_network_of_exams_of_both_becomes_a_bundle_with_one(
 def test_what_was_fitted_on_several_sets_together_is_calibrated_on_all_of_them(
     kind: str, sets: list[PreparedSet], recipe: SliceRecipe, tmp_path: Path
 ) -> None:
-    whole = over_slices("eleventh_place", recipe, **{"head.rounds": 3, "head.patients": 1})
+    whole = over_slices("eleventh_place", recipe, **{"head.rounds": 3, "head.patients": 2})
     if kind == "stacking":
         members = {"a": recipe, "b": recipe.derive(**{"fit.learning_rate": 1e-3})}
         whole = EnsembleRecipe(name="both", title="Both", combine="stacking", members=members)

@@ -176,8 +176,11 @@ class _Network(nn.Module):
 
 
 def _folded(backbone: nn.Module) -> nn.Module:
-    """A copy whose convolutions hold the BatchNorm behind them where torch.fx can follow the network. The exporter folds
-    what is left; of the nodes that it need not carry through its passes, an export takes half as long."""
+    """A copy whose convolutions hold the BatchNorm behind them, where torch.fx can follow the network.
+
+    The exporter folds what is left, but first carries every node through its passes: without these it takes half as
+    long.
+    """
     try:
         return fuse(copy.deepcopy(backbone).eval())
     except TraceError:

@@ -138,12 +138,13 @@ def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[O
     count = opened.splits.folds if folds is None or once else folds
     if not count and not once:
         raise UsageError(
-            f"these sets are split into unlike numbers of folds ({_splits_of(opened)}): give --folds and --split-seed, by which all patients "
-            "are cut anew, or prepare the sets with one number"
+            f"these sets are split into unlike numbers of folds ({_splits_of(opened)}): give --folds and --split-seed, "
+            "by which all patients are cut anew, or prepare the sets with one number"
         )
     if seed < 0 and count != opened.splits.folds:
         raise UsageError(
-            f"these sets were split by unlike seeds ({_splits_of(opened)}): give --split-seed, by which all are cut anew"
+            f"these sets were split by unlike seeds ({_splits_of(opened)}): give --split-seed, by which all are cut "
+            "anew"
         )
     if (seed, count) != (opened.splits.seed, opened.splits.folds):
         opened = replace(opened, splits=make_splits(opened.prepared.index, seed=seed, folds=count))

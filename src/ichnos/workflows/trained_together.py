@@ -102,8 +102,8 @@ class TrainedEnsemble:
         a stacking was fitted on."""
         slices = population or self.recipe.population
         tables = [member.predict(data, part, progress, population=slices, device=device) for member in self.members]
-        stacked = part is Part.VALIDATION and self.fitted is not None and self.recipe.combine == "stacking"
-        if stacked and fitted_on_these(self.fitted.fitted_on, data, self.recipe.name):
+        stacking = self.fitted if self.recipe.combine == "stacking" else None
+        if part is Part.VALIDATION and stacking and fitted_on_these(stacking.fitted_on, data, self.recipe.name):
             return cross_fitted(tables)
         return combined(self.combination, tables)
 
