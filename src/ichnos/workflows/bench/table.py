@@ -9,6 +9,9 @@ Row = tuple[str, str, str]
 _STATED = {"slices": 36, "matrix": 512}
 """The exam that the aims are stated for, on two cores."""
 
+_RSNA = {"slices": 752_803, "resamples": 1000}
+"""What measuring predictions is stated for, on two cores."""
+
 _NOTHING_ELSE, _TOO_BUSY = 0.02, 0.15
 """Shares of the cores' time: below the first the machine did nothing else, above the second times mislead."""
 
@@ -34,6 +37,39 @@ def predict_circumstances(tree: Tree) -> str:
         f"{machine['processor']}, "
         f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
         f"rounds (lowest to highest), all in turn in one run; ratios are taken round by round.{shared}"
+    )
+
+
+def evaluate_rows(tree: Tree) -> Iterator[Row]:
+    """Of `ichnos bench evaluate`. Aims stand beside the work that they are stated for only."""
+    stated = _RSNA.items() <= tree["work"].items() and tree["machine"]["cores_used"] == 2
+    rate = f"{tree['slices_a_second']['median']:,.0f} slices a second"
+    yield "all measures of all levels", f"{_seconds(tree['seconds'])}, {rate}", "≤ 60 s" if stated else ""
+    yield "peak memory", f"{tree['peak_mb']:,} MB", "≤ 4,000 MB" if stated else ""
+    for peer in tree["peers"].values():
+        reckoned = f"reckoned from {peer['reckoned_from']} resamples" if "reckoned_from" in peer else "whole"
+        against = f"{_times(peer['to_ours'])} as long as ours, {peer['peak_mb']:,} MB"
+        yield (
+            f"{peer['title']} ({_versions(peer['versions'])})",
+            f"{_seconds(peer['seconds'])}, {reckoned}, {against}",
+            "",
+        )
+    for name, reason in tree["peers_not_run"].items():
+        yield f"peer {name}", f"not run: {reason}", ""
+    yield "copying the probabilities once a resample", _seconds(tree["floor"]["copies"]), ""
+    yield "ours against that", f"{_times(tree['to_floor'])} as long", ""
+
+
+def evaluate_circumstances(tree: Tree) -> str:
+    """On what, with what and how: one paragraph."""
+    work, machine = tree["work"], tree["machine"]
+    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
+    said = f"{work['slices']:,} slices of {work['exams']:,} exams of {work['patients']:,} patients"
+    return (
+        f"`{tree['asked']}`. Made-up predictions of six classes for {said}; {work['resamples']:,} resamples by patient, "
+        f"at the levels of slices, exams and patients. On {cores} of {machine['processor']}, {machine['system']}, Python "
+        f"{machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} rounds (lowest to highest), "
+        f"all in turn in one run.{_shared(machine['other_work'])}"
     )
 
 
