@@ -66,10 +66,10 @@ def evaluate_circumstances(tree: Tree) -> str:
     cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
     said = f"{work['slices']:,} slices of {work['exams']:,} exams of {work['patients']:,} patients"
     return (
-        f"`{tree['asked']}`. Made-up predictions of six classes for {said}; {work['resamples']:,} resamples by patient, "
-        f"at the levels of slices, exams and patients. On {cores} of {machine['processor']}, {machine['system']}, Python "
-        f"{machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} rounds (lowest to highest), "
-        f"all in turn in one run.{_shared(machine['other_work'])}"
+        f"`{tree['asked']}`. Made-up predictions of six classes for {said}; {work['resamples']:,} resamples by "
+        f"patient, at the levels of slices, exams and patients. On {cores} of {machine['processor']}, "
+        f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
+        f"rounds (lowest to highest), all in turn in one run.{_shared(machine['other_work'])}"
     )
 
 
