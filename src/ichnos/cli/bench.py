@@ -89,6 +89,34 @@ def evaluate(
     _tell(tree, evaluate_rows(tree), evaluate_circumstances(tree), out, as_json=as_json)
 
 
+@app.command("prepare")
+def prepare(
+    exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 20,
+    matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
+    size: Annotated[int, typer.Option("--size", help="Pixels of the cache.")] = 224,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
+    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
+    peers: Annotated[
+        Path | None, typer.Option("--peers", help="A folder of peers' scripts; a clone's benchmarks/peers by default.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Time the preparing of RSNA's layout, from folders and from the zip, and of a set's cache.
+
+    Exams are synthetic. Every contender runs in a process of its own, all in turn, each time into an empty folder.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.bench.peers import PEERS
+    from ichnos.workflows.bench.prepare import PrepareBench, bench_prepare
+    from ichnos.workflows.bench.table import prepare_circumstances, prepare_rows
+
+    options = PrepareBench(exams, matrix, size, rounds, cores, peers or (PEERS if PEERS.is_dir() else None))
+    with on_standard_error() as progress:
+        tree = bench_prepare(options, progress)
+    _tell(tree, prepare_rows(tree), prepare_circumstances(tree), out, as_json=as_json)
+
+
 def _tell(
     tree: dict[str, Any], rows: Iterable[tuple[str, str, str]], circumstances: str, out: Path | None, *, as_json: bool
 ) -> None:

@@ -3,11 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ichnos.counting import counted
+
 Tree = Mapping[str, Any]
 Row = tuple[str, str, str]
 
 _STATED = {"slices": 36, "matrix": 512}
 """The exam that the aims are stated for, on two cores."""
+
+_PREPARE_AIMS = {"pydicom_png": "≥ 5 ×", "pydicom_png_pool": "≥ 2.5 ×"}
 
 _RSNA = {"slices": 752_803, "resamples": 1000}
 """What measuring predictions is stated for, on two cores."""
@@ -37,6 +41,36 @@ def predict_circumstances(tree: Tree) -> str:
         f"{machine['processor']}, "
         f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
         f"rounds (lowest to highest), all in turn in one run; ratios are taken round by round.{shared}"
+    )
+
+
+def prepare_rows(tree: Tree) -> Iterator[Row]:
+    """Of `ichnos bench prepare`. Aims are of slices of 512×512 on two cores."""
+    stated = tree["work"]["matrix"] == 512 and tree["machine"]["cores_used"] == 2
+    for name, title in (("folder", "folders → set"), ("zip", "zip → set")):
+        against = f"{_times(tree[name]['to_decoded'])} the rate of reading and decoding alone"
+        yield title, f"{_rate(tree[name])}, {against}", "≥ 0.6 ×" if stated else ""
+    yield f"set → cache of {tree['work']['cache_size']} px", _rate(tree["cache"]), ""
+    for name, peer in tree["peers"].items():
+        title = f"{peer['title']} ({_versions(peer['versions'])}, {counted(peer['threads'], 'process', 'processes')})"
+        aim = _PREPARE_AIMS.get(name, "") if stated else ""
+        yield title, f"{_rate(peer)}, {_times(peer['to_ours'])} as long as ours from folders", aim
+    for name, reason in tree["peers_not_run"].items():
+        yield f"peer {name}", f"not run: {reason}", ""
+    yield "the files read and decoded by pydicom, all cores, nothing kept", _rate(tree["floor"]["decoded"]), ""
+    yield "the files' bytes read and dropped, one core", _rate(tree["floor"]["bytes"]), ""
+
+
+def prepare_circumstances(tree: Tree) -> str:
+    """On what, with what and how: one paragraph."""
+    work, machine = tree["work"], tree["machine"]
+    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
+    files = f"{work['slices']:,} synthetic slices of {work['matrix']}×{work['matrix']} of {work['exams']} exams"
+    return (
+        f"`{tree['asked']}`. {files} in RSNA's form, {work['bytes'] / 1e6:,.0f} MB in the system's file cache. On {cores} "
+        f"of {machine['processor']}, {machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. "
+        f"Medians of {tree['rounds']} rounds (lowest to highest), all in turn in one run; ratios are taken round by "
+        f"round.{_shared(machine['other_work'])}"
     )
 
 
@@ -122,6 +156,12 @@ def _batch_rows(tree: Tree) -> Iterator[Row]:
     yield "cores busy with it", f"{batch['cores_busy']:.0%}{others}", "all"
     after = ", ".join(f"{n}: {peak:.0f} MB" for n, peak in batch["peak_mb_after"].items())
     yield "peak memory after so many exams", after, "flat"
+
+
+def _rate(figures: Tree) -> str:
+    rate = figures["slices_a_second"]
+    peak = "" if figures["peak_mb"] is None else f", {figures['peak_mb']:,} MB"
+    return f"{rate['median']:,.0f} slices a second ({rate['lowest']:,.0f} to {rate['highest']:,.0f}){peak}"
 
 
 def _cpu(figures: Tree) -> str:
