@@ -12,6 +12,7 @@ PAGE = ROOT / "docs" / "performance.md"
 BENCHMARKS = {
     "predict": (table.predict_rows, table.predict_circumstances),
     "prepare": (table.prepare_rows, table.prepare_circumstances),
+    "train": (table.train_rows, table.train_circumstances),
     "evaluate": (table.evaluate_rows, table.evaluate_circumstances),
 }
 

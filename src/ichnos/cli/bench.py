@@ -117,6 +117,34 @@ def prepare(
     _tell(tree, prepare_rows(tree), prepare_circumstances(tree), out, as_json=as_json)
 
 
+@app.command("train")
+def train(
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    slices: Annotated[
+        int, typer.Option("--slices", help="Of the made-up cache; RSNA 2019's 752,803 take 113 GB.")
+    ] = 4096,
+    size: Annotated[int, typer.Option("--size", help="Pixels of a slice.")] = 224,
+    steps: Annotated[int, typer.Option("--steps", help="Of training that are timed.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Slices of a step.")] = 32,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
+    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Time the feeding of training and the training of Model 2, against memory and against the bare network.
+
+    The cache is noise. Every contender runs in a process of its own, all in turn.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.bench.table import train_circumstances, train_rows
+    from ichnos.workflows.bench.train import TrainBench, bench_train
+
+    options = TrainBench(device, slices, size, steps, batch_size, rounds, cores)
+    with on_standard_error() as progress:
+        tree = bench_train(options, progress)
+    _tell(tree, train_rows(tree), train_circumstances(tree), out, as_json=as_json)
+
+
 def _tell(
     tree: dict[str, Any], rows: Iterable[tuple[str, str, str]], circumstances: str, out: Path | None, *, as_json: bool
 ) -> None:

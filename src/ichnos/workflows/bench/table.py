@@ -29,18 +29,24 @@ def predict_rows(tree: Tree) -> Iterator[Row]:
 
 def predict_circumstances(tree: Tree) -> str:
     """On what, with what and how: one paragraph."""
-    work, machine = tree["work"], tree["machine"]
+    work = tree["work"]
     channels = f"{work['channels']} channels of {work['input_size']} px"
     bundle = "an untrained bundle" if work["bundle"] == "untrained" else "the bundle that was given"
-    shared = _shared(machine["other_work"])
-    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
     exam = f"{work['slices']} slices of {work['matrix']}×{work['matrix']} as uncompressed DICOM"
+    return _circumstances(
+        tree,
+        f"One exam: {exam}, {work['bytes'] / 1e6:.1f} MB in the system's file cache; {bundle}, "
+        f"{work.get('network', 'EfficientNet-B0')} on {channels}, {work['classes']} classes.",
+    )
+
+
+def _circumstances(tree: Tree, work: str) -> str:
+    machine = tree["machine"]
+    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
     return (
-        f"`{tree['asked']}`. One exam: {exam}, {work['bytes'] / 1e6:.1f} MB in the system's file cache; {bundle}, "
-        f"{work.get('network', 'EfficientNet-B0')} on {channels}, {work['classes']} classes. On {cores} of "
-        f"{machine['processor']}, "
-        f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
-        f"rounds (lowest to highest), all in turn in one run; ratios are taken round by round.{shared}"
+        f"`{tree['asked']}`. {work} On {cores} of {machine['processor']}, {machine['system']}, Python "
+        f"{machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} rounds (lowest to highest), "
+        f"all in turn in one run; ratios are taken round by round.{_shared(machine['other_work'])}"
     )
 
 
@@ -63,15 +69,29 @@ def prepare_rows(tree: Tree) -> Iterator[Row]:
 
 def prepare_circumstances(tree: Tree) -> str:
     """On what, with what and how: one paragraph."""
-    work, machine = tree["work"], tree["machine"]
-    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
+    work = tree["work"]
     files = f"{work['slices']:,} synthetic slices of {work['matrix']}×{work['matrix']} of {work['exams']} exams"
-    return (
-        f"`{tree['asked']}`. {files} in RSNA's form, {work['bytes'] / 1e6:,.0f} MB in the system's file cache. On {cores} "
-        f"of {machine['processor']}, {machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. "
-        f"Medians of {tree['rounds']} rounds (lowest to highest), all in turn in one run; ratios are taken round by "
-        f"round.{_shared(machine['other_work'])}"
-    )
+    return _circumstances(tree, f"{files} in RSNA's form, {work['bytes'] / 1e6:,.0f} MB in the system's file cache.")
+
+
+def train_rows(tree: Tree) -> Iterator[Row]:
+    """Of `ichnos bench train`. Aims are of slices of 224 px."""
+    stated, cores = tree["work"]["size"] == 224, tree["machine"]["cores_used"]
+    fed = {2: "≥ 1,500 slices a second", 16: "≥ 8,000 slices a second"}.get(cores, "") if stated else ""
+    yield "batches read, nothing made of them", _rate(tree["fed"]), fed
+    yield "the same bytes copied in memory, one core", _rate(tree["floor"]["copied"]), ""
+    yield "reading against copying", f"{_times(tree['fed']['to_floor'])} the rate", ""
+    yield f"Model 2 trained on {tree['trained']['device']}, {tree['trained']['precision']}", _rate(tree["trained"]), ""
+    yield "the same network on one batch that lies on the device", _rate(tree["floor"]["on_device"]), ""
+    yield "training against that", f"{_times(tree['trained']['to_floor'])} the rate", "≥ 0.9 ×" if stated else ""
+
+
+def train_circumstances(tree: Tree) -> str:
+    """On what, with what and how: one paragraph."""
+    work = tree["work"]
+    cache = f"{work['slices']:,} slices of {work['size']}×{work['size']}, {work['bytes'] / 1e6:,.0f} MB"
+    steps = f"{work['steps']} steps of {work['batch_size']} slices"
+    return _circumstances(tree, f"A made-up cache of {cache} in the system's file cache; {steps}.")
 
 
 def evaluate_rows(tree: Tree) -> Iterator[Row]:
@@ -96,15 +116,10 @@ def evaluate_rows(tree: Tree) -> Iterator[Row]:
 
 def evaluate_circumstances(tree: Tree) -> str:
     """On what, with what and how: one paragraph."""
-    work, machine = tree["work"], tree["machine"]
-    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
+    work = tree["work"]
     said = f"{work['slices']:,} slices of {work['exams']:,} exams of {work['patients']:,} patients"
-    return (
-        f"`{tree['asked']}`. Made-up predictions of six classes for {said}; {work['resamples']:,} resamples by "
-        f"patient, at the levels of slices, exams and patients. On {cores} of {machine['processor']}, "
-        f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
-        f"rounds (lowest to highest), all in turn in one run.{_shared(machine['other_work'])}"
-    )
+    resamples = f"{work['resamples']:,} resamples by patient, at the levels of slices, exams and patients"
+    return _circumstances(tree, f"Made-up predictions of six classes for {said}; {resamples}.")
 
 
 def _shared(others: float | None) -> str:
