@@ -31,8 +31,8 @@ def main() -> None:
             p, y = said[chosen, k], labels[chosen, k]
             roc_auc_score(y, p)
             average_precision_score(y, p)
-            confusion_matrix(y, p >= 0.5)
-            log_loss(y, p)
+            confusion_matrix(y, p >= 0.5, labels=[False, True])
+            log_loss(y, p, labels=[False, True])
             brier_score_loss(y, p)
 
     about = {"title": "scikit-learn on each resample, slices alone", "versions": {"scikit-learn": sklearn.__version__}}

@@ -16,7 +16,7 @@ from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.contenders import Contender
 from ichnos.workflows.bench.evaluate_own import EvaluateWork, write_predictions
 from ichnos.workflows.bench.figures import ratios, spread
-from ichnos.workflows.bench.peers import begin_peers
+from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 
 VERSION = 1
 """Of the JSON: raised where a field changes its meaning or goes away."""
@@ -96,12 +96,12 @@ def _measured(options: EvaluateBench, folder: Path, progress: Progress) -> Tree:
             open_ones.enter_context(Contender(name, [*module, name], folder)) for name in ("measures", "copies")
         )
         peers, refused = begin_peers("evaluate", options.peers, folder, open_ones)
-        seconds: dict[str, list[float]] = {each.name: [] for each in (measures, copies, *peers)}
+        answers: dict[str, list[Tree]] = {}
         with progress.task("Measuring", options.rounds) as task:
             for _ in range(options.rounds):
-                for each in (measures, copies, *peers):
-                    seconds[each.name].append(each.once()["seconds"])
+                ask_in_turn((measures, copies), peers, refused, answers)
                 task.advance()
+        seconds = {name: [each["seconds"] for each in said] for name, said in answers.items()}
         taken = {each.name: each.close() for each in (measures, copies, *peers)}
     ours = seconds["measures"]
     peaks = {name: None if each is None else round(each.peak_mb) for name, each in taken.items()}
@@ -119,6 +119,7 @@ def _measured(options: EvaluateBench, folder: Path, progress: Progress) -> Tree:
                 "peak_mb": peaks[each.name],
             }
             for each in peers
+            if each.name in seconds
         },
         "peers_not_run": refused,
     }

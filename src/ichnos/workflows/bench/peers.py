@@ -1,8 +1,10 @@
 """Other stacks on the same work: scripts of a clone's benchmarks/peers, as contenders."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import ichnos
 from ichnos.errors import BenchmarkError
@@ -26,3 +28,18 @@ def begin_peers(
         except BenchmarkError as error:
             refused[name] = str(error)
     return begun, refused
+
+
+def ask_in_turn(
+    ours: Sequence[Contender], peers: Sequence[Contender], refused: dict[str, str], answers: dict[str, list[Any]]
+) -> None:
+    """One round: what every contender answers goes to the others of its name. A peer that ends instead goes into
+    `refused`, with why, and is asked no more. Raises BenchmarkError where one of ours ends."""
+    for each in ours:
+        answers.setdefault(each.name, []).append(each.once())
+    for each in [peer for peer in peers if peer.name not in refused]:
+        try:
+            answers.setdefault(each.name, []).append(each.once())
+        except BenchmarkError as error:
+            refused[each.name] = str(error)
+            answers.pop(each.name, None)

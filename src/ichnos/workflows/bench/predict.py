@@ -19,7 +19,7 @@ from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.contenders import Contender, Taken, run_command
 from ichnos.workflows.bench.figures import ratios, spread
 from ichnos.workflows.bench.own import Work
-from ichnos.workflows.bench.peers import begin_peers
+from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_exams, write_untrained_bundle
 
 VERSION = 1
@@ -144,16 +144,10 @@ def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progres
     with ExitStack() as open_ones:
         ours = [open_ones.enter_context(Contender(name, _own(name, folder), folder)) for name in OURS]
         peers, refused = begin_peers("predict", options.peers, folder, open_ones)
-        answers: dict[str, list[Tree]] = {each.name: [] for each in (*ours, *peers)}
+        answers: dict[str, list[Tree]] = {}
         with progress.task("Measuring one exam", options.rounds + 1) as task:
             for _ in range(options.rounds + 1):
-                for each in ours:
-                    answers[each.name].append(each.once())
-                for each in [peer for peer in peers if peer.name not in refused]:
-                    try:
-                        answers[each.name].append(each.once())
-                    except BenchmarkError as error:
-                        refused[each.name] = str(error)
+                ask_in_turn(ours, peers, refused, answers)
                 commands.append(run_command(command, folder))
                 task.advance()
         taken = {each.name: each.close() for each in (*ours, *peers)}

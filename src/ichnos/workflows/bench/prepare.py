@@ -12,12 +12,12 @@ from typing import Any
 
 import ichnos
 from ichnos.errors import InputError, UsageError
-from ichnos.phantom import CohortSettings
+from ichnos.phantom import RSNA_PREVALENCE, CohortSettings
 from ichnos.progress import Progress
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.contenders import Contender
 from ichnos.workflows.bench.figures import ratios, spread
-from ichnos.workflows.bench.peers import begin_peers
+from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 from ichnos.workflows.bench.prepare_own import PrepareWork
 from ichnos.workflows.phantom import IMAGES, write_cohort
 
@@ -90,7 +90,7 @@ def bench_prepare(options: PrepareBench, progress: Progress) -> Tree:
 
 def _work(options: PrepareBench, folder: Path, cores: int, progress: Progress) -> PrepareWork:
     """A cohort, and the same as a zip that is stored, as Kaggle's is hardly smaller than its files."""
-    settings = CohortSettings(exams=options.exams, seed=0, matrix=options.matrix)
+    settings = CohortSettings(exams=options.exams, seed=0, prevalence=dict(RSNA_PREVALENCE), matrix=options.matrix)
     cohort = write_cohort(settings, folder / "cohort", progress, workers=cores)
     shutil.rmtree(cohort / "masks")
     files = sorted((cohort / IMAGES).iterdir())
@@ -108,12 +108,12 @@ def _measured(options: PrepareBench, work: PrepareWork, folder: Path, progress: 
     with ExitStack() as open_ones:
         ours = [open_ones.enter_context(Contender(name, [*module, name], folder)) for name in OURS]
         peers, refused = begin_peers("prepare", options.peers, folder, open_ones)
-        seconds: dict[str, list[float]] = {each.name: [] for each in (*ours, *peers)}
+        answers: dict[str, list[Tree]] = {}
         with progress.task("Measuring", options.rounds) as task:
             for _ in range(options.rounds):
-                for each in (*ours, *peers):
-                    seconds[each.name].append(each.once()["seconds"])
+                ask_in_turn(ours, peers, refused, answers)
                 task.advance()
+        seconds = {name: [each["seconds"] for each in said] for name, said in answers.items()}
         taken = {each.name: each.close() for each in (*ours, *peers)}
     peaks = {name: None if each is None else round(each.peak_mb) for name, each in taken.items()}
 
@@ -129,6 +129,7 @@ def _measured(options: PrepareBench, work: PrepareWork, folder: Path, progress: 
         "peers": {
             each.name: each.about | rates(each.name) | {"to_ours": ratios(seconds[each.name], seconds["folder"])}
             for each in peers
+            if each.name in seconds
         },
         "peers_not_run": refused,
     }

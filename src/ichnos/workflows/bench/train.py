@@ -14,6 +14,7 @@ from ichnos.progress import Progress
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.contenders import Contender
 from ichnos.workflows.bench.figures import ratios, spread
+from ichnos.workflows.bench.peers import ask_in_turn
 from ichnos.workflows.bench.train_own import TrainWork, write_cache
 
 VERSION = 1
@@ -91,21 +92,20 @@ def _measured(options: TrainBench, folder: Path, progress: Progress) -> Tree:
     module = [sys.executable, "-m", "ichnos.workflows.bench.train_own", str(folder / "work.json")]
     with ExitStack() as open_ones:
         ours = [open_ones.enter_context(Contender(name, [*module, name], folder)) for name in OURS]
-        rates: dict[str, list[float]] = {each.name: [] for each in ours}
-        about: Tree = {}
+        answers: dict[str, list[Tree]] = {}
         with progress.task("Measuring", options.rounds + 1) as task:
-            for number in range(options.rounds + 1):
-                for each in ours:
-                    said = each.once()
-                    about |= said.get("about", {})
-                    if number:  # the first round warms everything up
-                        rates[each.name].append(said["slices"] / said["seconds"])
+            for _ in range(options.rounds + 1):
+                ask_in_turn(ours, (), {}, answers)
                 task.advance()
+        warm = {name: said[1:] for name, said in answers.items()}  # the first round warms everything up
+        rates = {name: [each["slices"] / each["seconds"] for each in said] for name, said in warm.items()}
         taken = {each.name: each.close() for each in ours}
     peaks = {name: None if each is None else round(each.peak_mb) for name, each in taken.items()}
     figures = {name: {"slices_a_second": spread(rates[name]), "peak_mb": peaks[name]} for name in OURS}
     return {
         "fed": figures["fed"] | {"to_floor": ratios(rates["fed"], rates["copied"])},
-        "trained": figures["trained"] | {"to_floor": ratios(rates["trained"], rates["on_device"])} | about,
+        "trained": figures["trained"]
+        | {"to_floor": ratios(rates["trained"], rates["on_device"])}
+        | answers["on_device"][0]["about"],
         "floor": {name: figures[name] for name in OURS[2:]},
     }
