@@ -1,8 +1,9 @@
 """`ichnos bench ...`: how fast it is here, against others and against what the machine can do."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,8 +43,8 @@ def predict(
     """
     from ichnos.cli.parsing import parse_assignments
     from ichnos.cli.progress import on_standard_error
-    from ichnos.files import write_json
-    from ichnos.workflows.bench.predict import PEERS, PredictBench, bench_predict
+    from ichnos.workflows.bench.peers import PEERS
+    from ichnos.workflows.bench.predict import PredictBench, bench_predict
     from ichnos.workflows.bench.table import predict_circumstances, predict_rows
 
     options = PredictBench(
@@ -58,11 +59,103 @@ def predict(
     )
     with on_standard_error() as progress:
         tree = bench_predict(options, progress)
+    _tell(tree, predict_rows(tree), predict_circumstances(tree), out, as_json=as_json)
+
+
+@app.command("evaluate")
+def evaluate(
+    slices: Annotated[int, typer.Option("--slices", help="Predictions; RSNA 2019 has 752,803.")] = 752_803,
+    resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap by patient.")] = 1000,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
+    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
+    peers: Annotated[
+        Path | None, typer.Option("--peers", help="A folder of peers' scripts; a clone's benchmarks/peers by default.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Time the measuring of predictions: every measure of slices, exams and patients, with intervals by patient.
+
+    Predictions are made up, in RSNA's proportions. Every contender runs in a process of its own, all in turn.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.bench.evaluate import EvaluateBench, bench_evaluate
+    from ichnos.workflows.bench.peers import PEERS
+    from ichnos.workflows.bench.table import evaluate_circumstances, evaluate_rows
+
+    options = EvaluateBench(slices, resamples, rounds, cores, peers or (PEERS if PEERS.is_dir() else None))
+    with on_standard_error() as progress:
+        tree = bench_evaluate(options, progress)
+    _tell(tree, evaluate_rows(tree), evaluate_circumstances(tree), out, as_json=as_json)
+
+
+@app.command("prepare")
+def prepare(
+    exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 20,
+    matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
+    size: Annotated[int, typer.Option("--size", help="Pixels of the cache.")] = 224,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
+    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
+    peers: Annotated[
+        Path | None, typer.Option("--peers", help="A folder of peers' scripts; a clone's benchmarks/peers by default.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Time the preparing of RSNA's layout, from folders and from the zip, and of a set's cache.
+
+    Exams are synthetic. Every contender runs in a process of its own, all in turn, each time into an empty folder.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.bench.peers import PEERS
+    from ichnos.workflows.bench.prepare import PrepareBench, bench_prepare
+    from ichnos.workflows.bench.table import prepare_circumstances, prepare_rows
+
+    options = PrepareBench(exams, matrix, size, rounds, cores, peers or (PEERS if PEERS.is_dir() else None))
+    with on_standard_error() as progress:
+        tree = bench_prepare(options, progress)
+    _tell(tree, prepare_rows(tree), prepare_circumstances(tree), out, as_json=as_json)
+
+
+@app.command("train")
+def train(
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    slices: Annotated[
+        int, typer.Option("--slices", help="Of the made-up cache; RSNA 2019's 752,803 take 113 GB.")
+    ] = 4096,
+    size: Annotated[int, typer.Option("--size", help="Pixels of a slice.")] = 224,
+    steps: Annotated[int, typer.Option("--steps", help="Of training that are timed.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Slices of a step.")] = 32,
+    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
+    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
+    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Time the feeding of training and the training of Model 2, against memory and against the bare network.
+
+    The cache is noise. Every contender runs in a process of its own, all in turn.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.bench.table import train_circumstances, train_rows
+    from ichnos.workflows.bench.train import TrainBench, bench_train
+
+    options = TrainBench(device, slices, size, steps, batch_size, rounds, cores)
+    with on_standard_error() as progress:
+        tree = bench_train(options, progress)
+    _tell(tree, train_rows(tree), train_circumstances(tree), out, as_json=as_json)
+
+
+def _tell(
+    tree: dict[str, Any], rows: Iterable[tuple[str, str, str]], circumstances: str, out: Path | None, *, as_json: bool
+) -> None:
+    """Write and print what a benchmark measured."""
+    from ichnos.files import write_json
+
     if out is not None:
         write_json(out, tree)
     if as_json:
         print(json.dumps(tree, indent=2, ensure_ascii=False))
         return
-    for what, measured, aim in predict_rows(tree):
+    for what, measured, aim in rows:
         print(f"{what}: {measured}{f'  (aim: {aim})' if aim else ''}")
-    print(predict_circumstances(tree))
+    print(circumstances)

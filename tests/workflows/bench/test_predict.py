@@ -16,7 +16,8 @@ from ichnos.progress import SILENT
 from ichnos.workflows.bench import predict
 from ichnos.workflows.bench.figures import ratios, spread
 from ichnos.workflows.bench.machine import Stopwatch, on_cores
-from ichnos.workflows.bench.predict import PEERS, PredictBench, bench_predict
+from ichnos.workflows.bench.peers import PEERS
+from ichnos.workflows.bench.predict import PredictBench, bench_predict
 from ichnos.workflows.bench.table import predict_circumstances, predict_rows
 from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_exams
 from tests.inference.networks import brightness, manifest

@@ -8,17 +8,18 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ichnos.errors import BenchmarkError
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
 Tree = dict[str, Any]
+W = TypeVar("W")
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,21 @@ class Contender:
                 with contextlib.suppress(BrokenPipeError):
                     stream.close()
         self._process.wait()
+
+
+def answer_when_asked(
+    work: Callable[..., W], what: Mapping[str, Callable[[W], Callable[[], Tree]]], words: Sequence[str]
+) -> None:
+    """Be a contender: `MODULE WORK.json WHAT` is ready when it has prepared, then works once for every line read."""
+    once = what[words[2]](work(**json.loads(Path(words[1]).read_bytes())))
+    _say({"ready": True})
+    for _ in sys.stdin:
+        _say(once())
+
+
+def _say(tree: Tree) -> None:
+    sys.stdout.write(json.dumps(tree) + "\n")
+    sys.stdout.flush()
 
 
 def _launched(command: Sequence[str], taken: Path) -> list[str]:

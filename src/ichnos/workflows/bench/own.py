@@ -17,6 +17,7 @@ from ichnos.dicom.exams import find_exams, read_exam, read_found_exam
 from ichnos.inference import load_bundle, read_bundle
 from ichnos.inference.engine import Engine, cores
 from ichnos.progress import SILENT
+from ichnos.workflows.bench.contenders import answer_when_asked
 from ichnos.workflows.bench.machine import Stopwatch
 from ichnos.workflows.predict import classify_reading, predict_paths, write_findings
 
@@ -149,19 +150,5 @@ def _timed(work: Callable[[], object]) -> Callable[[], Tree]:
     return once
 
 
-def main() -> None:
-    """Be ready, then work once for every line of standard input (see contenders.py)."""
-    work = Work(**json.loads(Path(sys.argv[1]).read_bytes()))
-    once = _WHAT[sys.argv[2]](work)
-    _say({"ready": True})
-    for _ in sys.stdin:
-        _say(once())
-
-
-def _say(tree: Tree) -> None:
-    sys.stdout.write(json.dumps(tree) + "\n")
-    sys.stdout.flush()
-
-
 if __name__ == "__main__":
-    main()
+    answer_when_asked(Work, _WHAT, sys.argv)

@@ -19,13 +19,11 @@ from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.contenders import Contender, Taken, run_command
 from ichnos.workflows.bench.figures import ratios, spread
 from ichnos.workflows.bench.own import Work
+from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_exams, write_untrained_bundle
 
 VERSION = 1
 """Of the JSON: raised where a field changes its meaning or goes away."""
-
-PEERS = Path(ichnos.__file__).parents[2] / "benchmarks" / "peers"
-"""Where the scripts of other stacks lie in a clone; an installed package has none."""
 
 _MOST_BYTES = 1_000_000_000
 """Of the disk, for a batch: more exams are read in several calls of as many as fit."""
@@ -145,17 +143,11 @@ def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progres
     commands: list[Taken] = []
     with ExitStack() as open_ones:
         ours = [open_ones.enter_context(Contender(name, _own(name, folder), folder)) for name in OURS]
-        peers, refused = _peers(options, folder, open_ones)
-        answers: dict[str, list[Tree]] = {each.name: [] for each in (*ours, *peers)}
+        peers, refused = begin_peers("predict", options.peers, folder, open_ones)
+        answers: dict[str, list[Tree]] = {}
         with progress.task("Measuring one exam", options.rounds + 1) as task:
             for _ in range(options.rounds + 1):
-                for each in ours:
-                    answers[each.name].append(each.once())
-                for each in [peer for peer in peers if peer.name not in refused]:
-                    try:
-                        answers[each.name].append(each.once())
-                    except BenchmarkError as error:
-                        refused[each.name] = str(error)
+                ask_in_turn(ours, peers, refused, answers)
                 commands.append(run_command(command, folder))
                 task.advance()
         taken = {each.name: each.close() for each in (*ours, *peers)}
@@ -167,20 +159,6 @@ def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progres
 
 def _own(what: str, folder: Path) -> list[str]:
     return [sys.executable, "-m", "ichnos.workflows.bench.own", str(folder / "work.json"), what]
-
-
-def _peers(options: PredictBench, folder: Path, open_ones: ExitStack) -> tuple[list[Contender], dict[str, str]]:
-    """Those that could be begun, and for the others why not."""
-    begun: list[Contender] = []
-    refused: dict[str, str] = {}
-    for script in sorted(options.peers.glob("predict_*.py")) if options.peers else []:
-        name = script.stem.removeprefix("predict_")
-        try:
-            command = [sys.executable, str(script.resolve()), str(folder / "work.json")]
-            begun.append(open_ones.enter_context(Contender(name, command, folder)))
-        except BenchmarkError as error:
-            refused[name] = str(error)
-    return begun, refused
 
 
 def _our_figures(

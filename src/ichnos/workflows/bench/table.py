@@ -3,11 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ichnos.counting import counted
+
 Tree = Mapping[str, Any]
 Row = tuple[str, str, str]
 
 _STATED = {"slices": 36, "matrix": 512}
 """The exam that the aims are stated for, on two cores."""
+
+_PREPARE_AIMS = {"pydicom_png": "≥ 5 ×", "pydicom_png_pool": "≥ 2.5 ×"}
+
+_RSNA = {"slices": 752_803, "resamples": 1000}
+"""What measuring predictions is stated for, on two cores."""
 
 _NOTHING_ELSE, _TOO_BUSY = 0.02, 0.15
 """Shares of the cores' time: below the first the machine did nothing else, above the second times mislead."""
@@ -22,19 +29,97 @@ def predict_rows(tree: Tree) -> Iterator[Row]:
 
 def predict_circumstances(tree: Tree) -> str:
     """On what, with what and how: one paragraph."""
-    work, machine = tree["work"], tree["machine"]
+    work = tree["work"]
     channels = f"{work['channels']} channels of {work['input_size']} px"
     bundle = "an untrained bundle" if work["bundle"] == "untrained" else "the bundle that was given"
-    shared = _shared(machine["other_work"])
-    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
     exam = f"{work['slices']} slices of {work['matrix']}×{work['matrix']} as uncompressed DICOM"
-    return (
-        f"`{tree['asked']}`. One exam: {exam}, {work['bytes'] / 1e6:.1f} MB in the system's file cache; {bundle}, "
-        f"{work.get('network', 'EfficientNet-B0')} on {channels}, {work['classes']} classes. On {cores} of "
-        f"{machine['processor']}, "
-        f"{machine['system']}, Python {machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} "
-        f"rounds (lowest to highest), all in turn in one run; ratios are taken round by round.{shared}"
+    return _circumstances(
+        tree,
+        f"One exam: {exam}, {work['bytes'] / 1e6:.1f} MB in the system's file cache; {bundle}, "
+        f"{work.get('network', 'EfficientNet-B0')} on {channels}, {work['classes']} classes.",
     )
+
+
+def _circumstances(tree: Tree, work: str) -> str:
+    machine = tree["machine"]
+    cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
+    return (
+        f"`{tree['asked']}`. {work} On {cores} of {machine['processor']}, {machine['system']}, Python "
+        f"{machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} rounds (lowest to highest), "
+        f"all in turn in one run; ratios are taken round by round.{_shared(machine['other_work'])}"
+    )
+
+
+def prepare_rows(tree: Tree) -> Iterator[Row]:
+    """Of `ichnos bench prepare`. Aims are of slices of 512×512 on two cores."""
+    stated = tree["work"]["matrix"] == 512 and tree["machine"]["cores_used"] == 2
+    for name, title in (("folder", "folders → set"), ("zip", "zip → set")):
+        against = f"{_times(tree[name]['to_decoded'])} the rate of reading and decoding alone"
+        yield title, f"{_rate(tree[name])}, {against}", "≥ 0.6 ×" if stated else ""
+    yield f"set → cache of {tree['work']['cache_size']} px", _rate(tree["cache"]), ""
+    for name, peer in tree["peers"].items():
+        title = f"{peer['title']} ({_versions(peer['versions'])}, {counted(peer['threads'], 'process', 'processes')})"
+        aim = _PREPARE_AIMS.get(name, "") if stated else ""
+        yield title, f"{_rate(peer)}, {_times(peer['to_ours'])} as long as ours from folders", aim
+    for name, reason in tree["peers_not_run"].items():
+        yield f"peer {name}", f"not run: {reason}", ""
+    yield "the files read and decoded by pydicom, all cores, nothing kept", _rate(tree["floor"]["decoded"]), ""
+    yield "the files' bytes read and dropped, one core", _rate(tree["floor"]["bytes"]), ""
+
+
+def prepare_circumstances(tree: Tree) -> str:
+    """On what, with what and how: one paragraph."""
+    work = tree["work"]
+    files = f"{work['slices']:,} synthetic slices of {work['matrix']}×{work['matrix']} of {work['exams']} exams"
+    return _circumstances(tree, f"{files} in RSNA's form, {work['bytes'] / 1e6:,.0f} MB in the system's file cache.")
+
+
+def train_rows(tree: Tree) -> Iterator[Row]:
+    """Of `ichnos bench train`. Aims are of slices of 224 px."""
+    stated, cores = tree["work"]["size"] == 224, tree["machine"]["cores_used"]
+    fed = {2: "≥ 1,500 slices a second", 16: "≥ 8,000 slices a second"}.get(cores, "") if stated else ""
+    yield "batches read, nothing made of them", _rate(tree["fed"]), fed
+    yield "the same bytes copied in memory, one core", _rate(tree["floor"]["copied"]), ""
+    yield "reading against copying", f"{_times(tree['fed']['to_floor'])} the rate", ""
+    yield f"Model 2 trained on {tree['trained']['device']}, {tree['trained']['precision']}", _rate(tree["trained"]), ""
+    yield "the same network on one batch that lies on the device", _rate(tree["floor"]["on_device"]), ""
+    yield "training against that", f"{_times(tree['trained']['to_floor'])} the rate", "≥ 0.9 ×" if stated else ""
+
+
+def train_circumstances(tree: Tree) -> str:
+    """On what, with what and how: one paragraph."""
+    work = tree["work"]
+    cache = f"{work['slices']:,} slices of {work['size']}×{work['size']}, {work['bytes'] / 1e6:,.0f} MB"
+    steps = f"{work['steps']} steps of {work['batch_size']} slices"
+    return _circumstances(tree, f"A made-up cache of {cache} in the system's file cache; {steps}.")
+
+
+def evaluate_rows(tree: Tree) -> Iterator[Row]:
+    """Of `ichnos bench evaluate`. Aims stand beside the work that they are stated for only."""
+    stated = _RSNA.items() <= tree["work"].items() and tree["machine"]["cores_used"] == 2
+    rate = f"{tree['slices_a_second']['median']:,.0f} slices a second"
+    yield "all measures of all levels", f"{_seconds(tree['seconds'])}, {rate}", "≤ 60 s" if stated else ""
+    yield "peak memory", f"{tree['peak_mb']:,} MB", "≤ 4,000 MB" if stated else ""
+    for peer in tree["peers"].values():
+        reckoned = f"reckoned from {peer['reckoned_from']} resamples" if "reckoned_from" in peer else "whole"
+        against = f"{_times(peer['to_ours'])} as long as ours, {peer['peak_mb']:,} MB"
+        yield (
+            f"{peer['title']} ({_versions(peer['versions'])})",
+            f"{_seconds(peer['seconds'])}, {reckoned}, {against}",
+            "",
+        )
+    for name, reason in tree["peers_not_run"].items():
+        yield f"peer {name}", f"not run: {reason}", ""
+    yield "copying the probabilities once a resample", _seconds(tree["floor"]["copies"]), ""
+    yield "ours against that", f"{_times(tree['to_floor'])} as long", ""
+
+
+def evaluate_circumstances(tree: Tree) -> str:
+    """On what, with what and how: one paragraph."""
+    work = tree["work"]
+    said = f"{work['slices']:,} slices of {work['exams']:,} exams of {work['patients']:,} patients"
+    resamples = f"{work['resamples']:,} resamples by patient, at the levels of slices, exams and patients"
+    return _circumstances(tree, f"Made-up predictions of six classes for {said}; {resamples}.")
 
 
 def _shared(others: float | None) -> str:
@@ -86,6 +171,12 @@ def _batch_rows(tree: Tree) -> Iterator[Row]:
     yield "cores busy with it", f"{batch['cores_busy']:.0%}{others}", "all"
     after = ", ".join(f"{n}: {peak:.0f} MB" for n, peak in batch["peak_mb_after"].items())
     yield "peak memory after so many exams", after, "flat"
+
+
+def _rate(figures: Tree) -> str:
+    rate = figures["slices_a_second"]
+    peak = "" if figures["peak_mb"] is None else f", {figures['peak_mb']:,} MB"
+    return f"{rate['median']:,.0f} slices a second ({rate['lowest']:,.0f} to {rate['highest']:,.0f}){peak}"
 
 
 def _cpu(figures: Tree) -> str:

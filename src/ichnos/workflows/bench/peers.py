@@ -1,0 +1,45 @@
+"""Other stacks on the same work: scripts of a clone's benchmarks/peers, as contenders."""
+
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import ichnos
+from ichnos.errors import BenchmarkError
+from ichnos.workflows.bench.contenders import Contender
+
+PEERS = Path(ichnos.__file__).parents[2] / "benchmarks" / "peers"
+"""Where the scripts of other stacks lie in a clone; an installed package has none."""
+
+
+def begin_peers(
+    benchmark: str, scripts: Path | None, folder: Path, open_ones: ExitStack
+) -> tuple[list[Contender], dict[str, str]]:
+    """The scripts `BENCHMARK_*.py` that could be begun on the folder's work.json, and for the others why not."""
+    begun: list[Contender] = []
+    refused: dict[str, str] = {}
+    for script in sorted(scripts.glob(f"{benchmark}_*.py")) if scripts else []:
+        name = script.stem.removeprefix(f"{benchmark}_")
+        try:
+            command = [sys.executable, str(script.resolve()), str(folder / "work.json")]
+            begun.append(open_ones.enter_context(Contender(name, command, folder)))
+        except BenchmarkError as error:
+            refused[name] = str(error)
+    return begun, refused
+
+
+def ask_in_turn(
+    ours: Sequence[Contender], peers: Sequence[Contender], refused: dict[str, str], answers: dict[str, list[Any]]
+) -> None:
+    """One round: what every contender answers goes to the others of its name. A peer that ends instead goes into
+    `refused`, with why, and is asked no more. Raises BenchmarkError where one of ours ends."""
+    for each in ours:
+        answers.setdefault(each.name, []).append(each.once())
+    for each in [peer for peer in peers if peer.name not in refused]:
+        try:
+            answers.setdefault(each.name, []).append(each.once())
+        except BenchmarkError as error:
+            refused[each.name] = str(error)
+            answers.pop(each.name, None)

@@ -1,0 +1,117 @@
+"""Our own side of `ichnos bench prepare`, as a contender: `python -m ichnos.workflows.bench.prepare_own WORK WHAT`.
+
+WHAT: `folder` and `zip`, RSNA's layout to a prepared set; `cache`, a set to a cache; `decoded`, the bare files read and
+decoded by pydicom on all cores, and `bytes`, read and dropped: what no preparing can be faster than.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from pydicom import dcmread
+
+from ichnos.ct.windows import BLOOD, BONE, BRAIN
+from ichnos.data.cache import open_cache
+from ichnos.data.sources.rsna import RsnaSource
+from ichnos.progress import SILENT
+from ichnos.recipe import InputSpec, Population, WindowMerge
+from ichnos.workflows.bench.contenders import answer_when_asked
+from ichnos.workflows.phantom import IMAGES
+from ichnos.workflows.prepare import prepare_set
+
+Tree = dict[str, Any]
+
+_SHARE = 32
+"""Files that a process decodes before it asks for more."""
+
+
+@dataclass(frozen=True)
+class PrepareWork:
+    """What there is to do, for us and for peers: work.json. Paths as text."""
+
+    cohort: str
+    """A folder in RSNA's layout: stage_2_train/ID_*.dcm and stage_2_train.csv."""
+    zip: str
+    """The same as one file."""
+    out: str
+    """A folder for what is written."""
+    slices: int
+    bytes: int
+    size: int
+    """Pixels of the cache."""
+    cores: int
+
+
+def folder(work: PrepareWork) -> Callable[[], Tree]:
+    """The unpacked folders to a prepared set."""
+    return partial(_prepare, Path(work.cohort), Path(work.out, "folder"), work.cores)
+
+
+def zip_file(work: PrepareWork) -> Callable[[], Tree]:
+    """The zip, never unpacked, to a prepared set."""
+    return partial(_prepare, Path(work.zip), Path(work.out, "zip"), work.cores)
+
+
+def cache(work: PrepareWork) -> Callable[[], Tree]:
+    """A set's slices through three windows to pixels for a network, resized."""
+    prepared = prepare_set(RsnaSource(Path(work.cohort)), Path(work.out, "set"), SILENT, workers=work.cores)
+    spec = InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=work.size)
+
+    def once() -> Tree:
+        shutil.rmtree(prepared.path / "caches", ignore_errors=True)
+        begun = time.perf_counter()
+        open_cache(prepared, spec, Population(slices="all"), SILENT, work.cores)
+        return {"seconds": time.perf_counter() - begun}
+
+    return once
+
+
+def decoded(work: PrepareWork) -> Callable[[], Tree]:
+    """Processes are begun before the clock."""
+    files = sorted(Path(work.cohort, IMAGES).iterdir())
+    shares = [files[start : start + _SHARE] for start in range(0, len(files), _SHARE)]
+    pool = ProcessPoolExecutor(work.cores, mp_context=get_context("spawn"))
+    list(pool.map(_decode, [files[:1]] * work.cores))
+
+    def once() -> Tree:
+        begun = time.perf_counter()
+        list(pool.map(_decode, shares))
+        return {"seconds": time.perf_counter() - begun}
+
+    return once
+
+
+def read_bytes(work: PrepareWork) -> Callable[[], Tree]:
+    """From the system's file cache, where the benchmark has just written them."""
+    files = sorted(Path(work.cohort, IMAGES).iterdir())
+
+    def once() -> Tree:
+        begun = time.perf_counter()
+        for path in files:
+            path.read_bytes()
+        return {"seconds": time.perf_counter() - begun}
+
+    return once
+
+
+def _prepare(root: Path, out: Path, cores: int) -> Tree:
+    shutil.rmtree(out, ignore_errors=True)
+    begun = time.perf_counter()
+    prepare_set(RsnaSource(root, workers=cores), out, SILENT, workers=cores)
+    return {"seconds": time.perf_counter() - begun}
+
+
+def _decode(files: list[Path]) -> int:
+    return sum(int(dcmread(path, force=True).pixel_array[0, 0]) for path in files)
+
+
+if __name__ == "__main__":
+    what = {"folder": folder, "zip": zip_file, "cache": cache, "decoded": decoded, "bytes": read_bytes}
+    answer_when_asked(PrepareWork, what, sys.argv)

@@ -1,0 +1,170 @@
+"""Our side of `ichnos bench train`, as a contender: `python -m ichnos.workflows.bench.train_own WORK WHAT`.
+
+WHAT: `fed`, batches as training reads them, with nothing made of them; `trained`, Model 2 as `ichnos train` trains it;
+`copied`, the same bytes copied in memory; `on_device`, the same network on one batch that lies on the device.
+"""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ichnos import recipes
+from ichnos.models.classifier import SliceClassifier
+from ichnos.progress import Progress
+from ichnos.recipe import SliceRecipe
+from ichnos.training import train
+from ichnos.training.batches import in_batches, read_ahead
+from ichnos.training.devices import choose
+from ichnos.training.slices import TrainingSlices
+from ichnos.workflows.bench.contenders import answer_when_asked
+
+Tree = dict[str, Any]
+
+_AT_ONCE = 256
+"""Slices made up together."""
+
+_FED = 2048
+"""Slices that are read in one round, or all where there are fewer."""
+
+
+@dataclass(frozen=True)
+class TrainWork:
+    """What there is to do: work.json. Paths as text."""
+
+    cache: str
+    """uint8 (slices, planes, size, size)."""
+    runs: str
+    device: str
+    slices: int
+    size: int
+    steps: int
+    batch_size: int
+
+    @property
+    def recipe(self) -> SliceRecipe:
+        """The study's Model 2 from random weights, for so many steps, with nothing held back."""
+        fit = {"epochs": 1, "steps_per_epoch": self.steps, "batch_size": self.batch_size, "patience": None}
+        fit |= {"milestones": ()}
+        base = recipes.find("paper_model_2").of_one_model
+        changes = {f"fit.{name}": value for name, value in fit.items()}
+        return base.derive(**changes, **{"network.init": "random", "input.size": self.size})
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Of the cache."""
+        return self.slices, self.recipe.input.stacked, self.size, self.size
+
+    @property
+    def bytes(self) -> int:
+        """Of the cache."""
+        return int(np.prod(self.shape))
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """Mapped from the disk, as training has them."""
+        return np.memmap(self.cache, dtype=np.uint8, mode="r", shape=self.shape)
+
+    def batches(self, rounds: int) -> list[NDArray[np.int64]]:
+        """Rows in an order that is another each round."""
+        rows = np.random.default_rng(rounds).permutation(self.slices)[:_FED].astype(np.int64)
+        return in_batches(rows, self.batch_size)
+
+
+def write_cache(work: TrainWork, progress: Progress) -> None:
+    """Noise: no step of training asks what the pixels show."""
+    rng = np.random.default_rng(0)
+    with Path(work.cache).open("wb") as file, progress.task("Making a cache", work.slices) as task:
+        for start in range(0, work.slices, _AT_ONCE):
+            count = min(_AT_ONCE, work.slices - start)
+            file.write(rng.bytes(count * work.bytes // work.slices))
+            task.advance(count)
+
+
+def fed(work: TrainWork) -> Callable[[], Tree]:
+    """As training reads: in random order, a batch ahead, onto the device."""
+    device, images, rounds = choose(work.device).device, work.images, iter(range(10**9))
+
+    def once() -> Tree:
+        batches = work.batches(next(rounds))
+        begun = time.perf_counter()
+        with read_ahead(images, batches, device) as ready:
+            count = sum(len(batch) for batch in ready)
+        _wait(device)
+        return {"seconds": time.perf_counter() - begun, "slices": count}
+
+    return once
+
+
+def copied(work: TrainWork) -> Callable[[], Tree]:
+    """Memory to memory, one core, in order."""
+    count = min(_FED, work.slices)
+    source = np.array(work.images[:count])
+    target = np.empty_like(source)
+
+    def once() -> Tree:
+        begun = time.perf_counter()
+        np.copyto(target, source)
+        return {"seconds": time.perf_counter() - begun, "slices": count}
+
+    return once
+
+
+def trained(work: TrainWork) -> Callable[[], Tree]:
+    """A whole run: reading, augmentation, steps, metrics, checkpoints."""
+    recipe, out = work.recipe, Path(work.runs)
+    labels = np.random.default_rng(1).random((work.slices, len(recipe.classes))) < 0.2
+    slices = TrainingSlices(work.images, np.arange(work.slices), labels)
+
+    def once() -> Tree:
+        shutil.rmtree(out, ignore_errors=True)
+        summary = train(recipe, slices, None, out, device=work.device)
+        return {"seconds": summary.seconds, "slices": work.steps * work.batch_size}
+
+    return once
+
+
+def on_device(work: TrainWork) -> Callable[[], Tree]:
+    """Forward, backward and Adam on a batch that stays: what this network can be trained at."""
+    recipe, fabric = work.recipe, choose(work.device)
+    classifier = SliceClassifier.seeded(recipe, 0).to(fabric.device)
+    classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    plain = torch.optim.Adam(classifier.parameters(), lr=recipe.fit.learning_rate, fused=True)
+    module, optimizer = fabric.setup(classifier, plain)
+    planes = torch.from_numpy(work.images[: work.batch_size].copy()).to(fabric.device)
+    targets = torch.zeros((len(planes), len(recipe.classes)), device=fabric.device)
+    loss_of = torch.nn.BCEWithLogitsLoss()
+    about = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
+
+    def once() -> Tree:
+        module.train()
+        _wait(fabric.device)
+        begun = time.perf_counter()
+        for _ in range(work.steps):
+            optimizer.zero_grad()
+            fabric.backward(loss_of(module(planes), targets))
+            optimizer.step()
+        _wait(fabric.device)
+        return {"seconds": time.perf_counter() - begun, "slices": work.steps * len(planes), "about": about}
+
+    return once
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
+
+
+if __name__ == "__main__":
+    answer_when_asked(TrainWork, {each.__name__: each for each in (fed, copied, trained, on_device)}, sys.argv)

@@ -1,0 +1,74 @@
+"""What `ichnos bench prepare` measures is there, of the work that was asked for; no time is judged."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ichnos.data.set import PreparedSet
+from ichnos.errors import UsageError
+from ichnos.progress import SILENT
+from ichnos.workflows.bench.prepare import OURS, PrepareBench, _work, bench_prepare
+from ichnos.workflows.bench.prepare_own import folder, zip_file
+from ichnos.workflows.bench.table import prepare_circumstances, prepare_rows
+
+PEER = """
+import json, pathlib, sys
+work = json.loads(pathlib.Path(sys.argv[1]).read_text())
+assert len(list(pathlib.Path(work["cohort"], "stage_2_train").iterdir())) == work["slices"]
+print(json.dumps({"title": "a stack", "versions": {"stack": "1"}, "threads": 1}), flush=True)
+for _ in sys.stdin:
+    print(json.dumps({"seconds": 2.0}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    peers = tmp_path_factory.mktemp("peers")
+    (peers / "prepare_stack.py").write_text(PEER)
+    (peers / "prepare_absent.py").write_text("import no_such_stack")
+    return bench_prepare(PrepareBench(exams=10, matrix=64, size=32, rounds=1, peers=peers), SILENT)
+
+
+@pytest.mark.slow
+def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(tree, allow_nan=False)) == tree
+    assert tree["asked"] == "ichnos bench prepare --exams 10 --matrix 64 --size 32 --rounds 1"
+    assert tree["work"]["exams"] == 10
+    assert tree["work"]["slices"] > 200
+    for figures in (tree["folder"], tree["zip"], tree["cache"], *tree["floor"].values()):
+        rate = figures["slices_a_second"]["median"]
+        assert rate == pytest.approx(tree["work"]["slices"] / figures["seconds"]["median"], rel=1e-2)
+    assert set(tree["floor"]) == set(OURS[3:])
+    stack = tree["peers"]["stack"]
+    assert stack["to_ours"]["median"] == pytest.approx(2 / tree["folder"]["seconds"]["median"], rel=1e-2)
+    assert "No module named 'no_such_stack'" in tree["peers_not_run"]["absent"]
+
+
+@pytest.mark.slow
+def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
+    rows = {what: (measured, aim) for what, measured, aim in prepare_rows(tree)}
+    assert all(aim == "" for _, aim in rows.values()), "aims are of 512×512"
+    assert {"folders → set", "zip → set", "set → cache of 32 px", "a stack (stack 1, 1 process)"} <= set(rows)
+    stated = tree | {"work": tree["work"] | {"matrix": 512}, "machine": tree["machine"] | {"cores_used": 2}}
+    assert "≥ 0.6 ×" in {aim for _, _, aim in prepare_rows(stated)}
+    assert "synthetic slices of 64×64 of 10 exams" in prepare_circumstances(tree)
+
+
+def test_the_zip_and_the_folder_make_the_same_set(tmp_path: Path) -> None:
+    work = _work(PrepareBench(exams=10, matrix=64), tmp_path, 1, SILENT)
+    with zipfile.ZipFile(work.zip) as packed:
+        assert len(packed.namelist()) == work.slices + 1
+    for once in (folder(work), zip_file(work)):
+        assert once()["seconds"] > 0
+    one, other = (PreparedSet(tmp_path / "out" / name) for name in ("folder", "zip"))
+    assert one.header.slices == other.header.slices == work.slices
+    assert one.header.fingerprint == other.header.fingerprint
+
+
+@pytest.mark.parametrize("changes", [{"exams": 9}, {"rounds": 0}, {"cores": 0}])
+def test_a_mistake_is_one_line(changes: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="--exams is at least 10"):
+        PrepareBench(**changes)
