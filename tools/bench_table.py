@@ -20,7 +20,10 @@ BENCHMARKS = {
 def made(name: str) -> str:
     """The table of `ichnos bench NAME` as Markdown, with what it was measured on below it."""
     rows, circumstances = BENCHMARKS[name]
-    tree = json.loads((ROOT / "results" / f"bench-{name}.json").read_text(encoding="utf-8"))
+    file = ROOT / "results" / f"bench-{name}.json"
+    if not file.exists():
+        return "Not measured yet."
+    tree = json.loads(file.read_text(encoding="utf-8"))
     lines = ["| what | measured | aim |", "|---|---|---|"]
     lines += [f"| {what} | {measured} | {aim} |" for what, measured, aim in rows(tree)]
     return "\n".join([*lines, "", circumstances(tree)])
