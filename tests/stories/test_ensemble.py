@@ -33,7 +33,7 @@ pytestmark = pytest.mark.slow
 SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
 
 SMALL = {"network.backbone": "small-cnn", "network.init": "random", "fit.epochs": 1, "fit.steps_per_epoch": 2}
-SMALL |= {"fit.batch_size": 4, "fit.reestimate_batchnorm": True, "input.size": 256}  # few taps: exports soon
+SMALL |= {"fit.batch_size": 4, "fit.reestimate_batchnorm": True, "input.size": 64}
 
 MINE = f'''"""Three members, the last of which is a cascade."""
 from ichnos.recipe import EnsembleRecipe
@@ -47,7 +47,7 @@ RECIPE = EnsembleRecipe(
     title="Mine",
     members={{
         "near": NEIGHBOURS.derive(**SMALL),
-        "wide": THREE_WINDOWS.derive(**SMALL | {{"input.size": 512}}),
+        "wide": THREE_WINDOWS.derive(**SMALL | {{"input.size": 128}}),
         "two": CASCADE.derive(**STAGES, **{{"gate.synthetic": None}}),
     }},
 )
@@ -96,11 +96,11 @@ def test_one_bundle_of_all_members_reads_an_exam(prepared: Path, run: Path, tmp_
     assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["agreement"] <= 1e-4
     read = read_bundle(out)
-    assert (read.manifest.version, read.manifest.map_side) == (5, 32)
+    assert (read.manifest.version, read.manifest.map_side) == (5, 8)
     assert read.manifest.recipe == EnsembleRecipe.model_validate_json((run / "recipe.json").read_bytes())
     assert "An ensemble, recipe `mine`: 3 members" in read.card
-    assert "- `near`: small-cnn at 256 pixels" in read.card
-    assert "- `two`, second stage: small-cnn at 256 pixels" in read.card
+    assert "- `near`: small-cnn at 64 pixels" in read.card
+    assert "- `two`, second stage: small-cnn at 64 pixels" in read.card
     cohort = CohortSettings(exams=1, seed=77, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(20, 20))
     images = write_cohort(cohort, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"
     done = ichnos("predict", str(images), "--bundle", str(out), "--out", str(tmp_path / "out"), "--json")
@@ -110,7 +110,7 @@ def test_one_bundle_of_all_members_reads_an_exam(prepared: Path, run: Path, tmp_
     reading = load_bundle(out).read(read_exam(images))
     assert reading.outputs == CLASSES
     assert reading.maps is not None
-    assert reading.maps.shape == (20, 6, 32, 32), "every member's map is brought to the finest one's size"
+    assert reading.maps.shape == (20, 6, 8, 8), "every member's map is brought to the finest one's size"
 
 
 @pytest.mark.parametrize("combine", ["rank", "stacking"])
