@@ -24,10 +24,11 @@ TITLES = {
 FOLDS = {
     "reader-from-scratch-ct-ich": "random weights",
     "reader-plain-ct-ich": "the phantom's weights",
-    "reader-ct-ich": "the phantom's weights and synthetic lesions: the bundle's procedure",
+    "reader-ct-ich": "the phantom's weights and synthetic lesions",
     "reader-ct-ich-seed-1": "the same, other folds (split seed 1)",
     "reader-ct-ich-seed-2": "the same, other folds (split seed 2)",
     "reader-ct-ich-seed-3": "the same, other folds (split seed 3)",
+    "reader-views-ct-ich": "the first folds' networks, each slice with its mirror image: the bundle's procedure",
 }
 
 
@@ -81,7 +82,7 @@ def reader_table() -> str:
 def classes_tables() -> str:
     """Every class of the two studies side by side, slice and exam."""
     parts: list[str] = []
-    for name in ("reader-ct-ich", "reader-from-scratch-ct-ich"):
+    for name in ("reader-views-ct-ich", "reader-from-scratch-ct-ich"):
         path = ROOT / "results" / f"{name}.json"
         if path.exists():
             card = json.loads(path.read_text(encoding="utf-8"))
