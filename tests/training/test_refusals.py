@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ichnos.errors import OutputError, TrainingError, WeightsError
 from ichnos.recipe import SliceRecipe
@@ -113,3 +114,22 @@ def test_empty_validation(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
 def test_two_trainings_in_one_folder(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
     with RunFolder(tmp_path / "run").held(), pytest.raises(OutputError, match="another process is at work"):
         train(recipe, *tiny, tmp_path / "run", device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("room", "said"), [(2, r"batches of 4 slices; 2 fit: give --set fit\.batch_size=2"), (1, "2 do not fit either")]
+)
+def test_memory_that_runs_out_says_which_batch_fits(
+    room: int, said: str, recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    learnt = MultilabelLoss.forward
+
+    def small(self: MultilabelLoss, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if len(logits) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return learnt(self, logits, targets)
+
+    monkeypatch.setattr(MultilabelLoss, "forward", small)
+    with pytest.raises(TrainingError, match=said):
+        train(recipe, *tiny, tmp_path, device="cpu")
+    assert not (tmp_path / "last.safetensors").exists(), "weights that a trial moved are not kept"

@@ -28,6 +28,7 @@ from ichnos.training.folder import RunFolder
 from ichnos.training.interruption import Interrupted, Interruption
 from ichnos.training.journal import Journal
 from ichnos.training.loss import LossWatch, MultilabelLoss
+from ichnos.training.memory import too_large
 from ichnos.training.mixing import draw_mix
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.randomness import seed_step
@@ -103,6 +104,19 @@ class Session:
         seed_step(fit.seed, state.epoch, state.step)
         for group in self.plain_optimizer.param_groups:
             group["lr"] = self._rate(self._steps_done())
+        try:
+            logits = self._learn(positions, planes)
+        except torch.OutOfMemoryError:  # told below, when what this step held in memory has been let go
+            logits = None
+        if logits is None:
+            raise too_large(lambda n: self._learn(positions[:n], planes[:n]), len(planes), self.fabric.device)
+        if self.averaged is not None:
+            self.averaged.after_step(self._steps_done() + 1)
+        state.predictions.append(logits.detach().float().sigmoid())
+        state.step += 1
+
+    def _learn(self, positions: NDArray[np.int64], planes: Tensor) -> Tensor:
+        """Forward, backward, and a step of the optimizer; the logits."""
         targets = torch.from_numpy(self.training.labels[positions]).to(self.fabric.device, torch.float32)
         mix = draw_mix(self.recipe.augmentation, len(planes), self.recipe.input.size, self.fabric.device)
         if self.masks is None:
@@ -114,10 +128,7 @@ class Session:
         self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.optimizer.step()
-        if self.averaged is not None:
-            self.averaged.after_step(self._steps_done() + 1)
-        state.predictions.append(logits.detach().float().sigmoid())
-        state.step += 1
+        return logits
 
     def _close_epoch(self, journal: Journal, task: Task, interruption: Interruption) -> None:
         """Evaluate, keep what is best, and write the epoch down: the journal first, then `last`, which counts it."""
