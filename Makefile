@@ -1,4 +1,4 @@
-# make demo: a fresh clone to a report.  make test: a fresh clone to tested.  Both make .venv first.
+# make demo: a fresh clone to a report.  make test: a fresh clone to tested.  make test-all: the long tests and lint too.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 demo: $(VENV)/.installed
 	$(BIN)/ichnos demo --out demo
 
-test: $(VENV)/.installed-dev lint
+test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(VENV)/.installed-dev lint

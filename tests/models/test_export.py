@@ -44,13 +44,14 @@ for _name in recipes.names():  # and every road of the package's recipes, each o
             SPECS[_stage.name] = _stage.input
 
 
-SOME = [pytest.param(name, marks=() if name in ("neighbours-64", "raw-64") else pytest.mark.slow) for name in SPECS]
-"""An export takes some ten seconds."""
+PHANTOM, REAL = (
+    [pytest.param(name, marks=() if name == quick else pytest.mark.slow) for name in SPECS]
+    for quick in ("raw-64", "neighbours-64")
+)
+"""An export takes some ten seconds: of the quick tests each makes another."""
 
-EACH_KIND = [
-    pytest.param(name, marks=() if name in ("reader", "raw-neighbours-64") else pytest.mark.slow) for name in SPECS
-]
-"""One plane with neighbours, and several with raw HU; a graph of each road takes seconds to export."""
+EACH_KIND = [pytest.param(name, marks=() if name == "reader" else pytest.mark.slow) for name in SPECS]
+"""The road of what comes with the package; a graph of each takes seconds to export."""
 
 
 @lru_cache(maxsize=1)
@@ -149,14 +150,14 @@ def grad_cam(
     return torch.stack(wanted, dim=1).detach()
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", PHANTOM)
 def test_torch_and_onnx_runtime_agree_on_phantom_slices(
     name: str, exported: Callable[[str], tuple[SliceClassifier, bytes]], phantom_hu: NDArray[np.int16]
 ):
     agree(*exported(name), phantom_hu)
 
 
-@pytest.mark.parametrize("name", SOME)
+@pytest.mark.parametrize("name", REAL)
 def test_torch_and_onnx_runtime_agree_on_real_slices(
     name: str, exported: Callable[[str], tuple[SliceClassifier, bytes]], shared_data: Path
 ):

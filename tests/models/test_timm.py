@@ -50,6 +50,7 @@ def test_an_export_of_one(timm: list[dict[str, Any]]) -> None:
     agree(classifier, export_graph([classifier]), slices())
 
 
+@pytest.mark.slow
 def test_tokens_give_none_and_the_engine_reads_such_a_graph(timm: list[dict[str, Any]]) -> None:
     classifier = classifier_of(SPEC, network=recipe("vit").network)
     assert classifier.map_side == 0

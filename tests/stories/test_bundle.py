@@ -176,6 +176,7 @@ def test_a_scorecard_is_embedded(prepared: Path, run: Path, tmp_path: Path) -> N
     assert read_bundle(other).manifest.scorecard_is_of == "the procedure", "a run of the same name is another model"
 
 
+@pytest.mark.slow
 def test_five_subtypes_derive_any(prepared: Path, tmp_path: Path) -> None:
     five = trained(prepared, "five")
     out = tmp_path / "five.ichnos"

@@ -104,6 +104,7 @@ def test_stages_of_other_folds_are_not_measured_together(prepared: Path, run: Pa
     assert "trained on different sets, splits or folds" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_bundle_says_that_it_is_a_cascade(run: Path, bundle: Path) -> None:
     read = read_bundle(bundle)
     assert read.manifest.version == 3
@@ -116,6 +117,7 @@ def test_the_bundle_says_that_it_is_a_cascade(run: Path, bundle: Path) -> None:
     assert "Not for exams" not in read.card
 
 
+@pytest.mark.slow
 def test_an_exam_is_read(bundle: Path, tmp_path: Path) -> None:
     cohort = CohortSettings(exams=1, seed=77, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(20, 20))
     images = write_cohort(cohort, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"

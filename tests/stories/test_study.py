@@ -123,6 +123,7 @@ def test_train_and_evaluate_one_model_on_a_fold(folder: Path) -> None:
     assert "holds a scorecard already" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_ours_can_be_where_another_begins(folder: Path) -> None:
     start = folder / "study" / "runs" / "paper_model_2" / "best.safetensors"
     words = ("paper_model_2", "--data", str(folder / "set"), "--out", str(folder / "second"))
@@ -145,6 +146,7 @@ def test_imagenet_weights_that_cannot_be_had_end_in_one_line(folder: Path, monke
     assert as_told.exit_code == 0, as_told.stderr
 
 
+@pytest.mark.slow
 def test_a_run_is_not_gone_on_with_from_other_weights(folder: Path) -> None:
     start, out = folder / "start.safetensors", folder / "fifth"
     best = folder / "study" / "runs"
@@ -166,6 +168,7 @@ def test_the_readmes_python_for_sets_runs(folder: Path) -> None:
     assert names["labels"].shape == (5,)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_another_set_is_external(folder: Path) -> None:
     cohort = ("--exams", "8", "--seed", "4", "--matrix", "64", "--slices", "10-12", "--prevalence", "raised")

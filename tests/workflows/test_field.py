@@ -130,6 +130,7 @@ def test_what_another_recipe_has_trained_is_taken_over(studied: Path) -> None:
         assert (gate / "gate" / "best.safetensors").read_bytes() == (three / "best.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_costs_are_counted_and_measured(studied: Path, options: FieldOptions, tmp_path: Path) -> None:
     recipes = [find(name).recipe for name in options.recipes[1:]]
     run = tmp_path / "positives"

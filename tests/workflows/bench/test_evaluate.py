@@ -60,6 +60,7 @@ def test_the_whole_is_rsnas() -> None:
     assert (work.slices, work.exams, work.patients) == (SLICES, EXAMS, PATIENTS)
 
 
+@pytest.mark.slow
 def test_the_command_writes_what_it_prints(tmp_path: Path) -> None:
     (tmp_path / "peers").mkdir()
     words = ["bench", "evaluate", "--slices", "500", "--resamples", "2", "--rounds", "1"]

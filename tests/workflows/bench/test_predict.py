@@ -103,6 +103,7 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     assert "other work" not in predict_circumstances(idle)
 
 
+@pytest.mark.slow
 def test_the_command_prints_rows_or_json(bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "peers").mkdir()
     words = ["bench", "predict", "--bundle", str(bundle), "--slices", "10", "--matrix", "64", "--rounds", "1"]

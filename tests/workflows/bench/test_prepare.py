@@ -57,6 +57,7 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     assert "synthetic slices of 64×64 of 10 exams" in prepare_circumstances(tree)
 
 
+@pytest.mark.slow
 def test_the_zip_and_the_folder_make_the_same_set(tmp_path: Path) -> None:
     work = _work(PrepareBench(exams=10, matrix=64), tmp_path, 1, SILENT)
     with zipfile.ZipFile(work.zip) as packed:
