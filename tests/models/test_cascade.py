@@ -42,6 +42,8 @@ def cascade_of(gate: InputSpec, subtypes: InputSpec) -> tuple[SliceClassifier, S
     )
     second = SliceClassifier.seeded(recipe, 5)
     second.backbone.load_state_dict(classifier_of(subtypes, 5).backbone.state_dict())
+    with torch.no_grad():
+        second.head.output.weight.mul_(8)  # at 32 px a random head hardly tells slices apart
     return first, second.eval(), CascadeRecipe(name="c", title="C", gate=first.recipe, subtypes=recipe)
 
 
