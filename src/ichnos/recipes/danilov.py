@@ -11,8 +11,8 @@ Differs, or is our guess, as nothing more is known to us:
 
 Expected: accuracy a subtype is nothing to compare by, as a call of none is right for most slices. Not measured by us.
 Cost: 4.2 GFLOP a slice forward at 224 px, eleven times `paper_model_1`.
-Command: ichnos train danilov --data SET --out RUN (and on another hospital's set, as he did: ichnos evaluate RUN
---data OTHER --out DIR)
+Command: ichnos train danilov --data SET --out RUN (and on another hospital's set, as he did: ichnos export RUN
+--data SET --out danilov.ichnos, then ichnos evaluate danilov.ichnos --data OTHER --out DIR)
 """
 
 from ichnos.ct import Window

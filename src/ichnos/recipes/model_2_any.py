@@ -4,7 +4,7 @@ Source: ours. The study trains on positive slices alone, and has "any-hemorrhage
 did not do; the RSNA 2019 challenge asks for `any` as a sixth class on all slices.
 
 Differs from `paper_model_2`:
-- All slices, and `any` as a sixth class; natural sampling, as five sixths of all slices are negative.
+- All slices, and `any` as a sixth class; natural sampling, as six sevenths of all slices are negative.
 - 96 px, and first weights from synthetic heads that were seen so (`phantom`).
 - 6 epochs of Adam 2e-4 that falls to 0 along a cosine; the best by mean AUC of the validation patients.
 

@@ -1,10 +1,11 @@
 """The reader: any hemorrhage and five subtypes on all slices, neighbours as channels, from the phantom's weights.
 
 Source: ours, after what the RSNA 2019 challenge's best shared: slices without hemorrhage in training, `any` as a sixth
-class, neighbouring slices as channels. The bundle that comes with ichnos is this recipe on ct-ich.
+class, neighbouring slices as channels. The bundle that comes with ichnos is this recipe on ct-ich, asked of each
+slice's mirror image too (`reader_views`).
 
 Differs from `paper_model_2`:
-- All slices and `any`, so that it can read exams; natural sampling, as five sixths of all slices are negative.
+- All slices and `any`, so that it can read exams; natural sampling, as six sevenths of all slices are negative.
 - The slices 5 mm below and above as channels, each the mean of the brain and the blood window; 96 px, at which the
   phantom's weights were trained.
 - Four of ten training slices are real ones without hemorrhage into which the phantom's lesions were drawn, inside their

@@ -84,7 +84,8 @@ def answers(card: Tree) -> list[Item]:
 def _partition(card: Tree) -> str:
     if card["external"]:
         return f"another set than the model was made of ({card['model']['trained_on'] or 'not stated'})"
-    return f"test patients that training, calibration and thresholds did not see (fold {card.get('fold')})"
+    which = "the set's own split" if card.get("fold") is None else f"fold {card['fold']}"
+    return f"test patients that training, calibration and thresholds did not see ({which})"
 
 
 def _names(classes: list[str]) -> list[str]:

@@ -174,7 +174,8 @@ def cost(card: Tree) -> Table:
         notes += [f"{name}: {taken['note']}"] if taken["note"] else []
     notes.append(
         "Training and reading were timed on the machine that made this report, whatever else ran there. Reading is the "
-        "exported graph's, from Hounsfield units to logits and maps."
+        "exported graph's, from Hounsfield units to logits and maps. Multiply-adds are those of the slice networks; "
+        "what answers for exams over them is not counted."
     )
     return Table("cost", "What each costs", columns, tuple(rows), tuple(notes))
 
