@@ -128,7 +128,7 @@ def agree(classifier: SliceClassifier, content: bytes, hu: NDArray[np.int16]) ->
     inputs = {"hu": hu} | ({"stacks": stacks} if spec.neighbours else {})
     logits, features, maps = session_of(content).run(None, inputs)
     np.testing.assert_allclose(torch.from_numpy(logits).sigmoid().numpy(), wanted, atol=1e-4 + rounding)
-    assert wanted.std(axis=0).max() > 1e-3, "the outputs do not depend on the input: the test shows nothing"
+    assert wanted.std(axis=0).max() > 5e-3, "the outputs do not depend on the input: the test shows nothing"
     side = classifier.map_side
     assert features.shape == (len(hu), classifier.backbone.feature_channels)
     assert maps.shape == (len(hu), len(CLASSES), side, side)
