@@ -69,7 +69,14 @@ def test_the_zip_and_the_folder_make_the_same_set(tmp_path: Path) -> None:
     assert one.header.fingerprint == other.header.fingerprint
 
 
-@pytest.mark.parametrize("changes", [{"exams": 9}, {"rounds": 0}, {"cores": 0}])
-def test_a_mistake_is_one_line(changes: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="--exams is at least 10"):
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"exams": 9}, "--exams is at least 10"),
+        ({"rounds": 0}, "--rounds and --cores are at least 1"),
+        ({"cores": 0}, "--rounds and --cores are at least 1"),
+    ],
+)
+def test_a_mistake_is_one_line(changes: dict[str, int], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
         PrepareBench(**changes)

@@ -7,23 +7,20 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
-import ichnos
 from ichnos.counting import counted
-from ichnos.errors import BenchmarkError, InputError, UsageError
+from ichnos.errors import BenchmarkError, UsageError
 from ichnos.inference import read_bundle
 from ichnos.progress import Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.workflows.bench import machine
+from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender, Taken, run_command
 from ichnos.workflows.bench.figures import ratios, spread
 from ichnos.workflows.bench.own import Work
 from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_exams, write_untrained_bundle
-
-VERSION = 1
-"""Of the JSON: raised where a field changes its meaning or goes away."""
 
 _MOST_BYTES = 1_000_000_000
 """Of the disk, for a batch: more exams are read in several calls of as many as fit."""
@@ -31,50 +28,40 @@ _MOST_BYTES = 1_000_000_000
 OURS = ("exam", "network", "files", "steps")
 """What own.py does here, in the order asked."""
 
-_VERSIONS = ("ichnos", "numpy", "onnxruntime", "pydicom")
-
 Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class PredictBench:
-    """What is measured.
+class PredictBench(Asked):
+    """What is measured."""
 
-    rounds: how often everything is timed, in turn. exams: of the batch; 0 leaves it out. slices, matrix: of an exam.
-    bundle: None exports an untrained one of the usual recipe with `changes`. peers: a folder of scripts.
-    """
+    NAME: ClassVar[str] = "predict"
+    STANDS_ON: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime", "pydicom")
 
-    rounds: int = 7
-    exams: int = 100
-    slices: int = 36
-    matrix: int = 512
-    cores: int = 2
     bundle: Path | None = None
+    """None exports an untrained one of the usual recipe with `changes`."""
     changes: Mapping[str, str] = field(default_factory=dict)
-    peers: Path | None = None
+    exams: int = 100
+    """Of the batch; 0 leaves it out."""
+    slices: int = 36
+    """Of an exam."""
+    matrix: int = 512
+    rounds: int = field(default=7, kw_only=True)
 
     def __post_init__(self) -> None:
-        if sys.platform == "win32":
-            raise UsageError("benchmarks measure memory as Linux and macOS count it; run them there")
-        if self.rounds < 1 or self.exams < 0 or self.cores < 1:
-            raise UsageError("--rounds and --cores are at least 1, --exams at least 0")
+        super().__post_init__()
+        if self.exams < 0:
+            raise UsageError("--exams is at least 0")
         if self.bundle is not None and self.changes:
             raise UsageError("--set changes the recipe of an untrained bundle; a bundle that is given has its own")
-        if self.peers is not None and not self.peers.is_dir():
-            raise InputError(f"no folder of peers at {self.peers}; give --peers benchmarks/peers of a clone")
 
-    @property
-    def words(self) -> str:
-        """The command that asks for this; of paths the names alone."""
-        usual = PredictBench()
-        words = ["ichnos bench predict"]
-        if self.bundle is not None:
-            words.append(f"--bundle {self.bundle.name}")
-        words += [f"--set {name}={value}" for name, value in self.changes.items()]
-        for name in ("rounds", "exams", "slices", "matrix", "cores"):
-            if getattr(self, name) != getattr(usual, name):
-                words.append(f"--{name} {getattr(self, name)}")
-        return " ".join(words)
+    def _said(self, name: str, usual: object) -> Sequence[str]:
+        """Of paths the names alone."""
+        if name == "changes":
+            return [f"--set {field}={value}" for field, value in self.changes.items()]
+        if name == "bundle" and self.bundle is not None:
+            return (f"--bundle {self.bundle.name}",)
+        return super()._said(name, usual)
 
 
 def bench_predict(options: PredictBench, progress: Progress) -> Tree:
@@ -89,27 +76,22 @@ def bench_predict(options: PredictBench, progress: Progress) -> Tree:
         tree = _one_exam(options, work, Path(folder), progress)
         if options.exams:
             tree["batch"] = _batch(options, work, cores, Path(folder), progress)
-        recipe = SliceRecipe.model_validate(work.recipe)
-        return {
-            "version": VERSION,
-            "benchmark": "predict",
-            "asked": options.words,
-            "machine": machine.description(cores) | {"other_work": stopwatch.others()},
-            "versions": {"ichnos": ichnos.__version__} | machine.versions(_VERSIONS[1:]),
-            "work": {
-                "slices": options.slices,
-                "matrix": options.matrix,
-                "bytes": size,
-                "bundle": "given" if options.bundle else "untrained",
-                "network": recipe.network.backbone,
-                "input_size": recipe.input.size,
-                "channels": recipe.input.channels,
-                "classes": len(recipe.classes),
-                "networks": work.networks,
-            },
-            "rounds": options.rounds,
-            **tree,
-        }
+        return options.tree(cores, stopwatch, _told(options, work, size), tree)
+
+
+def _told(options: PredictBench, work: Work, size: int) -> Tree:
+    recipe = SliceRecipe.model_validate(work.recipe)
+    return {
+        "slices": options.slices,
+        "matrix": options.matrix,
+        "bytes": size,
+        "bundle": "given" if options.bundle else "untrained",
+        "network": recipe.network.backbone,
+        "input_size": recipe.input.size,
+        "channels": recipe.input.channels,
+        "classes": len(recipe.classes),
+        "networks": work.networks,
+    }
 
 
 def _work(options: PredictBench, folder: Path, progress: Progress) -> tuple[Work, int]:
