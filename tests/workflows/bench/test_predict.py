@@ -56,7 +56,7 @@ def tree(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 
 def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None:
     assert json.loads(json.dumps(tree, allow_nan=False)) == tree
-    assert tree["asked"] == "ichnos bench predict --bundle tiny.ichnos --rounds 2 --exams 5 --slices 10 --matrix 64"
+    assert tree["asked"] == "ichnos bench predict --bundle tiny.ichnos --exams 5 --slices 10 --matrix 64 --rounds 2"
     assert tree["work"]["slices"] == 10
     assert tree["work"]["input_size"] == 128
     for figures in (tree["exam"]["seconds"], tree["command"]["seconds"], *tree["floor"].values()):

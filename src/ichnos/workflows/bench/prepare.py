@@ -34,7 +34,7 @@ class PrepareBench(Asked):
     NAME: ClassVar[str] = "prepare"
     STANDS_ON: ClassVar[tuple[str, ...]] = ("numpy", "pydicom", "blosc2")
 
-    exams: int = 20
+    exams: int = 40
     """Synthetic ones in RSNA's form, of some 35 slices."""
     matrix: int = 512
     size: int = 224
