@@ -62,6 +62,8 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     for figures in (tree["exam"]["seconds"], tree["command"]["seconds"], *tree["floor"].values()):
         assert len(figures["each"]) == 2
         assert 0 < figures["lowest"] <= figures["median"] <= figures["highest"]
+    assert tree["arithmetic"]["multiply_adds"] > 1e6
+    assert tree["arithmetic"]["exam_to_peak"]["lowest"] > 0
     assert list(tree["steps"]) == ["find", "read", "classify", "write"]
     assert tree["exam"]["peak_mb"] > 50
     assert tree["machine"]["cores_used"] <= 2

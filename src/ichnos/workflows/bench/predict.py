@@ -5,6 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from ichnos.recipe import SliceRecipe
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender, Taken, run_command
-from ichnos.workflows.bench.figures import ratios, spread
+from ichnos.workflows.bench.figures import parts_of, ratios, spread
 from ichnos.workflows.bench.own import Work
 from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_exams, write_untrained_bundle
@@ -25,7 +26,7 @@ from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_
 _MOST_BYTES = 1_000_000_000
 """Of the disk, for a batch: more exams are read in several calls of as many as fit."""
 
-OURS = ("exam", "network", "files", "steps")
+OURS = ("exam", "network", "files", "arithmetic", "steps")
 """What own.py does here, in the order asked."""
 
 Tree = dict[str, Any]
@@ -136,6 +137,7 @@ def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progres
     warm = {name: said[1:] for name, said in answers.items()}  # the first round warms everything up
     kept = [peer for peer in peers if peer.name not in refused]
     tree = _our_figures(options, warm, commands[1:], taken)
+    tree["arithmetic"] = _arithmetic(options, work, warm)
     return tree | {"peers": {each.name: _peer_figures(each, warm, taken) for each in kept}, "peers_not_run": refused}
 
 
@@ -151,7 +153,6 @@ def _our_figures(
 ) -> Tree:
     seconds = {name: [each["seconds"] for each in answers[name]] for name in OURS}
     floor = [sum(pair) for pair in zip(seconds["network"], seconds["files"], strict=True)]
-    parts = [each["parts"] for each in answers["steps"]]
     return {
         "exam": {
             "seconds": spread(seconds["exam"]),
@@ -160,7 +161,7 @@ def _our_figures(
             "to_floor": ratios(seconds["exam"], floor),
             "peak_mb": _peak(taken["exam"]),
         },
-        "steps": {name: spread([each[name] for each in parts]) for name in parts[0]},
+        "steps": parts_of(answers["steps"]),
         "floor": {"network": spread(seconds["network"]), "files": spread(seconds["files"])},
         "command": {
             "seconds": spread([each.seconds for each in commands]),
@@ -168,6 +169,21 @@ def _our_figures(
             "peak_mb": round(max(each.peak_mb for each in commands)),
         },
     }
+
+
+def _arithmetic(options: PredictBench, work: Work, answers: Mapping[str, Sequence[Tree]]) -> Tree | None:
+    """Seconds for the exam's multiplications at the machine's peak, and the exam against that. Counting needs torch."""
+    if find_spec("torch") is None:
+        return None
+    from ichnos.models.cost import cost_of
+
+    recipe = SliceRecipe.model_validate(work.recipe)
+    views = 1 if recipe.test_time is None else recipe.test_time.views
+    one = cost_of(recipe.network, recipe.input.channels, recipe.input.size, recipe.input.slices)[1]
+    wanted = one * views * work.networks * options.slices
+    peak = [wanted * each["seconds"] / each["multiply_adds"] for each in answers["arithmetic"]]
+    seconds = [each["seconds"] for each in answers["exam"]]
+    return {"multiply_adds": wanted, "seconds": spread(peak), "exam_to_peak": ratios(seconds, peak)}
 
 
 def _peer_figures(peer: Contender, answers: Mapping[str, Sequence[Tree]], taken: Mapping[str, Taken | None]) -> Tree:

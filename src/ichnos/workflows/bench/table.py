@@ -61,6 +61,7 @@ def prepare_rows(tree: Tree) -> Iterator[Row]:
         against = f"{_times(tree[name]['to_decoded'])} the rate of reading and decoding alone"
         yield title, f"{_rate(tree[name])}, {against}", "≥ 0.6 ×" if stated else ""
     yield f"set → cache of {tree['work']['cache_size']} px", _rate(tree["cache"]), ""
+    yield "one slice's parts, one core, ms", _parts(tree["parts_ms"]), ""
     for name, peer in tree["peers"].items():
         title = f"{peer['title']} ({_versions(peer['versions'])}, {counted(peer['threads'], 'process', 'processes')})"
         aim = _PREPARE_AIMS.get(name, "") if stated else ""
@@ -87,6 +88,7 @@ def train_rows(tree: Tree) -> Iterator[Row]:
     yield "reading against copying", f"{_times(tree['fed']['to_floor'])} the rate", ""
     yield f"Model 2 trained on {tree['trained']['device']}, {tree['trained']['precision']}", _rate(tree["trained"]), ""
     yield "the same network on one batch that lies on the device", _rate(tree["floor"]["on_device"]), ""
+    yield "one step's parts, each waited for, ms", _parts(tree["parts_ms"], digits=0), ""
     yield "training against that", f"{_times(tree['trained']['to_floor'])} the rate", "≥ 0.9 ×" if stated else ""
 
 
@@ -186,6 +188,9 @@ def _floor_rows(tree: Tree) -> Iterator[Row]:
     yield "the network alone, HU in memory", _seconds(floor["network"]), ""
     yield "reading the files' bytes alone", _seconds(floor["files"]), ""
     yield "one exam against these two", f"{_times(tree['exam']['to_floor'])} as long", ""
+    if peak := tree.get("arithmetic"):
+        what = f"its {peak['multiply_adds'] / 1e9:.1f}·10⁹ multiply-adds at the machine's peak (large matrices, BLAS)"
+        yield what, f"{_seconds(peak['seconds'])}; one exam takes {_times(peak['exam_to_peak'])} as long", "≤ 3 ×"
 
 
 def _batch_rows(tree: Tree) -> Iterator[Row]:
@@ -205,6 +210,10 @@ def _rate(figures: Tree) -> str:
     rate = figures["slices_a_second"]
     peak = "" if figures["peak_mb"] is None else f", {figures['peak_mb']:,} MB"
     return f"{rate['median']:,.0f} slices a second ({rate['lowest']:,.0f} to {rate['highest']:,.0f}){peak}"
+
+
+def _parts(parts: Tree, digits: int = 1) -> str:
+    return ", ".join(f"{name} {part['median']:.{digits}f}" for name, part in parts.items())
 
 
 def _cpu(figures: Tree) -> str:

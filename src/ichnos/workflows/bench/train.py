@@ -13,12 +13,12 @@ from ichnos.progress import Progress
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender
-from ichnos.workflows.bench.figures import ratios, spread
+from ichnos.workflows.bench.figures import parts_of, ratios, spread
 from ichnos.workflows.bench.peers import ask_in_turn
 from ichnos.workflows.bench.train_own import TrainWork, write_cache
 
-OURS = ("fed", "trained", "copied", "on_device")
-"""What train_own.py does here, in the order asked: nothing can be fed or trained faster than the last two."""
+OURS = ("fed", "trained", "copied", "on_device", "parts")
+"""What train_own.py does here, in the order asked: nothing is fed faster than `copied`, or trained than `on_device`."""
 
 Tree = dict[str, Any]
 
@@ -77,11 +77,12 @@ def _measured(options: TrainBench, folder: Path, progress: Progress) -> Tree:
         rates = {name: [each["slices"] / each["seconds"] for each in said] for name, said in warm.items()}
         taken = {each.name: each.close() for each in ours}
     peaks = {name: None if each is None else round(each.peak_mb) for name, each in taken.items()}
-    figures = {name: {"slices_a_second": spread(rates[name]), "peak_mb": peaks[name]} for name in OURS}
+    figures = {name: {"slices_a_second": spread(rates[name]), "peak_mb": peaks[name]} for name in OURS[:4]}
     return {
         "fed": figures["fed"] | {"to_floor": ratios(rates["fed"], rates["copied"])},
         "trained": figures["trained"]
         | {"to_floor": ratios(rates["trained"], rates["on_device"])}
         | answers["on_device"][0]["about"],
-        "floor": {name: figures[name] for name in OURS[2:]},
+        "parts_ms": parts_of(warm["parts"]),
+        "floor": {name: figures[name] for name in OURS[2:4]},
     }
