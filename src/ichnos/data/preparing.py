@@ -178,7 +178,7 @@ def _row(source: str, exam: LabelledExam, one: LabelledSlice) -> dict[str, Any]:
         "columns": one.hu.shape[1],
         **dict(zip(LABEL_COLUMNS, one.labels.tolist(), strict=True)),
         "pixel_hash": pixel_hash(one.hu),
-        "near_air": bool((one.hu > _NEAR_AIR_HU).mean() < _NEAR_AIR_SHARE or one.hu.min() == one.hu.max()),
+        "near_air": _is_near_air(one.hu),
         **exam.attributes,
     }
 
@@ -187,6 +187,10 @@ def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     extra = {k: type(v) for row in rows for k, v in row.items() if k not in _INDEX_SCHEMA}
     kinds = {k: pl.String if t is str else pl.Float64 for k, t in sorted(extra.items())}
     return pl.DataFrame(rows, schema={**_INDEX_SCHEMA, **kinds}, strict=False)
+
+
+def _is_near_air(hu: NDArray[np.int16]) -> bool:
+    return bool(np.count_nonzero(hu > _NEAR_AIR_HU) < _NEAR_AIR_SHARE * hu.size or hu.min() == hu.max())
 
 
 def pixel_hash(hu: NDArray[np.int16]) -> str:
