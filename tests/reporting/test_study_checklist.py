@@ -75,8 +75,10 @@ def test_a_comparison_says_of_each_recipe_what_is_its_own_and_once_what_is_share
     assert told["Number of parameters"] == "4.17 M", "alike as printed, so said once"
     assert "first weights of cascade (cascade)" in told["Initial weights"]
     assert "4 members" in told["Ensembling"]
-    assert "a gru over each exam (bigru)" in told["Ensembling"]
+    assert "a GRU in both directions over each exam (bigru)" in told["Ensembling"]
     assert "cascade/subtypes" in told["Class imbalance"]
+    assert "batches of 8 exams, at most 30 epochs (bigru/exam)" in told["Training"]
+    assert "the lowest loss, stopped after 8 without a better one (bigru/exam)" in told["Model selection"]
     assert "1 step" in told["Comparison of models"]
     assert "all 6 p" in told["Comparison of models"]
     assert told["Code"].endswith("made by `ichnos study field`")

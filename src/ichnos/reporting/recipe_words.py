@@ -2,7 +2,19 @@
 
 from collections.abc import Callable, Mapping
 
-from ichnos.recipe import AnyKind, EnsembleRecipe, ExamRecipe, InputSpec, Sampling, SequenceHead, SliceRecipe
+from ichnos.counting import counted
+from ichnos.recipe import (
+    EXAM,
+    AnyKind,
+    EnsembleRecipe,
+    ExamFit,
+    ExamRecipe,
+    Fit,
+    InputSpec,
+    Sampling,
+    SequenceHead,
+    SliceRecipe,
+)
 from ichnos.recipe import WindowMerge as Merge
 from ichnos.subtypes import Subtype
 
@@ -67,11 +79,25 @@ def training_words(stage: SliceRecipe) -> str:
     return ", ".join(parts)
 
 
-def epoch_words(stage: SliceRecipe) -> str:
+def exam_training_words(fit: ExamFit) -> str:
+    """The same of a network of exams."""
+    rate = f"Adam at {fit.learning_rate:g}" + (", cosine" if fit.schedule == "cosine" else "")
+    return f"{rate}, batches of {counted(fit.batch_size, 'exam')}, at most {fit.epochs} epochs"
+
+
+def epoch_words(fit: Fit | ExamFit) -> str:
     """Which epoch is kept."""
-    best = "the lowest loss" if stage.fit.best == "loss" else "the highest mean AUC"
-    patience = stage.fit.patience
-    return best + (f"; stopped after {patience} epochs without a better one" if patience else "")
+    best = "the lowest loss" if fit.best == "loss" else "the highest mean AUC"
+    return best + (f", stopped after {fit.patience} without a better one" if fit.patience else "")
+
+
+_HEADS = {
+    "gru": "a GRU in both directions",
+    "lstm": "an LSTM in both directions",
+    "conv-lstm": "a convolutional LSTM in both directions",
+    "transformer": "a transformer",
+    "two-stage": "two GRU, one after the other,",
+}
 
 
 def joined_words(recipe: AnyKind) -> str:
@@ -85,26 +111,38 @@ def joined_words(recipe: AnyKind) -> str:
             }[recipe.combine]
             return f"{len(recipe.members)} members, {how}"
         case ExamRecipe():
-            over = f"a {recipe.head.kind} over each exam" if isinstance(recipe.head, SequenceHead) else "boosted trees"
+            over = _HEADS[recipe.head.kind] if isinstance(recipe.head, SequenceHead) else "boosted trees"
+            over += " over each exam"
             within = joined_words(recipe.slices)
             return f"{within}; then {over}" if within else over
         case _:
             return "" if isinstance(recipe, SliceRecipe) else recipe.in_words
 
 
-def by_words(recipes: Mapping[str, AnyKind], say: Callable[[SliceRecipe], str]) -> str:
-    """What is said of every stage of these recipes, each sentence once, with who it is of: `a (x, y); b (z/gate)`.
+def by_words(
+    recipes: Mapping[str, AnyKind],
+    say: Callable[[SliceRecipe], str],
+    say_of_exams: Callable[[ExamFit], str] | None = None,
+) -> str:
+    """What is said of every stage of these recipes, and of their networks of exams, with whom it is of: see `grouped`.
 
-    Of one recipe of one model the sentence alone.
+    A stage is `recipe/stage` where not all stages of a recipe are alike, a network of exams `recipe/exam`.
     """
-    who: dict[str, list[str]] = {}
+    told: dict[str, str] = {}
     for name, recipe in recipes.items():
         said = {path: say(stage) for path, stage in recipe.stages.items()}
-        if len(set(said.values())) == 1:
-            who.setdefault(next(iter(said.values())), []).append(name)
-            continue
-        for path, words in said.items():
-            who.setdefault(words, []).append(f"{name}/{path}")
+        alike = len(set(said.values())) == 1
+        told |= {name: next(iter(said.values()))} if alike else {f"{name}/{path}": w for path, w in said.items()}
+        if say_of_exams is not None and isinstance(recipe, ExamRecipe) and isinstance(recipe.head, SequenceHead):
+            told[f"{name}/{EXAM}"] = say_of_exams(recipe.fit)
+    return grouped(told)
+
+
+def grouped(told: Mapping[str, str]) -> str:
+    """Each sentence once, with whom it is of: `a (x, y); b (z)`. Where there is one for all, it alone."""
+    who: dict[str, list[str]] = {}
+    for name, words in told.items():
+        who.setdefault(words, []).append(name)
     if len(who) == 1:
         return next(iter(who))
     return "; ".join(f"{words} ({', '.join(names)})" for words, names in who.items())

@@ -14,6 +14,8 @@ from ichnos.reporting.recipe_words import (
     balance_words,
     by_words,
     epoch_words,
+    exam_training_words,
+    grouped,
     joined_words,
     network_words,
     road_words,
@@ -100,6 +102,7 @@ def _models(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameter
     if len(recipes) == 1:
         several = next(iter(joined.values()))
     versions = next(iter(cards.values()))["versions"]
+    kept = by_words(recipes, lambda stage: epoch_words(stage.fit), epoch_words)
     return [
         Item(
             "Preprocessing",
@@ -108,17 +111,14 @@ def _models(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameter
         ),
         Item("Outcome", BOTH, f"labels of slices: {_outcomes(recipes)}; an exam has what any of its slices has"),
         Item("Model", BOTH, f"{by_words(recipes, network_words)}; each recipe stands whole in scorecard.json"),
-        Item(
-            "Number of parameters", "CLAIM", _per_recipe({name: f"{n / 1e6:.2f} M" for name, n in parameters.items()})
-        ),
-        Item("Initial weights", "CLAIM", _per_recipe({name: _first_weights(each) for name, each in cards.items()})),
-        Item("Training", BOTH, by_words(recipes, training_words)),
+        Item("Number of parameters", "CLAIM", grouped({name: f"{n / 1e6:.2f} M" for name, n in parameters.items()})),
+        Item("Initial weights", "CLAIM", grouped({name: _first_weights(each) for name, each in cards.items()})),
+        Item("Training", BOTH, by_words(recipes, training_words, exam_training_words)),
         Item("Class imbalance", "TRIPOD+AI", by_words(recipes, balance_words)),
         Item(
             "Model selection",
             BOTH,
-            f"the epoch kept is that of {by_words(recipes, epoch_words)}; always of the validation patients, never of "
-            "those measured",
+            f"the epoch kept is that of {kept}; always of the validation patients, never of those measured",
         ),
         Item("Ensembling", "CLAIM", several or "none: one model"),
         Item("Software", "CLAIM", ", ".join(f"{name} {number}" for name, number in versions.items())),
@@ -128,16 +128,6 @@ def _models(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameter
 def _outcomes(recipes: Mapping[str, AnyKind]) -> str:
     named = {c for recipe in recipes.values() for c in recipe.classes}
     return ", ".join(c.display_name.lower() for c in Subtype if c in named)
-
-
-def _per_recipe(said: Mapping[str, str]) -> str:
-    """Each answer once, with the recipes that it is of; of one recipe the answer alone."""
-    who: dict[str, list[str]] = {}
-    for name, words in said.items():
-        who.setdefault(words, []).append(name)
-    if len(who) == 1:
-        return next(iter(who))
-    return "; ".join(f"{words} ({', '.join(names)})" for words, names in who.items())
 
 
 def _first_weights(card: Tree) -> str:
