@@ -31,6 +31,7 @@ LEFT_OF_A_STUDY = (
     *LEFT_TO_THE_AUTHOR,
     ("Image acquisition", "scanners, kernels, slice thickness, contrast medium"),
     ("Hyperparameters", "who chose those that are no part of this study, by what, and how many were tried"),
+    ("Failure analysis", "which cases fail, and why; a run's surest errors are shown where it is evaluated"),
     ("Fairness", "whether results differ between groups of patients; nothing of that is measured here"),
 )
 """The same topics for whoever writes a study up, and those that a study has besides."""
@@ -193,7 +194,6 @@ def _comparison(card: Tree) -> str:
 def _limits(card: Tree) -> list[Item]:
     made = f"; made by `{card['command']}`" if card.get("command") else ""
     return [
-        Item("Failure analysis", "CLAIM", "not here: `ichnos evaluate RUN` shows a run's surest errors"),
         Item("External validation", BOTH, "none: all patients are of the set that was trained on"),
         Item("Code", BOTH, f"ichnos {card['versions']['ichnos']}, Apache-2.0{made}"),
     ]

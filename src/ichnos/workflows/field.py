@@ -110,7 +110,7 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
             cost = cost_of_run(out / name / "fold-0", recipe, progress)
             measured.append(_measured(name, recipe, card, judged, out / name, cost))
             task.advance()
-    scorecard = _scorecard(measured, against, options) | {
+    scorecard = _scorecard(measured, against, options, progress) | {
         "source": opened.prepared.header.source,
         "set": opened.prepared.header.fingerprint,
         "split_seed": opened.splits.seed,
@@ -224,9 +224,15 @@ def _measured(name: str, recipe: Recipe, card: Tree, judged: FoldsJudged, folder
     return MeasuredRecipe(name, recipe, judged.reported, card, joined, journals, cost)
 
 
-def _scorecard(measured: Sequence[MeasuredRecipe], against: Mapping[str, str], options: FieldOptions) -> Tree:
+def _scorecard(
+    measured: Sequence[MeasuredRecipe], against: Mapping[str, str], options: FieldOptions, progress: Progress
+) -> Tree:
     by_name = {each.name: each for each in measured}
-    steps = [_step(by_name[name], by_name[other]) for name, other in against.items()]
+    steps: list[Tree] = []
+    with progress.task("Differences", len(against)) as task:
+        for name, other in against.items():
+            steps.append(_step(by_name[name], by_name[other]))
+            task.advance()
     printed = [gain for step in steps for gain in printed_gains(step["gains"])]
     _correct(printed)
     return {
