@@ -145,7 +145,11 @@ def test_every_level_of_every_recipe_is_measured(studied: Path) -> None:
     }
     positives = card["recipes"]["positives"]["levels"]
     assert list(positives) == ["slice"], "nothing is said of finding hemorrhage by a model of positives"
-    assert not positives["slice"]["classes"]["any"]["labelled"]
+    assert "any" not in positives["slice"]["classes"]
+    assert "hemorrhage alone (positives)" in (studied / "report.md").read_text()
+    own = (studied / "positives" / "report.html").read_text()
+    assert "nothing is said of finding them" in own
+    assert "Not labelled" not in own
     text = (studied / "report.md").read_text()
     for title in ("Any hemorrhage, patients: calls at both", "All classes together", "Subtypes by patient"):
         assert f"**{title}" in text

@@ -1,8 +1,9 @@
 """A study by folds in a few words and tables of Markdown: for its own report, for model cards and for results/."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ichnos.recipe import AnyKind
 from ichnos.subtypes import Subtype
 
 LEVELS = {"slices": "slice", "exams": "exam"}
@@ -29,6 +30,19 @@ def how_measured(scorecard: Mapping[str, Any]) -> list[str]:
         "Fold k tests, fold k+1 chooses the epoch, calibrates and sets the thresholds, the others train: every patient",
         "is measured once, by a model that has not seen them.",
     ]
+
+
+def doubts(source: str, recipes: Sequence[AnyKind]) -> list[str]:
+    """What whoever reads the numbers must know first."""
+    said = ["These slices are synthetic: the numbers say nothing of patients."] if source == "phantom" else []
+    positives = [recipe.name for recipe in recipes if recipe.population.slices == "positives"]
+    if positives:
+        whom = "" if len(recipes) == 1 else f" ({', '.join(positives)})"
+        said.append(
+            f"Trained and measured on slices with hemorrhage alone{whom}: nothing is said of finding them, of exams or "
+            "of patients, and specificity is among slices with another hemorrhage."
+        )
+    return said
 
 
 def first_weights(tree: Mapping[str, Any]) -> str:

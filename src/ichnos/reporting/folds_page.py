@@ -13,7 +13,7 @@ from ichnos.files import write_text
 from ichnos.recipe import AnyKind
 from ichnos.reporting.evaluation import environment, in_short, source
 from ichnos.reporting.evaluation_tables import evaluation_tables
-from ichnos.reporting.folds import first_weights, folds_tables, folds_text, how_measured
+from ichnos.reporting.folds import doubts, first_weights, folds_tables, folds_text, how_measured
 from ichnos.reporting.level_curves import level_curves
 from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_folds
 from ichnos.reporting.table import Column, Kind, Table
@@ -35,7 +35,7 @@ def write_folds(report: FoldsReport, out: Path) -> None:
     card = report.scorecard
     levels = _shown_levels(card)
     shown = {**card, "levels": levels}
-    labelled = [c for c in report.reported if next(iter(levels.values()))["classes"][c.value]["labelled"]]
+    labelled = [c for c in report.reported if c.value in levels["slice"]["classes"]]
     curves = [
         level_curves(level, report.judged.pooled(Level(level)), report.reported, labelled, tree)
         for level, tree in levels.items()
@@ -44,6 +44,7 @@ def write_folds(report: FoldsReport, out: Path) -> None:
         "card": shown,
         "title": f"{card['recipe']['title']}: {folds_text(card)} of {card['source']}",
         "how": " ".join(how_measured(card)),
+        "doubts": doubts(card["source"], [report.recipe]),
         "same": len(levels) < len(card["levels"]),
         "first_weights": first_weights(card["first_weights"]),
         "left_out": [f"{each['reason']}: {counted(each['count'], 'slice')}" for each in card.get("skipped", [])],

@@ -50,12 +50,12 @@ def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
 
 def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree]) -> list[Item]:
     """What the scorecard of `ichnos study field` and those of its recipes (`cards`) answer."""
-    first = next(iter(cards.values()))
+    widest = max(cards.values(), key=lambda each: each["counts"]["slices"])  # a recipe of positives measures fewer
     parameters = {name: card["recipes"][name]["cost"]["parameters"] for name in recipes}
     return [
-        *_data(first),
+        *_data(widest),
         *_models(recipes, cards, parameters),
-        *_measures(first),
+        *_measures(widest),
         Item("Comparison of models", BOTH, _comparison(card)),
         *_limits(card),
     ]

@@ -65,8 +65,11 @@ def measured_levels(folds: FoldsJudged, population: Population, prevalence: Prev
     named = tuple(c for c in folds.reported if c is not Subtype.ANY) if positives_only else folds.reported
     asked = Measuring(folds.reported, named, prevalence, BOOTSTRAP_SEED)
     thresholds = {level: folds.thresholds(level) for level in levels}
+    trees = measure_fold_levels(folds.judged, levels, thresholds, asked)
+    for tree in trees.values():
+        tree["classes"] = {c.value: tree["classes"][c.value] for c in named}
     return {
-        "levels": measure_fold_levels(folds.judged, levels, thresholds, asked),
+        "levels": trees,
         "prevalence": {c.value: share for c, share in prevalence.items()},
         "resamples": RESAMPLES,
         "kaggle_clip": KAGGLE_CLIP,
