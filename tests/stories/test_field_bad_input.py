@@ -67,6 +67,7 @@ def fold_of(prepared: PreparedSet, part: Part) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_folds_without_positives_are_measured_together_and_said(one_bleeds: PreparedSet, tmp_path: Path) -> None:
     scorecard = study_folds(TINY, one_bleeds.path, tmp_path, SILENT, device="cpu")
     assert len(scorecard["folds"]) == 3
