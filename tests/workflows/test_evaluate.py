@@ -154,7 +154,7 @@ def test_a_page_answers_what_is_known_and_no_more(measured: tuple[Path, dict[str
         "epoch 3 of at most",
         "trained with torch 9.8.7",
         "class maps (Grad-CAM) of 2×2 cells, beside the errors and measured against masks",
-        "the surest misses and false calls at the balanced point are shown",
+        "the surest misses and false calls at the balanced point, by a slice an exam: Errors in report.html",
         "the model is not calibrated",
         "no labels of epidural",
     ):

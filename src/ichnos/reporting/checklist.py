@@ -122,10 +122,10 @@ def _about_numbers(card: Tree) -> list[Item]:
 
 
 def _about_errors(card: Tree, errors: int | None) -> list[Item]:
-    shown = {
-        None: "",
-        0: "no exam was missed or called wrongly at the balanced point",
-    }.get(errors, "the surest misses and false calls at the balanced point are shown, by one slice an exam")
+    if errors:
+        shown = "the surest misses and false calls at the balanced point, by a slice an exam: Errors in report.html"
+    else:
+        shown = "" if errors is None else "no exam was missed or called wrongly at the balanced point"
     return [Item("Failure analysis", "CLAIM", shown), Item("Explainability", "CLAIM", _explained(card, errors))]
 
 
@@ -148,7 +148,7 @@ def _measures(card: Tree) -> str:
     said = "AUC, average precision, sensitivity, specificity, PPV, NPV, F1, exact match"
     said += ", Kaggle's loss of slices" if "slice" in card["levels"] else ""
     at = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in card["prevalence"].items())
-    return f"{said}; PPV and NPV also at a prevalence, of what each table counts, of {at}" if at else said
+    return f"{said}; PPV and NPV also as if so many of what each table counts had the class: {at}" if at else said
 
 
 def _listed(names: Tree) -> str:
@@ -175,4 +175,4 @@ def _mapping(card: Tree) -> str:
 def _unlabelled(card: Tree) -> str:
     first = next(iter(card["levels"].values()))
     missing = _names([c for c, row in first["classes"].items() if not row["labelled"]])
-    return f"no labels of {', '.join(missing)}" if missing else "every class is labelled everywhere"
+    return f"no labels of {', '.join(missing)}" if missing else "every class that the model names is labelled"
