@@ -74,12 +74,11 @@ class Predictions:
         if any(table.classes != first for table in tables):
             raise InputError("predictions of different classes cannot be joined")
         columns = ("patient", "exam", "slice_name", "offset", "probabilities", "labels")
-        joined = (np.concatenate([getattr(table, name) for table in tables]) for name in columns)
+        joined = {name: np.concatenate([getattr(table, name) for table in tables]) for name in columns}
         parts = {table.part for table in tables}
-        units = {(table.labels_of, table.rows_of) for table in tables}
-        if len(units) > 1:
+        if len({(table.labels_of, table.rows_of) for table in tables}) > 1:
             raise InputError("predictions cannot be joined where some are of slices, or labelled by them, others not")
-        return cls(first, *joined, tables[0].part if len(parts) == 1 else None, *units.pop())
+        return replace(tables[0], **joined, part=tables[0].part if len(parts) == 1 else None)
 
     @staticmethod
     def cascaded(gate: "Predictions", subtypes: "Predictions") -> "Predictions":

@@ -7,13 +7,13 @@ from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
 
-_SAMPLINGS = {
+_SAMPLINGS: Mapping[str, str] = {
     "natural": "slices drawn as often as they are there",
     "balanced": "classes taking turns in each batch",
     "exam": "one slice of each exam in turn",
 }
-_LOSSES = {"bce": "binary cross-entropy", "focal": "focal loss", "asymmetric": "asymmetric loss"}
-_BEST = {"loss": "lowest validation loss", "auc": "highest mean validation AUC"}
+_LOSSES: Mapping[str, str] = {"bce": "binary cross-entropy", "focal": "focal loss", "asymmetric": "asymmetric loss"}
+_BEST: Mapping[str, str] = {"loss": "lowest validation loss", "auc": "highest mean validation AUC"}
 
 
 def preprocessing(stages: Sequence[Tree]) -> str | None:
@@ -72,7 +72,7 @@ def _weights(tree: Tree) -> str:
 
 def _imbalance(tree: Tree) -> str:
     loss, synthetic = tree["loss"], tree["synthetic"]
-    parts = [_SAMPLINGS.get(tree["sampling"], tree["sampling"]), _LOSSES.get(loss["kind"], loss["kind"])]
+    parts: list[str] = [_SAMPLINGS.get(tree["sampling"], tree["sampling"]), _LOSSES.get(loss["kind"], loss["kind"])]
     if loss["weights"]:
         parts.append("weighted " + ", ".join(f"{c} {weight:g}" for c, weight in loss["weights"].items()))
     if loss["positives"] == "balanced":
