@@ -79,6 +79,9 @@ def test_stages_that_differ_are_told_apart() -> None:
     chosen, imbalance = selection(stages) or "", class_imbalance(stages) or ""
     assert chosen.startswith("gate: epoch 4 of at most ")
     assert "; subtypes: none: the last of " in chosen
+    assert (preprocessing([stages[0], {**stages[0], "part": "members/other"}]) or "").startswith("HU at 512×512")
+    three = [stages[0], {**stages[0], "part": "members/other"}, stages[1]]
+    assert (selection(three) or "").startswith("gate, other: epoch 4")
     assert imbalance.startswith("gate: classes taking turns in each batch, focal loss, weighted any 2")
 
 

@@ -110,6 +110,14 @@ def test_a_prevalence_of_what_is_not_measured_is_refused(data: Path, tmp_path: P
     assert not (tmp_path / "out").exists()
 
 
+def test_subgroups_of_exams_are_not_asked_of_a_run_that_judges_slices(tmp_path: Path) -> None:
+    whole = bright_set(tmp_path / "set", exams=8)
+    recipe = TINY.derive(classes=SUBTYPES, **{"population.slices": "positives"})
+    options = EvaluationOptions(by="sex", resamples=20)
+    with pytest.raises(UsageError, match="--by makes subgroups of exams"):
+        evaluate_run(run_of(tmp_path / "run", recipe), whole, tmp_path / "out", SILENT, options, device="cpu")
+
+
 def test_weights_that_give_no_numbers_are_an_error_that_names_slices(data: Path, tmp_path: Path) -> None:
     broken = run_of(tmp_path / "run", bias=float("nan"))
     with pytest.raises(WeightsError, match=r"reader gives no probabilities for 48 slices of 48 \(rows 0, 1, 2.* more"):

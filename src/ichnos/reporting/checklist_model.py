@@ -37,12 +37,14 @@ def selection(stages: Sequence[Tree]) -> str | None:
 
 
 def _told(stages: Sequence[Tree], what: str, say: Callable[[Tree], str | None]) -> str | None:
-    """What is said of every stage once, or of each by its name where they differ; None where nothing is."""
-    said = {stage["part"]: say(stage) for stage in stages if what in stage}
-    known = {part: text for part, text in said.items() if text}
-    if len(set(known.values())) <= 1 and len(known) == len(said):
-        return next(iter(known.values()), None)
-    return "; ".join(f"{part}: {text}" for part, text in known.items()) or None
+    """What is said of every stage, beside the stages of which it is where they differ; None where nothing is."""
+    said: dict[str, list[str]] = {}
+    for stage in (stage for stage in stages if what in stage):
+        said.setdefault(say(stage) or "", []).append(stage["part"].rsplit("/", 1)[-1])
+    unsaid = said.pop("", [])
+    if len(said) == 1 and not unsaid:
+        return next(iter(said))
+    return "; ".join(f"{', '.join(parts)}: {text}" for text, parts in said.items()) or None
 
 
 def _road(tree: Tree) -> str:

@@ -136,6 +136,8 @@ def _open(run: Path, data: Path, options: EvaluationOptions, fold: int | None, d
     unknown, external = unseen(checkpoints_of(model), given)
     opened = _Opened(run, model, unknown, external, device)
     _see_that_labels_suffice(opened)
+    if opened.positives_only and options.by is not None:
+        raise UsageError("--by makes subgroups of exams, and a run of slices with hemorrhage alone judges no exams")
     see_that_prevalence_is_of(opened.measured, options)
     return opened
 
