@@ -145,7 +145,7 @@ _NO_GROUPS = {"name", "offset", "pixel_hash", "near_air", "shard", "start", "len
 
 
 def write_tables(out: Path, slices: Predictions, exams: Judged, classes: tuple[Subtype, ...]) -> None:
-    """predictions.parquet, a row a slice, and exams.parquet, a row an exam, calibrated."""
+    """predictions.parquet, a row a slice as they are given, and exams.parquet, a row an exam as it was judged."""
     whole = Predictions(
         classes,
         exams.patient,
