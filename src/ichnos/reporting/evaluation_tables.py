@@ -78,7 +78,10 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
     notes = list(_few(tree))
     if prevalence:
         said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
-        notes.append(f"At prevalence: sensitivity and specificity as measured here, prevalence as given: {said}.")
+        notes.append(
+            "At prevalence: sensitivity and specificity as measured here, and as if so many of all "
+            f"{LEVELS[level]} had the class: {said}."
+        )
     return Table(
         f"{level}_calls",
         f"{_title(level)}: calls at both operating points",
