@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -18,6 +18,18 @@ Result = TypeVar("Result")
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What BLAS libraries ask how many threads to take: with a process a core, one each."""
+
+
+def is_first_of_training() -> bool:
+    """Whether this process alone writes and tells: of those that train one run together (as torchrun or `--devices`
+    begin them) the first, of others every one."""
+    return _rank(os.environ) == 0
+
+
+def _rank(environment: Mapping[str, str]) -> int:
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return int(environment["RANK"])
+    return int(environment.get("LOCAL_RANK", 0)) if "NODE_RANK" in environment else 0
 
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None) -> Iterator[Result]:
