@@ -89,7 +89,6 @@ def test_devices_trains_stops_and_goes_on(data: Path, tmp_path: Path):
         wait_for(run / "journal.jsonl", process)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=100)
-    print(err)
     assert process.returncode == 130, err
     assert out == ""
     assert err.count("random first weights") == 1, "one of them tells"
@@ -108,7 +107,6 @@ def test_torchrun_loses_a_process(data: Path, tmp_path: Path):
         wait_for(run / "last.safetensors", process)
         os.kill(children(process)[-1], signal.SIGKILL)
         _, err = process.communicate(timeout=100)
-    print(err)
     assert process.returncode == 1
     assert "another process of this training is gone" in err or "Stopped." in err, err
     assert "a fault of ichnos" not in err, err

@@ -129,6 +129,9 @@ def train(
     precision: Annotated[
         str | None, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed; by default the fastest.")
     ] = None,
+    compiled: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="torch.compile; by default on one CUDA device.")
+    ] = None,
     accumulate: Annotated[
         int, typer.Option("--accumulate", help="Learn from each batch in so many pieces, where memory is short.")
     ] = 1,
@@ -148,7 +151,7 @@ def train(
     from ichnos.workflows.train import train_model
 
     resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
-    execution = Execution(devices=devices, accumulate=accumulate, precision=precision)
+    execution = Execution(devices=devices, accumulate=accumulate, compile=compiled, precision=precision)
     if not is_first_of_training():
         train_model(resolved, data, out, SILENT, fold=fold, device=device, execution=execution)
         return

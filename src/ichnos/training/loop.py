@@ -20,6 +20,7 @@ from ichnos.recipe import ExamFit, Fit, SliceRecipe
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.averaging import AveragedWeights
 from ichnos.training.batchnorm import share_batchnorm
+from ichnos.training.compilation import compile_where_it_works, is_of_compiler
 from ichnos.training.devices import AS_USUAL, Execution, choose_all
 from ichnos.training.folder import RunFolder, describe
 from ichnos.training.interruption import interruptible
@@ -131,8 +132,16 @@ def _train(
             if checkpoint is None:
                 ranks.by_first(lambda: folder.claim(recipe))  # not before: without first weights it has not begun
                 _report_absent(recipe, training, validation, progress)
-            session = _open(folder, crew, classifier, parts, checkpoint, provenance)
-            _run(session, progress)
+            session = _open(folder, crew, classifier, parts, checkpoint, provenance, progress)
+            try:
+                _run(session, progress)
+            except Exception as error:
+                if session.compiled and is_of_compiler(error):
+                    raise TrainingError(
+                        "torch.compile failed in the midst of the run; give the same command with --no-compile, and it "
+                        "goes on from the last save"
+                    ) from error
+                raise
         return ranks.from_first(lambda: summary_of(folder, recipe.fit, session.state))
 
 
@@ -183,7 +192,8 @@ def _run(session: Session, progress: Progress) -> None:
     started = ranks.from_first(folder.started)
 
     def note() -> None:
-        about = describe(session.fabric, started, state.seconds, accumulate=session.accumulate)
+        pieces, compiled = session.accumulate, session.compiled
+        about = describe(session.fabric, started, state.seconds, accumulate=pieces, compiled=compiled)
         write_json(folder.environment, about)
 
     ranks.by_first(note)
@@ -231,6 +241,7 @@ def _open(
     parts: tuple[TrainingSlices, TrainingSlices | None],
     checkpoint: Checkpoint | None,
     provenance: dict[str, Any],
+    progress: Progress,
 ) -> Session:
     """A session at the run's beginning, or where the checkpoint stands."""
     recipe, fabric, ranks = classifier.recipe, crew.fabric, crew.ranks
@@ -244,8 +255,11 @@ def _open(
         classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay, fused=True)
-    module, optimizer = fabric.setup(AugmentedClassifier(classifier, recipe.augmentation), plain_optimizer)
+    augmented = AugmentedClassifier(classifier, recipe.augmentation)
+    module, optimizer = fabric.setup(augmented, plain_optimizer)
     module.mark_forward_method("segmented")
+    at_once = -(-recipe.fit.batch_size // crew.execution.accumulate)
+    compiled = compile_where_it_works(augmented, module, fabric, ranks, crew.execution, at_once, progress)
     averaged = AveragedWeights(recipe.fit.averaging, classifier) if recipe.fit.averaging else None
     state = RunState()
     if checkpoint is not None:
@@ -271,6 +285,7 @@ def _open(
         masks=MaskTraining(recipe.segmentation, recipe.segmented, fabric, module) if recipe.segmentation else None,
         ranks=ranks,
         accumulate=crew.execution.accumulate,
+        compiled=compiled,
     )
 
 

@@ -73,6 +73,8 @@ class Session:
     """The processes that share every batch; the first alone writes."""
     accumulate: int = 1
     """Pieces in which this process learns from its share of a batch."""
+    compiled: bool = False
+    """Whether torch.compile made the network's machine code."""
 
     def __post_init__(self) -> None:
         self._watch = LossWatch(self.fabric.device)
