@@ -93,12 +93,11 @@ def losses(summary: TrainingSummary) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # of the compiler's own libraries
-def test_compiled_and_half_precision_follow_single_precision(small: SliceRecipe, tmp_path: Path) -> None:
-    """The bands are those that docs/gpus.md states."""
-    data = parts(40, 15, size=32)
+def test_half_precision_compiled_or_not_follows_single_precision(small: SliceRecipe, tmp_path: Path) -> None:
+    """The band is the one that docs/gpus.md states."""
+    data = parts(40, 8, size=32)  # batches of one size: nothing is compiled twice
     ways: dict[str, dict[str, Any]] = {
         "plain": {},
-        "compiled": {"compile": True},
         "half": {"precision": "bf16-mixed"},
         "both": {"compile": True, "precision": "bf16-mixed"},
     }
@@ -109,8 +108,8 @@ def test_compiled_and_half_precision_follow_single_precision(small: SliceRecipe,
     if any("not compiled" in message for message in told.messages):
         pytest.skip(f"no compiler here: {told.messages}")
     assert found["plain"][-1, 0] < 0.7 * found["plain"][0, 0], "it learns"
-    for name, band in (("compiled", 0.01), ("half", 0.1), ("both", 0.1)):
-        assert np.allclose(found[name], found["plain"], rtol=band), name
+    for name in ("half", "both"):
+        assert np.allclose(found[name], found["plain"], rtol=0.1), name
     assert not np.array_equal(found["half"], found["plain"]), "it is another precision"
     environment = json.loads((tmp_path / "both" / "environment.json").read_text())
     assert environment["compiled"] is True

@@ -3,7 +3,8 @@
 import inspect
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +73,8 @@ def choose(device: str = "auto", precision: str | None = None) -> Fabric:
     """
     accelerator, index = _found(device)
     devices = 1 if index is None else [index]
-    return Fabric(accelerator=accelerator, devices=devices, precision=_precision(accelerator, precision))  # pyright: ignore[reportArgumentType]
+    with _quiet():
+        return Fabric(accelerator=accelerator, devices=devices, precision=_precision(accelerator, precision))  # pyright: ignore[reportArgumentType]
 
 
 def choose_all(device: str, execution: Execution) -> Fabric:
@@ -96,22 +98,29 @@ def choose_all(device: str, execution: Execution) -> Fabric:
     # BatchNorm is shared (see batchnorm.py), so that buffers are the same everywhere and need not be sent
     unsent = {_SENDS_BUFFERS: False}
     strategy = DDPStrategy(timeout=LONGEST_WAIT, gradient_as_bucket_view=True, **unsent)
-    fabric = Fabric(
-        accelerator=accelerator,
-        devices=processes.on_each,
-        num_nodes=processes.machines,
-        strategy=strategy,
-        precision=_precision(accelerator, execution.precision),  # pyright: ignore[reportArgumentType]
-        plugins=[processes.environment],
-    )
+    with _quiet():
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=processes.on_each,
+            num_nodes=processes.machines,
+            strategy=strategy,
+            precision=_precision(accelerator, execution.precision),
+            plugins=[processes.environment],
+        )
+        fabric.launch()
+    return fabric
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """That a process is there and in which precision says nothing to whoever trains, or stands in environment.json."""
     logger = logging.getLogger("lightning_fabric")
     level = logger.level
-    logger.setLevel(logging.WARNING)  # a line a process that it is there says nothing to whoever trains
+    logger.setLevel(logging.WARNING)
     try:
-        fabric.launch()
+        yield
     finally:
         logger.setLevel(level)
-    return fabric
 
 
 def by_several(execution: Execution) -> bool:
