@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,8 @@ class _Arriving:
     """A tensor on its way to a CUDA device."""
 
     tensor: Tensor
-    copied: torch.cuda.Event
+    copied: Any
+    """A CUDA event."""
 
     def arrived(self) -> Tensor:
         """The tensor, for use on the current stream, which waits for the copy; nobody else does."""

@@ -10,8 +10,10 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import ClusterEnvironment, LightningEnvironment, TorchElasticEnvironment
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch.nn.parallel import DistributedDataParallel
 
 from ichnos.errors import TrainingError
@@ -96,7 +98,7 @@ def choose_all(device: str, execution: Execution) -> Fabric:
         )
     assert processes.environment is not None
     # BatchNorm is shared (see batchnorm.py), so that buffers are the same everywhere and need not be sent
-    unsent = {_SENDS_BUFFERS: False}
+    unsent: dict[str, Any] = {_SENDS_BUFFERS: False}
     strategy = DDPStrategy(timeout=LONGEST_WAIT, gradient_as_bucket_view=True, **unsent)
     with _quiet():
         fabric = Fabric(

@@ -166,7 +166,7 @@ class Session:
         places = np.array_split(np.arange(len(planes)), min(pieces, len(planes)))
         for number, piece in enumerate(places, start=1):
             here = slice(piece[0], piece[-1] + 1)
-            with self.fabric.no_backward_sync(self.module, enabled=number < len(places)):
+            with self.fabric.no_backward_sync(self.module, enabled=number < len(places)):  # pyright: ignore[reportArgumentType]
                 logits, loss = self._loss_of(share[here], planes[here], targets[here])
                 noted = noted + loss.detach() * (len(piece) / len(planes))
                 self.fabric.backward(loss if len(piece) == whole else loss * (len(piece) / whole))
