@@ -38,6 +38,7 @@ class Scenario:
     """`read`, `nan`, `signal`, `killed` or `other slices`: on process `by`, after `at` steps."""
     by: int = 1
     at: int = 3
+    device: str = "cpu"
 
     @property
     def run(self) -> Path:
@@ -91,7 +92,7 @@ def main() -> None:
         error, epochs = None, None
         with trouble(scenario, rank):
             try:
-                epochs = train(recipe, *slices(scenario, rank), scenario.run, device="cpu").epochs
+                epochs = train(recipe, *slices(scenario, rank), scenario.run, device=scenario.device).epochs
             except (Exception, KeyboardInterrupt) as raised:
                 error = raised
         tree = {"error": error and type(error).__name__, "said": str(error), "epochs": epochs}

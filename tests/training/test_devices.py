@@ -1,5 +1,6 @@
 """On what training runs, and by how many processes, as they are asked for."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,7 +9,10 @@ from ichnos.processes import _rank
 from ichnos.recipe import SliceRecipe
 from ichnos.training import Execution, train
 from ichnos.training.devices import _processes, choose, choose_all
+from ichnos.training.loop import _check_shares
 from ichnos.training.randomness import seed_step
+from ichnos.training.ranks import Ranks
+from ichnos.training.sampling import BatchOrder
 from tests.training.test_training import Parts
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
@@ -61,6 +65,19 @@ def test_each_process_draws_its_own():
     assert not torch.equal(*drawn)
     seed_step(3, 1, 2)
     assert torch.equal(torch.rand(3), drawn[0]), "one process draws what the first of several draws"
+
+
+def test_more_processes_than_slices_in_a_batch(recipe: SliceRecipe, tiny: Parts):
+    order = BatchOrder(tiny[0], recipe.sampling, recipe.fit)
+    _check_shares(order, Ranks(0, 4))
+    with pytest.raises(TrainingError, match="a batch of 4 slices has none for some of 5 processes: train by at most 4"):
+        _check_shares(order, Ranks(0, 5))
+
+
+def test_shares_are_a_batch_in_its_order():
+    batch = np.array([4, 9, 1, 7, 3])
+    shares = [Ranks(rank, 3).share(batch).tolist() for rank in range(3)]
+    assert shares == [[4, 9], [1, 7], [3]]
 
 
 def test_outlines_are_of_a_whole_batch(recipe: SliceRecipe, tiny: Parts, tmp_path, monkeypatch: pytest.MonkeyPatch):

@@ -118,6 +118,19 @@ def test_half_precision_compiled_or_not_follows_single_precision(
     assert environment["precision"] == "bf16-mixed"
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.filterwarnings("default")
+def test_a_gpu_as_it_comes_follows_single_precision_on_it(small: SliceRecipe, tmp_path: Path) -> None:
+    data, told = parts(40, 15, size=32), Recorder()
+    plain = Execution(precision="32-true", compile=False)
+    single = train(small, *data, tmp_path / "plain", device="cuda", execution=plain)
+    usual = train(small, *data, tmp_path / "usual", device="cuda", progress=told)
+    assert not [message for message in told.messages if "not compiled" in message]
+    for part in ("training", "validation"):
+        assert np.allclose(losses(usual, part), losses(single, part), rtol=0.1)
+
+
 def compile_it(
     small: SliceRecipe, execution: Execution, ranks: Ranks | None = None
 ) -> tuple[bool, list[str], AugmentedClassifier]:

@@ -20,7 +20,7 @@ from ichnos.ct.windows import BRAIN
 from ichnos.models import load_checkpoint
 from ichnos.networks import Head
 from ichnos.recipe import Fit, InputSpec, Network, SliceRecipe
-from ichnos.training import session, train
+from ichnos.training import Execution, session, train
 from tests.training.conftest import parts
 from tests.training.shared import SLICES, Scenario, words
 from tests.training.test_training import PowerCutError, Recorder, cut, lines
@@ -161,6 +161,17 @@ def test_a_loss_that_is_not_finite_on_one_ends_all_and_is_not_kept(runs: Path, p
     assert len(rows) == 2, "those of the second one's share"
     assert second == {"error": "FailedElsewhereError", "said": first["said"], "epochs": None}
     assert not (runs / "nan" / "last.safetensors").exists()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_two_gpus_learn_what_one_learns(plain: SliceRecipe, tmp_path: Path):
+    train(plain, *parts(*SLICES, size=32), tmp_path / "alone", device="cuda", execution=Execution(precision="32-true"))
+    ended = together([Scenario("together", plain.model_dump_json(), str(tmp_path), device="cuda")])
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    ours, theirs = lines(tmp_path / "alone"), lines(tmp_path / "together")
+    for mine, yours in zip(ours, theirs, strict=True):
+        assert yours["validation"]["loss_mean"] == pytest.approx(mine["validation"]["loss_mean"], rel=0.1)
 
 
 def test_machines_with_other_slices(runs: Path):
