@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 
 from ichnos.recipe import SliceRecipe
-from ichnos.training import TrainingSlices, train
+from ichnos.training import Execution, TrainingSlices, train
 from ichnos.training.session import Session
 from tests.training.conftest import parts
 
@@ -39,6 +39,7 @@ class Scenario:
     by: int = 1
     at: int = 3
     device: str = "cpu"
+    accumulate: int = 1
 
     @property
     def run(self) -> Path:
@@ -90,9 +91,11 @@ def main() -> None:
         scenario = Scenario(**tree)
         recipe = SliceRecipe.model_validate_json(scenario.recipe)
         error, epochs = None, None
+        execution = Execution(accumulate=scenario.accumulate)
         with trouble(scenario, rank):
             try:
-                epochs = train(recipe, *slices(scenario, rank), scenario.run, device=scenario.device).epochs
+                data, run, device = slices(scenario, rank), scenario.run, scenario.device
+                epochs = train(recipe, *data, run, device=device, execution=execution).epochs
             except (Exception, KeyboardInterrupt) as raised:
                 error = raised
         tree = {"error": error and type(error).__name__, "said": str(error), "epochs": epochs}

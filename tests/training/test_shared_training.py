@@ -68,6 +68,7 @@ def runs(plain: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
             Scenario("begun alone", recipe, str(folder)),
             Scenario("augmented", augmented, str(folder)),
             Scenario("again", augmented, str(folder)),
+            Scenario("in pieces", recipe, str(folder), accumulate=9),
             *(
                 Scenario(name, recipe, str(folder), name, by, at)
                 for name, by, at in (("read", 1, 3), ("nan", 1, 3), ("signal", 1, 3), ("other slices", 1, 0))
@@ -137,6 +138,15 @@ def test_a_stopped_run_goes_on_with_fewer_processes(runs: Path, plain: SliceReci
     shutil.copytree(runs / "signal", runs / "fewer")
     train(plain, *parts(*SLICES, size=32), runs / "fewer", device="cpu")
     assert_as_alone(runs, "fewer")
+
+
+def test_uneven_shares_are_learnt_from_in_as_many_pieces(runs: Path):
+    """3 slices here and 2 there: two pieces each, whose BatchNorm is that of both."""
+    assert [each["epochs"] for each in outcome(runs, "in pieces")] == [2, 2]
+    whole, pieces = (lines(runs / name) for name in ("alone", "in pieces"))
+    assert [entry["training"]["n"] for entry in pieces] == [entry["training"]["n"] for entry in whole]
+    environment = json.loads((runs / "in pieces" / "environment.json").read_text())
+    assert (environment["processes"], environment["accumulate"]) == (2, 9)
 
 
 def test_what_is_drawn_at_random_is_settled_by_the_seed(runs: Path):

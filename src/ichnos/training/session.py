@@ -163,7 +163,8 @@ class Session:
         said: list[Tensor] = []
         noted = targets.new_zeros(())
         whole, share = len(positions) / self.ranks.size, self.ranks.share(positions)
-        places = np.array_split(np.arange(len(planes)), min(pieces, len(planes)))
+        # as many pieces on each process: BatchNorm measures those of all together
+        places = np.array_split(np.arange(len(planes)), min(pieces, len(positions) // self.ranks.size))
         for number, piece in enumerate(places, start=1):
             here = slice(piece[0], piece[-1] + 1)
             with self.fabric.no_backward_sync(self.module, enabled=number < len(places)):  # pyright: ignore[reportArgumentType]
