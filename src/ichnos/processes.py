@@ -20,18 +20,6 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What BLAS libraries ask how many threads to take: with a process a core, one each."""
 
 
-def is_first_of_training() -> bool:
-    """Whether this process alone writes and tells: of those that train one run together (as torchrun or `--devices`
-    begin them) the first, of others every one."""
-    return _rank(os.environ) == 0
-
-
-def _rank(environment: Mapping[str, str]) -> int:
-    if "TORCHELASTIC_RUN_ID" in environment:
-        return int(environment["RANK"])
-    return int(environment.get("LOCAL_RANK", 0)) if "NODE_RANK" in environment else 0
-
-
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None) -> Iterator[Result]:
     """Yield work(item) of every item as it is done, in any order. workers: None takes a process a core.
 
@@ -90,3 +78,15 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait_for_process([parent.sentinel])
         os._exit(1)
+
+
+def is_first_of_training() -> bool:
+    """Whether this process alone writes and tells: of those that train one run together (as torchrun or `--devices`
+    begin them) the first, of others every one."""
+    return _rank(os.environ) == 0
+
+
+def _rank(environment: Mapping[str, str]) -> int:
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return int(environment["RANK"])
+    return int(environment.get("LOCAL_RANK", 0)) if "NODE_RANK" in environment else 0
