@@ -4,7 +4,6 @@ import sys
 import traceback
 
 from ichnos.errors import FailedElsewhereError, IchnosError, UsageError
-from ichnos.processes import is_first_of_training
 
 STOPPED = 130
 """The exit code of a command that Ctrl-C ended, as shells have it (128 + SIGINT)."""
@@ -26,6 +25,8 @@ def exit_code(error: BaseException) -> int:
     """
     match error:
         case KeyboardInterrupt():
+            from ichnos.processes import is_first_of_training  # takes time that no other command need wait for
+
             if is_first_of_training():
                 print("Stopped. What was finished is kept: give the same command again to go on.", file=sys.stderr)
             return STOPPED
