@@ -13,6 +13,7 @@ IchnosError                  anything below; the command line prints its message
 ├── WeightsError             initial weights or a checkpoint are absent, damaged or do not fit
 ├── BundleError              a bundle is absent, damaged, changed, newer, or not fit for what is asked of it
 ├── TrainingError            training cannot go on (loss not finite, no slices left)
+├── FailedElsewhereError     another process of the same training failed
 ├── WorkerError              a process that shared the work was killed
 ├── BenchmarkError           a process that is measured failed
 └── OutputError              a result cannot be written (disk full, no permission, already there)
@@ -76,6 +77,14 @@ class BundleError(IchnosError):
 
 class TrainingError(IchnosError):
     """Training cannot go on."""
+
+
+class FailedElsewhereError(IchnosError):
+    """Another process of the same training failed. told: whether that one says so, and this one need not."""
+
+    def __init__(self, message: str, *, told: bool) -> None:
+        super().__init__(message)
+        self.told = told
 
 
 class WorkerError(IchnosError):

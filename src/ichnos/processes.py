@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
@@ -101,3 +101,15 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait_for_process([parent.sentinel])
         os._exit(1)
+
+
+def is_first_of_training() -> bool:
+    """Whether this process alone writes and tells: of those that train one run together (as torchrun or `--devices`
+    begin them) the first, of others every one."""
+    return _rank(os.environ) == 0
+
+
+def _rank(environment: Mapping[str, str]) -> int:
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return int(environment["RANK"])
+    return int(environment.get("LOCAL_RANK", 0)) if "NODE_RANK" in environment else 0

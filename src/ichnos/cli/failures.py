@@ -3,7 +3,7 @@
 import sys
 import traceback
 
-from ichnos.errors import IchnosError, UsageError
+from ichnos.errors import FailedElsewhereError, IchnosError, UsageError
 
 STOPPED = 130
 """The exit code of a command that Ctrl-C ended, as shells have it (128 + SIGINT)."""
@@ -25,8 +25,13 @@ def exit_code(error: BaseException) -> int:
     """
     match error:
         case KeyboardInterrupt():
-            print("Stopped. What was finished is kept: give the same command again to go on.", file=sys.stderr)
+            from ichnos.processes import is_first_of_training  # takes time that no other command need wait for
+
+            if is_first_of_training():
+                print("Stopped. What was finished is kept: give the same command again to go on.", file=sys.stderr)
             return STOPPED
+        case FailedElsewhereError(told=True):
+            return 1
         case IchnosError():
             print(f"ichnos: {error}", file=sys.stderr)
             return 2 if isinstance(error, UsageError) else 1

@@ -122,19 +122,41 @@ def train(
     out: Out,
     changes: Set = None,
     fold: Fold = None,
-    device: Device = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 of several.")] = "auto",
+    devices: Annotated[
+        int | None, typer.Option("--devices", help="Train by so many processes, each with a device (or CPU cores).")
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed; by default the fastest.")
+    ] = None,
+    compiled: Annotated[
+        bool | None, typer.Option("--compile/--no-compile", help="torch.compile; by default on one CUDA device.")
+    ] = None,
+    accumulate: Annotated[
+        int, typer.Option("--accumulate", help="Learn from each batch in so many pieces, where memory is short.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
-    """Train one model. A stopped run goes on where it was with the same command."""
+    """Train one model. A stopped run goes on where it was with the same command.
+
+    On several GPUs: --devices, or torchrun for many machines; fit.batch_size is that of all together.
+    """
     from ichnos import recipes as package
     from ichnos.cli.parsing import parse_assignments
     from ichnos.cli.progress import on_standard_error
+    from ichnos.processes import is_first_of_training
+    from ichnos.progress import SILENT
     from ichnos.recipe import fits_of
+    from ichnos.training.devices import Execution
     from ichnos.workflows.train import train_model
 
     resolved = package.find(recipe).recipe.override(parse_assignments(changes or []))
+    execution = Execution(devices=devices, accumulate=accumulate, compile=compiled, precision=precision)
+    if not is_first_of_training():
+        train_model(resolved, data, out, SILENT, fold=fold, device=device, execution=execution)
+        return
     with on_standard_error() as progress:
-        summary = train_model(resolved, data, out, progress, fold=fold, device=device)
+        summary = train_model(resolved, data, out, progress, fold=fold, device=device, execution=execution)
     if as_json:
         _print_json(summary)
         return

@@ -1,7 +1,8 @@
 """The training loop and its parts: sampling, augmentation, loss, journal."""
 
+from ichnos.training.devices import Execution
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.prediction import predict
 from ichnos.training.slices import TrainingSlices
 
-__all__ = ["TrainingSlices", "TrainingSummary", "predict", "train"]
+__all__ = ["Execution", "TrainingSlices", "TrainingSummary", "predict", "train"]

@@ -20,6 +20,16 @@ class AugmentedClassifier(nn.Module):
         super().__init__()
         self.classifier = classifier
         self.augment = None if augmentation is None else augmenter(augmentation, classifier.recipe.input)
+        self._logits = classifier.logits
+
+    def compile_network(self) -> None:
+        """Let torch.compile make the classifier's machine code at its first use, but not augmentation's, which is drawn
+        anew for every batch."""
+        self._logits = torch.compile(self.classifier.logits)
+
+    def leave_network(self) -> None:
+        """Take that back."""
+        self._logits = self.classifier.logits
 
     def forward(self, planes: Tensor, mix: Mix | None = None) -> Tensor:
         """uint8 (n, planes, S, S) → logits (n, classes). mix: how the augmented images of this batch are mixed."""
@@ -29,7 +39,7 @@ class AugmentedClassifier(nn.Module):
             with torch.no_grad(), torch.autocast(unit.device.type, enabled=False):
                 unit = self.augment(unit)
                 unit = unit if mix is None else mix.images(unit)
-        return self.classifier.logits(unit)
+        return self._logits(unit)
 
     def segmented(self, planes: Tensor, masks: Tensor, mix: Mix | None = None) -> tuple[Tensor, Tensor, Tensor]:
         """The same with masks, float (n, outlined classes, S, S) of 0-1, which move with their images.

@@ -99,13 +99,18 @@ class RunFolder:
         return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def describe(fabric: Fabric, started: str, seconds: float) -> dict[str, Any]:
+def describe(
+    fabric: Fabric, started: str, seconds: float, *, accumulate: int = 1, compiled: bool = False
+) -> dict[str, Any]:
     """What environment.json holds: on what the run was made, when (UTC), and how many seconds it trained."""
     device = fabric.device
     return {
         "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "precision": fabric.strategy.precision.precision,
+        "processes": fabric.world_size,
+        "accumulate": accumulate,
+        "compiled": compiled,
         "threads": torch.get_num_threads(),
         "machine": {"processor": _processor(), "architecture": platform.machine(), "system": platform.system()},
         "started": started,

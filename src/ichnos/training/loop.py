@@ -1,6 +1,7 @@
 """START READING HERE: `train` makes a run, or goes on with one that was stopped or killed."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from ichnos.progress import SILENT, Progress
 from ichnos.recipe import ExamFit, Fit, SliceRecipe
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.averaging import AveragedWeights
-from ichnos.training.devices import choose
+from ichnos.training.batchnorm import share_batchnorm
+from ichnos.training.compilation import compile_where_it_works, is_of_compiler
+from ichnos.training.devices import AS_USUAL, Execution, choose_all
 from ichnos.training.folder import RunFolder, describe
 from ichnos.training.interruption import interruptible
 from ichnos.training.journal import open_journal, read_journal
 from ichnos.training.loss import MultilabelLoss
+from ichnos.training.ranks import Ranks
 from ichnos.training.sampling import BatchOrder
 from ichnos.training.segmentation import MaskTraining
 from ichnos.training.session import Session
@@ -58,7 +62,7 @@ def train(
     run: Path,
     *,
     device: str = "auto",
-    precision: str | None = None,
+    execution: Execution = AS_USUAL,
     origin: Mapping[str, Any] | None = None,
     progress: Progress = SILENT,
 ) -> TrainingSummary:
@@ -67,38 +71,107 @@ def train(
     A run killed at any moment and gone on with ends with the same weights and journal as one left alone, bit for bit
     on one machine's CPU. At Ctrl-C (or SIGTERM, as cluster schedulers send it) the step under way is finished,
     last.safetensors is written, and KeyboardInterrupt is raised; a second one raises it at once, and the run goes on
-    from the last save. device: auto, cpu or cuda.
-    precision: 32-true, bf16-mixed, 16-mixed or None for what the device gains by (on a CPU always 32-true).
+    from the last save. device: auto, cpu, cuda or cuda:1.
+    execution: by how many processes, in which precision. Several share every batch: what is learnt is what one learns,
+    to rounding, but for what is drawn at random; a run may go on with another number of them.
     validation: None trains all of the recipe's epochs, chooses nothing, and takes the last weights as best.safetensors.
     origin: plain JSON that says where the slices come from; every checkpoint keeps it.
 
     Raises TrainingError (slices do not fit, another run is in the folder, the loss is not finite), WeightsError
-    (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains here).
+    (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains here); of
+    several processes also FailedElsewhereError and WorkerError.
     """
     training.check(recipe, "training", at_least=_FEWEST_SLICES)
     if validation is not None:
         validation.check(recipe, "validation", at_least=1)
     _check_masks(recipe, training, validation)
-    folder = RunFolder(run)
-    with folder.held():
-        folder.check(recipe)
-        data = {
-            "training": training.fingerprint(),
-            "validation": validation.fingerprint() if validation is not None else None,
-        }
-        checkpoint = _resumable(folder, data, weights_digest(recipe.network))
+    fabric = choose_all(device, execution)
+    ranks = Ranks.of(fabric)
+    try:
+        with ranks.alike():
+            _check_splits(recipe, execution, ranks)
+        parts = (training, validation)
+        told = progress if ranks.first else SILENT
+        return _train(recipe, parts, RunFolder(run), _Crew(fabric, ranks, execution), dict(origin or {}), told)
+    finally:
+        ranks.close()
+
+
+@dataclass(frozen=True, eq=False)
+class _Crew:
+    """By whom and how a run is carried out."""
+
+    fabric: Fabric
+    ranks: Ranks
+    execution: Execution
+
+
+def _train(
+    recipe: SliceRecipe,
+    parts: tuple[TrainingSlices, TrainingSlices | None],
+    folder: RunFolder,
+    crew: _Crew,
+    origin: dict[str, Any],
+    progress: Progress,
+) -> TrainingSummary:
+    fabric, ranks = crew.fabric, crew.ranks
+    training, validation = parts
+    data = {
+        "training": training.fingerprint(),
+        "validation": validation.fingerprint() if validation is not None else None,
+    }
+    _check_alike(ranks, recipe, data)
+    with ExitStack() as held:
+        checkpoint = ranks.from_first(lambda: _begun(held, folder, recipe, data))
         if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
-            return summary_of(folder, recipe.fit, RunState(**checkpoint.metadata["state"]))
-        fabric = choose(device, precision)
-        with torch.random.fork_rng():
-            classifier, first = _weights(recipe, checkpoint, progress)
-            provenance = {"data": data, "origin": dict(origin or {}), "first_weights": first}
+            state = RunState(**checkpoint.metadata["state"])
+            return ranks.from_first(lambda: summary_of(folder, recipe.fit, state))
+        with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+            classifier, first = _weights(recipe, checkpoint, ranks, progress)
+            provenance = {"data": data, "origin": origin, "first_weights": first}
             if checkpoint is None:
-                folder.claim(recipe)  # not before: a run without device or first weights has not begun
+                ranks.by_first(lambda: folder.claim(recipe))  # not before: without first weights it has not begun
                 _report_absent(recipe, training, validation, progress)
-            session = _open(folder, fabric, classifier, (training, validation), checkpoint, provenance)
-            _run(session, progress)
-        return summary_of(folder, recipe.fit, session.state)
+            session = _open(folder, crew, classifier, parts, checkpoint, provenance, progress)
+            try:
+                _run(session, progress)
+            except Exception as error:
+                if session.compiled and is_of_compiler(error):
+                    raise TrainingError(
+                        "torch.compile failed in the midst of the run; give the same command with --no-compile, and it "
+                        "goes on from the last save"
+                    ) from error
+                raise
+        return ranks.from_first(lambda: summary_of(folder, recipe.fit, session.state))
+
+
+def _begun(held: ExitStack, folder: RunFolder, recipe: SliceRecipe, data: dict[str, str | None]) -> Checkpoint | None:
+    """Hold the folder for as long as `held` lasts; where a run is in it, its last checkpoint."""
+    held.enter_context(folder.held())
+    folder.check(recipe)
+    return _resumable(folder, data, weights_digest(recipe.network))
+
+
+def _check_splits(recipe: SliceRecipe, execution: Execution, ranks: Ranks) -> None:
+    if recipe.segmentation and (ranks.size > 1 or execution.accumulate > 1):
+        raise TrainingError(
+            f"recipe {recipe.name} outlines blood, and how well is reckoned over a whole batch, which neither several "
+            "processes nor pieces see: train it by one process, without --accumulate, or set segmentation=null"
+        )
+
+
+def _check_alike(ranks: Ranks, recipe: SliceRecipe, data: dict[str, str | None]) -> None:
+    """Processes of several machines may have been given different sets, or other recipes by the same name."""
+    mine = {"slices": data, "recipe": recipe.model_dump(mode="json")}
+    everyones = ranks.everyones(lambda: mine)
+    for what in mine:
+        others = [rank + 1 for rank, each in enumerate(everyones) if each[what] != everyones[0][what]]
+        if others:
+            with ranks.alike():
+                raise TrainingError(
+                    f"process {others[0]} of {ranks.size} has another {what} than the first: give every machine the "
+                    "same prepared set, split and recipe"
+                )
 
 
 def _check_masks(recipe: SliceRecipe, training: TrainingSlices, validation: TrainingSlices | None) -> None:
@@ -115,53 +188,78 @@ def _check_masks(recipe: SliceRecipe, training: TrainingSlices, validation: Trai
 
 
 def _run(session: Session, progress: Progress) -> None:
-    folder, state, steps = session.folder, session.state, session.order.steps
-    started = folder.started()
-    write_json(folder.environment, describe(session.fabric, started, state.seconds))
+    folder, state, steps, ranks = session.folder, session.state, session.order.steps, session.ranks
+    started = ranks.from_first(folder.started)
+
+    def note() -> None:
+        pieces, compiled = session.accumulate, session.compiled
+        about = describe(session.fabric, started, state.seconds, accumulate=pieces, compiled=compiled)
+        write_json(folder.environment, about)
+
+    ranks.by_first(note)
     try:
-        with (
-            open_journal(folder.journal, folder.events, state.epoch) as journal,
-            progress.task(f"Training {session.recipe.name}", session.recipe.fit.last_epoch * steps) as task,
-            interruptible() as interruption,
-        ):
+        with ExitStack() as opened:
+            journal = ranks.agree(
+                lambda: (
+                    opened.enter_context(open_journal(folder.journal, folder.events, state.epoch))
+                    if ranks.first
+                    else None
+                )
+            )
+            name, total = f"Training {session.recipe.name}", session.recipe.fit.last_epoch * steps
+            task = opened.enter_context(progress.task(name, total))
+            interruption = opened.enter_context(interruptible())
             task.advance(state.epoch * steps + state.step)
             session.run(journal, task, interruption)
     finally:
-        write_json(folder.environment, describe(session.fabric, started, state.seconds))
+        if ranks.first:
+            note()
 
 
 def _weights(
-    recipe: SliceRecipe, checkpoint: Checkpoint | None, progress: Progress
+    recipe: SliceRecipe, checkpoint: Checkpoint | None, ranks: Ranks, progress: Progress
 ) -> tuple[SliceClassifier, dict[str, Any]]:
     """The classifier as the recipe begins it or as the run left it, and which first weights it had."""
-    classifier = SliceClassifier(recipe)
-    if checkpoint is None:
-        first = initialise(classifier, recipe.network.init, seed=recipe.fit.seed, progress=progress)
-        progress.message(f"{recipe.name}: {first.remark}")
-        return classifier, asdict(first)
-    restore(classifier, checkpoint, "last.safetensors")
-    progress.message(f"{recipe.name}: goes on where it stopped")
-    return classifier, checkpoint.metadata["first_weights"]
+    classifier = ranks.agree(lambda: SliceClassifier(recipe))
+    if checkpoint is not None:
+        with ranks.alike():
+            restore(classifier, checkpoint, "last.safetensors")
+        progress.message(f"{recipe.name}: goes on where it stopped")
+        return classifier, checkpoint.metadata["first_weights"]
+    network, seed = recipe.network, recipe.fit.seed
+    first = ranks.from_first(lambda: initialise(classifier, network.init, seed=seed, progress=progress))
+    if ranks.size > 1:
+        classifier.load_state_dict(ranks.from_first(classifier.state_dict))
+    progress.message(f"{recipe.name}: {first.remark}")
+    return classifier, asdict(first)
 
 
 def _open(
     folder: RunFolder,
-    fabric: Fabric,
+    crew: _Crew,
     classifier: SliceClassifier,
     parts: tuple[TrainingSlices, TrainingSlices | None],
     checkpoint: Checkpoint | None,
     provenance: dict[str, Any],
+    progress: Progress,
 ) -> Session:
     """A session at the run's beginning, or where the checkpoint stands."""
-    recipe = classifier.recipe
+    recipe, fabric, ranks = classifier.recipe, crew.fabric, crew.ranks
+    order = BatchOrder(parts[0], recipe.sampling, recipe.fit, share=recipe.synthetic.share if recipe.synthetic else 0.0)
+    with ranks.alike():
+        _check_shares(order, ranks)
+    share_batchnorm(classifier, ranks, fabric.device)
     # convolutions run a third faster so on a CPU, and use tensor cores better on a GPU
     classifier.to(fabric.device)
     if all(parameter.ndim < 5 for parameter in classifier.parameters()):  # the layout is of images, not of volumes
         classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     learning = [parameter for parameter in classifier.parameters() if parameter.requires_grad]
     plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay, fused=True)
-    module, optimizer = fabric.setup(AugmentedClassifier(classifier, recipe.augmentation), plain_optimizer)
+    augmented = AugmentedClassifier(classifier, recipe.augmentation)
+    module, optimizer = fabric.setup(augmented, plain_optimizer)
     module.mark_forward_method("segmented")
+    at_once = -(-recipe.fit.batch_size // crew.execution.accumulate)
+    compiled = compile_where_it_works(augmented, module, fabric, ranks, crew.execution, at_once, progress)
     averaged = AveragedWeights(recipe.fit.averaging, classifier) if recipe.fit.averaging else None
     state = RunState()
     if checkpoint is not None:
@@ -180,14 +278,26 @@ def _open(
         plain_optimizer=plain_optimizer,
         optimizer=optimizer,
         loss=MultilabelLoss(recipe.fit.loss, recipe.classes, parts[0].labels).to(fabric.device),
-        order=BatchOrder(
-            parts[0], recipe.sampling, recipe.fit, share=recipe.synthetic.share if recipe.synthetic else 0.0
-        ),
+        order=order,
         state=state,
         provenance=provenance,
         averaged=averaged,
         masks=MaskTraining(recipe.segmentation, recipe.segmented, fabric, module) if recipe.segmentation else None,
+        ranks=ranks,
+        accumulate=crew.execution.accumulate,
+        compiled=compiled,
     )
+
+
+def _check_shares(order: BatchOrder, ranks: Ranks) -> None:
+    if ranks.size == 1:
+        return
+    smallest = min(len(batch) for batch in order.epoch(0))
+    if smallest < ranks.size:
+        raise TrainingError(
+            f"a batch of {smallest} slices has none for some of {ranks.size} processes: train by at most {smallest}, "
+            "or raise fit.batch_size (the batch of all processes together)"
+        )
 
 
 def _resumable(folder: RunFolder, data: dict[str, str | None], weights: str | None) -> Checkpoint | None:

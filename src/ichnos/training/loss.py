@@ -70,6 +70,8 @@ class LossWatch:
     def __init__(self, device: torch.device) -> None:
         self._interval = 1 if device.type == "cpu" else _STEPS_BETWEEN_CHECKS
         self._pending: list[tuple[Tensor, NDArray, int]] = []
+        self.broken = False
+        """Whether some loss was not finite: what has been learnt since is worth nothing."""
 
     def add(self, loss: Tensor, rows: NDArray, step: int) -> None:
         """Note the loss of a batch; look at once on a CPU, every 50 steps elsewhere."""
@@ -85,6 +87,7 @@ class LossWatch:
         pending, self._pending = self._pending, []
         for (loss, rows, step), fine in zip(pending, finite, strict=True):
             if not fine:
+                self.broken = True
                 raise TrainingError(
                     f"the loss of step {step} is {loss.item()}, not finite; its slices are rows {rows.tolist()} of the "
                     "images; lower fit.learning_rate, or look at those slices"

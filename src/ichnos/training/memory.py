@@ -10,20 +10,42 @@ _FEWEST = 2
 """BatchNorm measures nothing on one image."""
 
 
-def too_large(step: Callable[[int], object], batch_size: int, device: torch.device) -> TrainingError:
-    """What to tell of a batch that memory had no room for. step: learns from the first n slices of it; what it changes
-    is thrown away, as the run ends here."""
-    fits = largest_that_fits(step, batch_size)
-    said = f"out of memory on {device.type} with batches of {batch_size} slices"
+def too_large(
+    step: Callable[[int], object], batch_size: int, device: torch.device, pieces: int = 1, *, splits: bool = True
+) -> TrainingError:
+    """What to tell of a batch that memory had no room for. step: learns from the first n slices of it at once; what it
+    changes is thrown away, as the run ends here.
+
+    pieces: in which the batch was learnt from. splits: whether it may be learnt from in (more) pieces.
+    """
+    fits = largest_that_fits(step, -(-batch_size // pieces))
+    said = f"out of memory on {device.type} with {_batches(batch_size, pieces)}"
     if fits is None:
         return TrainingError(
             f"{said}, and {_FEWEST} do not fit either: choose a smaller input.size or network, free the device's "
             "memory, or use --device cpu"
         )
+    in_pieces = (
+        f"the same command with --accumulate {-(-batch_size // fits)}, which learns from the same batches in pieces "
+        "(BatchNorm then measures each by itself), or "
+    )
     return TrainingError(
         f"{said}; {fits} fit: give --set fit.batch_size={fits} and another folder, since that is another training, or "
-        "free the device's memory and give the same command again"
+        f"{in_pieces if splits else ''}free the device's memory and give the same command again"
     )
+
+
+def too_large_for_share(share: int, pieces: int, device: torch.device) -> TrainingError:
+    """The same of one process's share of a batch, where no trial says what fits."""
+    return TrainingError(
+        f"out of memory on {device.type} with {_batches(share, pieces)} on each process: give "
+        f"--accumulate {2 * pieces}, more processes, or a smaller fit.batch_size and another folder, since that is "
+        "another training"
+    )
+
+
+def _batches(size: int, pieces: int) -> str:
+    return f"batches of {size} slices" + (f" in {pieces} pieces" if pieces > 1 else "")
 
 
 def largest_that_fits(step: Callable[[int], object], batch_size: int) -> int | None:

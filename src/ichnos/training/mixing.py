@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ichnos.recipe import Augmentation
+from ichnos.training.batches import onto
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,8 @@ class Mix:
 
 
 def draw_mix(augmentation: Augmentation | None, n: int, size: int, device: torch.device) -> Mix | None:
-    """A mix of n images of size × size pixels; None where the recipe mixes nothing. From torch's global generator.
+    """A mix of n images of size × size pixels; None where the recipe mixes nothing. From torch's global generator
+    of the CPU, so that the device is asked for nothing.
 
     Zhang 2018, https://arxiv.org/abs/1710.09412; Yun 2019, https://arxiv.org/abs/1905.04899. Theirs draw one share a
     batch; a share an image is what many batches give on average, with less noise a step.
@@ -45,17 +47,20 @@ def draw_mix(augmentation: Augmentation | None, n: int, size: int, device: torch
     cut = augmentation.cutmix > 0 and (augmentation.mixup == 0 or bool(torch.rand(()) < 0.5))
     alpha = augmentation.cutmix if cut else augmentation.mixup
     drawn = torch.distributions.Beta(alpha, alpha).sample((n,))
-    share = torch.maximum(drawn, 1 - drawn)
+    share = onto(device, torch.maximum(drawn, 1 - drawn))
     if not cut:
-        return Mix(partner.to(device), share.to(device), None)
-    rectangle = _rectangles(share, size)
+        return Mix(onto(device, partner), share, None)
+    rectangle = _rectangles(share, onto(device, torch.stack([torch.rand(n, 1) for _ in range(2)])), size)
     left = 1 - rectangle.flatten(1).float().mean(dim=1)  # what the picture's edge has cut off is not the other's
-    return Mix(partner.to(device), left.to(device), rectangle.unsqueeze(1).to(device))
+    return Mix(onto(device, partner), left, rectangle.unsqueeze(1))
 
 
-def _rectangles(share: Tensor, size: int) -> Tensor:
-    """(n,) → (n, S, S): a square of at most 1 − share of the picture's area around a random place."""
+def _rectangles(share: Tensor, centres: Tensor, size: int) -> Tensor:
+    """(n,) → (n, S, S): a square of at most 1 − share of the picture's area around a place, as it lies in 0-1.
+
+    centres: (2, n, 1).
+    """
     side = (size * (1 - share).sqrt()).floor().view(-1, 1)
-    at = torch.arange(size) + 0.5
-    rows, columns = (((at - size * torch.rand(len(share), 1)).abs() < side / 2) for _ in range(2))
+    at = torch.arange(size, device=share.device) + 0.5
+    rows, columns = ((at - size * centre).abs() < side / 2 for centre in centres)
     return rows.unsqueeze(2) & columns.unsqueeze(1)

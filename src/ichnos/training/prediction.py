@@ -54,14 +54,14 @@ def probabilities_of(
     batch_size: int,
     tick: Callable[[int], None],
 ) -> NDArray[np.float64]:
-    """The same for a module that Fabric holds already and at least one row; the module is left in evaluation mode.
+    """The same for a module on Fabric's device and at least one row; the module is left in evaluation mode.
 
     tick(n) is called after each batch of n.
     """
     module.eval()
     batches = in_batches(rows, batch_size)
     gathered: list[torch.Tensor] = []
-    with torch.inference_mode(), read_ahead(images, batches, fabric.device) as ready:
+    with torch.inference_mode(), fabric.autocast(), read_ahead(images, batches, fabric.device) as ready:
         for planes in ready:
             gathered.append(module(planes).double().sigmoid())  # floats near 1 would tie in a ranking
             tick(len(planes))

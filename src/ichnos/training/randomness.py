@@ -17,10 +17,12 @@ def exams_generator(seed: int, epoch: int, step: int) -> np.random.Generator:
     return np.random.default_rng([seed, _EXAMS, epoch, step])
 
 
-def seed_step(seed: int, epoch: int, step: int) -> None:
+def seed_step(seed: int, epoch: int, step: int, rank: int = 0) -> None:
     """Seed torch's global generators for one step: kornia, dropout and drop-connect draw from them, from nowhere else.
 
-    kornia ignores a generator that it is given, so this is the one way to make a resumed run exact.
+    kornia ignores a generator that it is given, so this is the one way to make a resumed run exact. rank: of several
+    processes that share the step, each draws for its own images.
     """
-    state = np.random.SeedSequence([seed, _STEP, epoch, step]).generate_state(2, np.uint32)
+    place = [seed, _STEP, epoch, step] + ([rank] if rank else [])
+    state = np.random.SeedSequence(place).generate_state(2, np.uint32)
     torch.manual_seed((int(state[0]) << 32) | int(state[1]))

@@ -2,9 +2,10 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,10 +29,11 @@ from ichnos.training.folder import RunFolder
 from ichnos.training.interruption import Interrupted, Interruption
 from ichnos.training.journal import Journal
 from ichnos.training.loss import LossWatch, MultilabelLoss
-from ichnos.training.memory import too_large
+from ichnos.training.memory import too_large, too_large_for_share
 from ichnos.training.mixing import draw_mix
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.randomness import seed_step
+from ichnos.training.ranks import Ranks
 from ichnos.training.sampling import BatchOrder
 from ichnos.training.schedule import learning_rate
 from ichnos.training.segmentation import MaskTraining
@@ -67,89 +69,162 @@ class Session:
     """What is evaluated and kept instead of the classifier's own weights."""
     masks: MaskTraining | None = None
     """What is done with masks; None where the recipe outlines nothing."""
+    ranks: Ranks = field(default_factory=Ranks)
+    """The processes that share every batch; the first alone writes."""
+    accumulate: int = 1
+    """Pieces in which this process learns from its share of a batch."""
+    compiled: bool = False
+    """Whether torch.compile made the network's machine code."""
 
     def __post_init__(self) -> None:
         self._watch = LossWatch(self.fabric.device)
         self._mark = self._saved = time.perf_counter()
         self._overlaps: dict[str, Any] = {}
+        self._whole = True  # not while an epoch is counted whose line is not in the journal yet
 
-    def run(self, journal: Journal, task: Task, interruption: Interruption) -> None:
-        """Train until the recipe or its patience ends the run.
+    def run(self, journal: Journal | None, task: Task, interruption: Interruption) -> None:
+        """Train until the recipe or its patience ends the run. journal: the first process has it.
 
-        At Ctrl-C the step is finished, `last` is written, and Interrupted (a KeyboardInterrupt) is raised.
+        At Ctrl-C the step is finished, `last` is written, and Interrupted (a KeyboardInterrupt) is raised. Of several
+        processes that is so on all where one was asked to stop, and where one failed between two steps.
         """
         try:
             while not self.state.finished:
                 self._train_epoch(task, interruption)
                 self._close_epoch(journal, task, interruption)
-        except Interrupted:
-            self._save_last()
+        except BaseException as error:
+            if isinstance(error, Interrupted) or self.ranks.parted:
+                self._end_early()
             raise
+
+    def _end_early(self) -> None:
+        try:
+            if self._whole and not self._watch.broken:
+                self._save_last()
+        finally:
+            self.ranks.part()
 
     def _train_epoch(self, task: Task, interruption: Interruption) -> None:
         batches = self.order.epoch(self.state.epoch)[self.state.step :]
+        shares = [self.ranks.share(positions) for positions in batches]
+        targets = self._targets(shares)
         self.module.train()
-        rows = [self.training.rows[positions] for positions in batches]
+        rows = [self.training.rows[positions] for positions in shares]
         with read_ahead(self.training.images, rows, self.fabric.device) as images:
-            for positions, planes in zip(batches, images, strict=True):
-                self._train_step(positions, planes)
-                task.advance()
-                interruption.check()
-                if time.perf_counter() - self._saved > SECONDS_BETWEEN_SAVES:
-                    self._save_last()
-        self._watch.check()
+            planes = self.ranks.agree(partial(next, images, None))
+            for positions in batches:
+                assert planes is not None  # there are as many as batches
+                with self.ranks.linked():
+                    self._train_step(positions, planes, next(targets))
+                planes = self.ranks.agree(partial(self._between_steps, images, task, interruption))
+        with self.ranks.alike():
+            self._watch.check()
 
-    def _train_step(self, positions: NDArray[np.int64], planes: Tensor) -> None:
+    def _between_steps(self, images: Iterator[Tensor], task: Task, interruption: Interruption) -> Tensor | None:
+        """Where nothing is half done: tell, stop, save, and take the next images; None where there are no more."""
+        task.advance()
+        interruption.check()
+        if time.perf_counter() - self._saved > SECONDS_BETWEEN_SAVES:
+            self._save_last()
+        return next(images, None)
+
+    def _targets(self, shares: list[NDArray[np.int64]]) -> Iterator[Tensor]:
+        """Float (n, classes) of 0 or 1 for each list of positions, of labels that go to the device once an epoch."""
+        if not shares:
+            return
+        labels = torch.from_numpy(self.training.labels[np.concatenate(shares)]).to(self.fabric.device)
+        for each in labels.split([len(share) for share in shares]):
+            yield each.to(torch.float32)
+
+    def _train_step(self, positions: NDArray[np.int64], planes: Tensor, targets: Tensor) -> None:
+        """positions: of the whole batch; planes, targets: of this process's share of it."""
         fit, state = self.recipe.fit, self.state
-        seed_step(fit.seed, state.epoch, state.step)
+        seed_step(fit.seed, state.epoch, state.step, self.ranks.rank)
         for group in self.plain_optimizer.param_groups:
             group["lr"] = self._rate(self._steps_done())
         try:
-            logits = self._learn(positions, planes)
+            probabilities = self._learn(positions, planes, targets, self.accumulate)
         except torch.OutOfMemoryError:  # told below, when what this step held in memory has been let go
-            logits = None
-        if logits is None:
-            raise too_large(lambda n: self._learn(positions[:n], planes[:n]), len(planes), self.fabric.device)
+            probabilities = None
+        if probabilities is None:
+            raise self._out_of_memory(positions, planes, targets)
         if self.averaged is not None:
             self.averaged.after_step(self._steps_done() + 1)
-        state.predictions.append(logits.detach().float().sigmoid())
+        state.predictions.append(probabilities)
         state.step += 1
 
-    def _learn(self, positions: NDArray[np.int64], planes: Tensor) -> Tensor:
-        """Forward, backward, and a step of the optimizer; the logits."""
-        targets = torch.from_numpy(self.training.labels[positions]).to(self.fabric.device, torch.float32)
+    def _learn(self, positions: NDArray[np.int64], planes: Tensor, targets: Tensor, pieces: int) -> Tensor:
+        """Forward, backward, and a step of the optimizer; probabilities of the whole batch.
+
+        The gradient is that of the loss averaged over the whole batch: each piece counts by its images, and Fabric
+        averages over processes.
+        """
+        self.optimizer.zero_grad()
+        said: list[Tensor] = []
+        noted = targets.new_zeros(())
+        whole, share = len(positions) / self.ranks.size, self.ranks.share(positions)
+        # as many pieces on each process: BatchNorm measures those of all together
+        places = np.array_split(np.arange(len(planes)), min(pieces, len(positions) // self.ranks.size))
+        for number, piece in enumerate(places, start=1):
+            here = slice(piece[0], piece[-1] + 1)
+            with self.fabric.no_backward_sync(self.module, enabled=number < len(places)):  # pyright: ignore[reportArgumentType]
+                logits, loss = self._loss_of(share[here], planes[here], targets[here])
+                noted = noted + loss.detach() * (len(piece) / len(planes))
+                self.fabric.backward(loss if len(piece) == whole else loss * (len(piece) / whole))
+            said.append(logits.detach().float().sigmoid())
+        probabilities = self._told_by_all(positions, torch.cat(said), noted)
+        self.optimizer.step()
+        return probabilities
+
+    def _loss_of(self, positions: NDArray[np.int64], planes: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the mean loss of these images."""
         mix = draw_mix(self.recipe.augmentation, len(planes), self.recipe.input.size, self.fabric.device)
         if self.masks is None:
             logits, outlines = self.module(planes, mix), 0.0
         else:
             logits, outlines = self.masks.step(self.training, positions, planes, mix)
-        loss = self.loss(logits, targets if mix is None else mix.labels(targets)) + outlines
-        self._watch.add(loss, self.training.rows[positions], self._steps_done() + 1)
-        self.optimizer.zero_grad()
-        self.fabric.backward(loss)
-        self.optimizer.step()
-        return logits
+        return logits, self.loss(logits, targets if mix is None else mix.labels(targets)) + outlines
 
-    def _close_epoch(self, journal: Journal, task: Task, interruption: Interruption) -> None:
+    def _told_by_all(self, positions: NDArray[np.int64], probabilities: Tensor, loss: Tensor) -> Tensor:
+        """The probabilities of all shares in the order of the batch; watches the losses of all."""
+        shares = self.ranks.shares(positions)
+        row = loss.reshape(1, 1).expand(1, probabilities.shape[1])  # travels with them: one message a step
+        told = self.ranks.join(torch.cat([row, probabilities]), [1 + len(share) for share in shares])
+        with self.ranks.alike():
+            for share, each in zip(shares, told, strict=True):
+                self._watch.add(each[0, 0], self.training.rows[share], self._steps_done() + 1)
+        return torch.cat([each[1:] for each in told])
+
+    def _out_of_memory(self, positions: NDArray[np.int64], planes: Tensor, targets: Tensor) -> TrainingError:
+        device, pieces = self.fabric.device, self.accumulate
+        if self.ranks.size > 1:  # a trial would wait for the others
+            return too_large_for_share(len(planes), pieces, device)
+
+        def step(n: int) -> None:
+            self._learn(positions[:n], planes[:n], targets[:n], 1)
+
+        return too_large(step, len(planes), device, pieces, splits=self.masks is None)
+
+    def _close_epoch(self, journal: Journal | None, task: Task, interruption: Interruption) -> None:
         """Evaluate, keep what is best, and write the epoch down: the journal first, then `last`, which counts it."""
-        training = self._training_metrics()
+        training = self.ranks.from_first(self._training_metrics)
         steps = self._steps_done()
         with nullcontext() if self.averaged is None else self.averaged.judged(self.state.epoch + 1):
             validation = self._judge(steps, interruption)
         state = self.state
         self._clock()
-        journal.append(
-            {
-                "epoch": state.epoch,
-                "step": steps,
-                "seconds": round(state.epoch_seconds, 3),
-                "learning_rate": self._rate(steps - 1),
-                "training": training.to_json(),
-                "validation": None if validation is None else validation.to_json() | self._overlaps,
-            }
-        )
+        entry = {
+            "epoch": state.epoch,
+            "step": steps,
+            "seconds": round(state.epoch_seconds, 3),
+            "learning_rate": self._rate(steps - 1),
+            "training": training.to_json(),
+            "validation": None if validation is None else validation.to_json() | self._overlaps,
+        }
+        self.ranks.agree(partial(_append, journal, entry))
         state.epoch_seconds = 0.0
-        self._save_last()
+        self.ranks.agree(self._save_last)
+        self._whole = True
         said = (
             f"validation loss {validation.loss_mean:.4f}" if validation else f"training loss {training.loss_mean:.4f}"
         )
@@ -159,23 +234,26 @@ class Session:
         """Evaluate the weights that are there, count the epoch, and keep them where they are the best so far."""
         state = self.state
         if self.recipe.fit.reestimate_batchnorm or (self.averaged is not None and self.averaged.lacks_statistics):
-            reestimate_batchnorm(self.fabric, self.module, self.training, self._batch_size)
+            with self.ranks.linked():
+                reestimate_batchnorm(self.fabric, self._asked, self.training, self._batch_size, self.ranks)
         validation = None if self.validation is None else self._metrics_on(self.validation, interruption)
         if self.masks is not None and self.validation is not None:
             self._overlaps = self.masks.overlaps(self.validation, self._batch_size, lambda _: interruption.check())
+        self._whole = False
         state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
         if validation is None:
             state.finished = state.epoch >= self.recipe.fit.last_epoch
             if state.finished:
                 state.best_epoch = state.epoch
-                self._save_best(steps)
+                self.ranks.by_first(partial(self._save_best, steps))
         else:
-            rank = self._rank(validation)
+            with self.ranks.alike():
+                rank = self._rank(validation)
             if state.best_rank is None or rank < state.best_rank:
                 state.best_epoch, state.best_loss, state.best_rank = state.epoch, validation.loss_mean, rank
-                self._save_best(steps)
+                self.ranks.by_first(partial(self._save_best, steps))
             state.finished = self._is_over()
-            self._keep_milestones()
+            self.ranks.by_first(self._keep_milestones)
         return validation
 
     def _training_metrics(self) -> SliceMetrics:
@@ -188,14 +266,29 @@ class Session:
         return slice_metrics(probabilities, self.training.labels[positions], self.recipe.classes)
 
     @property
+    def _asked(self) -> nn.Module:
+        """The module where nothing is learnt: of several processes each asks its own, and waits for no other."""
+        return self.module if self.ranks.size == 1 else self.module.module  # pyright: ignore[reportReturnType]
+
+    @property
     def _batch_size(self) -> int:
         """Where nothing is learnt."""
         return max(BATCH_SIZE, self.recipe.fit.batch_size)
 
     def _metrics_on(self, part: TrainingSlices, interruption: Interruption) -> SliceMetrics:
-        probabilities = probabilities_of(
-            self.fabric, self.module, part.images, part.rows, self._batch_size, lambda _: interruption.check()
-        )
+        """Each process asks of its share of the slices; the first measures what all of them said."""
+
+        def ask() -> NDArray[np.float64]:
+            rows = self.ranks.share(part.rows)
+            if not len(rows):
+                return np.empty((0, len(self.recipe.classes)))
+            tick = partial(_check, interruption)
+            return probabilities_of(self.fabric, self._asked, part.images, rows, self._batch_size, tick)
+
+        probabilities = np.concatenate(self.ranks.everyones(ask))
+        return self.ranks.from_first(lambda: self._measured(probabilities, part))
+
+    def _measured(self, probabilities: NDArray[np.float64], part: TrainingSlices) -> SliceMetrics:
         bad = ~np.isfinite(probabilities).all(axis=1)
         if bad.any():
             raise TrainingError(
@@ -232,9 +325,15 @@ class Session:
         save_checkpoint(self.folder.best, self.classifier, metadata | dict(self.provenance))
 
     def _save_last(self) -> None:
-        """Weights, moments and state in one file. Never where the loss of a step taken is not finite."""
+        """Weights, moments and state in one file, by the first process; nothing in it is of one process alone.
+
+        Never where the loss of a step taken is not finite.
+        """
         self._watch.check()
         self._clock()
+        self._saved = time.perf_counter()
+        if not self.ranks.first:
+            return
         metadata = {
             "epoch": self.state.epoch,
             "step": self._steps_done(),
@@ -247,7 +346,6 @@ class Session:
             metadata | dict(self.provenance),
             extra=self.state.tensors(self.plain_optimizer) | (self.averaged.tensors() if self.averaged else {}),
         )
-        self._saved = time.perf_counter()
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.recipe.fit, step, self.recipe.fit.epochs * self.order.steps)
@@ -260,3 +358,14 @@ class Session:
         self.state.seconds += now - self._mark
         self.state.epoch_seconds += now - self._mark
         self._mark = now
+
+
+def _append(journal: Journal | None, entry: dict[str, Any]) -> None:
+    if journal is not None:
+        journal.append(entry)
+
+
+def _check(interruption: Interruption, done: int) -> None:
+    """After each batch of slices that were asked about."""
+    del done
+    interruption.check()

@@ -21,11 +21,13 @@ from ichnos.errors import SetError, TrainingError, UsageError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
 from ichnos.predictions import Predictions
+from ichnos.processes import is_first_of_training
 from ichnos.progress import Progress
 from ichnos.recipe import (
     EXAM,
     AnomalyRecipe,
     AnyKind,
+    CascadeRecipe,
     EnsembleRecipe,
     ExamRecipe,
     Population,
@@ -35,6 +37,7 @@ from ichnos.recipe import (
     TreesHead,
     join,
 )
+from ichnos.training.devices import AS_USUAL, Execution, by_several
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.anomaly import Scale, fit_anomaly
@@ -194,20 +197,39 @@ def all_tested(prepared: PreparedSet) -> Splits:
 
 
 def train_model(
-    recipe: Recipe, data: Sets, run: Path, progress: Progress, *, fold: int | None = None, device: str = "auto"
+    recipe: Recipe,
+    data: Sets,
+    run: Path,
+    progress: Progress,
+    *,
+    fold: int | None = None,
+    device: str = "auto",
+    execution: Execution = AS_USUAL,
 ) -> dict[str, Any]:
     """Train `recipe` on the set `data`, or on several, into the folder `run`; a stopped run goes on.
+
+    execution: by how many processes, and how. Where they are several, each comes here.
 
     Returns a summary, JSON-able: of several models it is {"run", "recipe"} and a summary of each stage under its name
     in `recipe.stages`; that of a network of exams stands under `exam`.
     """
+    _check_shared(recipe, execution)
     opened = open_data(data, fold)
     if isinstance(opened.splits, JoinedSplits):
         progress.message(_who_is_left_out(opened.splits, fold))
-    summaries = train_stages(recipe, opened, run, progress, device=device)
+    summaries = train_stages(recipe, opened, run, progress, device=device, execution=execution)
     names = {path: stage.name for path, stage in recipe.stages.items()}
     trees = {path: _summary(summary, names.get(path, recipe.name)) for path, summary in summaries.items()}
     return {"run": str(run), "recipe": recipe.name} | trees.pop("", {}) | trees
+
+
+def _check_shared(recipe: Recipe, execution: Execution) -> None:
+    others = [each for each in recipe.composites.values() if not isinstance(each, CascadeRecipe)]
+    if others and by_several(execution):
+        raise TrainingError(
+            f"{recipe.name} is {recipe.in_words}: several processes train networks of single slices and cascades of "
+            "them; give the same command to one process, or train its stages by recipes of their own"
+        )
 
 
 def _who_is_left_out(splits: JoinedSplits, fold: int | None) -> str:
@@ -242,6 +264,7 @@ def train_stages(
     unseen: Predictions | None = None,
     scales: Mapping[str, Scale] | None = None,
     device: str = "auto",
+    execution: Execution = AS_USUAL,
 ) -> dict[str, TrainingSummary]:
     """Train every stage of `recipe` on data that is open already: into `run` itself, or each into a folder of its own.
 
@@ -259,7 +282,8 @@ def train_stages(
                 "remove this one"
             )
     summaries = {
-        name: train_on(stage, data, run / name, progress, device=device) for name, stage in recipe.stages.items()
+        name: train_on(stage, data, run / name, progress, device=device, execution=execution)
+        for name, stage in recipe.stages.items()
     }
     joined = join_stages(
         recipe, data, run, progress, combinations=combinations, unseen=unseen, scales=scales, device=device
@@ -291,12 +315,19 @@ def join_stages(
             grow_trees(each, data, run / path, progress, unseen=unseen, device=device)
         elif isinstance(each, ExamRecipe):
             summaries[join(path, EXAM)] = train_exam(each, data, run / path, progress, device=device)
-        write_json(run / path / "recipe.json", each.model_dump(mode="json"))
+        if is_first_of_training():
+            write_json(run / path / "recipe.json", each.model_dump(mode="json"))
     return summaries
 
 
 def train_on(
-    recipe: SliceRecipe, data: OpenData, run: Path, progress: Progress, *, device: str = "auto"
+    recipe: SliceRecipe,
+    data: OpenData,
+    run: Path,
+    progress: Progress,
+    *,
+    device: str = "auto",
+    execution: Execution = AS_USUAL,
 ) -> TrainingSummary:
     """Train `recipe` on data that is open already; on everyone all its epochs are trained, and none is chosen.
 
@@ -309,4 +340,6 @@ def train_on(
         )
     training = data.slices(recipe, Part.TRAIN, progress)
     validation = None if data.everyone else data.slices(recipe, Part.VALIDATION, progress)
-    return train(recipe, training, validation, run, device=device, origin=data.origin, progress=progress)
+    return train(
+        recipe, training, validation, run, device=device, execution=execution, origin=data.origin, progress=progress
+    )

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from ichnos import recipes
 from ichnos.models.classifier import SliceClassifier
-from ichnos.progress import Progress
+from ichnos.progress import SILENT, Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.training import train
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.batches import in_batches, read_ahead
-from ichnos.training.devices import choose
+from ichnos.training.compilation import compile_where_it_works
+from ichnos.training.devices import AS_USUAL, choose
+from ichnos.training.ranks import Ranks
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.bench.contenders import answer_when_asked
 
@@ -139,11 +141,14 @@ def on_device(work: TrainWork) -> Callable[[], Tree]:
     classifier = SliceClassifier.seeded(recipe, 0).to(fabric.device)
     classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     plain = torch.optim.Adam(classifier.parameters(), lr=recipe.fit.learning_rate, fused=True)
-    module, optimizer = fabric.setup(classifier, plain)
+    bare = AugmentedClassifier(classifier, None)
+    module, optimizer = fabric.setup(bare, plain)
+    compiled = compile_where_it_works(bare, module, fabric, Ranks(), AS_USUAL, work.batch_size, SILENT)
     planes = torch.from_numpy(work.images[: work.batch_size].copy()).to(fabric.device)
     targets = torch.zeros((len(planes), len(recipe.classes)), device=fabric.device)
     loss_of = torch.nn.BCEWithLogitsLoss()
     about = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
+    about["compiled"] = str(compiled)  # where training compiles
 
     def once() -> Tree:
         module.train()

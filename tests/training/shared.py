@@ -1,0 +1,106 @@
+"""One process of several that train tiny runs together, as tests start it.
+
+`torchrun -m tests.training.shared SCENARIOS`: a JSON list of `Scenario`, which are gone through one after the other.
+Each process leaves NAME.RANK.json beside each run: {"error": its kind or None, "said": its words, "epochs"}.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+
+from ichnos.recipe import SliceRecipe
+from ichnos.training import Execution, TrainingSlices, train
+from ichnos.training.session import Session
+from tests.training.conftest import parts
+
+SLICES = (22, 9)
+"""Of training and validation; shares are uneven."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A run, and what goes wrong in it."""
+
+    name: str
+    recipe: str
+    """JSON."""
+    runs: str
+    """The folder in which the run `name` lies."""
+    fails: str | None = None
+    """`read`, `nan`, `signal`, `killed` or `other slices`: on process `by`, after `at` steps."""
+    by: int = 1
+    at: int = 3
+    device: str = "cpu"
+    accumulate: int = 1
+
+    @property
+    def run(self) -> Path:
+        return Path(self.runs) / self.name
+
+    def outcome(self, rank: int) -> Path:
+        return Path(self.runs) / f"{self.name}.{rank}.json"
+
+
+def words(scenarios: list[Scenario]) -> list[str]:
+    """What to give to python or torchrun."""
+    return ["-m", "tests.training.shared", json.dumps([asdict(each) for each in scenarios])]
+
+
+def slices(scenario: Scenario, rank: int) -> tuple[TrainingSlices, TrainingSlices]:
+    fewer = 2 if scenario.fails == "other slices" and rank == scenario.by else 0
+    return parts(SLICES[0] - fewer, SLICES[1], size=32)
+
+
+@contextmanager
+def trouble(scenario: Scenario, rank: int) -> Iterator[None]:
+    """Put it into the session's own road, which every process goes."""
+    between, loss_of = Session._between_steps, Session._loss_of
+
+    def troubled(self: Session, *given):
+        if self._steps_done() == scenario.at:
+            if scenario.fails == "read":
+                raise OSError(5, "Input/output error")
+            if scenario.fails in ("signal", "killed"):
+                os.kill(os.getpid(), signal.SIGTERM if scenario.fails == "signal" else signal.SIGKILL)
+        return between(self, *given)
+
+    def not_finite(self: Session, *given):
+        logits, loss = loss_of(self, *given)
+        return logits, loss * float("nan") if self._steps_done() == scenario.at else loss
+
+    with patch.object(Session, "_between_steps", troubled):
+        if rank != scenario.by or scenario.fails is None:
+            scenario = Scenario("none", "", "")
+        with patch.object(Session, "_loss_of", not_finite if scenario.fails == "nan" else loss_of):
+            yield
+
+
+def main() -> None:
+    """Go through the scenarios; whatever ends one of them does not end the others."""
+    torch.set_num_threads(1)
+    rank = int(os.environ.get("RANK", "0"))
+    for tree in json.loads(sys.argv[1]):
+        scenario = Scenario(**tree)
+        recipe = SliceRecipe.model_validate_json(scenario.recipe)
+        error, epochs = None, None
+        execution = Execution(accumulate=scenario.accumulate)
+        with trouble(scenario, rank):
+            try:
+                data, run, device = slices(scenario, rank), scenario.run, scenario.device
+                epochs = train(recipe, *data, run, device=device, execution=execution).epochs
+            except (Exception, KeyboardInterrupt) as raised:
+                error = raised
+        tree = {"error": error and type(error).__name__, "said": str(error), "epochs": epochs}
+        scenario.outcome(rank).write_text(json.dumps(tree))
+
+
+if __name__ == "__main__":
+    main()
