@@ -14,6 +14,7 @@ IchnosError                  anything below; the command line prints its message
 ├── BundleError              a bundle is absent, damaged, changed, newer, or not fit for what is asked of it
 ├── TrainingError            training cannot go on (loss not finite, no slices left)
 ├── WorkerError              a process that shared the work was killed
+├── ClusterError             a cluster does not answer, or its machines cannot do the work
 ├── BenchmarkError           a process that is measured failed
 └── OutputError              a result cannot be written (disk full, no permission, already there)
 
@@ -80,6 +81,10 @@ class TrainingError(IchnosError):
 
 class WorkerError(IchnosError):
     """A process that shared the work was killed."""
+
+
+class ClusterError(IchnosError):
+    """A cluster does not answer, or its machines cannot do the work."""
 
 
 class BenchmarkError(IchnosError):

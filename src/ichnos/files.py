@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises OutputError where the disk is full or the folder cannot be written; what `path` held before stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.tmp")
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ _EXTRAS = {
         "safetensors scipy skl2onnx sklearn tensorboard torch"
     ),
     "[timm]": "timm",
+    "[cluster]": "ray",
 }
 """Which optional part of the installation brings which modules."""
 

@@ -1,11 +1,14 @@
 """`ichnos prepare SOURCE ROOT --out SET`: one verb a source."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ichnos.counting import counted
+
+if TYPE_CHECKING:
+    from ichnos.processes import Workers as Where
 
 app = typer.Typer(help="Make a prepared set from labelled head CT.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -16,6 +19,14 @@ Seed = Annotated[
 ]
 Folds = Annotated[int, typer.Option("--folds", min=3, help="How many folds, for cross-validation.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core by default.")]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="A Ray cluster that does the work: auto, local, HOST:PORT or ray://HOST:PORT; see docs/cluster.md.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the set's header as JSON on standard output.")]
 
 
@@ -29,30 +40,39 @@ def rsna(
     split_seed: Seed = 0,
     folds: Folds = 5,
     workers: Workers = None,
+    cluster: OnCluster = None,
     as_json: Json = False,
 ) -> None:
     """RSNA 2019 as Kaggle gives it: the unpacked folder, or the zip itself."""
     from ichnos.data.sources.rsna import RsnaSource
 
-    _prepare(RsnaSource(root, workers=workers, test=test), out, split_seed, folds, workers, as_json=as_json)
+    where = _where(workers, cluster, root)
+    _prepare(RsnaSource(root, workers=where, test=test), out, split_seed, folds, where, as_json=as_json)
 
 
 @app.command("ct-ich")
 def ct_ich(
-    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+    root: Root,
+    out: Out,
+    split_seed: Seed = 0,
+    folds: Folds = 5,
+    workers: Workers = None,
+    cluster: OnCluster = None,
+    as_json: Json = False,
 ) -> None:
     """CT-ICH of PhysioNet: version 1.0 (pictures) or 1.3.1 (NIfTI)."""
     from ichnos.data.sources.ct_ich import CtIchSource
 
-    _prepare(CtIchSource(root), out, split_seed, folds, workers, as_json=as_json)
+    where = _where(workers, cluster, root)
+    _prepare(CtIchSource(root), out, split_seed, folds, where, as_json=as_json)
 
 
 @app.command("cq500")
-def cq500(root: Root, out: Out, workers: Workers = None, as_json: Json = False) -> None:
+def cq500(root: Root, out: Out, workers: Workers = None, cluster: OnCluster = None, as_json: Json = False) -> None:
     """CQ500 as unzipped, with its reads.csv: labels of whole exams by three readers, to measure on, not to train on."""
     from ichnos.data.sources.cq500 import Cq500Source
 
-    _prepare(Cq500Source(root), out, 0, 5, workers, as_json=as_json)
+    _prepare(Cq500Source(root), out, 0, 5, _where(workers, cluster, root), as_json=as_json)
 
 
 @app.command("folder")
@@ -65,25 +85,46 @@ def folder(
     split_seed: Seed = 0,
     folds: Folds = 5,
     workers: Workers = None,
+    cluster: OnCluster = None,
     as_json: Json = False,
 ) -> None:
     """Your own DICOM files, however they are nested, and a table of labels."""
     from ichnos.data.sources.folder import FolderSource
 
-    _prepare(FolderSource(root, labels, workers), out, split_seed, folds, workers, as_json=as_json)
+    where = _where(workers, cluster, root)
+    _prepare(FolderSource(root, labels, where), out, split_seed, folds, where, as_json=as_json)
 
 
 @app.command("phantom")
 def phantom(
-    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+    root: Root,
+    out: Out,
+    split_seed: Seed = 0,
+    folds: Folds = 5,
+    workers: Workers = None,
+    cluster: OnCluster = None,
+    as_json: Json = False,
 ) -> None:
     """What `ichnos phantom` made, with its masks."""
     from ichnos.data.sources.phantom import PhantomSource
 
-    _prepare(PhantomSource(root, workers), out, split_seed, folds, workers, as_json=as_json)
+    where = _where(workers, cluster, root)
+    _prepare(PhantomSource(root, where), out, split_seed, folds, where, as_json=as_json)
 
 
-def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None, *, as_json: bool) -> None:
+def _where(workers: int | None, cluster: str | None, *roots: Path) -> "Where":
+    """Who does the work. roots: what every machine of a cluster must see."""
+    from ichnos.cluster import Cluster
+    from ichnos.errors import UsageError
+
+    if cluster is None:
+        return workers
+    if workers is not None:
+        raise UsageError("--workers is of this machine's processes; a cluster takes all of its own cores")
+    return Cluster(cluster).sharing(*roots)
+
+
+def _prepare(source: Any, out: Path, seed: int, folds: int, workers: "Where", *, as_json: bool) -> None:
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.prepare import prepare_set
 

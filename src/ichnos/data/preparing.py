@@ -16,13 +16,25 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ichnos.cluster import Cluster
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data import shards
 from ichnos.data.set import ANY_COLUMN, LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
 from ichnos.data.sources import ExamReference, Lazily, Scan, Source
 from ichnos.errors import OutputError, SourceError
-from ichnos.files import LOCK, explained, join_parquet, locked, parquet_rows, replacing, write_json, write_parquet
-from ichnos.processes import in_processes
+from ichnos.files import (
+    LOCK,
+    explained,
+    join_parquet,
+    locked,
+    parquet_bytes,
+    parquet_rows,
+    replacing,
+    write_bytes,
+    write_json,
+    write_parquet,
+)
+from ichnos.processes import Workers, in_processes
 from ichnos.progress import Progress
 
 SLICES_A_SHARD = 256
@@ -59,13 +71,13 @@ _SKIPPED_SCHEMA: dict[str, Any] = {"exam": pl.String, "name": pl.String, "reason
 
 
 def prepare(
-    source: Source, out: Path, progress: Progress, workers: int | None = None, *, fewest_patients: int = 1
+    source: Source, out: Path, progress: Progress, workers: Workers = None, *, fewest_patients: int = 1
 ) -> PreparedSet:
     """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
 
-    workers: processes; None: one a core. fewest_patients: with fewer a set to learn from cannot be split. Raises
-    SourceError where there is nothing to read, OutputError where `out` holds something else or cannot be written. What
-    was finished before an error stays and is used the next time.
+    workers: processes; None: one a core; or a cluster that one is connected to. fewest_patients: with fewer a set to
+    learn from cannot be split. Raises SourceError where there is nothing to read, OutputError where `out` holds
+    something else or cannot be written. What was finished before an error stays and is used the next time.
     """
     if (out / "header.json").exists():
         return _already_prepared(source, out, progress)
@@ -79,12 +91,11 @@ def prepare(
         return _prepare(source, out, progress, workers, fewest_patients)
 
 
-def _prepare(source: Source, out: Path, progress: Progress, workers: int | None, fewest_patients: int) -> PreparedSet:
+def _prepare(source: Source, out: Path, progress: Progress, workers: Workers, fewest_patients: int) -> PreparedSet:
     with explained(out):
         for folder in ("shards", "parts", "scan"):
             (out / folder).mkdir(exist_ok=True)
-            for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
-                torn.unlink()
+            _remove_torn(out / folder)
     scan = _scan(source, out / "scan", progress)
     _refuse_few_patients(scan, fewest_patients if scan.teaches else 1)
     _claim(out, _claim_of(source.name, scan))
@@ -94,10 +105,14 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: int | None,
     def shard(number: int) -> tuple[int, tuple[ExamReference, ...]]:
         return number, tuple(scan.exams[exam] for exam in batches[number].exams)
 
+    if isinstance(workers, Cluster):
+        workers = workers.sharing(out / "prepare.json")  # its machines write the shards
     with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task:
         task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
-        for number in in_processes(partial(_write_numbered, source, out), Lazily(shard, todo), workers):
-            task.advance(batches[number].slices)
+        for part in in_processes(partial(_write_shard, source, out), Lazily(shard, todo), workers):
+            write_bytes(_part(out, part.number, "skipped"), part.skipped)
+            write_bytes(_part(out, part.number, "index"), part.index)  # last: it says that the shard is whole
+            task.advance(batches[part.number].slices)
     return _finish(source.name, out, len(batches), scan)
 
 
@@ -139,12 +154,24 @@ def _without_traces(out: Path, *, keep: bool) -> Iterator[None]:
         raise
 
 
-def _write_numbered(source: Source, out: Path, shard: tuple[int, tuple[ExamReference, ...]]) -> int:
-    return write_shard(source, out, *shard)
+def _remove_torn(folder: Path) -> None:
+    """What a killed process was writing."""
+    for torn in folder.glob(".*.tmp"):
+        torn.unlink(missing_ok=True)
 
 
-def write_shard(source: Source, out: Path, number: int, references: tuple[ExamReference, ...]) -> int:
-    """Read the exams of one shard and write it and its part of the index, each in one step; returns `number`."""
+@dataclass(frozen=True)
+class _Part:
+    """What a shard adds to the tables, each as a Parquet file's bytes."""
+
+    number: int
+    index: bytes
+    skipped: bytes
+
+
+def _write_shard(source: Source, out: Path, shard: tuple[int, tuple[ExamReference, ...]]) -> _Part:
+    """Read the exams of one shard and write it in one step; its part of the tables is written by whoever asked."""
+    number, references = shard
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
     with replacing(shards.shard_path(out / "shards", number)) as temporary, temporary.open("wb") as file:
@@ -159,9 +186,8 @@ def write_shard(source: Source, out: Path, number: int, references: tuple[ExamRe
                 rows.append(_row(source.name, exam, one) | place)
         if not rows:
             file.write(b"\0")  # every slice of the shard was left out: the file still says that it was done
-    write_parquet(_part(out, number, "skipped"), pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA))
-    write_parquet(_part(out, number, "index"), _frame(rows))  # last: it says that the shard is whole
-    return number
+    left_out = pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA)
+    return _Part(number, parquet_bytes(_frame(rows)), parquet_bytes(left_out))
 
 
 def _row(source: str, exam: LabelledExam, one: LabelledSlice) -> dict[str, Any]:
@@ -248,6 +274,7 @@ def _finish(source: str, out: Path, parts: int, scan: Scan) -> PreparedSet:
     write_json(out / "header.json", header.model_dump())
     shutil.rmtree(out / "parts")
     shutil.rmtree(out / "scan")
+    _remove_torn(out / "shards")
     return PreparedSet(out)
 
 

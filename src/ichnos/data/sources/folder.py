@@ -12,6 +12,7 @@ from ichnos.data.sources.folder_labels import ANY_BIT, PATIENT_COLUMN, read_fold
 from ichnos.data.sources.headers import order_slices, scan_headers
 from ichnos.data.sources.tables import Tables, new_tables
 from ichnos.errors import SourceError
+from ichnos.processes import Workers
 from ichnos.progress import Progress
 
 _LABELLED = """
@@ -73,7 +74,7 @@ class FolderSource:
 
     root: Path
     labels_csv: Path
-    workers: int | None = None
+    workers: Workers = None
 
     @property
     def name(self) -> str:

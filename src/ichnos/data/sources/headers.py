@@ -17,8 +17,8 @@ from ichnos.data.sources.files import FileRow, FileStore
 from ichnos.data.sources.tables import Tables
 from ichnos.dicom import SliceHeader, read_header
 from ichnos.errors import DicomError
-from ichnos.files import write_parquet
-from ichnos.processes import in_processes
+from ichnos.files import parquet_bytes, write_bytes
+from ichnos.processes import Workers, in_processes
 from ichnos.progress import Progress
 
 _CHUNK = 4096
@@ -45,8 +45,8 @@ _PLACE = struct.Struct("<9d")
 """ImagePositionPatient in mm, then the 6 direction cosines of ImageOrientationPatient."""
 
 
-def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: Path, workers: int | None) -> None:
-    """Read the header of every one of `files` into `headers` or `refused`. workers: processes, None for one a core.
+def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: Path, workers: Workers) -> None:
+    """Read the header of every one of `files` into `headers` or `refused`. workers: see ichnos.processes.in_processes.
 
     Tables of finished chunks are kept in `scratch` and used again where the same files, of the same sizes, are scanned.
     """
@@ -55,13 +55,14 @@ def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: 
     kept = [scratch / f"headers-{_fingerprint(store, _chunk(tables, start))}.parquet" for start in starts]
     todo = [number for number, table in enumerate(kept) if not table.exists()]
 
-    def chunk(number: int) -> tuple[list[FileRow], Path]:
-        return _chunk(tables, starts[number]), kept[number]
+    def chunk(number: int) -> tuple[int, list[FileRow]]:
+        return number, _chunk(tables, starts[number])
 
     with progress.task("Reading headers", total=total) as task:
         task.advance(total - sum(min(_CHUNK, total - starts[number]) for number in todo))
-        for done in in_processes(partial(_scan_chunk, store), Lazily(chunk, todo), workers):
-            task.advance(done)
+        for number, content in in_processes(partial(_scan_chunk, store), Lazily(chunk, todo), workers):
+            write_bytes(kept[number], content)
+            task.advance(min(_CHUNK, total - starts[number]))
     for start, table in zip(starts, kept, strict=True):
         rows = pl.read_parquet(table).with_row_index("file", offset=start + 1)
         slices, refused = rows.filter(pl.col("reason").is_null()), rows.filter(pl.col("reason").is_not_null())
@@ -96,11 +97,11 @@ def _chunk(tables: Tables, start: int) -> list[FileRow]:
     ).fetchall()
 
 
-def _scan_chunk(store: FileStore, work: tuple[list[FileRow], Path]) -> int:
-    chunk, table = work
+def _scan_chunk(store: FileStore, work: tuple[int, list[FileRow]]) -> tuple[int, bytes]:
+    """The chunk's number and its table; whoever asked writes it, as no other machine need see its disk."""
+    number, chunk = work
     rows = [_scan_file(store, file) for file in chunk]
-    write_parquet(table, pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
-    return len(chunk)
+    return number, parquet_bytes(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
 
 
 def _scan_file(store: FileStore, file: FileRow) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from ichnos.data.sources.files import digest_of, open_store
 from ichnos.data.sources.rsna import RsnaSource
 from ichnos.data.sources.tables import new_tables
 from ichnos.errors import SourceError
+from ichnos.processes import Workers
 from ichnos.progress import Progress
 
 _MASKS = "masks"
@@ -27,7 +28,7 @@ class PhantomSource:
     """A synthetic cohort. root: the folder with `stage_2_train.csv`, `stage_2_train/`, `masks/` and `exams.csv`."""
 
     root: Path
-    workers: int | None = None
+    workers: Workers = None
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from ichnos.data.sources.rsna_labels import read_labels
 from ichnos.data.sources.tables import Tables, new_tables
 from ichnos.errors import SourceError
 from ichnos.files import explained
+from ichnos.processes import Workers
 from ichnos.progress import Progress
 from ichnos.subtypes import CLASSES
 
@@ -64,13 +65,13 @@ class RsnaSource:
     """RSNA 2019's images. root: the unpacked folder, the folder above it, or the zip file, never unpacked.
 
     stage: which stage's, None for the newer that is there. test: the test images instead of those of training; they
-    have no labels, the set says so, and serves to make a submission. workers: processes that read headers, None for one
+    have no labels, the set says so, and serves to make a submission. workers: who reads headers, None for one process
     a core. A slice is named by its image ID (`ID_000012eaf`), an exam by its StudyInstanceUID.
     """
 
     root: Path
     stage: Stage | None = None
-    workers: int | None = None
+    workers: Workers = None
     test: bool = False
 
     @property
