@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,25 +17,29 @@ from ichnos.data import preparing
 from ichnos.data.preparing import prepare
 from ichnos.data.sources import ExamReference
 from ichnos.errors import ClusterError, WorkerError
+from ichnos.inference import write_bundle
 from ichnos.processes import in_processes
 from ichnos.progress import SILENT
-from tests.clusters import two_machines
+from tests.clusters import Machines, two_machines
 from tests.data.in_memory import InMemorySource
 from tests.data.sources.rsna_trees import write_tree
 from tests.data.test_preparing import contents
+from tests.dicom.head_files import as_series, head_datasets, write
+from tests.inference.networks import brightness, manifest
+from tests.reporting.exam.results import write_nifti
 from tests.stories.running import ichnos
 from tests.test_processes import refuse, square
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def machines() -> Iterator[Machines]:
     with two_machines() as found:
         yield found
 
 
 @pytest.fixture(scope="module")
-def cluster(address: str) -> Iterator[Cluster]:
-    found = Cluster(address)
+def cluster(machines: Machines) -> Iterator[Cluster]:
+    found = Cluster(machines.address)
     with connected(found):
         yield found
 
@@ -112,12 +118,32 @@ def test_a_shard_that_kills_every_worker_is_an_error_and_the_rest_is_kept(
 
 
 @pytest.mark.slow
-def test_the_command_prepares_rsna_on_the_cluster(cluster: Cluster, address: str, tmp_path: Path) -> None:
+def test_the_command_prepares_rsna_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
     root = write_tree(tmp_path / "root", images="stage_2_test")  # no split is wanted of test images
-    for out, words in {"here": ["--workers", "1"], "there": ["--cluster", address]}.items():
+    for out, words in {"here": ["--workers", "1"], "there": ["--cluster", cluster.address]}.items():
         ran = ichnos("prepare", "rsna", str(root), "--test", "--out", str(tmp_path / out), "--json", *words)
         assert (ran.exit_code, json.loads(ran.stdout)["slices"]) == (0, 12), "nothing of Ray's is on standard output"
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_exams_are_read_on_the_cluster_to_the_same_files(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path / "tiny.ichnos", manifest(), brightness(level=-385, gain=0.05).SerializeToString(), "card")
+    for study in (1, 2, 3):
+        write(tmp_path / "exams" / str(study), as_series(head_datasets(), study, study=study))
+    write(tmp_path / "exams" / "chest", as_series(head_datasets(PixelSpacing=[8, 8]), 9, study=9))
+    write_nifti(tmp_path / "exams" / "head.nii")
+    (tmp_path / "exams" / "broken.dcm").write_bytes(bytes(128) + b"DICM and no more")
+    monkeypatch.chdir(tmp_path)  # which no machine of the cluster knows of
+    words = ["predict", "exams", "--bundle", "tiny.ichnos", "--format", "sr,key-objects,heatmap,html", "--json"]
+    here = ichnos(*words, "--out", "here")
+    there = ichnos(*words, "--out", "there", "--cluster", cluster.address)
+    assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout) == (3, here.stdout)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert len(contents(tmp_path / "there")) > 20
+    assert [exam["exam"] for exam in json.loads(there.stdout)["exams"]] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.slow
@@ -139,6 +165,25 @@ def test_a_machine_that_does_not_see_the_data_is_an_error_and_no_set_with_holes(
     hidden = Cluster(cluster.address, (*shared.shared, (str(tmp_path / "data"), ("one", "two"))))
     with pytest.raises(ClusterError, match=r"does not see in .*data what this one sees; give a folder that all"):
         list(in_processes(square, [3], hidden))
+
+
+@pytest.mark.slow
+def test_a_machine_lost_in_the_middle_costs_what_it_was_doing(
+    machines: Machines, cluster: Cluster, tmp_path: Path
+) -> None:
+    """The last test of these: one machine is left."""
+    done = in_processes(partial(slowly, tmp_path), range(8), cluster)
+    results = [next(done)]
+    machines.lose_one()
+    assert sorted([*results, *done]) == list(range(8))
+    assert {each.read_text() for each in tmp_path.iterdir()} > {"."}, "nothing was done twice: no machine was lost"
+
+
+def slowly(marks: Path, number: int) -> int:
+    with (marks / str(number)).open("a") as mark:
+        mark.write(".")
+    time.sleep(1)
+    return number
 
 
 def _exams(count: int) -> list[str]:

@@ -97,13 +97,14 @@ def on_cluster(work: Callable[[Item], Result], items: Sequence[Item], cluster: C
     import ray
 
     submit = ray.remote(num_cpus=1, max_retries=RETRIES)(_do).remote
+    kept = ray.put(work)  # sent to each machine once: it may hold a network
     waiting = iter(items)
     running: list[Any] = []
     try:
         while True:
             ahead = 2 * max(1, int(ray.cluster_resources().get("CPU", 1)))
             while len(running) < ahead and (item := next(waiting, _NOTHING)) is not _NOTHING:
-                running.append(submit(work, item, cluster.shared))
+                running.append(submit(kept, item, cluster.shared))
             if not running:
                 return
             done, running = ray.wait(running, num_returns=1)

@@ -46,7 +46,7 @@ def rsna(
     """RSNA 2019 as Kaggle gives it: the unpacked folder, or the zip itself."""
     from ichnos.data.sources.rsna import RsnaSource
 
-    where = _where(workers, cluster, root)
+    root, where = _where(root, workers, cluster)
     _prepare(RsnaSource(root, workers=where, test=test), out, split_seed, folds, where, as_json=as_json)
 
 
@@ -63,7 +63,7 @@ def ct_ich(
     """CT-ICH of PhysioNet: version 1.0 (pictures) or 1.3.1 (NIfTI)."""
     from ichnos.data.sources.ct_ich import CtIchSource
 
-    where = _where(workers, cluster, root)
+    root, where = _where(root, workers, cluster)
     _prepare(CtIchSource(root), out, split_seed, folds, where, as_json=as_json)
 
 
@@ -72,7 +72,8 @@ def cq500(root: Root, out: Out, workers: Workers = None, cluster: OnCluster = No
     """CQ500 as unzipped, with its reads.csv: labels of whole exams by three readers, to measure on, not to train on."""
     from ichnos.data.sources.cq500 import Cq500Source
 
-    _prepare(Cq500Source(root), out, 0, 5, _where(workers, cluster, root), as_json=as_json)
+    root, where = _where(root, workers, cluster)
+    _prepare(Cq500Source(root), out, 0, 5, where, as_json=as_json)
 
 
 @app.command("folder")
@@ -91,7 +92,7 @@ def folder(
     """Your own DICOM files, however they are nested, and a table of labels."""
     from ichnos.data.sources.folder import FolderSource
 
-    where = _where(workers, cluster, root)
+    root, where = _where(root, workers, cluster)
     _prepare(FolderSource(root, labels, where), out, split_seed, folds, where, as_json=as_json)
 
 
@@ -108,20 +109,21 @@ def phantom(
     """What `ichnos phantom` made, with its masks."""
     from ichnos.data.sources.phantom import PhantomSource
 
-    where = _where(workers, cluster, root)
+    root, where = _where(root, workers, cluster)
     _prepare(PhantomSource(root, where), out, split_seed, folds, where, as_json=as_json)
 
 
-def _where(workers: int | None, cluster: str | None, *roots: Path) -> "Where":
-    """Who does the work. roots: what every machine of a cluster must see."""
+def _where(root: Path, workers: int | None, cluster: str | None) -> "tuple[Path, Where]":
+    """Where the data lies, for whoever does the work, and who that is: every machine of a cluster must see it."""
     from ichnos.cluster import Cluster
     from ichnos.errors import UsageError
 
     if cluster is None:
-        return workers
+        return root, workers
     if workers is not None:
         raise UsageError("--workers is of this machine's processes; a cluster takes all of its own cores")
-    return Cluster(cluster).sharing(*roots)
+    root = root.absolute()  # its machines stand in other folders
+    return root, Cluster(cluster).sharing(root)
 
 
 def _prepare(source: Any, out: Path, seed: int, folds: int, workers: "Where", *, as_json: bool) -> None:

@@ -105,8 +105,9 @@ def _prepare(source: Source, out: Path, progress: Progress, workers: Workers, fe
     def shard(number: int) -> tuple[int, tuple[ExamReference, ...]]:
         return number, tuple(scan.exams[exam] for exam in batches[number].exams)
 
-    if isinstance(workers, Cluster):
-        workers = workers.sharing(out / "prepare.json")  # its machines write the shards
+    if isinstance(workers, Cluster):  # its machines write the shards, and stand in other folders
+        out = out.absolute()
+        workers = workers.sharing(out / "prepare.json")
     with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task:
         task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
         for part in in_processes(partial(_write_shard, source, out), Lazily(shard, todo), workers):
