@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
@@ -20,9 +21,10 @@ from ichnos.errors import ClusterError, WorkerError
 from ichnos.inference import write_bundle
 from ichnos.processes import in_processes
 from ichnos.progress import SILENT
+from tests import storages
 from tests.clusters import Machines, two_machines
 from tests.data.in_memory import InMemorySource
-from tests.data.sources.rsna_trees import write_tree
+from tests.data.sources.rsna_trees import write_tree, zip_tree
 from tests.data.test_preparing import contents
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.inference.networks import brightness, manifest
@@ -33,7 +35,8 @@ from tests.test_processes import refuse, square
 
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
-    with two_machines() as found:
+    """With a storage that every one of them finds by its environment."""
+    with storages.s3(), two_machines() as found:
         yield found
 
 
@@ -124,6 +127,19 @@ def test_the_command_prepares_rsna_on_the_cluster(cluster: Cluster, tmp_path: Pa
         ran = ichnos("prepare", "rsna", str(root), "--test", "--out", str(tmp_path / out), "--json", *words)
         assert (ran.exit_code, json.loads(ran.stdout)["slices"]) == (0, 12), "nothing of Ray's is on standard output"
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_a_set_goes_from_a_storage_to_a_storage_by_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "root", images="stage_2_test")
+    given = zip_tree(root, tmp_path / "rsna.zip")
+    url = storages.upload(given, "s3://exams/rsna.zip")
+    words = ["prepare", "rsna", url, "--test", "--out", "s3://exams/set", "--cluster", cluster.address]
+    there = ichnos(*words)
+    assert there.exit_code == 0, there.stderr
+    assert ichnos("prepare", "rsna", str(given), "--test", "--out", str(tmp_path / "here")).exit_code == 0
+    fetched = contents(storages.download("s3://exams/set", tmp_path / "fetched"))
+    assert fetched | {".lock": ANY} == contents(tmp_path / "here") | {".lock": ANY}
 
 
 @pytest.mark.slow

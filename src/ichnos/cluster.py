@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -149,10 +149,11 @@ def _seen(path: Path) -> tuple[str, ...]:
 
 def _result(done: Any) -> Any:
     import ray
+    from ray.exceptions import RayError, RayTaskError
 
     try:
         return ray.get(done)
-    except ray.exceptions.RayTaskError as error:
+    except RayTaskError as error:
         cause = error.cause
         if isinstance(cause, ModuleNotFoundError):
             raise ClusterError(
@@ -160,7 +161,7 @@ def _result(done: Any) -> Any:
                 "on every machine"
             ) from error
         raise (error if cause is None else cause) from None
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         raise WorkerError(
             f"the cluster lost a piece of work {RETRIES + 1} times ({type(error).__name__}), most often because memory "
             "ran out; what was finished is kept: give the same command again, with more memory a core if it happens "
@@ -214,9 +215,9 @@ def _mute() -> None:
 
     It has no setting for that: `log_to_driver` stops what workers print, not its own words.
     """
-    worker = importlib.import_module("ray._private.worker")
-    if hasattr(worker, "print_to_stdstream"):
-        worker.print_to_stdstream = partial(_to_log)
+    names = vars(importlib.import_module("ray._private.worker"))
+    if "print_to_stdstream" in names:
+        names["print_to_stdstream"] = _to_log
 
 
 def _to_log(data: dict[str, Any], *_: object, **__: object) -> None:

@@ -10,6 +10,7 @@ IchnosError                  anything below; the command line prints its message
 │   ├── ExamError            slices or a volume do not make a head CT that can be read
 │   ├── SourceError          a folder, zip or table of labels is not what its source needs
 │   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version
+├── StorageError             a storage that a URL names cannot be reached, or answers with an error
 ├── WeightsError             initial weights or a checkpoint are absent, damaged or do not fit
 ├── BundleError              a bundle is absent, damaged, changed, newer, or not fit for what is asked of it
 ├── TrainingError            training cannot go on (loss not finite, no slices left)
@@ -65,6 +66,10 @@ class SourceError(InputError):
 
 class SetError(InputError):
     """A prepared set, its splits or a cache is absent, damaged or of another version."""
+
+
+class StorageError(IchnosError):
+    """A storage that a URL names cannot be reached, or answers with an error."""
 
 
 class WeightsError(IchnosError):

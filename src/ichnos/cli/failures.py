@@ -15,6 +15,8 @@ _EXTRAS = {
     ),
     "[timm]": "timm",
     "[cluster]": "ray",
+    "[s3]": "fsspec s3fs",
+    "[gs]": "gcsfs",
 }
 """Which optional part of the installation brings which modules."""
 

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,9 @@ from ichnos.dicom.pixels import needs_decoder, read_hu
 from ichnos.dicom.series import Series, series_of
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
 from ichnos.dicom.volumes import read_volume_exam
-from ichnos.errors import DicomError, ExamError, HangError, InputError, fault_of
+from ichnos.errors import DicomError, ExamError, HangError, InputError, StorageError, fault_of
 from ichnos.progress import SILENT, Progress
+from ichnos.remote import Place
 
 _LEAST_READ = 0.5
 """The share of a series' slices that must be readable: with fewer, what is left says little of the head."""
@@ -91,14 +91,14 @@ class ExamReading:
 
 
 def read_exams(
-    paths: Sequence[Path], rules: SeriesRules = DEFAULT_RULES, progress: Progress = SILENT
+    paths: Sequence[Place], rules: SeriesRules = DEFAULT_RULES, progress: Progress = SILENT
 ) -> Iterator[ExamReading]:
     """Find and read exams one after the other; memory holds one at a time. See find_exams and read_found_exam."""
     for found in find_exams(paths, progress).exams:
         yield read_found_exam(found, rules)
 
 
-def read_exam(path: Path, rules: SeriesRules = DEFAULT_RULES) -> Exam:
+def read_exam(path: Place, rules: SeriesRules = DEFAULT_RULES) -> Exam:
     """Read the one exam that lies under `path`. Raises InputError where there is none, more than one, or no head CT."""
     found = find_exams([path])
     if len(found.exams) != 1:
@@ -115,7 +115,7 @@ def _instead(found: FoundExams) -> str:
     return found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there; give an exam"
 
 
-def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams:
+def find_exams(paths: Sequence[Place], progress: Progress = SILENT) -> FoundExams:
     """Read the headers of everything under `paths`: folders, zips, DICOM and NIfTI files, DICOMDIR."""
     files: list[tuple[int, FileFacts]] = []
     volumes: list[FoundFile] = []
@@ -135,6 +135,8 @@ def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams
                     passed_over += 1
                 elif not is_directory(start):
                     files.append((found.given, read_facts(found, start)))
+            except StorageError:
+                raise  # of all files, not of this one
             except Exception as error:  # the border between one file and the next
                 unreadable.append(Unreadable(found.given, fault_of(error)))
     return FoundExams(tuple(_with_beside([*_exams(files, volumes)], unreadable)), tuple(unreadable), passed_over)
@@ -145,10 +147,13 @@ def read_found_exam(
 ) -> ExamReading:
     """Choose a series by the rules, read its pixels and judge it; where it is no head CT, the next best is tried.
 
-    Raises nothing for bad input: what is wrong, a fault of ours included, stands in the reading.
+    Raises nothing for bad input: what is wrong, a fault of ours included, stands in the reading. Raises StorageError
+    where the storage that the exam lies on stops answering.
     """
     try:
         reading = _read(found, rules, decoder)
+    except StorageError:
+        raise
     except Exception as error:  # the border between one exam and the next
         return ExamReading(found, None, fault_of(error))
     if reading.exam is None or not found.beside:
@@ -191,7 +196,7 @@ def open_header(reference: SliceReference) -> FileDataset:
     return parse_whole(inflated(data) if is_deflated(data) else data)
 
 
-def _files(paths: Sequence[Path]) -> Iterator[FoundFile | Unreadable]:
+def _files(paths: Sequence[Place]) -> Iterator[FoundFile | Unreadable]:
     """What is given; a DICOMDIR given by name stands for the files that it refers to."""
     for found in find_files(paths):
         yield found

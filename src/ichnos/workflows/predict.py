@@ -20,12 +20,13 @@ from ichnos.counting import counted
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import BundleError, ExamError, InputError, OutputError, fault_of
+from ichnos.errors import BundleError, ExamError, InputError, OutputError, StorageError, fault_of
 from ichnos.files import explained, write_bytes, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import Bundle, ExamClassifier, load_bundle
 from ichnos.inference.engine import cores
 from ichnos.progress import Progress
+from ichnos.remote import Place, RemotePath
 from ichnos.reporting.exam import ExamResult, Format, take_away, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
@@ -42,8 +43,8 @@ Tree = dict[str, Any]
 
 
 def predict_paths(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[Place],
+    out: Place,
     bundle: ExamClassifier | Path | None,
     progress: Progress,
     *,
@@ -72,8 +73,8 @@ def predict_paths(
 
 
 def _predict(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[Place],
+    out: Place,
     classifier: ExamClassifier,
     progress: Progress,
     rules: SeriesRules,
@@ -83,15 +84,18 @@ def _predict(
     cluster: Cluster | None,
 ) -> Tree:
     if cluster is not None:
-        paths = [path.absolute() for path in paths]  # its machines stand in other folders
+        paths = [
+            path.absolute() if isinstance(path, Path) else path for path in paths
+        ]  # its machines stand in other folders
     found = find_exams(paths, progress)
     if not found.exams:
         reason = found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there"
         raise InputError(f"no exam found: {reason}")
-    with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
-    if force:
-        _clear(out)
+    if isinstance(out, Path):
+        with explained(out):
+            out.mkdir(parents=True, exist_ok=True)
+        if force:
+            _clear(out)
     exams: list[Tree] = []
     try:
         with progress.task("Reading exams", len(found.exams)) as task:
@@ -99,7 +103,12 @@ def _predict(
                 told = _told_in_turn(found.exams, out, classifier, rules, formats, force=force)
             else:
                 told = _told_elsewhere(
-                    found.exams, out, classifier.bundle, rules, formats, cluster=cluster.sharing(*paths)
+                    found.exams,
+                    out,
+                    classifier.bundle,
+                    rules,
+                    formats,
+                    cluster=cluster.sharing(*(path for path in paths if isinstance(path, Path))),
                 )
             for exam in told:
                 exams.append(exam)
@@ -133,7 +142,7 @@ def is_partial(summary: Tree) -> bool:
 
 def _told_in_turn(
     exams: Sequence[FoundExam],
-    out: Path,
+    out: Place,
     classifier: ExamClassifier,
     rules: SeriesRules,
     formats: Collection[Format],
@@ -142,12 +151,17 @@ def _told_in_turn(
 ) -> Iterator[Tree]:
     """What came of every exam, written by this process."""
     for reading, result in _classified_in_turn(exams, classifier, rules):
-        yield _written(reading, result, out, formats=formats, force=force)
+        if isinstance(out, RemotePath):
+            tree, files = _written_in_memory(reading, result, formats)
+            _send(files, out)
+            yield tree
+        else:
+            yield _written(reading, result, out, formats=formats, force=force)
 
 
 def _told_elsewhere(
     exams: Sequence[FoundExam],
-    out: Path,
+    out: Place,
     bundle: Bundle,
     rules: SeriesRules,
     formats: Collection[Format],
@@ -156,8 +170,7 @@ def _told_elsewhere(
 ) -> Iterator[Tree]:
     """The same by the machines of a cluster, as they are done: they see the exams, and need not see `out`."""
     for tree, files in on_cluster(partial(_read_elsewhere, bundle, rules, tuple(formats)), exams, cluster):
-        for name, content in files.items():
-            write_bytes(out / name, content)
+        _send(files, out)
         yield tree
 
 
@@ -166,9 +179,21 @@ def _read_elsewhere(
 ) -> tuple[Tree, dict[str, bytes]]:
     """On a machine of a cluster: what came of one exam, and every file of it by its name below `out`."""
     reading, result = _classified(found, partial(read_found_exam, found, rules), _opened(_ByDigest(bundle)), rules)
+    return _written_in_memory(reading, result, formats)
+
+
+def _written_in_memory(
+    reading: ExamReading, result: ExamResult | None, formats: Collection[Format]
+) -> tuple[Tree, dict[str, bytes]]:
+    """What came of one exam, and every file of it by its name below `out`, for who writes it elsewhere."""
     with TemporaryDirectory(prefix="ichnos-") as folder:
         tree = _written(reading, result, Path(folder), formats=formats, force=False)
         return tree, {name: (Path(folder) / name).read_bytes() for name in tree["files"]}
+
+
+def _send(files: dict[str, bytes], out: Place) -> None:
+    for name, content in files.items():
+        write_bytes(out / name, content)
 
 
 class _ByDigest:
@@ -217,11 +242,11 @@ def _classified_in_turn(
 def _classified(
     found: FoundExam, reading: Callable[[], ExamReading], classifier: ExamClassifier, rules: SeriesRules
 ) -> tuple[ExamReading, ExamResult | None]:
-    """A fault of ours costs one exam; a bad bundle ends them all."""
+    """A fault of ours costs one exam; a bad bundle, or a storage that does not answer, ends them all."""
     try:
         read = reading()
         return read, None if read.exam is None else classify_reading(read, classifier, rules)
-    except BundleError:
+    except (BundleError, StorageError):
         raise
     except Exception as error:  # the border between one exam and the next
         return ExamReading(found, None, fault_of(error)), None
@@ -283,8 +308,13 @@ def _name(reading: ExamReading) -> str:
     return f"exam-{reading.found.number:03d}"
 
 
-def _see_that_it_is_free(out: Path, *, force: bool) -> None:
+def _see_that_it_is_free(out: Place, *, force: bool) -> None:
     """That the folder is absent or empty; with force, or one that an earlier call made. Nothing is made or changed."""
+    if isinstance(out, RemotePath):
+        with explained(out):
+            if out.exists():
+                raise OutputError(f"{out} holds something already; give --out a new URL, as --force is of folders only")
+        return
     with explained(out):
         there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
     if there and not force:
