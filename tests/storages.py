@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from ichnos.remote import file_system
+
 BUCKET = "s3://exams"
 
 
@@ -47,6 +49,7 @@ def forget() -> None:
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
+    file_system.cache_clear()
 
 
 def upload(folder: Path, url: str) -> str:

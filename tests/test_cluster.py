@@ -12,7 +12,8 @@ from unittest.mock import ANY
 
 import pytest
 
-from ichnos.cluster import RETRIES, Cluster, connected
+from ichnos import cluster as module
+from ichnos.cluster import Cluster, connected
 from ichnos.ct import LabelledExam
 from ichnos.data import preparing
 from ichnos.data.preparing import prepare
@@ -108,11 +109,12 @@ def test_a_shard_that_kills_every_worker_is_an_error_and_the_rest_is_kept(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preparing, "SLICES_A_SHARD", 10)
+    monkeypatch.setattr(module, "RETRIES", 1)
     (tmp_path / "marks").mkdir()
     source = DeadlySource(marks=tmp_path / "marks", deaths=99)
-    with pytest.raises(WorkerError, match=rf"lost a piece of work {RETRIES + 1} times.*give the same command again"):
+    with pytest.raises(WorkerError, match=r"lost a piece of work 2 times.*give the same command again"):
         prepare(source, tmp_path / "set", SILENT, workers=cluster)
-    assert len(list((tmp_path / "marks").glob("e007-*"))) == RETRIES + 1
+    assert len(list((tmp_path / "marks").glob("e007-*"))) == 2
     before = {path for path in (tmp_path / "marks").iterdir() if not path.name.startswith(("e006", "e007"))}
     prepare(DeadlySource(marks=tmp_path / "marks", deaths=0), tmp_path / "set", SILENT, workers=1)
     prepare(InMemorySource(), tmp_path / "here", SILENT, workers=1)
@@ -147,19 +149,19 @@ def test_exams_are_read_on_the_cluster_to_the_same_files(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_bundle(tmp_path / "tiny.ichnos", manifest(), brightness(level=-385, gain=0.05).SerializeToString(), "card")
-    for study in (1, 2, 3):
+    for study in (1, 2):
         write(tmp_path / "exams" / str(study), as_series(head_datasets(), study, study=study))
     write(tmp_path / "exams" / "chest", as_series(head_datasets(PixelSpacing=[8, 8]), 9, study=9))
     write_nifti(tmp_path / "exams" / "head.nii")
     (tmp_path / "exams" / "broken.dcm").write_bytes(bytes(128) + b"DICM and no more")
     monkeypatch.chdir(tmp_path)  # which no machine of the cluster knows of
-    words = ["predict", "exams", "--bundle", "tiny.ichnos", "--format", "sr,key-objects,heatmap,html", "--json"]
+    words = ["predict", "exams", "--bundle", "tiny.ichnos", "--format", "sr,html", "--json"]
     here = ichnos(*words, "--out", "here")
     there = ichnos(*words, "--out", "there", "--cluster", cluster.address)
     assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout) == (3, here.stdout)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    assert len(contents(tmp_path / "there")) > 20
-    assert [exam["exam"] for exam in json.loads(there.stdout)["exams"]] == [1, 2, 3, 4, 5]
+    assert len(contents(tmp_path / "there")) == 9
+    assert [exam["exam"] for exam in json.loads(there.stdout)["exams"]] == [1, 2, 3, 4]
 
 
 @pytest.mark.slow
@@ -188,10 +190,10 @@ def test_a_machine_lost_in_the_middle_costs_what_it_was_doing(
     machines: Machines, cluster: Cluster, tmp_path: Path
 ) -> None:
     """The last test of these: one machine is left."""
-    done = in_processes(partial(slowly, tmp_path), range(8), cluster)
+    done = in_processes(partial(slowly, tmp_path), range(6), cluster)
     results = [next(done)]
     machines.lose_one()
-    assert sorted([*results, *done]) == list(range(8))
+    assert sorted([*results, *done]) == list(range(6))
     assert {each.read_text() for each in tmp_path.iterdir()} > {"."}, "nothing was done twice: no machine was lost"
 
 

@@ -77,7 +77,7 @@ def test_exams_are_read_from_a_storage_and_findings_written_there(storage: str, 
     (exams / "a" / "Thumbs.db").write_bytes(b"clutter")
     (exams / "empty.dcm").write_bytes(b"")
     url = upload(exams, f"{BUCKET}/exams")
-    words = ["--bundle", bundle, "--format", "sr,heatmap,html", "--json"]
+    words = ["--bundle", bundle, "--format", "sr,html", "--json"]
     local = ichnos("predict", str(exams), "--out", str(tmp_path / "local"), *words)
     remote = ichnos("predict", url, "--out", f"{BUCKET}/findings", *words)
     assert (remote.exit_code, remote.stdout) == (local.exit_code, local.stdout), remote.stderr
@@ -153,7 +153,7 @@ def test_parts_of_files_are_as_on_a_disk(storage: str) -> None:
 def test_a_set_is_written_to_a_storage_shard_by_shard(storage: str, small_shards: None, tmp_path: Path) -> None:
     out = RemotePath(f"{BUCKET}/sets/whole")
     there = prepare_set(InMemorySource(), out, SILENT, workers=1)
-    local = prepare_set(InMemorySource(), tmp_path / "local", SILENT, workers=2)
+    local = prepare_set(InMemorySource(), tmp_path / "local", SILENT, workers=1)
     assert there.header == local.header
     assert there.skipped.equals(local.skipped)
     fetched = download(str(out), tmp_path / "fetched")
@@ -184,13 +184,13 @@ def test_a_stopped_run_goes_on_from_what_lies_on_the_storage(storage: str, small
 
 class _SlowSource(InMemorySource):
     def read(self, reference):  # type: ignore[no-untyped-def]
-        time.sleep(0.02)
+        time.sleep(0.05)
         return super().read(reference)
 
 
 def _prepare_slowly(out: str) -> None:
     preparing.SLICES_A_SHARD = 10
-    prepare_set(_SlowSource(exams=40), RemotePath(out), SILENT, workers=1)
+    prepare_set(_SlowSource(exams=16), RemotePath(out), SILENT, workers=1)
 
 
 def test_a_run_that_was_killed_goes_on_to_the_same_bytes(storage: str, small_shards: None, tmp_path: Path) -> None:
@@ -198,13 +198,13 @@ def test_a_run_that_was_killed_goes_on_to_the_same_bytes(storage: str, small_sha
     process = multiprocessing.get_context("spawn").Process(target=_prepare_slowly, args=(out,))
     process.start()
     deadline = time.monotonic() + 60
-    while len(files().find(f"{out}/shards")) < 3 and time.monotonic() < deadline:
+    while len(files().find(f"{out}/shards")) < 2 and time.monotonic() < deadline:
         time.sleep(0.02)
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join()
     assert "exams/sets/killed/header.json" not in files().find(out)
-    prepare_set(_SlowSource(exams=40), RemotePath(out), SILENT, workers=1)
-    prepare_set(_SlowSource(exams=40), tmp_path / "local", SILENT, workers=1)
+    prepare_set(_SlowSource(exams=16), RemotePath(out), SILENT, workers=1)
+    prepare_set(_SlowSource(exams=16), tmp_path / "local", SILENT, workers=1)
     assert contents(download(out, tmp_path / "fetched")) == set_of(tmp_path / "local")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ichnos.data.set import PreparedSet
 from ichnos.errors import MissingExtraError, SetError, UsageError
-from ichnos.remote import RemotePath, here, place_of
+from ichnos.remote import RemotePath, file_system, here, place_of
 from tests.data.sources.rsna_trees import write_tree
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.stories.running import ichnos
@@ -67,7 +67,8 @@ def test_the_order_on_a_storage_is_that_of_a_disk(tmp_path: Path) -> None:
 def test_a_storage_that_stops_answering_ends_the_work_and_leaves_nothing_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    system = pytest.importorskip("fsspec").filesystem("memory")
+    pytest.importorskip("fsspec")
+    system = file_system("memory")
     for path in write_tree(tmp_path / "root", images="stage_2_test").rglob("*.dcm"):
         system.pipe_file(f"/rsna/stage_2_test/{path.name}", path.read_bytes())
     exam = write(tmp_path / "exam", as_series(head_datasets(), 1))

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -95,6 +95,7 @@ def on_cluster(work: Callable[[Item], Result], items: Sequence[Item], cluster: C
     not see what is shared, or lacks a module.
     """
     import ray
+    from ray.exceptions import RayError
 
     submit = ray.remote(num_cpus=1, max_retries=RETRIES)(_do).remote
     kept = ray.put(work)  # sent to each machine once: it may hold a network
@@ -110,8 +111,9 @@ def on_cluster(work: Callable[[Item], Result], items: Sequence[Item], cluster: C
             done, running = ray.wait(running, num_returns=1)
             yield _result(done[0])
     finally:
-        for each in running:
-            ray.cancel(each)
+        with suppress(RayError):  # what went wrong before says more
+            for each in running:
+                ray.cancel(each)
 
 
 _NOTHING = object()

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -171,11 +172,17 @@ class RemotePath:
         return str(self._system()._strip_protocol(self.url))
 
     def _system(self) -> Any:
-        """fsspec keeps one of each kind a process; what it remembers of listings is of no use where others write."""
-        protocol = self.url.partition("://")[0]
-        fsspec = importlib.import_module("fsspec")
-        options = {} if protocol in _OTHERS else {"use_listings_cache": False}
-        return fsspec.filesystem(protocol, **options)
+        return file_system(self.url.partition("://")[0])
+
+
+@lru_cache
+def file_system(protocol: str) -> Any:
+    """fsspec's, one a process: its own memory of them is of each thread, and each would make connections of its own.
+
+    What it remembers of listings is of no use where others write.
+    """
+    fsspec = importlib.import_module("fsspec")
+    return fsspec.filesystem(protocol, **({} if protocol in _OTHERS else {"use_listings_cache": False}))
 
 
 class _Stream(io.RawIOBase):
