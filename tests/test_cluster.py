@@ -1,5 +1,6 @@
 """Work on a real Ray cluster: the same bytes as without it, what a lost worker did is done again, clear errors."""
 
+import importlib
 import json
 import os
 import signal
@@ -75,6 +76,17 @@ def test_every_item_is_done_once_and_errors_come_out(cluster: Cluster) -> None:
         list(in_processes(refuse, [1, 2, 3], cluster))
     with pytest.raises(ClusterError, match=r"lacks the module gdcm; install the same ichnos"):
         list(in_processes(beyond, [1], cluster))
+
+
+@pytest.mark.slow
+def test_a_machine_without_the_module_is_told(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def work(number):\n    return number\n")
+    monkeypatch.syspath_prepend(tmp_path)  # of this process alone: the cluster's were told of its modules before
+    work = importlib.import_module("only_here").work
+    with pytest.raises(ClusterError, match=r"a machine of the cluster .*only_here.*install the same ichnos"):
+        list(in_processes(work, [1], cluster))
 
 
 @pytest.mark.slow

@@ -11,9 +11,11 @@ from ichnos.errors import MissingExtraError, UsageError
 from tests.stories.running import ichnos
 
 
-@pytest.mark.parametrize("words", ["nowhere", "host:", "host:port", "http://host:1", "host:70000", ""])
+@pytest.mark.parametrize(
+    "words", ["nowhere", "host:", "host:port", "ray://host:10001", "http://host:1", "host:70000", ""]
+)
 def test_what_is_no_address_is_wrong_use(words: str) -> None:
-    with pytest.raises(UsageError, match="--cluster wants auto, local, HOST:PORT or ray://HOST:PORT"):
+    with pytest.raises(UsageError, match="--cluster wants auto, local or HOST:PORT"):
         Cluster(words)
 
 

@@ -43,7 +43,7 @@ _LOGGER = logging.getLogger(__name__)
 class Cluster:
     """Where work is done in place of this machine's own processes. Picklable; `connected` opens it.
 
-    address: `host:port` of its head, `ray://host:port` of its client server, `auto` for the one that this machine
+    address: `host:port` of its head, which this machine has joined, `auto` for whichever that this machine
     belongs to, or `local` for one that is started on this machine and ends with the command. shared: paths that each
     machine must see as this one does, with what this one sees there.
     """
@@ -158,17 +158,21 @@ def _result(done: Any) -> Any:
     except RayTaskError as error:
         cause = error.cause
         if isinstance(cause, ModuleNotFoundError):
-            raise ClusterError(
-                f"a machine of the cluster lacks the module {cause.name}; install the same ichnos with the same extras "
-                "on every machine"
-            ) from error
-        raise (error if cause is None else cause) from None
+            raise ClusterError(_unequal(f"a machine of the cluster lacks the module {cause.name}")) from error
+        if cause is None or isinstance(cause, RayError):  # it could not even take the work
+            said = str(cause or error).strip().splitlines()
+            raise ClusterError(_unequal(f"a machine of the cluster cannot take the work ({said[-1][:200]})")) from error
+        raise cause from None
     except RayError as error:
         raise WorkerError(
             f"the cluster lost a piece of work {RETRIES + 1} times ({type(error).__name__}), most often because memory "
             "ran out; what was finished is kept: give the same command again, with more memory a core if it happens "
             "again"
         ) from error
+
+
+def _unequal(found: str) -> str:
+    return f"{found}; install the same ichnos with the same extras on every machine"
 
 
 def _open(ray: Any, address: str) -> None:
@@ -188,7 +192,7 @@ def _open(ray: Any, address: str) -> None:
 
 def _see_that_it_is_the_same(ray: Any, address: str) -> None:
     joined = str(ray.get_runtime_context().gcs_address)
-    if address not in ("auto", "local", joined) and not address.startswith("ray://"):
+    if address not in ("auto", "local", joined):
         raise ClusterError(f"this process works on the cluster at {joined} already, not on {address}; give that one")
 
 
@@ -206,9 +210,9 @@ def _not_there(address: str) -> str:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdigit() and "/" not in host and 0 < int(port) < 1 << 16):
-        raise UsageError(f"--cluster wants auto, local, HOST:PORT or ray://HOST:PORT, got {address!r}")
+        raise UsageError(f"--cluster wants auto, local or HOST:PORT, got {address!r}")
     return host, int(port)
 
 

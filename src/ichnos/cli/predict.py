@@ -51,7 +51,7 @@ def predict(
         typer.Option(
             "--cluster",
             metavar="ADDRESS",
-            help="A Ray cluster that reads the exams: auto, local, HOST:PORT or ray://HOST:PORT; see docs/cluster.md.",
+            help="A Ray cluster that reads the exams: auto, local or HOST:PORT; see docs/cluster.md.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,

@@ -38,7 +38,7 @@ OnCluster = Annotated[
     typer.Option(
         "--cluster",
         metavar="ADDRESS",
-        help="A Ray cluster that does the work: auto, local, HOST:PORT or ray://HOST:PORT; see docs/cluster.md.",
+        help="A Ray cluster that does the work: auto, local or HOST:PORT; see docs/cluster.md.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the set's header as JSON on standard output.")]
