@@ -3,12 +3,14 @@
 import errno
 import importlib
 import io
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from ichnos.errors import MissingExtraError, StorageError, UsageError
 
@@ -20,6 +22,13 @@ _OTHERS = ("memory",)
 
 _BLOCK_BYTES = 8 << 20
 """Read at a time where a file is read from its beginning on: a zip's list of 750,000 files takes some ten requests."""
+
+
+AT_ONCE = 16
+"""Requests to a storage under way."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -183,6 +192,25 @@ def file_system(protocol: str) -> Any:
     """
     fsspec = importlib.import_module("fsspec")
     return fsspec.filesystem(protocol, **({} if protocol in _OTHERS else {"use_listings_cache": False}))
+
+
+def ahead(fetch: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Callable[[], Result]]:
+    """fetch(item) of each in order, AT_ONCE of them under way: a storage answers each after a while, and many at once.
+
+    What is yielded returns its result, or raises what it raised.
+    """
+    under_way: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        try:
+            for item in items:
+                under_way.append(pool.submit(fetch, item))
+                if len(under_way) >= AT_ONCE:
+                    yield under_way.popleft().result
+            while under_way:
+                yield under_way.popleft().result
+        finally:
+            for future in under_way:
+                future.cancel()
 
 
 class _Stream(io.RawIOBase):

@@ -1,16 +1,12 @@
 """Where a set that is being prepared is kept: its folder, or a storage to which what is finished goes at once."""
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from ichnos.errors import OutputError
 from ichnos.files import LOCK, explained
-from ichnos.remote import Place, RemotePath
-
-_AT_ONCE = 16
-"""Small files under way to or from a storage."""
+from ichnos.remote import Place, RemotePath, ahead
 
 _WORKING = ("parts", "scan")
 """Folders of a set that is not finished."""
@@ -53,8 +49,8 @@ class Depot:
             wanted = [name for name in there if not name.startswith("shards/")]
             for name in wanted:
                 (self.work / name).parent.mkdir(parents=True, exist_ok=True)
-            with ThreadPoolExecutor(_AT_ONCE) as pool:
-                list(pool.map(lambda name: (target / name).get(self.work / name), wanted))
+            for got in ahead(lambda name: (target / name).get(self.work / name), wanted):
+                got()
 
     def finish(self) -> None:
         """Send the finished set, its header last, and take away from the storage what only the work needed."""
@@ -69,5 +65,5 @@ class Depot:
     def _remove(self, names: Iterable[str]) -> None:
         target = self.target
         assert target is not None
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(lambda name: (target / name).unlink(missing_ok=True), names))
+        for gone in ahead(lambda name: (target / name).unlink(missing_ok=True), names):
+            gone()

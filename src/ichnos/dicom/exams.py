@@ -1,8 +1,9 @@
 """From paths to exams in Hounsfield units: START READING HERE. Headers of everything first, then one exam at a time."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from ichnos.counting import counted
 from ichnos.ct.exams import Exam, SliceReference, SourceKind
 from ichnos.ct.nifti import looks_like_nifti
 from ichnos.ct.plausibility import judge
-from ichnos.dicom.decoder import Decoder, shared_decoder
+from ichnos.dicom.decoder import Decoder, FileInMemory, shared_decoder
 from ichnos.dicom.directory import is_directory, referenced_files
 from ichnos.dicom.doubts import doubts_of
 from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
@@ -25,7 +26,7 @@ from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left
 from ichnos.dicom.volumes import read_volume_exam
 from ichnos.errors import DicomError, ExamError, HangError, InputError, StorageError, fault_of
 from ichnos.progress import SILENT, Progress
-from ichnos.remote import Place
+from ichnos.remote import Place, RemotePath, ahead
 
 _LEAST_READ = 0.5
 """The share of a series' slices that must be readable: with fewer, what is left says little of the head."""
@@ -270,11 +271,11 @@ def _read_frames(
     hu = np.empty((len(frames), *shape), np.int16)
     kept: list[int] = []
     skipped: list[str] = []
-    for index, frame in enumerate(frames):
+    for index, (frame, file) in enumerate(zip(frames, _files_of(frames), strict=True)):
         if hangs.count >= _MOST_HANGS and needs_decoder(frame):
             raise ExamError(f"decoding {hangs.count} of its slices did not end, so it is damaged; copy the exam again")
         try:
-            hu[len(kept)] = read_hu(frame, decoder)
+            hu[len(kept)] = read_hu(frame, decoder, file())
         except DicomError as error:
             hangs.count += isinstance(error, HangError)
             skipped.append(str(error))
@@ -284,6 +285,21 @@ def _read_frames(
         else:
             kept.append(index)
     return hu[: len(kept)], kept, tuple(skipped)
+
+
+def _files_of(frames: Sequence[Frame]) -> Iterator[Callable[[], FoundFile | FileInMemory]]:
+    """Each frame's file; those of single slices on a storage are asked for some at a time, before their turn."""
+    if all(isinstance(f.file.path, RemotePath) and f.file.member is None and f.number is None for f in frames):
+        return ahead(_in_memory, [frame.file for frame in frames])
+    return (partial(_itself, frame.file) for frame in frames)
+
+
+def _in_memory(file: FoundFile) -> FileInMemory:
+    return FileInMemory(file.read())
+
+
+def _itself(file: FoundFile) -> FoundFile:
+    return file
 
 
 def _exam(series: Series, hu: NDArray[np.int16], doubts: tuple[str, ...]) -> Exam:

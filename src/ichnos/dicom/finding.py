@@ -5,7 +5,6 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from ichnos.errors import DicomError, StorageError
 from ichnos.packing import most_unpacked
-from ichnos.remote import Place, RemotePath
+from ichnos.remote import AT_ONCE, Place, RemotePath, ahead
 
 LARGEST_FILE = 2 << 30
 """Bytes of one file, unpacked. The largest CT objects, thin whole-body multi-frames, are about 1 GB."""
@@ -27,9 +26,6 @@ _LARGEST_DIRECTORY = 256 * MOST_MEMBERS
 
 _PACKED_AS = (ZIP_STORED, ZIP_DEFLATED)
 """How members may be packed. Of others 4 kB can unpack to gigabytes before anyone can look at them."""
-
-_AT_ONCE = 16
-"""Requests to a storage under way, where many small ones are to be made."""
 
 _START_BYTES = 16 << 10
 """Of a file on a storage, kept when it is found: as much as headers take (parsing.START_BYTES)."""
@@ -145,12 +141,10 @@ def _elsewhere(path: RemotePath, given: int) -> Iterator[FoundFile | Unreadable]
     except OSError as error:
         yield Unreadable(given, f"it cannot be opened: {error.strerror}")
         return
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for start in range(0, len(files), _AT_ONCE):
-            some = files[start : start + _AT_ONCE]
-            list(pool.map(_start_or_nothing, (path / name for name, size in some if size)))
-            for name, size in some:
-                yield from _file_or_zip(path / name, given, size)
+    started = ahead(_start_or_nothing, (path / name if size else None for name, size in files))
+    for (name, size), start in zip(files, started, strict=True):
+        start()
+        yield from _file_or_zip(path / name, given, size)
 
 
 def _is_no_clutter(file: tuple[str, int]) -> bool:
@@ -164,13 +158,14 @@ def _as_on_disk(file: tuple[str, int]) -> tuple[tuple[bool, str], ...]:
     return (*((True, folder) for folder in folders), (False, name))
 
 
-def _start_or_nothing(path: RemotePath) -> None:
-    """Keep a file's first bytes; what is wrong with it shows where it is read."""
+def _start_or_nothing(path: RemotePath | None) -> None:
+    """Keep a file's first bytes, where it has any; what is wrong with it shows where it is read."""
     with suppress(OSError):
-        _start(path)
+        if path is not None:
+            _start(path)
 
 
-@lru_cache(maxsize=4 * _AT_ONCE)
+@lru_cache(maxsize=4 * AT_ONCE)
 def _start(path: RemotePath) -> bytes:
     """A file's first bytes, which are looked at several times before any others."""
     return path.read_part(0, _START_BYTES)

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -12,7 +13,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 
 from ichnos.data.sources.zip_directory import members
 from ichnos.errors import SourceError
-from ichnos.remote import Place, RemotePath
+from ichnos.remote import Place, RemotePath, ahead
 
 _LOCAL_HEADER_BYTES = 30
 """The fixed part of a zip member's own header; its name and extra field follow (APPNOTE 4.3.7)."""
@@ -42,6 +43,16 @@ class FileStore(Protocol):
         """The first `size` bytes of a file, without touching the rest. Raises OSError."""
         ...
 
+    @property
+    def is_far(self) -> bool:
+        """Whether each file is answered for after a while, so that some should be asked for at once."""
+        ...
+
+
+def in_turn(store: FileStore, read: Callable[[str], bytes], keys: Sequence[str]) -> Iterator[Callable[[], bytes]]:
+    """read(key) of each in order, when it is called; of a store that is far some are read before their turn."""
+    return ahead(read, keys) if store.is_far else (partial(read, key) for key in keys)
+
 
 def digest_of(files: Iterable[FileRow], labels: Iterable[tuple[object, ...]]) -> str:
     """16 hex digits over labels and over the files' names and sizes, in their order, wherever the root lies."""
@@ -68,6 +79,7 @@ class FolderStore:
     """Files in a folder; a key is the path below it. Symbolic links are followed, each folder is entered once."""
 
     root: Path
+    is_far = False
 
     def find(self, *folders: str) -> Iterator[FileRow]:
         """See FileStore."""
@@ -120,6 +132,7 @@ class RemoteStore:
     """Files in a folder of a storage; a key is the path below it. Only what is asked for is sent."""
 
     root: RemotePath
+    is_far = True
 
     def find(self, *folders: str) -> Iterator[FileRow]:
         """See FileStore."""
@@ -145,6 +158,11 @@ class ZipStore:
     """Files in a zip; a key holds where the member lies, so that no worker reads the directory of 750,000 members."""
 
     path: Place
+
+    @property
+    def is_far(self) -> bool:
+        """See FileStore."""
+        return isinstance(self.path, RemotePath)
 
     def find(self, *folders: str) -> Iterator[FileRow]:
         """See FileStore."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -13,7 +13,7 @@ import polars as pl
 
 from ichnos.ct import order_along_normal
 from ichnos.data.sources.base import Lazily
-from ichnos.data.sources.files import FileRow, FileStore
+from ichnos.data.sources.files import FileRow, FileStore, in_turn
 from ichnos.data.sources.tables import Tables
 from ichnos.dicom import SliceHeader, read_header
 from ichnos.errors import DicomError
@@ -100,14 +100,15 @@ def _chunk(tables: Tables, start: int) -> list[FileRow]:
 def _scan_chunk(store: FileStore, work: tuple[int, list[FileRow]]) -> tuple[int, bytes]:
     """The chunk's number and its table; whoever asked writes it, as no other machine need see its disk."""
     number, chunk = work
-    rows = [_scan_file(store, file) for file in chunk]
+    starts = in_turn(store, partial(store.read_start, size=_START_BYTES), [key for _, key, _ in chunk])
+    rows = [_scan_file(store, file, start) for file, start in zip(chunk, starts, strict=True)]
     return number, parquet_bytes(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
 
 
-def _scan_file(store: FileStore, file: FileRow) -> tuple[object, ...]:
+def _scan_file(store: FileStore, file: FileRow, read_start: Callable[[], bytes]) -> tuple[object, ...]:
     _, key, size = file
     try:
-        header, start = _header(store, key, size)
+        header, start = _header(store, key, size, read_start)
     except DicomError as error:
         return (*[None] * 6, str(error))
     if not header.is_axial:
@@ -117,10 +118,10 @@ def _scan_file(store: FileStore, file: FileRow) -> tuple[object, ...]:
     return (header.sop_instance, header.series, header.study, header.patient, place, digest, None)
 
 
-def _header(store: FileStore, key: str, size: int) -> tuple[SliceHeader, bytes]:
+def _header(store: FileStore, key: str, size: int, read_start: Callable[[], bytes]) -> tuple[SliceHeader, bytes]:
     """The header, and the bytes that the file begins with."""
     try:
-        start = store.read_start(key, _START_BYTES)
+        start = read_start()
         try:
             return read_header(start), start
         except DicomError:
