@@ -1,4 +1,5 @@
-# make demo: a fresh clone to a report.  make test: a fresh clone to tested.  make test-all: the long tests and lint too.
+# make demo: a fresh clone to a report.  make test: a fresh clone to tested.
+# make test-all: what that leaves out, the long tests and lint; after it everything has been tested once.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -16,7 +17,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-all: $(VENV)/.installed-dev lint
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -71,3 +71,8 @@ def test_the_tables_of_the_field_are_those_of_the_scorecards() -> None:
 def test_no_page_names_a_path_of_some_machine() -> None:
     for page in [*PAGES, *(ROOT / "results").glob("*.json")]:
         assert not re.search(r"(?<![\w.])/(home|root|work|tmp)/", page.read_text()), page.name
+
+
+def test_the_tables_of_scale_are_those_of_the_measured_rates() -> None:
+    check = [sys.executable, str(ROOT / "tools" / "scale_table.py"), "--check"]
+    assert subprocess.run(check).returncode == 0, "run: python tools/scale_table.py"

@@ -1,6 +1,7 @@
 """Work spread over processes: all of it done, errors passed on, nobody left behind."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -19,6 +20,19 @@ def square(number: int) -> int:
 
 def blas_threads(number: int) -> tuple[int, str | None]:
     return number, os.environ.get("OMP_NUM_THREADS")
+
+
+def faults_of_arrays(number: int) -> tuple[int, int]:
+    """Pages that a worker has to fetch anew for arrays of 1 MB that come and go, once it has had one."""
+    import resource
+
+    import numpy as np
+
+    np.ones(1 << 18, np.float32).sum()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(50):
+        np.ones(1 << 18, np.float32).sum()
+    return number, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def refuse(number: int) -> int:
@@ -47,6 +61,12 @@ def test_nothing_to_do() -> None:
 
 def test_a_worker_takes_one_thread() -> None:
     assert {threads for _, threads in in_processes(blas_threads, [1, 2], 2)} == {"1"}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc, whose ways are set")
+def test_a_worker_keeps_the_memory_of_arrays_that_come_and_go() -> None:
+    for _, faults in in_processes(faults_of_arrays, [1, 2], 2):
+        assert faults < 256, "an array of 1 MB has 256 pages: more than one was given back and fetched again"
 
 
 def test_what_the_work_raises_comes_out() -> None:

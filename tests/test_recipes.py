@@ -1,5 +1,6 @@
 """The grammar of recipes, and every recipe of the package."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,47 @@ def test_every_recipe_says_what_it_is(name: str) -> None:
     for part in ("Source:", "Differs", "Expected:", "Cost:", f"Command: ichnos train {name} --data SET --out RUN"):
         assert part in found.docstring, f"{name} does not say {part}"
     assert type(found.recipe).model_validate_json(found.recipe.model_dump_json()) == found.recipe
+
+
+SYSTEMS = {
+    "paper_model_1": ("Shah",),
+    "paper_model_2": ("Shah",),
+    "paper_model_3": ("Shah",),
+    "wang": ("Wang 2021",),
+    "second_place": ("second place",),
+    "third_place": ("third place",),
+    "eleventh_place": ("eleventh place",),
+    "wu": ("Wu ", "2021"),
+    "rajagopal": ("Rajagopal 2023",),
+    "ye": ("Ye 2019",),
+    "danilov": ("Danilov ", "2020"),
+    "umapathy": ("Umapathy 2023",),
+    "burduja": ("Burduja", "2020"),
+    "korra": ("Korra ", "2022"),
+    "hussain": ("Hussain ", "2022"),
+    "cortes_ferre": ("Cortés-Ferre ", "2023"),
+    "venugopal": ("Venugopal ", "2021"),
+    "tharek": ("Tharek ", "2022"),
+    "kang": ("Kang ", "2023"),
+}
+"""The paper's three models and every system that it stands on and that has a network: the recipe of each, and what its
+source is called. Of the others that it cites Lee 2020 has no network, and of Abrigo 2023's we know nothing."""
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_of_the_field_has_a_recipe_that_says_what_is_known_of_it(name: str) -> None:
+    said = recipes.find(name).docstring
+    source, differs, expected = said.index("Source: "), said.index("Differs"), said.index("Expected: ")
+    assert source < differs < expected
+    for words in SYSTEMS[name]:
+        assert words in said[source:differs], f"{name}: the source is not named"
+    if name.startswith("paper_model"):
+        assert "sections 3.1-3.3, Table 1" in said[source:differs], "what is known stands in the study itself"
+        return
+    assert re.search(r"Known: |[Ww]e (know|have read|read)", said[source:differs]), f"{name}: what is known?"
+    assert re.match(r"Differs, or is our guess", said[differs:]), f"{name}: what is guessed, and what differs?"
+    assert said[differs:expected].count("\n- ") >= 2
+    assert re.search(r"by us|docs/", said[expected:]), f"{name}: whether we have measured it"
 
 
 def test_the_studys_choices() -> None:

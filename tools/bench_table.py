@@ -14,6 +14,7 @@ BENCHMARKS = {
     "prepare": (table.prepare_rows, table.prepare_circumstances),
     "train": (table.train_rows, table.train_circumstances),
     "evaluate": (table.evaluate_rows, table.evaluate_circumstances),
+    "growth": (table.growth_rows, table.growth_circumstances),
 }
 
 

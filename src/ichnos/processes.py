@@ -1,8 +1,10 @@
 """Work spread over the cores, by processes that never outlive the one that started them."""
 
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -35,7 +37,7 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers:
     cluster see ichnos.cluster.on_cluster.
     """
     if isinstance(workers, Cluster):
-        yield from on_cluster(work, items, workers)
+        yield from on_cluster(partial(_in_kept_memory, work), items, workers)
         return
     workers = min(workers or os.cpu_count() or 1, len(items))
     if workers <= 1:
@@ -71,13 +73,40 @@ def _as_done(submit: Callable[[Item], Future[Result]], items: Sequence[Item], ah
 
 _NOTHING = object()
 
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+"""Parameters of mallopt(3)."""
+
+_KEPT_BYTES, _LARGEST_ON_HEAP = 1 << 30, 1 << 28
+"""Freed memory that a worker keeps at most, and the largest block that is taken from it."""
+
 
 def _begin() -> None:
-    """In a new worker, before it imports numpy: one thread, no ear for Ctrl-C, and an end when the parent ends."""
+    """In a new worker, before it imports numpy: one thread, its memory kept, deaf to Ctrl-C, ended with its parent."""
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and lets what is under way be finished
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _in_kept_memory(work: Callable[[Item], Result], item: Item) -> Result:
+    """On a cluster, whose processes Ray begins."""
+    keep_freed_memory()
+    return work(item)
+
+
+def keep_freed_memory() -> None:
+    """A slice's arrays come and go by the thousand; glibc gives each back to the system, which clears it for the next.
+
+    For the whole process. Kept, a window over 512×512 takes 0.2 ms, not 1.3 ms. Another C library is left as it is.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST_ON_HEAP)
+        mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+        mallopt(_TOP_PAD, 1 << 25)
 
 
 def _end_with_parent() -> None:

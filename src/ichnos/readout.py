@@ -21,6 +21,9 @@ _CERTAIN = 1e-7
 SMOOTHING_MM = 5.0
 """From a slice to what it is mixed with: the distance of slices in most head CT, at which weights are chosen."""
 
+NEVER_FIRES = "any: never fires"
+"""How the note of a readout begins whose network, or cascade's gate, finds no hemorrhage in anyone it was fitted on."""
+
 _PLACE_DECIMALS = 2
 """Of mm: below that DICOM's and NIfTI's places of one exam differ."""
 

@@ -82,3 +82,15 @@ def test_padding_is_kept_as_hu() -> None:
     pixels = PIXELS.copy()
     pixels[0] = -2000
     assert (read_slice(file_of(ct_dataset(pixels))).hu[0] == -2024).all()
+
+
+@pytest.mark.parametrize("kind", [np.int16, np.uint16, np.uint8, np.int8])
+@given(data=st.data())
+def test_whole_steps_are_held_to_16_bits(kind: type[np.integer], data: st.DataObject) -> None:
+    """By arithmetic without limits: whatever the sums, each pixel is its own, held to what int16 has."""
+    limits, out = np.iinfo(kind), np.iinfo(np.int16)
+    stored = data.draw(st.lists(st.integers(int(limits.min), int(limits.max)), min_size=1, max_size=6))
+    intercept = data.draw(st.sampled_from([0.0, -1024.0, -1000.0, 24.0, -8192.0, 40_000.0, -65_535.0, 600_000.0]))
+    hu = to_hu(np.array([stored], kind), Rescale(1, intercept, bits_stored=8 * np.dtype(kind).itemsize, signed=True))
+    assert hu.dtype == np.int16
+    assert hu.tolist() == [[min(max(value + intercept, out.min), out.max) for value in stored]]

@@ -95,6 +95,52 @@ def test_tables_that_do_not_go_together_are_refused() -> None:
         compare_levels(first, replace(first, classes=SUBTYPES[:2]), seed=0)
 
 
+def by_exam(table: Predictions, k: int) -> Predictions:
+    """What a readout might make of exams: the k-th largest of their slices."""
+    said = np.sort(table.probabilities.reshape(-1, 5, 2), axis=1)[:, -k]
+    labels = table.labels.reshape(-1, 5, 2).any(axis=1)
+    exams = table.select(np.arange(0, len(table), 5))
+    nameless = np.full(len(exams), "")
+    return replace(exams, slice_name=nameless, probabilities=said, labels=labels, rows_of="exam")
+
+
+def test_labels_of_exams_compare_no_slices() -> None:
+    of_exams = [replace(model(skill, seed), labels_of="exam") for skill, seed in ((0.5, 1), (1.0, 2))]
+    result, plain = rows(of_exams[0], of_exams[1]), rows(model(0.5, 1), model(1.0, 2))
+    assert {level for level, _ in result} == {Level.EXAM, Level.PATIENT}
+    key = (Level.EXAM, Subtype.ANY)
+    assert result[key].bootstrap == plain[key].bootstrap
+    fewer, more = (result[key].bootstrap_holm or 0, plain[key].bootstrap_holm or 0)
+    assert fewer <= more, "Holm's correction is over what was tested"
+
+
+def test_exams_are_compared_by_what_was_said_of_them() -> None:
+    first, second = model(0.5, 1), model(1.0, 2)
+    exams = by_exam(first, 2), by_exam(second, 2)
+    shuffled = exams[0], exams[1].select(np.random.default_rng(1).permutation(80))
+    found = {(r.level, r.subtype): r for r in compare_levels(first, second, exams=shuffled, seed=0, resamples=100)}
+    for k, c in enumerate(TWO):
+        scores = [each.probabilities[:, k] for each in exams]
+        assert found[Level.EXAM, c].delong == delong(*scores, exams[0].labels[:, k])
+        of_patients = [each.reshape(-1, 2).max(axis=1) for each in scores]
+        assert found[Level.PATIENT, c].delong == delong(*of_patients, exams[0].labels[:, k].reshape(-1, 2).any(axis=1))
+    assert found[Level.SLICE, Subtype.ANY].n == 400
+    alone = rows(*exams)
+    assert {level for level, _ in alone} == {Level.EXAM, Level.PATIENT}
+    assert alone[Level.EXAM, Subtype.ANY].delong == found[Level.EXAM, Subtype.ANY].delong
+
+
+def test_slices_and_exams_are_not_compared_with_each_other() -> None:
+    slices = model(0.5, 1)
+    with pytest.raises(InputError, match="the first table is of slices, the second of exams; give predictions"):
+        compare_levels(slices, by_exam(slices, 1), seed=0)
+    with pytest.raises(InputError, match="labels of the first table are of slices, those of the second of exams"):
+        compare_levels(slices, replace(slices, labels_of="exam"), seed=0)
+    none = slices.select(np.array([], dtype=np.intp))
+    with pytest.raises(InputError, match="empty"):
+        compare_levels(none, none, seed=0)
+
+
 def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, None, 0.03]) == [pytest.approx(0.03), pytest.approx(0.06), None, pytest.approx(0.06)]
     assert holm([0.5, 0.6]) == [1.0, 1.0]

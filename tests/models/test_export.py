@@ -118,13 +118,12 @@ def agree(classifier: SliceClassifier, content: bytes, hu: NDArray[np.int16]) ->
     with torch.inference_mode():
         np.testing.assert_array_equal(graph.road(torch.from_numpy(hu)).numpy(), own.astype(np.float32))
         planes = torch.from_numpy(exam_planes(spec, list(hu)))
-        single = classifier(planes)
+        single = classifier(planes).sigmoid().numpy()
         exact = copy.deepcopy(classifier).double()
         wanted_logits = exact.head(exact.backbone(classifier.channels(planes).double()))
         wanted = wanted_logits.sigmoid().numpy()
     # untrained networks lose digits by themselves: what torch loses, ONNX Runtime may lose too
-    rounding = np.abs(single.sigmoid().numpy() - wanted).max()
-    lost = (single - wanted_logits).abs().max().item()
+    rounding = np.abs(single - wanted).max()
     assert rounding < (1e-5 if classifier.recipe.network.backbone == "efficientnet-b0" else 2e-3)
     stacks = neighbour_stacks(spec, np.arange(len(hu)) * spec.neighbour_spacing)
     inputs = {"hu": hu} | ({"stacks": stacks} if spec.neighbours else {})
@@ -133,7 +132,7 @@ def agree(classifier: SliceClassifier, content: bytes, hu: NDArray[np.int16]) ->
     # probabilities may all be 0 or 1 where the slices are unlike those that BatchNorm has seen: logits show more
     spread = wanted_logits.std(dim=0).max().item()
     assert spread > 0.02, "the outputs do not depend on the input: the test shows nothing"
-    assert np.abs(logits - wanted_logits.numpy()).max() < 1e-5 * np.abs(logits).max() + 3 * lost
+    assert np.abs(logits - wanted_logits.numpy()).max() < 1e-4 * max(1, np.abs(logits).max()) + 4 * rounding
     side = classifier.map_side
     assert features.shape == (len(hu), classifier.backbone.feature_channels)
     assert maps.shape == (len(hu), len(CLASSES), side, side)

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from ichnos.data.set import PreparedSet
 from ichnos.data.sources.phantom import PhantomSource
@@ -12,12 +14,12 @@ from ichnos.data.splits import Part, stored_splits
 from ichnos.dicom.exams import read_exam
 from ichnos.errors import BundleError
 from ichnos.findings import ExamFindings
-from ichnos.inference import load_bundle, read_bundle
+from ichnos.inference import ExamClassifier, load_bundle, read_bundle
 from ichnos.models import load_checkpoint, load_classifier, save_checkpoint
 from ichnos.phantom import RAISED_PREVALENCE, CohortSettings
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
-from ichnos.readout import AnyRule
+from ichnos.readout import AnyRule, Readout
 from ichnos.recipe import CascadeRecipe
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.workflows.phantom import write_cohort
@@ -147,6 +149,44 @@ def test_two_runs_trained_apart_become_the_same_network(run: Path, bundle: Path,
         "Second stage (five subtypes of a positive slice)",
     )
     assert apart.manifest.title == ", then ".join(both)
+
+
+@pytest.fixture
+def dead(prepared: Path, run: Path, tmp_path: Path) -> Path:
+    """A bundle of a gate that gives every slice P(any) = σ(−30), calibrated on validation patients."""
+    shutil.copytree(run, tmp_path / "run")
+    classifier, _, metadata = load_classifier(run / "gate" / "best.safetensors")
+    with torch.no_grad():
+        classifier.head.output.weight.zero_()
+        classifier.head.output.bias.fill_(-30)
+    save_checkpoint(tmp_path / "run" / "gate" / "best.safetensors", classifier, metadata)
+    out = tmp_path / "dead.ichnos"
+    done = ichnos("export", str(tmp_path / "run"), "--out", str(out), "--data", str(prepared), "--json")
+    assert done.exit_code == 0, done.stderr
+    assert any(note.startswith("any: never fires") for note in json.loads(done.stdout)["notes"])
+    return out
+
+
+@pytest.mark.slow
+def test_a_gate_that_never_fires_is_said_on_the_card_and_in_every_reading(dead: Path, tmp_path: Path) -> None:
+    shown = ichnos("bundle", "show", str(dead))
+    assert "- any: never fires: before calibration no slice reaches 0.5" in shown.stdout
+    cohort = CohortSettings(exams=1, seed=77, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(20, 20))
+    images = write_cohort(cohort, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"
+    done = ichnos("predict", str(images), "--bundle", str(dead), "--out", str(tmp_path / "out"), "--json")
+    assert done.exit_code == 0, done.stderr
+    findings = ExamFindings.model_validate_json((tmp_path / "out" / "exam-001" / "findings.json").read_text())
+    assert any(doubt.startswith("any: never fires") for doubt in findings.doubts)
+    of_any = {each.probabilities[Subtype.ANY] for each in findings.slices}
+    assert len(of_any) == 1, "calibrated, it is how common a hemorrhage is, whatever the slice shows"
+    for each in findings.slices:
+        assert each.probabilities[Subtype.ANY] >= max(each.probabilities.values())
+    read = read_bundle(dead)
+    raw = read.manifest.model_copy(update={"readout": Readout.uncalibrated(CLASSES), "fitted_on": None})
+    plain = ExamClassifier(replace(read, manifest=raw)).classify(read_exam(images))
+    assert not plain.urgent
+    assert not any(found.present for found in (plain.any, *plain.subtypes))
+    assert plain.any.probability < 1e-6, "as it is, the gate lets nothing through"
 
 
 @pytest.mark.parametrize(

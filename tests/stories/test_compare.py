@@ -3,10 +3,19 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ichnos.evaluation.delong import delong
+from ichnos.predictions import Predictions
+from ichnos.progress import SILENT
+from ichnos.readout import Aggregator, Readout
+from ichnos.subtypes import CLASSES
+from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.validate import evaluate_bundle
 from tests.evaluation.test_level_comparison import model
 from tests.stories.running import ichnos
+from tests.workflows.bright import bright_bundle, bright_set
 
 
 @pytest.fixture
@@ -30,7 +39,15 @@ def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str
         assert row["difference"]["low"] > 0
         assert (row["delong"] is None) == (row["level"] == "slice")
     report = (out / "report.md").read_text()
-    for words in ("hang together", "several exams", "Holm", "Not a medical device", "| exam | any hemorrhage | 80 |"):
+    assert tree["exam_score"] == "the largest of its slices, for both models"
+    for words in (
+        "hang together",
+        "exams.parquet, as `ichnos evaluate` writes it, was not beside both tables",
+        "several exams",
+        "Holm",
+        "Not a medical device",
+        "| exam | any hemorrhage | 80 |",
+    ):
         assert words in report, words
     again = ichnos("compare", *tables, "--out", str(out))
     assert again.exit_code == 1
@@ -50,3 +67,39 @@ def test_what_cannot_be_compared_is_one_line(tables: tuple[str, str], tmp_path: 
         assert words in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
     assert not Path(out).exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
+def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Path) -> None:
+    """Of a set whose labels are of whole exams, by bundles that take the mean of an exam's two largest slices."""
+    cq = bright_set(tmp_path / "set", exams=24, labels_of="exam")
+    mean = Readout.uncalibrated(CLASSES).model_copy(update={"aggregator": Aggregator(kind="top-mean", k=2)})
+    measured: list[Path] = []
+    for name, gain in (("a", 0.01), ("b", -0.002)):
+        bundle = bright_bundle(tmp_path / f"{name}.ichnos", "0123456789abcdef", gain=gain, readout=mean)
+        measured.append(tmp_path / name)
+        evaluate_bundle(bundle, cq, measured[-1], SILENT, EvaluationOptions(resamples=10))
+    slices, exams = ([str(folder / f"{kind}.parquet") for folder in measured] for kind in ("predictions", "exams"))
+    done = ichnos("compare", *slices, "--out", str(tmp_path / "c"), "--resamples", "100", "--json")
+    assert done.exit_code == 0, done.stderr
+    tree = json.loads(done.stdout)
+    assert {row["level"] for row in tree["rows"]} == {"exam", "patient"}
+    assert any("which do not say which slices bleed" in note for note in tree["notes"])
+    assert not any("hang together" in note for note in tree["notes"])
+    assert tree["first"]["exams"]["file"] == "a/exams.parquet"
+    said = [Predictions.read_parquet(Path(path)) for path in exams]
+    wanted = delong(said[0].probabilities[:, -1], said[1].probabilities[:, -1], said[0].labels[:, -1])
+    found = next(row for row in tree["rows"] if (row["level"], row["class"]) == ("exam", "any"))
+    assert wanted is not None
+    assert found["delong"]["p"] == wanted.p
+    itself = ichnos("compare", *exams, "--out", str(tmp_path / "e"), "--resamples", "100", "--json")
+    assert json.loads(itself.stdout)["rows"] == tree["rows"]
+    assert "# Two models on the same exams" in (tmp_path / "e" / "report.md").read_text()
+    mixed = ichnos("compare", slices[0], exams[1], "--out", str(tmp_path / "m"))
+    assert mixed.exit_code == 1
+    assert "give predictions.parquet of both evaluations, or exams.parquet of both" in mixed.stderr
+    Predictions.read_parquet(Path(exams[1])).select(np.arange(5)).write_parquet(Path(exams[1]))
+    odd = ichnos("compare", *slices, "--out", str(tmp_path / "o"))
+    assert odd.exit_code == 1
+    assert "of two evaluations; move one of them away" in odd.stderr

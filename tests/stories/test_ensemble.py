@@ -183,6 +183,7 @@ def test_runs_of_other_kinds_do_not_share_its_folder(prepared: Path, run: Path) 
     assert "is an ensemble's run, which becomes a bundle by itself" in two.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_folds_fit_it_out_of_fold_for_the_final_model(prepared: Path, tmp_path: Path) -> None:
     recipe = recipes.find(str(prepared.parent / "mine.py")).recipe
     assert isinstance(recipe, EnsembleRecipe)

@@ -1,9 +1,6 @@
 """What comparing many methods meets in the wild: a clear error, or a stated, correct result.
 
-Beside what stands here: a gate that never fires (tests/evaluation/test_calibration.py, tests/models/test_cascade.py),
-exams of one slice and neighbours that are missing (tests/models/test_trees.py, tests/test_inputs.py,
-tests/workflows/test_validate.py), masks of another size (tests/evaluation/test_localisation.py), thresholds outside 0-1
-(tests/evaluation/test_levels.py), a network that gives no numbers (tests/inference/test_exam.py).
+Each case and the tests of it, here and elsewhere, stand in COVERED.
 """
 
 import json
@@ -36,6 +33,60 @@ from tests.inference.test_bundle import rewrite
 from tests.stories.running import ichnos
 from tests.workflows.bright import bright_bundle, bright_set
 
+ROOT = Path(__file__).parents[2]
+
+COVERED = {
+    "an ensemble of unequal classes": [
+        "tests/test_ensemble_recipes.py::test_an_ensemble_of_unequal_classes_is_refused"
+    ],
+    "a cascade whose gate never fires": [
+        "tests/stories/test_cascade.py::test_a_gate_that_never_fires_is_said_on_the_card_and_in_every_reading",
+        "tests/evaluation/test_calibration.py::test_a_gate_that_never_fires_is_said_and_stays_finite",
+        "tests/models/test_cascade.py::test_a_gate_that_never_fires_leaves_all_but_nothing",
+    ],
+    "a fold without positives": [
+        "tests/stories/test_field_bad_input.py::test_folds_without_positives_are_measured_together_and_said",
+        "tests/stories/test_field_bad_input.py::test_a_recipe_of_positives_is_not_trained_on_a_fold_without_any",
+        "tests/stories/test_field_bad_input.py::test_a_cascade_says_which_stage_has_nothing_to_learn_from",
+    ],
+    "an exam of one slice": [
+        "tests/workflows/test_validate.py::test_exams_of_one_slice",
+        "tests/evaluation/test_levels.py::test_one_patient_of_one_exam_of_one_slice_has_no_interval",
+        "tests/inference/test_exam_network.py::test_an_exam_of_one_slice_and_no_places",
+        "tests/models/test_trees.py::test_an_exam_of_one_slice_is_its_own_neighbour",
+        "tests/training/test_exam_training.py::test_an_exam_of_one_slice_is_never_thinned_away",
+    ],
+    "missing neighbours": [
+        "tests/test_inputs.py::test_neighbours_are_found_by_place",
+        "tests/models/test_trees.py::test_missing_neighbours_are_the_nearest_that_there_are",
+        "tests/models/test_trees.py::test_beyond_the_ends_the_last_slice_stands_in_and_height_says_where_they_are",
+    ],
+    "a mask of another size": [
+        "tests/evaluation/test_localisation.py::test_a_mask_of_another_size_and_an_empty_one_are_refused",
+        "tests/data/sources/test_ct_ich.py::test_a_mask_of_another_size_than_its_volume_is_refused",
+        "tests/training/test_segmentation.py::test_masks_that_do_not_fit_are_refused",
+    ],
+    "NaN probabilities": [
+        "tests/stories/test_field_bad_input.py::test_predictions_that_are_no_probabilities_are_refused",
+        "tests/workflows/test_evaluate.py::test_weights_that_give_no_numbers_are_an_error_that_names_slices",
+        "tests/test_predictions.py::test_rows_that_are_no_probabilities_are_named",
+        "tests/inference/test_exam.py::test_a_network_that_gives_no_numbers",
+        "tests/evaluation/test_levels.py::test_bad_numbers_are_refused",
+        "tests/training/test_refusals.py::test_outputs_that_are_not_finite_in_validation",
+    ],
+    "a threshold outside 0-1": [
+        "tests/stories/test_field_bad_input.py::test_a_bundle_with_a_threshold_that_is_none_is_not_opened",
+        "tests/evaluation/test_levels.py::test_thresholds_outside_0_to_1_are_refused",
+    ],
+    "an external set without some classes": [
+        "tests/stories/test_field_bad_input.py::test_classes_that_nobody_of_an_external_set_has_are_not_measured",
+        "tests/workflows/test_validate.py::test_classes_without_labels_are_said_to_have_none",
+        "tests/workflows/test_evaluate.py::test_a_class_that_the_set_does_not_label_counts_nowhere",
+        "tests/workflows/test_evaluate.py::test_any_is_the_sets_own_where_it_tells_no_subtypes",
+        "tests/workflows/test_evaluate.py::test_a_prevalence_of_what_is_not_measured_is_refused",
+    ],
+}
+
 FIT = Fit(learning_rate=1e-3, batch_size=16, epochs=1, patience=None)
 TINY: SliceRecipe = READER.derive(
     fit=FIT, **{"network.init": "random", "input.size": 32, "augmentation": None, "synthetic": None}
@@ -66,7 +117,14 @@ def fold_of(prepared: PreparedSet, part: Part) -> int:
     return next(k for k in range(3) if prepared.labels[splits.rows_of_fold(k, part)].any())
 
 
+def test_every_case_is_tested_where_it_is_said_to_be() -> None:
+    for case, tests in COVERED.items():
+        for path, _, name in (test.partition("::") for test in tests):
+            assert f"\ndef {name}(" in (ROOT / path).read_text(), f"{case}: no {name} in {path}"
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_folds_without_positives_are_measured_together_and_said(one_bleeds: PreparedSet, tmp_path: Path) -> None:
     scorecard = study_folds(TINY, one_bleeds.path, tmp_path, SILENT, device="cpu")
     assert len(scorecard["folds"]) == 3
@@ -135,7 +193,6 @@ def test_a_bundle_with_a_threshold_that_is_none_is_not_opened(tmp_path: Path, th
 
 @pytest.mark.slow
 def test_classes_that_nobody_of_an_external_set_has_are_not_measured(tmp_path: Path) -> None:
-    """Those that it does not label at all: tests/workflows/test_validate.py."""
     bundle = bright_bundle(tmp_path / "b.ichnos", "0123456789abcdef")
     four = bright_set(tmp_path / "four", exams=8)
     card = evaluate_bundle(bundle, four, tmp_path / "out", SILENT, EvaluationOptions(resamples=20))

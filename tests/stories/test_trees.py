@@ -148,6 +148,7 @@ def test_trees_over_another_slice_stage_and_damaged_ones_are_not_opened(run: Pat
     assert "has no trees yet, or they are damaged" in done.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_folds_grow_the_final_trees_out_of_fold(prepared: Path, run: Path, tmp_path: Path) -> None:
     recipe = ExamRecipe.model_validate_json((run / "recipe.json").read_bytes())
     study_folds(

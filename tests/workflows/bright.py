@@ -27,6 +27,8 @@ class BrightSource:
     labels_of: Literal["slice", "exam"] = "slice"
     labelled: tuple[Subtype, ...] = CLASSES
     masks: bool = False
+    untold: bool = False
+    """Which exams bleed is told, by which subtype is not: labels of exams, `any` alone."""
 
     def scan(self, progress: Progress, scratch: Path) -> Scan:
         references = tuple(
@@ -44,6 +46,7 @@ class BrightSource:
             bleeds = patient % 2 == 1 and k >= self.slices // 2
             labels = np.zeros(5, np.bool_)
             labels[subtype] = bleeds if self.labels_of == "slice" else patient % 2 == 1
+            labels &= not self.untold
             hu = np.full((32, 32), round(rng.normal(70 if bleeds else 30, 20)), np.int16)
             hu[8:16, 8:16] += 100 * bleeds
             mask = np.zeros((32, 32), np.uint8)
@@ -52,6 +55,8 @@ class BrightSource:
                 LabelledSlice(f"{reference.exam}-{k}", hu, labels, 5.0 * k, (0.5, 0.5), mask if self.masks else None)
             )
         attributes: dict[str, str | float] = {"age": 30.0 + patient, "sex": "FM"[patient // 2 % 2]}
+        if self.untold:
+            attributes["any"] = float(patient % 2)
         return LabelledExam(reference.patient, reference.exam, reference.series, tuple(slices), (), attributes)
 
 
@@ -62,12 +67,15 @@ def bright_set(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def bright_bundle(path: Path, fingerprint: str | None = None, **changes: Any) -> Path:
-    """A bundle of six classes that finds brightness; fingerprint: of the set that it says it was made of."""
+def bright_bundle(path: Path, fingerprint: str | None = None, *, gain: float = 0.1, **changes: Any) -> Path:
+    """A bundle of six classes that finds brightness; fingerprint: of the set that it says it was made of.
+
+    gain: of its logits, an HU.
+    """
     made = manifest()
     if fingerprint is not None:
         data = DataOrigin(source="ct-ich", fingerprint=fingerprint, licence="ours", attribution="us")
         made = made.model_copy(update={"data": data})
     made = made.model_copy(update=changes)
-    write_bundle(path, made, brightness(len(made.readout.classes)).SerializeToString(), "# Tiny\n")
+    write_bundle(path, made, brightness(len(made.readout.classes), gain).SerializeToString(), "# Tiny\n")
     return path

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,12 @@ import torch
 from ichnos.data.preparing import prepare
 from ichnos.data.splits import split
 from ichnos.errors import RecipeError, UsageError
+from ichnos.evaluation.multiplicity import holm
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.cost import parameters_of
 from ichnos.progress import SILENT
 from ichnos.recipes import find
+from ichnos.subtypes import Subtype
 from ichnos.workflows import cost, field
 from ichnos.workflows.field import FieldOptions, study_field
 from tests.data.in_memory import InMemorySource
@@ -112,6 +115,71 @@ def test_a_gain_is_the_difference_of_what_is_reported(studied: Path) -> None:
     assert gain["value"] == pytest.approx(aucs["three"] - aucs["single"])
     assert gain["low"] <= gain["value"] <= gain["high"]
     assert gain["holm_p"] >= gain["bootstrap_p"]
+
+
+def test_every_difference_that_is_printed_is_corrected_in_one_family(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    printed = [
+        gains[c][which]
+        for step in card["steps"]
+        for gains in step["gains"].values()
+        for c, which in (("any", "difference"), ("any", "pooled"), ("epidural", "pooled"))
+    ]
+    assert len(printed) == 2 * 3 * 3, "two steps, at slices, exams and patients"
+    assert [each["holm_p"] for each in printed] == holm([each["bootstrap_p"] for each in printed])
+    assert card["gain_tests"] == sum(each["bootstrap_p"] is not None for each in printed)
+    text = (studied / "report.md").read_text()
+    first = text.partition("**What each step gains: epidural**")[2].splitlines()[4]
+    epidural = card["steps"][0]["gains"]["slices"]["epidural"]
+    said = ["three", "single", "slices", str(epidural["positive_patients"])]
+    assert first.strip("| ").split(" | ")[:4] == said
+    assert ("descriptive only" in first) == (epidural["positive_patients"] < 10)
+
+
+def test_every_level_of_every_recipe_is_measured(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    assert {level: tree["n"] for level, tree in card["recipes"]["three"]["levels"].items()} == {
+        "slice": 144,
+        "exam": 48,
+        "patient": 24,
+    }
+    positives = card["recipes"]["positives"]["levels"]
+    assert list(positives) == ["slice"], "nothing is said of finding hemorrhage by a model of positives"
+    assert "any" not in positives["slice"]["classes"]
+    assert "hemorrhage alone (positives)" in (studied / "report.md").read_text()
+    own = (studied / "positives" / "report.html").read_text()
+    assert "nothing is said of finding them" in own
+    assert "Not labelled" not in own
+    text = (studied / "report.md").read_text()
+    for title in ("Any hemorrhage, patients: calls at both", "All classes together", "Subtypes by patient"):
+        assert f"**{title}" in text
+    assert "## For a manuscript" in text
+
+
+def test_an_ended_study_is_measured_at_another_prevalence_without_training(
+    data: Path, options: FieldOptions, studied: Path, tmp_path: Path
+) -> None:
+    """So is one that ended before every level was measured."""
+    out = tmp_path / "again"
+    shutil.copytree(studied, out)
+    old = json.loads((out / "single" / "scorecard.json").read_text())
+    for name in ("levels", "prevalence", "resamples", "kaggle_clip", "parameters"):
+        del old[name]
+    (out / "single" / "scorecard.json").write_text(json.dumps(old))
+    before = json.loads((studied / "single" / "scorecard.json").read_text())
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    one = FieldOptions(options.recipes[:1])
+    study_field(data, out, one, SILENT, device="cpu")
+    assert json.loads((out / "single" / "scorecard.json").read_text()) == before
+    card = study_field(data, out, replace(one, prevalence={Subtype.ANY: 0.06}), SILENT, device="cpu")
+    point = card["recipes"]["single"]["levels"]["exam"]["classes"]["any"]["operating_points"]["balanced"]
+    ppv, rest = point["ppv_at_prevalence"]["value"], point["specificity"]["value"]
+    assert ppv == pytest.approx(
+        0.06 * point["sensitivity"]["value"] / (0.06 * point["sensitivity"]["value"] + 0.94 * (1 - rest))
+    )
+    assert "PPV at 6\u00a0%" in (out / "report.md").read_text()
+    assert card["command"].endswith("--prevalence any=0.06")
+    assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
 
 
 def test_models_of_other_slices_are_not_compared_and_not_ranked(studied: Path) -> None:

@@ -21,6 +21,7 @@ from ichnos.recipe import CascadeRecipe, Fit, Population, SliceRecipe
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.evaluate import evaluate_run
+from ichnos.workflows.field import FieldOptions
 from ichnos.workflows.folds import FoldOptions, study_folds
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData
@@ -36,6 +37,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_figures(undrawn: None) -> None:
+    """None of these tests looks at one."""
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,8 @@ def recipe() -> SliceRecipe:
 @pytest.fixture(scope="module")
 def studied(prepared: PreparedSet, recipe: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("study")
-    options = FoldOptions(bundle=out / "reader.ichnos", title="Tiny reader", licence="ours alone")
+    bundle = out / "reader.ichnos"
+    options = FoldOptions(bundle=bundle, title="Tiny reader", licence="ours alone", prevalence={Subtype.ANY: 0.06})
     study_folds(recipe, prepared.path, out, SILENT, options, device="cpu")
     return out
 
@@ -98,9 +105,55 @@ def test_the_scorecard_says_what_was_done(prepared: PreparedSet, recipe: SliceRe
     assert card["command"] is None, "it was asked for in Python"
 
 
+def test_every_level_is_measured_over_folds(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    assert {level: tree["n"] for level, tree in card["levels"].items()} == {"slice": 72, "exam": 24, "patient": 12}
+    for level, old in (("slice", "slices"), ("exam", "exams")):
+        for c, row in card["levels"][level]["classes"].items():
+            known = card[old]["classes"][c]
+            assert row["auc"] == known["auc"]
+            assert row["auc_mean_of_folds"] == known["auc_mean_of_folds"]
+            assert row["calibration"]["after"]["brier"]["value"] == pytest.approx(
+                known["calibration"]["after"]["brier"]
+            )
+            sensitivity = row["operating_points"]["balanced"]["sensitivity"]
+            assert sensitivity == known["operating_points"]["balanced"]["sensitivity"]
+            assert len(row["operating_points"]["balanced"]["threshold"]) == FOLDS
+    assert set(card["levels"]["slice"]["kaggle_loss"]) == {"before", "after"}
+    point = card["levels"]["patient"]["classes"]["any"]["operating_points"]["high_sensitivity"]
+    assert "ppv_at_prevalence" in point
+    assert card["prevalence"] == {"any": 0.06}
+    assert card["parameters"] > 0
+
+
+def test_the_reports_have_every_level_and_what_a_manuscript_needs(studied: Path) -> None:
+    page, text = (studied / "report.html").read_text(), (studied / "report.md").read_text()
+    for words in ("Patients: ranking and calibration", "PPV at prevalence", "For a manuscript", "Class imbalance"):
+        assert words in page
+        assert words in text
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, 1.5])
+def test_a_prevalence_that_is_none_is_refused_before_anything_is_trained(share: float) -> None:
+    for options in (lambda p: FoldOptions(prevalence=p), lambda p: FieldOptions(("reader",), prevalence=p)):
+        with pytest.raises(UsageError, match="a prevalence lies between 0 and 1"):
+            options({Subtype.ANY: share})
+
+
 def test_the_command_measures_the_same_again() -> None:
-    options = FoldOptions(recipe="reader", changes={"fit.epochs": "2"}, split_seed=1, bundle=Path("b"), force=True)
-    wanted = "ichnos study folds reader --data 'my set' --out o --set fit.epochs=2 --split-seed 1"
+    options = FoldOptions(
+        recipe="reader",
+        changes={"fit.epochs": "2"},
+        split_seed=1,
+        bundle=Path("b"),
+        force=True,
+        prevalence={Subtype.EPIDURAL: 0.004},
+    )
+    wanted = (
+        "ichnos study folds reader --data 'my set' --out o --set fit.epochs=2 --split-seed 1 "
+        "--prevalence epidural=0.004"
+    )
     assert options.command(Path("my set"), Path("o")) == wanted
 
 
@@ -108,7 +161,8 @@ def test_it_goes_on_where_it_stopped(prepared: PreparedSet, recipe: SliceRecipe,
     before = (studied / "scorecard.json").read_bytes()
     (studied / "scorecard.json").unlink()
     trained = (studied / "fold-1" / "best.safetensors").stat().st_mtime_ns
-    study_folds(recipe, prepared.path, studied, SILENT, device="cpu")
+    options = FoldOptions(prevalence={Subtype.ANY: 0.06})
+    study_folds(recipe, prepared.path, studied, SILENT, options, device="cpu")
     assert (studied / "scorecard.json").read_bytes() == before
     assert (studied / "fold-1" / "best.safetensors").stat().st_mtime_ns == trained
 

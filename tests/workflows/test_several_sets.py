@@ -131,6 +131,7 @@ def test_a_bundle_of_both_names_both_and_is_measured_on_neither(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("undrawn")
 def test_folds_of_several_sets(sets: list[PreparedSet], recipe: SliceRecipe, tmp_path: Path) -> None:
     data = [each.path for each in sets]
     options = FoldOptions(recipe="model_2_any", folds=3, split_seed=5)

@@ -7,6 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+Rounds = Annotated[int, typer.Option("--rounds", help="How often everything is timed.")]
+Cores = Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")]
+Peers = Annotated[
+    Path | None, typer.Option("--peers", help="A folder of peers' scripts; a clone's benchmarks/peers by default.")
+]
+Out = Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+
 app = typer.Typer(help="Measure how fast ichnos is on this machine.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -27,15 +35,13 @@ def predict(
     exams: Annotated[
         int, typer.Option("--exams", help="Exams of the batch, of which up to 1 GB lie on disk; 0: none.")
     ] = 100,
-    rounds: Annotated[int, typer.Option("--rounds", help="How often one exam is timed.")] = 7,
+    rounds: Rounds = 7,
     slices: Annotated[int, typer.Option("--slices", help="Slices of an exam.")] = 36,
     matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
-    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
-    peers: Annotated[
-        Path | None, typer.Option("--peers", help="A folder of peers' scripts; a clone's benchmarks/peers by default.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    cores: Cores = 2,
+    peers: Peers = None,
+    out: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Time the reading of exams: one in a warm process, the command from a cold start, many; with memory and peers.
 
@@ -43,7 +49,6 @@ def predict(
     """
     from ichnos.cli.parsing import parse_assignments
     from ichnos.cli.progress import on_standard_error
-    from ichnos.workflows.bench.peers import PEERS
     from ichnos.workflows.bench.predict import PredictBench, bench_predict
     from ichnos.workflows.bench.table import predict_circumstances, predict_rows
 
@@ -55,7 +60,7 @@ def predict(
         cores=cores,
         bundle=bundle,
         changes=parse_assignments(changes or []),
-        peers=peers or (PEERS if PEERS.is_dir() else None),
+        peers=_peers(peers),
     )
     with on_standard_error() as progress:
         tree = bench_predict(options, progress)
@@ -66,13 +71,11 @@ def predict(
 def evaluate(
     slices: Annotated[int, typer.Option("--slices", help="Predictions; RSNA 2019 has 752,803.")] = 752_803,
     resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap by patient.")] = 1000,
-    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
-    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
-    peers: Annotated[
-        Path | None, typer.Option("--peers", help="A folder of peers' scripts; a clone's benchmarks/peers by default.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    rounds: Rounds = 3,
+    cores: Cores = 2,
+    peers: Peers = None,
+    out: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Time the measuring of predictions: every measure of slices, exams and patients, with intervals by patient.
 
@@ -80,10 +83,9 @@ def evaluate(
     """
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.bench.evaluate import EvaluateBench, bench_evaluate
-    from ichnos.workflows.bench.peers import PEERS
     from ichnos.workflows.bench.table import evaluate_circumstances, evaluate_rows
 
-    options = EvaluateBench(slices, resamples, rounds, cores, peers or (PEERS if PEERS.is_dir() else None))
+    options = EvaluateBench(slices, resamples, rounds=rounds, cores=cores, peers=_peers(peers))
     with on_standard_error() as progress:
         tree = bench_evaluate(options, progress)
     _tell(tree, evaluate_rows(tree), evaluate_circumstances(tree), out, as_json=as_json)
@@ -91,27 +93,24 @@ def evaluate(
 
 @app.command("prepare")
 def prepare(
-    exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 20,
+    exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 40,
     matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
     size: Annotated[int, typer.Option("--size", help="Pixels of the cache.")] = 224,
-    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
-    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
-    peers: Annotated[
-        Path | None, typer.Option("--peers", help="A folder of peers' scripts; a clone's benchmarks/peers by default.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    rounds: Rounds = 3,
+    cores: Cores = 2,
+    peers: Peers = None,
+    out: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Time the preparing of RSNA's layout, from folders and from the zip, and of a set's cache.
 
     Exams are synthetic. Every contender runs in a process of its own, all in turn, each time into an empty folder.
     """
     from ichnos.cli.progress import on_standard_error
-    from ichnos.workflows.bench.peers import PEERS
     from ichnos.workflows.bench.prepare import PrepareBench, bench_prepare
     from ichnos.workflows.bench.table import prepare_circumstances, prepare_rows
 
-    options = PrepareBench(exams, matrix, size, rounds, cores, peers or (PEERS if PEERS.is_dir() else None))
+    options = PrepareBench(exams, matrix, size, rounds=rounds, cores=cores, peers=_peers(peers))
     with on_standard_error() as progress:
         tree = bench_prepare(options, progress)
     _tell(tree, prepare_rows(tree), prepare_circumstances(tree), out, as_json=as_json)
@@ -126,10 +125,10 @@ def train(
     size: Annotated[int, typer.Option("--size", help="Pixels of a slice.")] = 224,
     steps: Annotated[int, typer.Option("--steps", help="Of training that are timed.")] = 8,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Slices of a step.")] = 32,
-    rounds: Annotated[int, typer.Option("--rounds", help="How often everything is timed.")] = 3,
-    cores: Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")] = 2,
-    out: Annotated[Path | None, typer.Option("--out", help="A JSON file to write.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
+    rounds: Rounds = 3,
+    cores: Cores = 2,
+    out: Out = None,
+    as_json: AsJson = False,
 ) -> None:
     """Time the feeding of training and the training of Model 2, against memory and against the bare network.
 
@@ -139,10 +138,41 @@ def train(
     from ichnos.workflows.bench.table import train_circumstances, train_rows
     from ichnos.workflows.bench.train import TrainBench, bench_train
 
-    options = TrainBench(device, slices, size, steps, batch_size, rounds, cores)
+    options = TrainBench(device, slices, size, steps, batch_size, rounds=rounds, cores=cores)
     with on_standard_error() as progress:
         tree = bench_train(options, progress)
     _tell(tree, train_rows(tree), train_circumstances(tree), out, as_json=as_json)
+
+
+@app.command("growth")
+def growth(
+    times: Annotated[
+        str, typer.Option("--times", metavar="N,N,...", help="How many times the base size each is measured at.")
+    ] = "1,4,16,64",
+    rounds: Rounds = 3,
+    cores: Cores = 2,
+    out: Out = None,
+    as_json: AsJson = False,
+) -> None:
+    """Prepare, predict and evaluate at 1, 4, 16 and 64 times a base size: what a slice costs, and the peak memory.
+
+    Each size is a process of its own. Exams and predictions are synthetic.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.bench.growth import GrowthBench, bench_growth
+    from ichnos.workflows.bench.table import growth_circumstances, growth_rows
+
+    options = GrowthBench(times, rounds=rounds, cores=cores)
+    with on_standard_error() as progress:
+        tree = bench_growth(options, progress)
+    _tell(tree, growth_rows(tree), growth_circumstances(tree), out, as_json=as_json)
+
+
+def _peers(given: Path | None) -> Path | None:
+    """What was given, or a clone's own, or none."""
+    from ichnos.workflows.bench.peers import PEERS
+
+    return given or (PEERS if PEERS.is_dir() else None)
 
 
 def _tell(

@@ -34,25 +34,37 @@ def show(
     print("".join(c for c in bundle.card if c.isprintable() or c == "\n"))  # no terminal's control sequences
 
 
+_Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data", help="The prepared set of the runs: its validation part calibrates; of several all, or one."
+    ),
+]
+_Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        "--calibration",
+        help="An out_of_fold.parquet of `ichnos study folds`; predictions of test patients are refused.",
+    ),
+]
+_Bound = Annotated[
+    Bound,
+    typer.Option(
+        "--bound",
+        help="Where a subtype comes out likelier than any: lower it, raise any, or hold any between the largest "
+        "subtype and their sum.",
+    ),
+]
+
+
 def export(
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="What `ichnos train` wrote.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", help="The bundle to write.", show_default=False)],
-    data: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--data", help="The prepared set of the runs: its validation part calibrates; of several all, or one."
-        ),
-    ] = None,
+    data: _Data = None,
     fold: Annotated[int | None, typer.Option("--fold", help="The fold that the runs were trained with.")] = None,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            "--calibration",
-            help="An out_of_fold.parquet of `ichnos study folds`; predictions of test patients are refused.",
-        ),
-    ] = None,
+    calibration: _Calibration = None,
     scorecard: Annotated[
         Path | None, typer.Option("--scorecard", help="A scorecard.json to embed; RUN/scorecard.json by default.")
     ] = None,
@@ -60,14 +72,7 @@ def export(
     licence: Annotated[
         str | None, typer.Option("--licence", help="Of the bundle; by default its data's, where that is known.")
     ] = None,
-    bound: Annotated[
-        Bound,
-        typer.Option(
-            "--bound",
-            help="Where a subtype comes out likelier than any: lower it, raise any, or hold any between the largest "
-            "subtype and their sum.",
-        ),
-    ] = Bound.CAP_SUBTYPES,
+    bound: _Bound = Bound.CAP_SUBTYPES,
     demonstration: Annotated[
         str | None,
         typer.Option("--demonstration", help="Why it is a demonstration and no more: every reading says so."),

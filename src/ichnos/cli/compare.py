@@ -1,4 +1,4 @@
-"""`ichnos compare`: two models' predictions of the same slices."""
+"""`ichnos compare`: two models' predictions of the same slices, or of the same exams."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,12 @@ import typer
 
 def compare(
     first: Annotated[
-        Path, typer.Argument(help="A predictions.parquet or out_of_fold.parquet of one model.", show_default=False)
+        Path,
+        typer.Argument(help="A predictions.parquet, out_of_fold.parquet or exams.parquet of one.", show_default=False),
     ],
-    second: Annotated[Path, typer.Argument(help="The same of another, of the same slices.", show_default=False)],
+    second: Annotated[
+        Path, typer.Argument(help="The same of another, of the same slices or exams.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", help="The folder to write.", show_default=False)],
     resamples: Annotated[
         int, typer.Option("--resamples", min=100, help="Of patients; more give p values of finer steps.")
@@ -20,7 +23,9 @@ def compare(
 ) -> None:
     """Compare two models on the same slices: AUC of every class at slice, exam and patient level, second less first.
 
-    Intervals and p by the bootstrap over patients; DeLong's test for exams and patients; p corrected after Holm.
+    Exams are scored by exams.parquet where it lies beside both predictions.parquet, else by their largest slice; where
+    labels are of exams, slices are not compared. Intervals and p by the bootstrap over patients; DeLong's test for
+    exams and patients; p corrected after Holm.
     """
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.compare import compare_predictions

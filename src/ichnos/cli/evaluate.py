@@ -8,6 +8,24 @@ import typer
 
 from ichnos.errors import UsageError
 
+_Prevalence = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prevalence",
+        metavar="SHARE|CLASS=SHARE",
+        help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004; at each level a share of what is "
+        "counted there, slices, exams or patients. May be given several times.",
+    ),
+]
+_Mapping = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="CLASS=CLASS+CLASS",
+        help="Of a bundle: measure its class against others of the set, such as subdural=epidural+subdural.",
+    ),
+]
+
 
 def evaluate(
     model: Annotated[
@@ -19,22 +37,8 @@ def evaluate(
     fold: Annotated[
         int | None, typer.Option("--fold", help="Of a run: fold K tests, fold K+1 validates; its own by default.")
     ] = None,
-    prevalence: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--prevalence",
-            metavar="SHARE|CLASS=SHARE",
-            help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
-        ),
-    ] = None,
-    mapping: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="CLASS=CLASS+CLASS",
-            help="Of a bundle: measure its class against others of the set, such as subdural=epidural+subdural.",
-        ),
-    ] = None,
+    prevalence: _Prevalence = None,
+    mapping: _Mapping = None,
     by: Annotated[
         str | None, typer.Option("--by", metavar="COLUMN", help="Subgroups of exams: a column of the set's index.")
     ] = None,

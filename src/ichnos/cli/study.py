@@ -68,6 +68,14 @@ def by_folds(
     folds: Annotated[
         int | None, typer.Option("--folds", help="So many instead of those stored; 1: the set's one split.")
     ] = None,
+    prevalence: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prevalence",
+            metavar="SHARE|CLASS=SHARE",
+            help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
+        ),
+    ] = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
     ] = None,
@@ -89,7 +97,7 @@ def by_folds(
     import json
 
     from ichnos import recipes as package
-    from ichnos.cli.parsing import parse_assignments
+    from ichnos.cli.parsing import parse_assignments, parse_shares
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.folds import FoldOptions, study_folds
 
@@ -105,10 +113,11 @@ def by_folds(
         licence=licence,
         demonstration=demonstration,
         force=force,
+        prevalence=parse_shares(prevalence or []),
     )
     with on_standard_error() as progress:
         scorecard = study_folds(resolved, data, out, progress, options, device=device)
-        progress.message(f"{out / 'report.md'} and {out / 'scorecard.json'} written")
+        progress.message(f"{out / 'report.html'} and {out / 'scorecard.json'} written")
         if bundle is not None:
             progress.message(f"The bundle: {bundle}; next: ichnos predict PATH --bundle {bundle} --out DIR")
     if as_json:
@@ -140,6 +149,14 @@ def field(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe's stages.")
     ] = None,
+    prevalence: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--prevalence",
+            metavar="SHARE|CLASS=SHARE",
+            help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
+        ),
+    ] = None,
     title: Annotated[str | None, typer.Option("--title", help="Of the report.")] = None,
     note: Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")] = None,
     ranking: Annotated[
@@ -155,7 +172,7 @@ def field(
     import json
 
     from ichnos import recipes as package
-    from ichnos.cli.parsing import parse_assignments
+    from ichnos.cli.parsing import parse_assignments, parse_shares
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.field import FieldOptions, study_field
 
@@ -169,6 +186,7 @@ def field(
         title=title,
         note=note,
         ranking=ranking,
+        prevalence=parse_shares(prevalence or []),
     )
     with on_standard_error() as progress:
         scorecard = study_field(data, out, options, progress, device=device)

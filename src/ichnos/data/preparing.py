@@ -217,8 +217,8 @@ def _row(source: str, exam: LabelledExam, one: LabelledSlice) -> dict[str, Any]:
         "rows": one.hu.shape[0],
         "columns": one.hu.shape[1],
         **dict(zip(LABEL_COLUMNS, one.labels.tolist(), strict=True)),
-        "pixel_hash": _pixel_hash(one.hu),
-        "near_air": bool((one.hu > _NEAR_AIR_HU).mean() < _NEAR_AIR_SHARE or one.hu.min() == one.hu.max()),
+        "pixel_hash": pixel_hash(one.hu),
+        "near_air": _is_near_air(one.hu),
         **exam.attributes,
     }
 
@@ -229,7 +229,12 @@ def _frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={**_INDEX_SCHEMA, **kinds}, strict=False)
 
 
-def _pixel_hash(hu: NDArray[np.int16]) -> str:
+def _is_near_air(hu: NDArray[np.int16]) -> bool:
+    return bool(np.count_nonzero(hu > _NEAR_AIR_HU) < _NEAR_AIR_SHARE * hu.size or hu.min() == hu.max())
+
+
+def pixel_hash(hu: NDArray[np.int16]) -> str:
+    """32 hex digits of a slice's HU and shape: the same for the same picture, whoever is said to be on it."""
     digest = hashlib.blake2b(repr(hu.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(hu).data)
     return digest.hexdigest()

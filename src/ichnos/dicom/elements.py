@@ -27,7 +27,8 @@ def text(dataset: Dataset, tag: int) -> str:
 
 def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
     """All values of a text element, each without padding."""
-    return tuple(part.strip() for part in text(dataset, tag).split("\\")) if text(dataset, tag) else ()
+    joined = text(dataset, tag)
+    return tuple(part.strip() for part in joined.split("\\")) if joined else ()
 
 
 def numbers(dataset: Dataset, tag: int, name: str, count: int) -> tuple[float, ...]:

@@ -28,19 +28,28 @@ class FoldGain:
     pooled: Difference
 
     @property
+    def descriptive_only(self) -> bool:
+        """Too few patients have the class for any p to mean something."""
+        return self.positive_patients < FEWEST_PATIENTS
+
+    @property
     def tested(self) -> float | None:
-        """Its p; None where there is none, or where too few patients have the class for one to mean anything."""
-        return self.change.bootstrap_p if self.positive_patients >= FEWEST_PATIENTS else None
+        """The p of `change`; None where there is none, or too few patients have the class."""
+        return None if self.descriptive_only else self.change.bootstrap_p
+
+    @property
+    def pooled_tested(self) -> float | None:
+        """The same of `pooled`."""
+        return None if self.descriptive_only else self.pooled.bootstrap_p
 
     def to_json(self) -> dict[str, Any]:
         """The class, how many patients have it, and both differences."""
-        descriptive = self.positive_patients < FEWEST_PATIENTS
         return {
             "class": self.subtype.value,
             "positive_patients": self.positive_patients,
-            "descriptive_only": descriptive,
+            "descriptive_only": self.descriptive_only,
             "difference": self.change.to_json() | {"bootstrap_p": self.tested},
-            "pooled": self.pooled.to_json(),
+            "pooled": self.pooled.to_json() | {"bootstrap_p": self.pooled_tested},
         }
 
 

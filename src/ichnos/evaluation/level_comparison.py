@@ -64,21 +64,32 @@ class _Cases:
     """Slices, exams or patients as both models scored them."""
 
     level: Level
+    classes: tuple[Subtype, ...]
     patient: NDArray[np.str_]
     first: NDArray[np.float64]
     second: NDArray[np.float64]
     labels: NDArray[np.bool_]
 
 
-def compare_levels(first: Predictions, second: Predictions, *, seed: int, resamples: int = RESAMPLES) -> list[Row]:
-    """Second less first for every class that both have, at every level; an exam's or a patient's score is its largest.
+def compare_levels(
+    first: Predictions,
+    second: Predictions,
+    *,
+    exams: tuple[Predictions, Predictions] | None = None,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> list[Row]:
+    """Second less first for every class that both have, at every level that rows and labels allow.
 
-    Rows of either table may be in any order. The patient level is left out where every patient has one exam, as it is
-    the exam level then. Raises InputError where the tables are not of the same slices with the same labels, or share
-    no class.
+    Slices are compared where both the rows and the labels are of slices. exams: what each model said of whole exams;
+    where there is none, the score of an exam is that of its largest slice. A patient's is the largest of their exams'.
+    Rows of any table may be in any order. The patient level is left out where every patient has one exam, as it is the
+    exam level then. Raises InputError where the tables are not of the same slices or exams with the same labels, or
+    share no class.
     """
-    first, second = aligned(first, second)
-    rows = [row for cases in _levels(first, second) for row in _rows(cases, first.classes, seed, resamples)]
+    tables = aligned(first, second)
+    levels = _levels(tables, aligned(*exams) if exams else tables)
+    rows = [row for cases in levels for row in _rows(cases, seed, resamples)]
     bootstrap = holm([row.bootstrap.bootstrap_p for row in rows])
     exact = holm([row.delong.p if row.delong else None for row in rows])
     return [
@@ -90,7 +101,7 @@ def compare_levels(first: Predictions, second: Predictions, *, seed: int, resamp
 def auc_of_levels(table: Predictions, *, seed: int, resamples: int = RESAMPLES) -> dict[Level, dict[Subtype, Estimate]]:
     """Of one model what `compare_levels` compares: the AUC of every class at every level, with its interval."""
     found: dict[Level, dict[Subtype, Estimate]] = {}
-    for cases in _levels(table, table):
+    for cases in _levels((table, table), (table, table)):
         drawn = PatientResamples.draw(cases.patient, seed, resamples)
         measured = evaluate(cases.first, cases.labels, table.classes, drawn)
         found[cases.level] = {c: measured["auc", c] for c in table.classes}
@@ -99,6 +110,16 @@ def auc_of_levels(table: Predictions, *, seed: int, resamples: int = RESAMPLES) 
 
 def aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
     """Both with the classes that they share and rows in one order. Raises InputError where they do not go together."""
+    if first.rows_of != second.rows_of:
+        raise InputError(
+            f"the first table is of {first.rows_of}s, the second of {second.rows_of}s; give predictions.parquet of "
+            "both evaluations, or exams.parquet of both"
+        )
+    if first.labels_of != second.labels_of:
+        raise InputError(
+            f"the labels of the first table are of {first.labels_of}s, those of the second of {second.labels_of}s: "
+            "they are of two sets; predict the same part of the same set with both models"
+        )
     classes = tuple(c for c in CLASSES if c in first.classes and c in second.classes)
     if not classes:
         raise InputError(
@@ -106,13 +127,17 @@ def aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predi
         )
     one, two = (_settled(table.restrict(classes)) for table in (first, second))
     keys = [set(zip(table.exam.tolist(), table.slice_name.tolist(), strict=True)) for table in (one, two)]
+    if not len(one) and not len(two):
+        raise InputError("the two tables are empty; nothing to compare")
     if keys[0] != keys[1] or len(keys[0]) != len(one) or len(one) != len(two):
         raise InputError(
-            f"a paired comparison needs the same slices, each once: {len(one)} and {len(two)} rows, "
-            f"{len(keys[0] & keys[1])} slices in both; predict the same part of the same set with both models"
+            f"a paired comparison needs the same {one.rows_of}s, each once: {len(one)} and {len(two)} rows, "
+            f"{len(keys[0] & keys[1])} {one.rows_of}s in both; predict the same part of the same set with both models"
         )
     if (one.patient != two.patient).any() or (one.labels != two.labels).any():
-        raise InputError("the two do not agree whose slices these are, or how they are labelled: they are of two sets")
+        raise InputError(
+            f"the two do not agree whose {one.rows_of}s these are, or how they are labelled: they are of two sets"
+        )
     return one, two
 
 
@@ -125,23 +150,27 @@ def _settled(table: Predictions) -> Predictions:
     return table.select(np.lexsort((table.slice_name, table.exam)))
 
 
-def _levels(first: Predictions, second: Predictions) -> Iterator[_Cases]:
-    yield _Cases(Level.SLICE, first.patient, first.probabilities, second.probabilities, first.labels)
-    yield _grouped(Level.EXAM, first, second, first.exam)
-    if exams_recur(first):
-        yield _grouped(Level.PATIENT, first, second, first.patient)
+def _levels(slices: tuple[Predictions, Predictions], exams: tuple[Predictions, Predictions]) -> Iterator[_Cases]:
+    """exams: by whose rows exams and patients are scored; the slices where nothing else was said of exams."""
+    first, second = slices
+    if (first.rows_of, first.labels_of) == ("slice", "slice"):
+        scores = first.probabilities, second.probabilities
+        yield _Cases(Level.SLICE, first.classes, first.patient, *scores, first.labels)
+    yield _grouped(Level.EXAM, *exams, exams[0].exam)
+    if exams_recur(exams[0]):
+        yield _grouped(Level.PATIENT, *exams, exams[0].patient)
 
 
 def _grouped(level: Level, first: Predictions, second: Predictions, unit: NDArray[np.str_]) -> _Cases:
     table = ExamTable.of(unit, first.labels)
     one, two = (np.stack([p.probabilities[rows].max(axis=0) for rows in table.slices]) for p in (first, second))
-    return _Cases(level, first.patient[[rows[0] for rows in table.slices]], one, two, table.labels)
+    return _Cases(level, first.classes, first.patient[[rows[0] for rows in table.slices]], one, two, table.labels)
 
 
-def _rows(cases: _Cases, classes: tuple[Subtype, ...], seed: int, resamples: int) -> Iterator[Row]:
+def _rows(cases: _Cases, seed: int, resamples: int) -> Iterator[Row]:
     drawn = PatientResamples.draw(cases.patient, seed, resamples)
-    comparison = compare(cases.first, cases.second, cases.labels, classes, drawn)
-    for k, c in enumerate(classes):
+    comparison = compare(cases.first, cases.second, cases.labels, cases.classes, drawn)
+    for k, c in enumerate(cases.classes):
         positive = cases.labels[:, k]
         yield Row(
             cases.level,

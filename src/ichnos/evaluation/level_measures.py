@@ -20,6 +20,9 @@ from ichnos.subtypes import Subtype
 
 Tree = dict[str, Any]
 
+StatedThresholds = Mapping[str, Mapping[Subtype, float | Sequence[float]]]
+"""Of each operating point for each class: one, or one a fold where several models judged."""
+
 
 @dataclass(frozen=True)
 class Measuring:
@@ -46,10 +49,8 @@ class Measuring:
         return [k for k, c in enumerate(self.classes) if c in self.labelled]
 
 
-def measure_level(
-    level: Level, judged: Judged, thresholds: Mapping[str, Mapping[Subtype, float]], asked: Measuring
-) -> Tree:
-    """All measures of slices, exams or patients. thresholds: of each operating point, for each class; for the record.
+def measure_level(level: Level, judged: Judged, thresholds: StatedThresholds, asked: Measuring) -> Tree:
+    """All measures of slices, exams or patients. thresholds: for the record, what was called is in `judged`.
 
     {"n", "patients", "resamples", "exact_match": {point}, "kaggle_loss": {before, after} of slices, "classes":
     {class: ...}};

@@ -1,6 +1,6 @@
 """One model's predictions at three levels, slices, exams and patients, as its readout judges them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -51,6 +51,18 @@ class Judged:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @classmethod
+    def joined(cls, parts: Sequence["Judged"]) -> "Judged":
+        """Several in one, such as the folds' test parts, each as its own model judged it."""
+        return cls(
+            np.concatenate([p.name for p in parts]),
+            np.concatenate([p.patient for p in parts]),
+            np.concatenate([p.raw for p in parts]),
+            np.concatenate([p.probabilities for p in parts]),
+            np.concatenate([p.labels for p in parts]),
+            {name: np.concatenate([p.called[name] for p in parts]) for name in parts[0].called},
+        )
 
     def select(self, rows: NDArray[np.bool_]) -> "Judged":
         """Some of them, by mask."""

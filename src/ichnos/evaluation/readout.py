@@ -12,7 +12,7 @@ from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_ag
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
 from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
 from ichnos.predictions import Predictions
-from ichnos.readout import AnyRule, Bound, OperatingPoint, Readout, Scaling, Thresholds, logit, sigmoid
+from ichnos.readout import NEVER_FIRES, AnyRule, Bound, OperatingPoint, Readout, Scaling, Thresholds, logit, sigmoid
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
@@ -77,7 +77,7 @@ def fit_readout(
     raw = Readout.uncalibrated(predictions.classes).slice_probabilities(raw_logits)
     if raw[:, -1].max() < _FIRES:
         notes.append(
-            f"any: never fires: before calibration no slice reaches {_FIRES} (at most {raw[:, -1].max():.2g}), and no "
+            f"{NEVER_FIRES}: before calibration no slice reaches {_FIRES} (at most {raw[:, -1].max():.2g}), and no "
             "subtype is above it; calibrated probabilities then say little more than how common each class is"
         )
     return FittedReadout(

@@ -13,6 +13,7 @@ from ichnos.findings import ClassFinding, ExamFindings, SliceFinding, Source
 from ichnos.inference.bundle import Bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.given import GivenSlices, checked_slices
+from ichnos.readout import NEVER_FIRES
 from ichnos.subtypes import Subtype
 
 _Slices = NDArray[np.int16] | Sequence[NDArray[np.int16]]
@@ -113,9 +114,6 @@ class ExamClassifier:
             self._class(c, present=present[c], slices=slices[:, k], exam=float(exam[k]))
             for k, c in enumerate(readout.reported)
         ]
-        own = [f"a demonstration: {manifest.demonstration}"] if manifest.demonstration else []
-        if not readout.calibrated:
-            own.append("the bundle is not calibrated: probabilities and thresholds are raw")
         return ExamFindings(
             source=Source(
                 ichnos=__version__,
@@ -137,8 +135,17 @@ class ExamClassifier:
                 )
                 for i, row in enumerate(slices)
             ),
-            doubts=(*doubts, *own),
+            doubts=(*doubts, *self._own_doubts()),
         )
+
+    def _own_doubts(self) -> list[str]:
+        """Of the bundle, whatever the exam."""
+        manifest = self.bundle.manifest
+        own = [f"a demonstration: {manifest.demonstration}"] if manifest.demonstration else []
+        if not manifest.readout.calibrated:
+            own.append("the bundle is not calibrated: probabilities and thresholds are raw")
+        notes = manifest.fitted_on.report.get("notes", ()) if manifest.fitted_on else ()
+        return [*own, *(note for note in notes if note.startswith(NEVER_FIRES))]
 
     def _class(self, subtype: Subtype, *, present: bool, slices: NDArray[np.float64], exam: float) -> ClassFinding:
         readout = self.bundle.manifest.readout

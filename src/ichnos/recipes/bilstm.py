@@ -7,7 +7,7 @@ Differs from `bigru`: an LSTM instead of a GRU; beside features and logits it is
 in the slice below and less than in the slice above, and both distances in mm.
 
 Expected: any hemorrhage against `reader`, five folds of ct-ich, three epochs a slice network (docs/field.md): slice AUC
-+0.002 (-0.012 to 0.023), exam AUC -0.027 (-0.108 to 0.041).
++0.002 (-0.011 to 0.023), exam AUC -0.027 (-0.107 to 0.046).
 Cost: as `bigru`; the head has 2.0 million parameters.
 Command: ichnos train bilstm --data SET --out RUN
 """

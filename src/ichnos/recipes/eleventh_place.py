@@ -14,7 +14,7 @@ Differs, or is our guess:
   place had predictions out of fold. A class of fewer than five such patients keeps the network's logit.
 
 Expected: any hemorrhage against `reader`, five folds of ct-ich, three epochs a slice network (docs/field.md): slice AUC
--0.019 (-0.039 to 0.001), exam AUC -0.048 (-0.157 to 0.053).
+-0.019 (-0.038 to 0.003), exam AUC -0.048 (-0.154 to 0.058).
 Cost: as `reader`, and seconds for the trees; on a set of RSNA's size hours of one core. Reading costs nothing more.
 Command: ichnos train eleventh_place --data SET --out RUN
 """

@@ -6,7 +6,7 @@ Differs from `bigru`: two layers of attention with four heads, 64 wide; where a 
 and thick slices are one to it.
 
 Expected: any hemorrhage against `reader`, five folds of ct-ich, three epochs a slice network (docs/field.md): slice AUC
-+0.013 (-0.005 to 0.030), exam AUC -0.027 (-0.102 to 0.043).
++0.013 (-0.004 to 0.031), exam AUC -0.027 (-0.108 to 0.045).
 Cost: as `bigru`; the head has 0.15 million parameters.
 Command: ichnos train transformer --data SET --out RUN
 """

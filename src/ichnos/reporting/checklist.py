@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection
 from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
@@ -38,47 +39,121 @@ class Item:
     answer: str
 
 
-def answers(card: Tree) -> list[Item]:
-    """What the scorecard answers."""
-    model, both = card["model"], "CLAIM, TRIPOD+AI"
+def answers(card: Tree, errors: int | None) -> list[Item]:
+    """What the scorecard answers. errors: classes of which errors are shown; None: nobody looked for any."""
+    topics = [*_about_data(card), *_about_the_model(card), *_about_numbers(card), *_about_errors(card, errors)]
+    return [item for item in topics if item.answer]
+
+
+def left_to_the_author(errors: int | None) -> list[tuple[str, str]]:
+    """Topics and what to say of them. errors: as for `answers`."""
+    failures = [("Failure analysis", "which cases fail, and why: this page shows none")] if errors is None else []
+    return [*LEFT_TO_THE_AUTHOR, *failures]
+
+
+_BOTH = "CLAIM, TRIPOD+AI"
+
+
+def _about_data(card: Tree) -> list[Item]:
     counts = card["counts"]
     return [
-        Item("Data sources", both, f"{card['source']}, prepared set {card['set']}"),
+        Item("Data sources", _BOTH, f"{card['source']}, prepared set {card['set']}"),
         Item(
             "Data flow",
-            both,
+            _BOTH,
             f"{counts['patients']:,} patients, {counts['exams']:,} exams, {counts['slices']:,} slices in the set; "
             f"{card['left_out_of_the_set']:,} slices or files left out before, each with its reason in skipped.parquet",
         ),
-        Item("Data partitions", both, _partition(card)),
-        Item("Outcome", both, f"labels of {card['labels_of']}s: {', '.join(_names(card['labelled']))}{_mapping(card)}"),
-        Item("Missing data", both, _unlabelled(card)),
+        Item("Data partitions", _BOTH, _partition(card)),
+        Item(
+            "Outcome", _BOTH, f"labels of {card['labels_of']}s: {', '.join(_names(card['labelled']))}{_mapping(card)}"
+        ),
+        Item("Missing data", _BOTH, _unlabelled(card)),
+    ]
+
+
+def _about_the_model(card: Tree) -> list[Item]:
+    model = card["model"]
+    stages = model.get("stages", [])
+    return [
         Item(
             "Model",
-            both,
+            _BOTH,
             f"{model['title']}, {model['kind']}, SHA-256 {model['digest'][:16]}…, seen: {model['population']}",
         ),
         Item(
-            "Model outputs", both, "a probability of each class for each slice, exam and patient; calls at two points"
+            "Model outputs",
+            _BOTH,
+            f"a probability of each class for each {_listed(card['levels'])}; calls at two points",
         ),
-        Item("Thresholds", both, f"{model['operating_points']}; none was chosen on the patients measured here"),
+        Item("Preprocessing", _BOTH, preprocessing(stages) or ""),
+        Item("Initial weights", "CLAIM", initial_weights(stages) or ""),
+        Item("Class imbalance", "TRIPOD+AI", class_imbalance(stages) or ""),
+        Item("Model selection", _BOTH, selection(stages) or ""),
+        Item("Software", "CLAIM", _software(card.get("software", {}))),
+    ]
+
+
+def _about_numbers(card: Tree) -> list[Item]:
+    model = card["model"]
+    calibration = "Brier score, expected calibration error, reliability diagrams"
+    return [
+        Item("Thresholds", _BOTH, f"{model['operating_points']}; none was chosen on the patients measured here"),
+        Item("Performance measures", _BOTH, _measures(card)),
         Item(
-            "Performance measures", both, "AUC, average precision, sensitivity, specificity, PPV, NPV, F1, exact match"
+            "Calibration",
+            _BOTH,
+            f"{calibration}, before and after"
+            if model["calibrated"]
+            else f"{calibration}; the model is not calibrated",
         ),
-        Item("Calibration", both, "Brier score, expected calibration error, reliability diagrams, before and after"),
         Item(
             "Uncertainty",
-            both,
+            _BOTH,
             f"95 % percentile intervals, {card['resamples']:,} resamples of patients, seed {card['bootstrap_seed']}",
         ),
         Item(
             "Subgroups",
-            both,
+            _BOTH,
             f"by {card['subgroups']['by']}" if card.get("subgroups") else "none were asked for (--by)",
         ),
-        Item("Failure analysis", "CLAIM", "the surest misses and false calls are shown below"),
-        Item("External validation", both, "yes" if card["external"] else "no: held-out patients of the training set"),
+        Item("External validation", _BOTH, "yes" if card["external"] else "no: held-out patients of the training set"),
     ]
+
+
+def _about_errors(card: Tree, errors: int | None) -> list[Item]:
+    if errors:
+        shown = "the surest misses and false calls at the balanced point, by a slice an exam: Errors in report.html"
+    else:
+        shown = "" if errors is None else "no exam was missed or called wrongly at the balanced point"
+    return [Item("Failure analysis", "CLAIM", shown), Item("Explainability", "CLAIM", _explained(card, errors))]
+
+
+def _explained(card: Tree, errors: int | None) -> str:
+    """Of maps that are on the page, or of a network that has none."""
+    cells = card["model"].get("map_cells")
+    if cells == 0:
+        return "none: the network has no class maps"
+    places = ["beside the errors"] if errors else []
+    places += ["measured against masks"] if card.get("localisation") else []
+    return f"class maps (Grad-CAM) of {cells}×{cells} cells, {' and '.join(places)}" if cells and places else ""
+
+
+def _software(software: Tree) -> str:
+    told = {name: ", ".join(f"{k} {v}" for k, v in versions.items()) for name, versions in software.items() if versions}
+    return "; ".join(f"{name} with {versions}" for name, versions in told.items())
+
+
+def _measures(card: Tree) -> str:
+    said = "AUC, average precision, sensitivity, specificity, PPV, NPV, F1, exact match"
+    said += ", Kaggle's loss of slices" if "slice" in card["levels"] else ""
+    at = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in card["prevalence"].items())
+    return f"{said}; PPV and NPV also as if so many of what each table counts had the class: {at}" if at else said
+
+
+def _listed(names: Tree) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def _partition(card: Tree) -> str:
@@ -100,4 +175,4 @@ def _mapping(card: Tree) -> str:
 def _unlabelled(card: Tree) -> str:
     first = next(iter(card["levels"].values()))
     missing = _names([c for c, row in first["classes"].items() if not row["labelled"]])
-    return f"no labels of {', '.join(missing)}" if missing else "every class is labelled everywhere"
+    return f"no labels of {', '.join(missing)}" if missing else "every class that the model names is labelled"

@@ -10,7 +10,7 @@ def comparison_report(tree: Mapping[str, Any]) -> str:
     """The whole report, from comparison.json's tree."""
     first, second = (tree[name] for name in ("first", "second"))
     lines = [
-        "# Two models on the same slices",
+        f"# Two models on the same {tree['rows_of']}s",
         "",
         f"**{tree['notice']}**",
         "",

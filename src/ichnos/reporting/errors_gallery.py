@@ -50,7 +50,7 @@ def errors_gallery(c: Subtype, misses: Sequence[ShownError], false_calls: Sequen
             figure,
             f"errors_{c.value}",
             f"{c.display_name}: the surest errors in exams",
-            _CAPTION + (_MAPS if with_maps else " A run has no maps here; export a bundle to see them."),
+            _CAPTION + (_MAPS if with_maps else " This network has no class maps."),
             raster=True,
         )
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import ichnos
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.files import write_text
-from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, answers
+from ichnos.reporting.checklist import answers, left_to_the_author
 from ichnos.reporting.evaluation_tables import evaluation_tables
 from ichnos.reporting.level_curves import level_curves
 from ichnos.reporting.style import Picture
@@ -20,12 +20,15 @@ from ichnos.subtypes import Subtype
 
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
-    """What the page is made of: the scorecard, what was judged at each level it has, and pictures of errors."""
+    """What the page is made of: the scorecard, what was judged at each level it has, and pictures of errors.
+
+    errors: None where nobody looked for any.
+    """
 
     scorecard: Mapping[str, Any]
     judged: Mapping[Level, Judged]
     classes: tuple[Subtype, ...]
-    errors: tuple[Picture, ...] = ()
+    errors: tuple[Picture, ...] | None = None
 
 
 def write_evaluation(report: EvaluationReport, out: Path) -> None:
@@ -36,18 +39,19 @@ def write_evaluation(report: EvaluationReport, out: Path) -> None:
         level_curves(level, report.judged[Level(level)], report.classes, labelled, tree)
         for level, tree in card["levels"].items()
     ]
+    errors = None if report.errors is None else len(report.errors)
     told: dict[str, Any] = {
         "card": card,
         "model": card["model"],
         "tables": {table.name: table for table in evaluation_tables(card)},
-        "items": answers(card),
-        "left": LEFT_TO_THE_AUTHOR,
+        "items": answers(card, errors),
+        "left": left_to_the_author(errors),
         "version": ichnos.__version__,
         "in_short": in_short(card),
     }
     page = environment(html=True).get_template("evaluation.html.j2")
     write_text(out / "report.md", environment(html=False).get_template("evaluation.md.j2").render(**told))
-    write_text(out / "report.html", page.render(**told, curves=curves, errors=report.errors, source=source))
+    write_text(out / "report.html", page.render(**told, curves=curves, errors=report.errors or (), source=source))
 
 
 def in_short(card: Mapping[str, Any]) -> list[str]:

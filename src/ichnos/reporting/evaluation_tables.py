@@ -1,6 +1,6 @@
 """The tables of an evaluation, made from its scorecard."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
@@ -11,6 +11,8 @@ Tree = Mapping[str, Any]
 
 LEVELS = {"slice": "slices", "exam": "exams", "patient": "patients"}
 """The levels of a scorecard, and what is counted there."""
+
+_RANKED = ("auc", "auc_mean_of_folds", "average_precision")
 
 POINTS = {"high_sensitivity": "high sensitivity", "balanced": "balanced"}
 
@@ -28,11 +30,13 @@ def evaluation_tables(card: Tree) -> list[Table]:
 
 def ranking(level: str, tree: Tree) -> Table:
     """How well probabilities rank, and whether they mean what they say, before and after calibration."""
+    folds = any("auc_mean_of_folds" in row for _, row in _classes(tree))
     columns = (
         Column("Class", Kind.TEXT),
         Column("Positive", Kind.COUNT),
         Column("Positive patients", Kind.COUNT),
-        Column("AUC", Kind.RATIO),
+        *((Column("AUC, pooled", Kind.RATIO), Column("mean of folds", Kind.RATIO)) if folds else ()),
+        *(() if folds else (Column("AUC", Kind.RATIO),)),
         Column("Average precision", Kind.RATIO),
         Column("Brier, raw", Kind.RATIO),
         Column("Brier, calibrated", Kind.RATIO),
@@ -47,7 +51,7 @@ def ranking(level: str, tree: Tree) -> Table:
                 _name(c, row),
                 row["positives"],
                 row["positive_patients"],
-                *(Estimate.from_json(row[name]) for name in ("auc", "average_precision")),
+                *(Estimate.from_json(row[name]) for name in _RANKED if name in row),
                 *(Estimate.from_json(when["brier"]) for when in (before, after)),
                 *(Estimate.from_json(when["expected_calibration_error"]) for when in (before, after)),
             )
@@ -70,11 +74,14 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
         for point, title in POINTS.items():
             numbers = row["operating_points"][point]
             cells = [Estimate.from_json(numbers[name]) if name in numbers else None for name in (*rates, *at)]
-            rows.append((_name(c, row), title, f"{numbers['threshold']:.2g}", *cells))
+            rows.append((_name(c, row), title, _threshold(numbers["threshold"]), *cells))
     notes = list(_few(tree))
     if prevalence:
         said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
-        notes.append(f"At prevalence: sensitivity and specificity as measured here, prevalence as given: {said}.")
+        notes.append(
+            "At prevalence: sensitivity and specificity as measured here, and as if so many of all "
+            f"{LEVELS[level]} had the class: {said}."
+        )
     return Table(
         f"{level}_calls",
         f"{_title(level)}: calls at both operating points",
@@ -83,6 +90,13 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
         tuple(notes),
         grouped=True,
     )
+
+
+def _threshold(stated: float | Sequence[float]) -> str:
+    """One model's, or the smallest and the largest of several folds'."""
+    each = [stated] if isinstance(stated, float | int) else stated
+    low, high = (f"{value:.2g}" for value in (min(each), max(each)))
+    return low if low == high else f"{low} to {high}"
 
 
 def whole(card: Tree) -> Table:

@@ -10,8 +10,9 @@ from ichnos.files import write_text
 from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.field_figures import field_figures
 from ichnos.reporting.field_tables import field_tables
-from ichnos.reporting.folds import how_measured
+from ichnos.reporting.folds import doubts, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
+from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_field
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +26,16 @@ class FieldReport:
 def write_field(report: FieldReport, out: Path) -> None:
     """Write report.md and report.html into `out`; the page holds everything it shows."""
     card, first = report.scorecard, report.measured[0].card
+    recipes = {each.name: each.recipe for each in report.measured}
     told: dict[str, Any] = {
         "card": card,
         "title": card["title"] or f"{len(report.measured)} recipes on {card['source']}",
         "counts": first["counts"],
         "how": " ".join(how_measured(first)),
+        "doubts": doubts(card["source"], list(recipes.values())),
         "tables": field_tables(card),
+        "items": answers_of_field(card, recipes, {each.name: each.card for each in report.measured}),
+        "left": LEFT_OF_A_STUDY,
         "version": ichnos.__version__,
     }
     page = environment(html=True).get_template("field.html.j2")

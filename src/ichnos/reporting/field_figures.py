@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ichnos.evaluation import curves
+from ichnos.reporting.level_curves import LEAST_IN_BIN
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.reporting.style import BLUE, GREY, MODELS, VERMILION, Picture, panels, picture, styled, unit_square
 from ichnos.subtypes import Subtype
@@ -23,7 +24,7 @@ _LINES: dict[str, dict[str, Any]] = {
 def field_figures(measured: Sequence[MeasuredRecipe]) -> tuple[Picture, ...]:
     """Those that can be drawn."""
     whole = [each for each in measured if each.auc("slices") is not None]
-    drawn = [aucs(whole), rocs(whole)] if whole else []
+    drawn = [aucs(whole), rocs(whole), reliability(whole)] if whole else []
     return (*drawn, epochs(measured))
 
 
@@ -45,6 +46,9 @@ def aucs(measured: Sequence[MeasuredRecipe]) -> Picture:
             axes.set_ylim(-0.6, len(measured) - 0.4)
             axes.set_xlabel("AUC of any hemorrhage")
             axes.set_title(level.capitalize())
+        ends = [end for axes in grid[0] for end in axes.get_xlim()]
+        for axes in grid[0]:
+            axes.set_xlim(min(ends), max(ends))
         return picture(
             figure,
             "aucs",
@@ -76,6 +80,39 @@ def rocs(measured: Sequence[MeasuredRecipe]) -> Picture:
             "rocs",
             "ROC curves of exams, any hemorrhage",
             "All folds together, by calibrated probabilities. The grey diagonal is chance.",
+        )
+
+
+def reliability(measured: Sequence[MeasuredRecipe]) -> Picture:
+    """A panel a recipe: what was said of any hemorrhage beside what was so, before and after calibration."""
+    with styled():
+        rows = -(-len(measured) // _PER_ROW)
+        columns = min(_PER_ROW, len(measured))
+        figure, grid = panels(rows, columns, 2.9, 2.8)
+        places = [axes for row in grid for axes in row]
+        for axes in places[len(measured) :]:
+            axes.set_axis_off()
+        for axes, each in zip(places, measured, strict=False):
+            axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
+            unit_square(axes, "", "")
+            for level, colour in (("slices", BLUE), ("exams", VERMILION)):
+                table = each.of_classes(level, (Subtype.ANY,))
+                for values, line in ((table.raw, (0, (4, 2))), (table.probabilities, "-")):
+                    bins = curves.reliability(values[:, 0], table.labels[:, 0])
+                    shown = bins.slices >= LEAST_IN_BIN
+                    style = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3.5, "linewidth": 1.3}
+                    axes.plot(bins.predicted[shown], bins.observed[shown], **style)
+            axes.set_title(each.name, fontsize=10)
+        for row in grid:
+            row[0].set_ylabel("Share with hemorrhage")
+        for axes in places[: len(measured)][-columns:]:
+            axes.set_xlabel("Mean probability given")
+        return picture(
+            figure,
+            "reliability",
+            "Reliability of any hemorrhage",
+            "Slices (blue) and exams (orange), raw (dashed) and calibrated. On the grey diagonal a probability means "
+            f"what it says. Ten bins of probability, those of {LEAST_IN_BIN} or more.",
         )
 
 

@@ -4,17 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
+from ichnos.reporting.field_gains import gain_tables
+from ichnos.reporting.field_levels import level_tables, shown_levels
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
 
-LEVELS = {"slices": "slice", "exams": "exam"}
+LEVELS = {"slices": "slice", "exams": "exam", "patients": "patient"}
+
+_JUDGED = ("slices", "exams")
+"""The levels that every scorecard has."""
 
 
 def field_tables(card: Tree) -> dict[str, Table]:
-    """By name: any hemorrhage, subtypes at both levels, gains, ranking (where there is one) and cost."""
-    tables = [any_hemorrhage(card), *(subtypes(card, level) for level in LEVELS), gains(card)]
+    """By name: any hemorrhage, subtypes, every level, gains, ranking (where there is one), and cost, the last."""
+    several = "patient" in shown_levels(card)
+    tables = [any_hemorrhage(card), *(subtypes(card, level) for level in (LEVELS if several else _JUDGED))]
+    tables += [*level_tables(card), *gain_tables(card)]
     tables += [ranking(card)] if card["ranking"] else []
     tables.append(cost(card))
     return {table.name: table for table in tables if table.rows}
@@ -37,14 +44,14 @@ def any_hemorrhage(card: Tree) -> Table:
     )
     rows: list[tuple[Cell, ...]] = []
     for name, entry in card["recipes"].items():
-        slices, exams = (entry[level]["classes"].get("any") for level in LEVELS)
+        slices, exams = (entry[level]["classes"].get("any") for level in _JUDGED)
         if slices is None or slices["auc"]["value"] is None:
             continue
         points = exams["operating_points"]
         rows.append(
             (
                 name,
-                *(entry["inner"][level] for level in LEVELS),
+                *(entry["inner"][level] for level in _JUDGED),
                 *(Estimate.from_json(row[key]) for row in (slices, exams) for key in ("auc_mean_of_folds", "auc")),
                 *(
                     Estimate.from_json(points[point][rate])
@@ -62,59 +69,14 @@ def any_hemorrhage(card: Tree) -> Table:
 
 def subtypes(card: Tree, level: str) -> Table:
     """A row a recipe, a column a subtype: AUC of all folds together."""
-    entries: Mapping[str, Tree] = card["recipes"]
-    named = {c for entry in entries.values() for c in entry[level]["classes"]}
+    entries = {name: _classes(entry, level) for name, entry in card["recipes"].items()}
+    named = {c for entry in entries.values() for c in entry}
     classes = [c for c in Subtype if c.value in named and c is not Subtype.ANY]
-    few = {
-        c: min(
-            e[level]["classes"][c.value]["positive_patients"]
-            for e in entries.values()
-            if c.value in e[level]["classes"]
-        )
-        for c in classes
-    }
+    few = {c: min(e[c.value]["positive_patients"] for e in entries.values() if c.value in e) for c in classes}
     columns = (Column("Recipe", Kind.TEXT), *(Column(f"{c.display_name} ({few[c]})", Kind.RATIO) for c in classes))
-    rows = tuple((name, *(_auc(entry[level], c) for c in classes)) for name, entry in entries.items())
+    rows = tuple((name, *(_auc(entry, c) for c in classes)) for name, entry in entries.items() if entry)
     notes = ("In brackets: patients with the class among those measured. Fewer than ten are descriptive only.",)
     return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, notes)
-
-
-def gains(card: Tree) -> Table:
-    """A row a step and level: what a recipe gained over another."""
-    columns = (
-        Column("Recipe", Kind.TEXT),
-        Column("Against", Kind.TEXT),
-        Column("Of", Kind.TEXT),
-        Column("Any hemorrhage: change of AUC, mean of folds", Kind.CHANGE),
-        Column("pooled", Kind.CHANGE),
-        Column("Epidural: change of AUC, pooled", Kind.CHANGE),
-        Column("p, any", Kind.P),
-        Column("p after Holm", Kind.P),
-    )
-    rows: list[tuple[Cell, ...]] = []
-    for step in card["steps"]:
-        if step["why_not"]:
-            rows.append((step["recipe"], step["against"], f"not compared: {step['why_not']}", *[None] * 5))
-            continue
-        for level, found in step["gains"].items():
-            some = found.get("any", {}).get("difference", {})
-            rows.append(
-                (
-                    step["recipe"],
-                    step["against"],
-                    level,
-                    _gain(found, Subtype.ANY, "difference"),
-                    _gain(found, Subtype.ANY, "pooled"),
-                    _gain(found, Subtype.EPIDURAL, "pooled"),
-                    some.get("bootstrap_p"),
-                    some.get("holm_p"),
-                )
-            )
-    notes = (
-        "On the same patients; 95 % intervals, and p of the mean of folds, by the paired bootstrap over patients.",
-        "Holm's correction is over all p of this table. An interval that holds 0 shows no gain.",
-    )
-    return Table("gains", "What each step gains", columns, tuple(rows), notes, grouped=True)
 
 
 def ranking(card: Tree) -> Table:
@@ -142,6 +104,7 @@ def ranking(card: Tree) -> Table:
     notes = (
         "The first is the best of these numbers, which flatters it: on other patients it would lead by less.",
         "Recipes whose p after Holm is above 0.05 cannot be told from the best here.",
+        "Holm's correction is over the p of this table.",
     )
     return Table("ranking", "Ranking by exams", columns, tuple(rows), notes)
 
@@ -180,11 +143,14 @@ def cost(card: Tree) -> Table:
     return Table("cost", "What each costs", columns, tuple(rows), tuple(notes))
 
 
-def _auc(tree: Tree, c: Subtype) -> Estimate | None:
-    row = tree["classes"].get(c.value)
+def _classes(entry: Tree, level: str) -> Tree:
+    """What was measured of each class at a level; nothing where the recipe was not measured there."""
+    if level in _JUDGED:
+        return entry[level]["classes"]
+    found = entry.get("levels", {}).get(LEVELS[level], {"classes": {}})["classes"]
+    return {c: row for c, row in found.items() if row["labelled"]}
+
+
+def _auc(classes: Tree, c: Subtype) -> Estimate | None:
+    row = classes.get(c.value)
     return Estimate.from_json(row["auc"]) if row else None
-
-
-def _gain(found: Tree, c: Subtype, which: str) -> Estimate | None:
-    row = found.get(c.value)
-    return Estimate.from_json(row[which]) if row else None

@@ -1,9 +1,9 @@
-"""A study by folds as Markdown: for its own folder, for model cards and for results/."""
+"""A study by folds in a few words and tables of Markdown: for its own report, for model cards and for results/."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ichnos.counting import counted
+from ichnos.recipe import AnyKind
 from ichnos.subtypes import Subtype
 
 LEVELS = {"slices": "slice", "exams": "exam"}
@@ -12,35 +12,6 @@ LEVELS = {"slices": "slice", "exams": "exam"}
 def is_folds(scorecard: Mapping[str, Any] | None) -> bool:
     """Whether a scorecard is one that `ichnos study folds` wrote."""
     return (scorecard or {}).get("form") == "ichnos-folds"
-
-
-def folds_report(scorecard: Mapping[str, Any]) -> str:
-    """The whole report of one study by folds."""
-    recipe, counts = scorecard["recipe"], scorecard["counts"]
-    lines = [
-        f"# {recipe['title']}: {folds_text(scorecard)} of {scorecard['source']}",
-        "",
-        f"{scorecard['notice']} {counts['patients']} patients, {counts['exams']} exams, {counts['slices']} slices.",
-        f"Split seed {scorecard['split_seed']}; first weights: {_first_weights(scorecard['first_weights'])}.",
-        *how_measured(scorecard),
-        "Brackets: 95 % intervals, 1,000 resamples of patients.",
-        "",
-        *folds_tables(scorecard),
-        *_left_out(scorecard),
-        "",
-        "## Folds",
-        "",
-        "| fold | test patients | epochs | best | validation loss | validation AUC of any: slice, exam | aggregator |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for fold in scorecard["folds"]:
-        inner = fold["validation_auc"]
-        aucs = ", ".join(_plain(inner[level]["any"]) for level in LEVELS)
-        lines.append(
-            f"| {fold['fold']} | {fold['test_patients']} | {_stages(fold['epochs'])} | {_stages(fold['best_epoch'])} | "
-            f"{_stages(fold['validation_loss'], '.4f')} | {aucs} | {fold['aggregator']} |"
-        )
-    return "\n".join(lines) + "\n"
 
 
 def folds_text(scorecard: Mapping[str, Any]) -> str:
@@ -61,24 +32,22 @@ def how_measured(scorecard: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _first_weights(tree: Mapping[str, Any]) -> str:
+def doubts(source: str, recipes: Sequence[AnyKind]) -> list[str]:
+    """What whoever reads the numbers must know first."""
+    said = ["These slices are synthetic: the numbers say nothing of patients."] if source == "phantom" else []
+    positives = [recipe.name for recipe in recipes if recipe.population.slices == "positives"]
+    if positives:
+        whom = "" if len(recipes) == 1 else f" ({', '.join(positives)})"
+        said.append(
+            f"Trained and measured on slices with hemorrhage alone{whom}: nothing is said of finding them, of exams or "
+            "of patients, and specificity is among slices with another hemorrhage."
+        )
+    return said
+
+
+def first_weights(tree: Mapping[str, Any]) -> str:
     """Of one model, or of each stage of a cascade."""
     return tree["remark"] if "remark" in tree else "; ".join(f"{stage}: {w['remark']}" for stage, w in tree.items())
-
-
-def _stages(value: Any, form: str = "") -> str:
-    """One model's number, or those of a cascade's stages: `gate 6, subtypes 4`."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{stage} {each:{form}}" for stage, each in value.items())
-    return f"{value:{form}}"
-
-
-def _left_out(scorecard: Mapping[str, Any]) -> list[str]:
-    """Of the set; older scorecards do not say."""
-    return [
-        f"\nLeft out of the set, {each['reason']}: {counted(each['count'], 'slice')}."
-        for each in scorecard.get("skipped", [])
-    ]
 
 
 def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
@@ -131,7 +100,3 @@ def estimate_text(estimate: Mapping[str, Any], digits: int = 3) -> str:
     if estimate["low"] is None:
         return f"{estimate['value']:.{digits}f}"
     return f"{estimate['value']:.{digits}f} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"
-
-
-def _plain(value: float | None) -> str:
-    return "not defined" if value is None else f"{value:.3f}"

@@ -12,7 +12,7 @@ from ichnos.reporting.evaluation_tables import LEVELS, Tree
 from ichnos.reporting.style import CLASS_LINES, GREY, Picture, panels, picture, styled, unit_square
 from ichnos.subtypes import Subtype
 
-_LEAST = 5
+LEAST_IN_BIN = 5
 """Of a bin: with fewer it says nothing of reliability and is not drawn."""
 
 
@@ -42,7 +42,7 @@ def level_curves(
             f"Curves of {LEVELS[level]}",
             "One line a class, the same in all panels; in the legends AUC and average precision (AP). Grey diagonals: "
             "chance in the ROC panel; in the others a probability that means what it says. Reliability in ten bins of "
-            f"probability, those of {_LEAST} {LEVELS[level]} or more. A class that is not defined here has no line.",
+            f"probability, those of {LEAST_IN_BIN} {LEVELS[level]} or more. A class that is not defined has no line.",
         )
 
 
@@ -70,5 +70,5 @@ def _line(
 
 def _reliability(axes: Axes, values: NDArray[np.float64], positive: NDArray[np.bool_], c: Subtype) -> None:
     bins = curves.reliability(values, positive)
-    shown = bins.slices >= _LEAST
+    shown = bins.slices >= LEAST_IN_BIN
     axes.plot(bins.predicted[shown], bins.observed[shown], **CLASS_LINES[c], marker="o", markersize=4)

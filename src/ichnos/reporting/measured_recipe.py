@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ichnos.evaluation.folds import OutOfFold
-from ichnos.recipe import Population
+from ichnos.recipe import AnyKind
 from ichnos.subtypes import Subtype
 
 
@@ -14,14 +14,13 @@ class MeasuredRecipe:
     """One recipe, measured."""
 
     name: str
-    title: str
-    population: Population
+    recipe: AnyKind
     reported: tuple[Subtype, ...]
     """Columns of what was judged."""
     card: Mapping[str, Any]
     """The scorecard of its study by folds."""
     judged: Mapping[str, OutOfFold]
-    """`slices` and `exams`."""
+    """`slices`, `exams` and `patients`."""
     journals: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]]
     """For each stage the epochs of each fold."""
     cost: Mapping[str, Any]

@@ -27,7 +27,7 @@ from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.devices import choose
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.slices import TrainingSlices, spread
-from ichnos.workflows.trained_model import TrainedModel
+from ichnos.workflows.trained_model import TrainedModel, table_of
 
 if TYPE_CHECKING:
     from ichnos.workflows.train import OpenData
@@ -100,17 +100,7 @@ class TrainedAnomaly:
         if len(rows):
             with progress.task("Predicting", len(rows)) as task:
                 said = probabilities_of(fabric, module, slices.images, slices.rows, BATCH_SIZE, task.advance)
-        chosen = data.prepared.index[rows]
-        return Predictions(
-            self.recipe.classes,
-            chosen["patient"].to_numpy().astype(np.str_),
-            data.prepared.exams[rows],
-            chosen["name"].to_numpy().astype(np.str_),
-            chosen["offset"].to_numpy().astype(np.float64),
-            said,
-            data.prepared.labels_of(self.recipe.classes)[rows],
-            part.value,
-        )
+        return table_of(self.recipe, data.prepared, rows, said, part)
 
     def logits(self, hu: NDArray[np.int16]) -> NDArray[np.float64]:
         """As TrainedModel.logits."""

@@ -1,16 +1,18 @@
-"""From two models' predictions of the same slices to what tells them apart, and how surely."""
+"""From two models' predictions of the same slices or exams to what tells them apart, and how surely."""
 
 import hashlib
 from pathlib import Path
 from typing import Any
 
-from ichnos.errors import OutputError, UsageError
+from ichnos.errors import InputError, OutputError, UsageError
 from ichnos.evaluation.level_comparison import EXAMS_RECUR, SLICES_HANG_TOGETHER, compare_levels, exams_recur
+from ichnos.evaluation.levels import Level
 from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.files import write_json, write_text
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.reporting.comparison import comparison_report
+from ichnos.workflows.measured import EXAMS, PREDICTIONS
 
 SEED = 0
 """Of the bootstrap: the same two files give the same numbers."""
@@ -21,41 +23,97 @@ FOLDS_ARE_POOLED = (
 )
 
 
+LABELS_ARE_OF_EXAMS = "labels are of whole exams, which do not say which slices bleed: slices are not compared"
+ROWS_ARE_EXAMS = "the tables are of whole exams: slices are not compared"
+LARGEST_SLICE = (
+    "an exam's score here is that of its largest slice, not what either model's readout makes of the exam: "
+    f"{EXAMS}, as `ichnos evaluate` writes it, was not beside both tables"
+)
+
+_Pair = tuple[Predictions, Predictions]
+
+
 def compare_predictions(
     first: Path, second: Path, out: Path, progress: Progress, *, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
-    """Compare two tables of predictions (predictions.parquet, out_of_fold.parquet); write comparison.json, report.md.
+    """Compare two tables of predictions (predictions.parquet, out_of_fold.parquet, or exams.parquet); write
+    comparison.json, report.md.
 
-    Differences are the second less the first. Raises InputError where the tables are absent, damaged or not of the same
-    slices, UsageError where both are one file, OutputError where `out` holds a comparison already.
+    Differences are the second less the first. Exams are scored as both evaluations wrote them into exams.parquet beside
+    predictions.parquet; where either has none, by their largest slice. Raises InputError where the tables are absent,
+    damaged or not of the same slices, UsageError where both are one file, OutputError where `out` holds a comparison
+    already.
     """
     if (out / "comparison.json").exists():
         raise OutputError(f"{out} holds a comparison already; give --out another folder")
     if first.exists() and second.exists() and first.samefile(second):
         raise UsageError(f"{first} and {second} are one file; give the predictions of two models")
+    paths = (first, second)
     tables = (Predictions.read_parquet(first), Predictions.read_parquet(second))
+    exams = _exams_beside(paths, tables)
     with progress.task("Comparing", 1) as task:
-        rows = compare_levels(*tables, seed=SEED, resamples=resamples)
+        rows = compare_levels(*tables, exams=exams, seed=SEED, resamples=resamples)
         task.advance()
-    notes = [SLICES_HANG_TOGETHER, *([EXAMS_RECUR] if exams_recur(tables[0]) else [])]
-    notes += [FOLDS_ARE_POOLED] if OUT_OF_FOLD in {table.part for table in tables} else []
     tree: dict[str, Any] = {
         "form": "ichnos-comparison",
         "notice": "Research use only. Not a medical device.",
         **{
-            name: {
-                "file": f"{path.resolve().parent.name}/{path.name}",
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-                "part": table.part,
-            }
-            for name, path, table in zip(("first", "second"), (first, second), tables, strict=True)
+            name: _told(path) | {"part": table.part} | ({"exams": _told(_beside(path))} if exams else {})
+            for name, path, table in zip(("first", "second"), paths, tables, strict=True)
         },
+        "rows_of": tables[0].rows_of,
+        "labels_of": tables[0].labels_of,
         "bootstrap": {"seed": SEED, "resamples": resamples, "unit": "patient"},
-        "exam_score": "the largest of its slices, for both models",
+        "exam_score": _exam_score(tables, exams),
         "correction": "Holm's correction over all classes and levels that were tested in the same way",
-        "notes": notes,
+        "notes": _notes(tables, exams, {row.level for row in rows}),
         "rows": [row.to_json() for row in rows],
     }
     write_json(out / "comparison.json", tree)
     write_text(out / "report.md", comparison_report(tree))
     return tree
+
+
+def _beside(path: Path) -> Path:
+    return path.parent / EXAMS
+
+
+def _exams_beside(paths: tuple[Path, Path], tables: _Pair) -> _Pair | None:
+    """What two evaluations made of whole exams; None where either has not written it, or the tables are that."""
+    if any(path.name != PREDICTIONS or not _beside(path).is_file() for path in paths):
+        return None
+    first, second = (Predictions.read_parquet(_beside(path)) for path in paths)
+    for path, table, own in zip(paths, tables, (first, second), strict=True):
+        if own.rows_of != "exam" or set(own.exam.tolist()) != set(table.exam.tolist()):
+            raise InputError(
+                f"{_beside(path)} is not of the exams of the {PREDICTIONS} beside it, so they are of two evaluations; "
+                "move one of them away"
+            )
+    return first, second
+
+
+def _told(path: Path) -> dict[str, Any]:
+    """By which file it was, without the folders of a machine."""
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": f"{path.resolve().parent.name}/{path.name}", "sha256": digest}
+
+
+def _exam_score(tables: _Pair, exams: _Pair | None) -> str:
+    if tables[0].rows_of == "exam":
+        return "what the tables say of it"
+    if exams:
+        return f"what each model's readout made of its slices ({EXAMS} beside each table)"
+    return "the largest of its slices, for both models"
+
+
+def _notes(tables: _Pair, exams: _Pair | None, levels: set[Level]) -> list[str]:
+    """What a reader of the numbers must know."""
+    notes = [SLICES_HANG_TOGETHER] if Level.SLICE in levels else []
+    notes += [EXAMS_RECUR] if exams_recur(tables[0]) else []
+    if tables[0].rows_of == "exam":
+        notes.append(ROWS_ARE_EXAMS)
+    else:
+        notes += [LABELS_ARE_OF_EXAMS] if tables[0].labels_of == "exam" else []
+        notes += [] if exams else [LARGEST_SLICE]
+    notes += [FOLDS_ARE_POOLED] if OUT_OF_FOLD in {table.part for table in tables} else []
+    return notes

@@ -42,7 +42,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     stages = recipe.stages.values()
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
-        "parameters": sum(map(_reading_parameters, stages)) + _head_parameters(run, recipe),
+        "parameters": parameters_of_run(run, recipe),
         "multiply_adds": sum(_of_network(stage) * _views(stage) for stage in stages),
         "slices": SLICES,
         "bundle_bytes": None,
@@ -57,9 +57,14 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
     return tree
 
 
+def parameters_of_run(run: Path, recipe: Recipe) -> int:
+    """Of everything that reads: the networks of slices, and the network of exams over them."""
+    return sum(map(_reading_parameters, recipe.stages.values())) + _head_parameters(run, recipe)
+
+
 def _reading_parameters(stage: SliceRecipe) -> int:
     """Without the auxiliary head of masks, which training alone has."""
-    return parameters_of(SliceClassifier(stage.derive(segmentation=None)))
+    return parameters_of(SliceClassifier.seeded(stage.derive(segmentation=None), 0))
 
 
 def _of_network(stage: SliceRecipe) -> int:

@@ -1,6 +1,6 @@
 """From a trained run to its predictions and its scorecard on patients that it has not seen."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ from ichnos.data.splits import Part
 from ichnos.errors import UsageError
 from ichnos.evaluation import PatientResamples, evaluate
 from ichnos.evaluation.level_measures import Measuring
-from ichnos.evaluation.levels import Level, judge
-from ichnos.evaluation.readout import fit_readout, reported_labels
+from ichnos.evaluation.levels import Judged, Level, judge
+from ichnos.evaluation.readout import fit_readout
 from ichnos.files import write_json
 from ichnos.models.checkpoint import load_checkpoint, read_tensors
 from ichnos.models.initial_weights import origins
+from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
 from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
 from ichnos.reporting.style import Picture
+from ichnos.subtypes import Subtype
 from ichnos.workflows.errors import error_pictures
 from ichnos.workflows.measured import (
     BOOTSTRAP_SEED,
@@ -28,14 +30,64 @@ from ichnos.workflows.measured import (
     levels_of,
     measure_levels,
     see_that_it_is_free,
+    see_that_prevalence_is_of,
     see_that_subgroups_can_be,
     subgroups_of,
     write_tables,
 )
+from ichnos.workflows.provenance import stages_of_run, versions_of, versions_of_run
+from ichnos.workflows.run_maps import RunMaps
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run, population_text
 from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
+
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class _Opened:
+    """A run, and patients that it has not seen."""
+
+    run: Path
+    model: Trained
+    data: OpenData
+    external: bool
+    """Whether the set is another than the run's."""
+    device: str
+
+    @property
+    def positives_only(self) -> bool:
+        """Whether it knows slices with hemorrhage alone: single slices are judged, no exams."""
+        return self.model.recipe.population.slices == "positives"
+
+    @property
+    def reported(self) -> tuple[Subtype, ...]:
+        """The columns of what is judged."""
+        return Readout.uncalibrated(self.model.recipe.classes).reported
+
+    @property
+    def measured(self) -> tuple[Subtype, ...]:
+        """Those of them that the set labels; among positives `any` tells nothing apart."""
+        labelled = [c for c in self.reported if c in self.data.prepared.header.labelled]
+        return tuple(c for c in labelled if c in self.model.recipe.classes or not self.positives_only)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """At which its word is judged."""
+        return (Level.SLICE,) if self.positives_only else levels_of(self.data.prepared)
+
+
+@dataclass(frozen=True, eq=False)
+class _Said:
+    """What it says of the test part."""
+
+    predictions: Predictions
+    """Raw, of the run's own classes."""
+    readout: Readout
+    points: str
+    """Where its operating points come from, in words."""
+    judged: dict[Level, Judged]
 
 
 def evaluate_run(
@@ -47,114 +99,168 @@ def evaluate_run(
     *,
     fold: int | None = None,
     device: str = "auto",
-) -> dict[str, Any]:
+) -> Tree:
     """Measure the best checkpoint of `run` on the test part of `data`; write its scorecard, report and predictions.
 
     On its own set the readout (calibration, thresholds, exam aggregation) is fitted on the run's validation patients.
     fold: None takes the run's own. Another set than the run's is an external one, and the scorecard says so. Raises
-    WeightsError where the run has no checkpoint, UsageError where the part holds patients that the run learnt from or
-    the set has no labels for it, OutputError where `out` holds a scorecard already.
+    WeightsError where the run has no checkpoint or gives no probabilities, UsageError where the part holds patients
+    that the run learnt from or the set has no labels for it, OutputError where `out` holds a scorecard already.
     """
     options = options or EvaluationOptions()
     see_that_it_is_free(out)
-    if options.mapping:
-        raise UsageError("--map is for bundles: a run is measured on the classes that it was trained on")
-    opened = open_data(data, fold)
-    see_that_subgroups_can_be(opened.prepared, options)
-    model = open_run(run)
-    opened, external = unseen(checkpoints_of(model), opened)
-    positives_only = model.recipe.population.slices == "positives"
-    _see_that_labels_suffice(opened, positives_only=positives_only)
-    predictions = model.predict(opened, Part.TEST, progress, device=device)
-    readout, points = _readout(model, opened, progress, device, external=external, positives_only=positives_only)
-    judged = judge(predictions, reported_labels(predictions), readout)
-    levels = (Level.SLICE,) if positives_only else levels_of(opened.prepared)
-    labelled = tuple(c for c in readout.reported if c in opened.prepared.header.labelled)
-    labelled = tuple(c for c in labelled if c in predictions.classes) if positives_only else labelled
-    asked = Measuring(readout.reported, labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples)
-    subgroups = None if positives_only else subgroups_of(opened.prepared, judged[Level.EXAM], readout, options, asked)
-    scorecard: dict[str, Any] = {
-        "form": "ichnos-evaluation",
-        "notice": "Research use only. Not a medical device.",
-        "run": run.name,
-        "checkpoint": model.digest(),
-        "model": _about(model, points, calibrated=readout.calibrated),
-        "part": Part.TEST.value,
-        "fold": opened.fold,
-        "external": external,
-        **about_the_set(opened.prepared, labelled, options),
-        "doubts": _doubts(opened, positives_only=positives_only),
-        "levels": measure_levels(judged, levels, readout, asked),
-    }
-    if Level.SLICE in levels:
-        resamples = PatientResamples.draw(predictions.patient, BOOTSTRAP_SEED, options.resamples)
-        raw = evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
-        scorecard |= {"test": raw.to_json()}
-    if subgroups:
-        scorecard |= {"subgroups": subgroups}
-    errors: tuple[Picture, ...] = ()
-    if not positives_only:
-        rows = opened.rows(model.recipe.population, Part.TEST)
-        whole = (judged[Level.SLICE], judged[Level.EXAM], readout.reported, labelled)
-        errors = error_pictures(opened.prepared, rows, *whole, heat=None)
-    write_tables(out, predictions, judged[Level.EXAM], readout.reported)
-    write_evaluation(EvaluationReport(scorecard, judged, readout.reported, errors), out)
+    opened = _open(run, data, options, fold, device)
+    said = _ask(opened, progress)
+    asked = Measuring(opened.reported, opened.measured, options.prevalence, BOOTSTRAP_SEED, options.resamples)
+    maps = None if opened.positives_only else RunMaps(opened.model, opened.data.prepared, device=device)
+    scorecard = _scorecard(opened, said, asked, options) | _localised(opened, maps, options, progress)
+    scorecard["model"] |= {"map_cells": maps.side} if maps else {}
+    write_tables(out, said.predictions, said.judged[Level.EXAM], opened.reported)
+    write_evaluation(EvaluationReport(scorecard, said.judged, opened.reported, _errors(opened, said, maps)), out)
     write_json(out / SCORECARD, scorecard)
     return scorecard
 
 
-def _see_that_labels_suffice(opened: OpenData, *, positives_only: bool) -> None:
-    header = opened.prepared.header
+def _open(run: Path, data: Path, options: EvaluationOptions, fold: int | None, device: str) -> _Opened:
+    """Everything that can be refused before a network runs is refused here."""
+    if options.mapping:
+        raise UsageError("--map is for bundles: a run is measured on the classes that it was trained on")
+    given = open_data(data, fold)
+    see_that_subgroups_can_be(given.prepared, options)
+    model = open_run(run)
+    if model.recipe.classes == (Subtype.ANY,):
+        raise UsageError(
+            f"{model.recipe.name} names `any` alone, and a model that is measured names at least one subtype; train it "
+            "as the gate of a cascade (`ichnos train cascade`) and measure that"
+        )
+    unknown, external = unseen(checkpoints_of(model), given)
+    opened = _Opened(run, model, unknown, external, device)
+    _see_that_labels_suffice(opened)
+    if opened.positives_only and options.by is not None:
+        raise UsageError("--by makes subgroups of exams, and a run of slices with hemorrhage alone judges no exams")
+    see_that_prevalence_is_of(opened.measured, options)
+    return opened
+
+
+def _see_that_labels_suffice(opened: _Opened) -> None:
+    header = opened.data.prepared.header
     if not header.labelled:
         raise UsageError("this set has no labels, so nothing can be measured on it; `ichnos submit` predicts it")
-    if positives_only and not header.teaches:
+    if opened.positives_only and not header.teaches:
         raise UsageError(
             "this run knows slices with hemorrhage only, and this set's labels do not say which slices those are; give "
             "a set with labelled slices"
         )
 
 
-def _readout(
-    model: Trained,
-    data: OpenData,
-    progress: Progress,
-    device: str,
-    *,
-    external: bool,
-    positives_only: bool,
-) -> tuple[Readout, str]:
+def _ask(opened: _Opened, progress: Progress) -> _Said:
+    """Labels are the set's own: where it says of a slice that it bleeds and not how, `any` is positive."""
+    predictions = opened.model.predict(opened.data, Part.TEST, progress, device=opened.device)
+    rows = opened.data.rows(opened.model.recipe.population, Part.TEST)
+    labels = opened.data.prepared.labels_of(opened.reported)[rows]
+    readout, points = _readout(opened, progress)
+    return _Said(predictions, readout, points, judge(predictions, labels, readout))
+
+
+def _readout(opened: _Opened, progress: Progress) -> tuple[Readout, str]:
     """Fitted on the run's own validation patients where they are at hand; and in words where it comes from."""
-    if positives_only:
-        return Readout.uncalibrated(model.recipe.classes), "0.5: single slices with hemorrhage need no others"
-    if external:
-        return Readout.uncalibrated(model.recipe.classes), (
+    classes = opened.model.recipe.classes
+    if opened.positives_only:
+        return Readout.uncalibrated(classes), "0.5: single slices with hemorrhage need no others"
+    if opened.external:
+        return Readout.uncalibrated(classes), (
             "0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"
         )
-    validation = model.predict(data, Part.VALIDATION, progress, device=device)
+    validation = opened.model.predict(opened.data, Part.VALIDATION, progress, device=opened.device)
     patients = len(np.unique(validation.patient))
     return fit_readout(validation).readout, f"fixed before: chosen on the run's {patients} validation patients"
 
 
-def _about(model: Trained, points: str, *, calibrated: bool) -> dict[str, Any]:
+def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: EvaluationOptions) -> Tree:
+    prepared = opened.data.prepared
+    card: Tree = {
+        "form": "ichnos-evaluation",
+        "notice": "Research use only. Not a medical device.",
+        "run": opened.run.name,
+        "checkpoint": opened.model.digest(),
+        "model": _about(opened, said),
+        "part": Part.TEST.value,
+        "fold": opened.data.fold,
+        "external": opened.external,
+        **about_the_set(prepared, opened.measured, options),
+        "doubts": _doubts(opened),
+        "software": {
+            "measured": versions_of("ichnos", "torch", "numpy", "scikit-learn"),
+            "trained": versions_of_run(opened.model.models[0].runs[0]),
+        },
+        "levels": measure_levels(said.judged, opened.levels, said.readout, asked),
+    }
+    if opened.positives_only:
+        del card["levels"][Level.SLICE]["classes"][Subtype.ANY]  # labelled, but on every slice: nothing to measure
+    if Level.SLICE in opened.levels:
+        card |= _of_the_networks_classes(said.predictions, opened.measured, options)
+    if not opened.positives_only:
+        subgroups = subgroups_of(prepared, said.judged[Level.EXAM], said.readout, options, asked)
+        card |= {"subgroups": subgroups} if subgroups else {}
+    return card
+
+
+def _of_the_networks_classes(
+    predictions: Predictions, measured: tuple[Subtype, ...], options: EvaluationOptions
+) -> Tree:
+    """Raw slices, as a study measures them, of the network's outputs that the set labels; nothing where it has none."""
+    known = tuple(c for c in predictions.classes if c in measured)
+    if not known:
+        return {}
+    table = predictions.restrict(known)
+    resamples = PatientResamples.draw(table.patient, BOOTSTRAP_SEED, options.resamples)
+    return {"test": evaluate(table.probabilities, table.labels, known, resamples).to_json()}
+
+
+def _localised(opened: _Opened, maps: RunMaps | None, options: EvaluationOptions, progress: Progress) -> Tree:
+    """Class maps against masks, where there are any of both."""
+    if maps is None or not maps.side:
+        return {}
+    rows = opened.data.rows(opened.model.recipe.population, Part.TEST)
+    tree = maps.against_masks(rows, progress).tree(seed=BOOTSTRAP_SEED, resamples=options.resamples)
+    return {"localisation": tree} if tree else {}
+
+
+def _errors(opened: _Opened, said: _Said, maps: RunMaps | None) -> tuple[Picture, ...] | None:
+    """The surest errors in exams, with maps where the network has some; None where exams are not judged."""
+    if opened.positives_only:
+        return None
+    rows = opened.data.rows(opened.model.recipe.population, Part.TEST)
+    judged = said.judged[Level.SLICE], said.judged[Level.EXAM]
+    heat = maps.heat if maps is not None and maps.side else None
+    return error_pictures(opened.data.prepared, rows, *judged, opened.reported, opened.measured, heat)
+
+
+def _about(opened: _Opened, said: _Said) -> Tree:
     """What a scorecard says of the model, as of a bundle."""
+    model = opened.model
+    runs = {path: each.runs[0] for path, each in zip(model.recipe.stages, model.models, strict=True)}
+    checkpoints = {path: load_checkpoint(best_of(run)).metadata for path, run in runs.items()}
+    exam = model.metadata if isinstance(model, TrainedExam) else None
     return {
         "kind": "run",
         "title": model.recipe.title,
         "digest": model.digest(),
         "recipe": model.recipe.name,
-        "trained_on": load_checkpoint(best_of(model.models[0].runs[0])).metadata["origin"].get("source"),
+        "trained_on": next(iter(checkpoints.values()))["origin"].get("source"),
         "population": population_text(model.recipe),
         "demonstration": None,
-        "calibrated": calibrated,
-        "operating_points": points,
+        "calibrated": said.readout.calibrated,
+        "stages": stages_of_run(model.recipe, checkpoints, exam),
+        "operating_points": said.points,
     }
 
 
-def _doubts(data: OpenData, *, positives_only: bool) -> list[str]:
+def _doubts(opened: _Opened) -> list[str]:
     doubts: list[str] = []
-    if data.prepared.header.source == "phantom":
+    if opened.data.prepared.header.source == "phantom":
         doubts.append("These slices are synthetic: the numbers say nothing of patients.")
-    if positives_only:
+    if opened.positives_only:
         doubts.append(
             "Trained and measured on slices with hemorrhage alone: nothing is said of finding them, of exams or of "
             "patients, and specificity is among slices with another hemorrhage."

@@ -1,6 +1,7 @@
 """What a trained slice stage says of whole exams, in torch, as its exported graph says it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,16 +83,26 @@ def keep(path: Path, slices: ExamSlices, prepared: PreparedSet) -> None:
 
 
 def said_of_exam(
-    graph: Graph, road: InputSpec, hu: list[NDArray[np.int16]], offsets: NDArray[np.floating], *, maps: bool
+    graph: Graph,
+    road: InputSpec,
+    hu: Mapping[int, NDArray[np.int16]] | Sequence[NDArray[np.int16]],
+    offsets: NDArray[np.floating],
+    *,
+    places: NDArray[np.intp] | None = None,
+    maps: bool,
 ) -> Said:
-    """What a graph says of one exam's slices, from foot to head. road: the input road that shows most neighbours."""
+    """What a graph says of one exam's slices, from foot to head. road: the input road that shows most neighbours.
+
+    places: those that are asked for, of which `hu` must hold the slices and what is shown beside them; None: all.
+    """
     device = next(graph.parameters()).device
     stacks = neighbour_stacks(road, offsets)
+    stacks = stacks if places is None else stacks[places]
     parts: list[list[NDArray[np.float32]]] = []
-    for start in range(0, len(hu), _AT_ONCE):
-        shown, places = np.unique(stacks[start : start + _AT_ONCE], return_inverse=True)
-        batch = torch.from_numpy(np.stack([to_matrix(hu[i]) for i in shown])).to(device)
-        beside = torch.from_numpy(places.reshape(-1, stacks.shape[1]).astype(np.int64)).to(device)
+    for start in range(0, len(stacks), _AT_ONCE):
+        shown, which = np.unique(stacks[start : start + _AT_ONCE], return_inverse=True)
+        batch = torch.from_numpy(np.stack([to_matrix(hu[int(i)]) for i in shown])).to(device)
+        beside = torch.from_numpy(which.reshape(-1, stacks.shape[1]).astype(np.int64)).to(device)
         with torch.inference_mode():
             answers = graph(batch, beside) if road.neighbours else graph(batch)
         parts.append([answer.float().cpu().numpy() for answer in answers[: 3 if maps else 2]])

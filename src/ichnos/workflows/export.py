@@ -182,7 +182,12 @@ def _fit(
 
 
 def _check_part(predictions: Predictions, name: str) -> None:
-    """Raise InputError unless they are of patients on which nothing is measured, or out of fold."""
+    """Raise InputError unless they are of slices, of patients on which nothing is measured, or out of fold."""
+    if (predictions.rows_of, predictions.labels_of) != ("slice", "slice"):
+        raise InputError(
+            f"{name} holds {'exams' if predictions.rows_of == 'exam' else 'labels of whole exams'}: calibration needs "
+            "single slices and their own labels; give an out_of_fold.parquet of `ichnos study folds`"
+        )
     if predictions.part in (Part.VALIDATION, OUT_OF_FOLD):
         return
     wanted = "give an out_of_fold.parquet of `ichnos study folds`, or --data, whose validation patients calibrate"

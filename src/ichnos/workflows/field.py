@@ -8,34 +8,40 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import ValidationError
 
 from ichnos import recipes as package
 from ichnos.errors import OutputError, UsageError
+from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.fold_comparison import FoldGain, compare_folds
-from ichnos.evaluation.folds import OutOfFold
-from ichnos.evaluation.levels import Level, judge
+from ichnos.evaluation.levels import Level
 from ichnos.evaluation.multiplicity import holm
-from ichnos.evaluation.readout import reported_labels
+from ichnos.evaluation.probabilities import KAGGLE_CLIP
 from ichnos.files import write_json
 from ichnos.models.checkpoint import copy_checkpoint, load_checkpoint
-from ichnos.predictions import Predictions
 from ichnos.progress import Progress
-from ichnos.readout import Readout
 from ichnos.recipe import Recipe, SliceRecipe, fits_of
 from ichnos.reporting.field import FieldReport, write_field
+from ichnos.reporting.field_gains import printed_gains
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.training.journal import read_journal
 from ichnos.workflows.cost import cost_of_run
-from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
+from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged
+from ichnos.workflows.folds import FoldOptions, open_folds, prevalence_words, study_folds, with_levels
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.train import OpenData, Sets, data_words
 
 Tree = dict[str, Any]
 
-LEVELS = {"slices": Level.SLICE, "exams": Level.EXAM}
+LEVELS = {"slices": Level.SLICE, "exams": Level.EXAM, "patients": Level.PATIENT}
+
+_OLD_KEYS = ("slices", "exams")
+"""What of a study by folds stands in the scorecard under these names; `levels` has more of the same."""
+
+RESAMPLES = 10_000
+"""Of differences: the least p that so many can show, 2 in 10,001, is below 0.05 in a family of up to 250; with 1,000 no
+more than 25 could be corrected and any of them still be told from chance."""
 
 _TRAINED = ("recipe.json", "best.safetensors", "last.safetensors", "journal.jsonl", "environment.json")
 """Files of a run that has ended, without which it is none."""
@@ -57,6 +63,11 @@ class FieldOptions:
     note: str | None = None
     ranking: bool = True
     """Without it the report is of runs: that each recipe trains and reads, not which is better."""
+    prevalence: Prevalence = field(default_factory=dict[Subtype, float])
+    """Where predictive values are wanted besides the set's own."""
+
+    def __post_init__(self) -> None:
+        check_prevalence(self.prevalence)
 
     def command(self, data: Sets, out: Path) -> str:
         """What to type to make the same again."""
@@ -66,6 +77,7 @@ class FieldOptions:
         words += [word for pair in self.changes.items() for word in ("--set", "=".join(pair))]
         words += ["--folds", str(self.folds)] if self.folds is not None else []
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
+        words += prevalence_words(self.prevalence)
         words += [] if self.ranking else ["--no-ranking"]
         return shlex.join(words)
 
@@ -90,12 +102,15 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
             _take_over(recipe, out, name, len(parts))
             card = _ended_study(out / name, recipe, opened, len(parts))
             if card is None:
-                folds = FoldOptions(split_seed=options.split_seed, folds=options.folds)
+                folds = FoldOptions(split_seed=options.split_seed, folds=options.folds, prevalence=options.prevalence)
                 card = study_folds(recipe, data, out / name, progress, folds, device=device)
+            judged = FoldsJudged.read(out / name, card)
+            if not _has_levels(card, options.prevalence):
+                card = with_levels(card, judged, recipe, out / name, options.prevalence)
             cost = cost_of_run(out / name / "fold-0", recipe, progress)
-            measured.append(_measured(name, recipe, card, out / name, cost))
+            measured.append(_measured(name, recipe, card, judged, out / name, cost))
             task.advance()
-    scorecard = _scorecard(measured, against, options) | {
+    scorecard = _scorecard(measured, against, options, progress) | {
         "source": opened.prepared.header.source,
         "set": opened.prepared.header.fingerprint,
         "split_seed": opened.splits.seed,
@@ -142,7 +157,7 @@ def _against(options: FieldOptions, names: Sequence[str]) -> dict[str, str]:
 def _ended_study(folder: Path, recipe: Recipe, opened: OpenData, folds: int) -> Tree | None:
     """The scorecard of this recipe on these folds where it is there already."""
     path = folder / "scorecard.json"
-    if not path.exists() or not (folder / "out_of_fold.parquet").exists():
+    if not path.exists() or not (folder / OUT_OF_FOLD_TABLE).exists():
         return None
     card = json.loads(path.read_bytes())
     wanted = (recipe.model_dump(mode="json"), opened.prepared.header.fingerprint, opened.splits.seed, folds)
@@ -195,34 +210,41 @@ def _copy(run: Path, target: Path, wanted: SliceRecipe) -> None:
         temporary.replace(target / name)
 
 
-def _measured(name: str, recipe: Recipe, card: Tree, folder: Path, cost: Tree) -> MeasuredRecipe:
-    pooled = Predictions.read_parquet(folder / "out_of_fold.parquet")
-    starts = np.cumsum([0, *(fold["test_slices"] for fold in card["folds"])])
-    judged: dict[str, list[OutOfFold]] = {level: [] for level in LEVELS}
-    for k, fold in enumerate(card["folds"]):
-        test = pooled.select(np.arange(starts[k], starts[k + 1]))
-        said = judge(test, reported_labels(test), Readout.model_validate(fold["readout"]))
-        for level, which in LEVELS.items():
-            judged[level].append(OutOfFold.of(said[which], k))
-    reported = Readout.model_validate(card["folds"][0]["readout"]).reported
+def _has_levels(card: Tree, prevalence: Prevalence) -> bool:
+    """Whether every level was measured there already, with these prevalences."""
+    return "levels" in card and card.get("prevalence") == {c.value: share for c, share in prevalence.items()}
+
+
+def _measured(name: str, recipe: Recipe, card: Tree, judged: FoldsJudged, folder: Path, cost: Tree) -> MeasuredRecipe:
     journals = {
         stage: [read_journal(folder / f"fold-{k}" / stage / "journal.jsonl") for k in range(len(card["folds"]))]
         for stage in fits_of(recipe)
     }
-    joined = {level: OutOfFold.joined(parts) for level, parts in judged.items()}
-    return MeasuredRecipe(name, recipe.title, recipe.population, reported, card, joined, journals, cost)
+    joined = {level: judged.judged.out_of_fold(which) for level, which in LEVELS.items()}
+    return MeasuredRecipe(name, recipe, judged.reported, card, joined, journals, cost)
 
 
-def _scorecard(measured: Sequence[MeasuredRecipe], against: Mapping[str, str], options: FieldOptions) -> Tree:
+def _scorecard(
+    measured: Sequence[MeasuredRecipe], against: Mapping[str, str], options: FieldOptions, progress: Progress
+) -> Tree:
     by_name = {each.name: each for each in measured}
-    steps = [_step(by_name[name], by_name[other]) for name, other in against.items()]
-    _correct([level["any"] for step in steps for level in step["gains"].values() if "any" in level])
+    steps: list[Tree] = []
+    with progress.task("Differences", len(against)) as task:
+        for name, other in against.items():
+            steps.append(_step(by_name[name], by_name[other]))
+            task.advance()
+    printed = [gain for step in steps for gain in printed_gains(step["gains"])]
+    _correct(printed)
     return {
         "form": "ichnos-field",
         "notice": "Research use only. Not a medical device.",
         "title": options.title,
         "note": options.note,
         "bootstrap_seed": BOOTSTRAP_SEED,
+        "gain_resamples": RESAMPLES,
+        "gain_tests": sum(gain["bootstrap_p"] is not None for gain in printed),
+        "prevalence": {c.value: share for c, share in options.prevalence.items()},
+        "kaggle_clip": KAGGLE_CLIP,
         "changes": dict(options.changes),
         "recipes": {each.name: _entry(each) for each in measured},
         "steps": steps,
@@ -234,7 +256,7 @@ def _scorecard(measured: Sequence[MeasuredRecipe], against: Mapping[str, str], o
 def _entry(each: MeasuredRecipe) -> Tree:
     card = each.card
     return {
-        "title": each.title,
+        "title": each.recipe.title,
         "recipe": card["recipe"],
         "first_weights": card["first_weights"],
         "counts": card["counts"],
@@ -243,31 +265,50 @@ def _entry(each: MeasuredRecipe) -> Tree:
             {name: fold[name] for name in ("epochs", "best_epoch", "seconds", "aggregator", "validation_auc")}
             for fold in card["folds"]
         ],
-        **{level: card[level] for level in LEVELS},
+        **{level: card[level] for level in _OLD_KEYS},
+        "levels": {level: _without_bins(tree) for level, tree in card["levels"].items()},
         "cost": each.cost,
     }
+
+
+def _without_bins(tree: Tree) -> Tree:
+    """A level without its reliability diagrams' bins, which stand in the recipe's own scorecard."""
+    classes = {c: dict(row) for c, row in tree["classes"].items()}
+    for row in classes.values():
+        if row["labelled"]:
+            row["calibration"] = {
+                when: {name: number for name, number in scaled.items() if name != "reliability"}
+                for when, scaled in row["calibration"].items()
+            }
+    return tree | {"classes": classes}
 
 
 def _step(second: MeasuredRecipe, first: MeasuredRecipe) -> Tree:
     """What the second has gained over the first, where both were measured on the same."""
     gains: Tree = {}
-    if second.population != first.population:
+    if second.recipe.population != first.recipe.population:
         why = "they are of different slices: one of positives alone, or without some subtype"
         return {"recipe": second.name, "against": first.name, "gains": gains, "why_not": why}
-    for level in LEVELS:
+    for level in _compared(first):
         gains[level] = {gain.subtype.value: gain.to_json() for gain in _gains(first, second, level)}
     return {"recipe": second.name, "against": first.name, "gains": gains, "why_not": None}
+
+
+def _compared(measured: MeasuredRecipe) -> list[str]:
+    """The levels of paired differences: patients where some have several exams, else they are the exams."""
+    several = len(measured.judged["patients"].patient) < len(measured.judged["exams"].patient)
+    return [level for level in LEVELS if level != "patients" or several]
 
 
 def _gains(first: MeasuredRecipe, second: MeasuredRecipe, level: str) -> list[FoldGain]:
     shared = tuple(c for c in CLASSES if c in first.reported and c in second.reported)
     one, two = (each.of_classes(level, shared) for each in (first, second))
-    return compare_folds(one, two, shared, seed=BOOTSTRAP_SEED)
+    return compare_folds(one, two, shared, seed=BOOTSTRAP_SEED, resamples=RESAMPLES)
 
 
 def _ranking(measured: Sequence[MeasuredRecipe]) -> Tree:
     """Of the recipes of all slices, by exams with any hemorrhage: the best, and how far the others are behind it."""
-    ranked = [each for each in measured if each.population.slices == "all" and each.auc("exams") is not None]
+    ranked = [each for each in measured if each.recipe.population.slices == "all" and each.auc("exams") is not None]
     if not ranked:
         return {"of": "exams", "class": Subtype.ANY.value, "rows": []}
     ranked.sort(key=lambda each: each.auc("exams") or 0.0, reverse=True)
@@ -276,12 +317,12 @@ def _ranking(measured: Sequence[MeasuredRecipe]) -> Tree:
     for each in others:
         (gain,) = (g for g in _gains(best, each, "exams") if g.subtype is Subtype.ANY)
         rows.append({"recipe": each.name} | gain.to_json())
-    _correct(rows[1:])
+    _correct([row["difference"] for row in rows[1:]])
     return {"of": "exams", "class": Subtype.ANY.value, "rows": rows}
 
 
-def _correct(gains: Sequence[Tree]) -> None:
+def _correct(differences: Sequence[Tree]) -> None:
     """Lay Holm's p beside each one's own: all of these are one family."""
-    corrected = holm([gain["difference"]["bootstrap_p"] for gain in gains])
-    for gain, p in zip(gains, corrected, strict=True):
-        gain["difference"]["holm_p"] = p
+    corrected = holm([each["bootstrap_p"] for each in differences])
+    for each, p in zip(differences, corrected, strict=True):
+        each["holm_p"] = p

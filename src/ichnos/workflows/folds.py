@@ -14,20 +14,24 @@ from sklearn.metrics import roc_auc_score
 from ichnos.counting import counted
 from ichnos.data.splits import Part, make_splits, stored_splits
 from ichnos.errors import OutputError, UsageError
-from ichnos.evaluation.folds import OutOfFold, measure_folds
-from ichnos.evaluation.levels import Level, judge
+from ichnos.evaluation.calls import Prevalence, check_prevalence
+from ichnos.evaluation.folds import measure_folds
+from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels
-from ichnos.files import replacing, write_json, write_text
+from ichnos.files import replacing, write_json
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import OUT_OF_FOLD, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
 from ichnos.recipe import Recipe, fits_of
-from ichnos.reporting.folds import folds_report
+from ichnos.reporting.folds_page import FoldsReport, write_folds
+from ichnos.subtypes import Subtype
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.anomaly import scales_of_folds
 from ichnos.workflows.combining import out_of_fold_combinations
+from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.export import ExportOptions, export_runs
+from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged, measured_levels
 from ichnos.workflows.growing import slices_out_of_fold
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.study import skipped_reasons
@@ -59,6 +63,11 @@ class FoldOptions:
     """Why the bundle is no more than a demonstration."""
     force: bool = False
     """Replace a bundle that exists."""
+    prevalence: Prevalence = field(default_factory=dict[Subtype, float])
+    """Where predictive values are wanted besides the set's own."""
+
+    def __post_init__(self) -> None:
+        check_prevalence(self.prevalence)
 
     def command(self, data: Sets, out: Path) -> str | None:
         """What to type to measure the same again; None where it was asked for in Python."""
@@ -69,7 +78,13 @@ class FoldOptions:
             words += ["--set", f"{name}={value}"]
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
         words += ["--folds", str(self.folds)] if self.folds is not None else []
+        words += prevalence_words(self.prevalence)
         return shlex.join(words)
+
+
+def prevalence_words(prevalence: Prevalence) -> list[str]:
+    """As they are given to a command."""
+    return [word for c, share in prevalence.items() for word in ("--prevalence", f"{c.value}={share:g}")]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +95,6 @@ class _Fold:
     """A stage of the recipe."""
     test: Predictions
     readout: FittedReadout
-    slices: OutOfFold
-    exams: OutOfFold
     validation: dict[str, Any]
 
 
@@ -97,7 +110,7 @@ def study_folds(
     """Fold k tests, fold k+1 chooses the epoch, calibrates and sets thresholds, the others train: for every k.
 
     Writes into `out`: a run a fold, out_of_fold.parquet (what each patient's slices were given by the model that has
-    not seen them), scorecard.json and report.md; goes on where it stopped. Returns the scorecard.
+    not seen them), scorecard.json, report.md and report.html; goes on where it stopped. Returns the scorecard.
     With options.bundle: a final model on all patients, trained along the folds' schedule to the median of their best
     epochs, calibrated on the out-of-fold predictions. Raises OutputError where that file exists (unless options.force),
     UsageError where one split is to give it.
@@ -114,17 +127,29 @@ def study_folds(
         _run_fold(recipe, replace(opened, fold=fold), out / f"fold-{k}", progress, device)
         for k, fold in enumerate(parts)
     ]
-    scorecard = _scorecard(recipe, opened, folds, out) | {"command": options.command(data, out)}
+    judged = FoldsJudged.of([fold.test for fold in folds], [fold.readout.readout for fold in folds])
+    scorecard = _scorecard(recipe, opened, folds, judged, out) | {"command": options.command(data, out)}
     pooled = Predictions.joined([fold.test for fold in folds])
     if len(folds) > 1:
         pooled = replace(pooled, part=OUT_OF_FOLD)
-    with replacing(out / "out_of_fold.parquet") as temporary:
+    with replacing(out / OUT_OF_FOLD_TABLE) as temporary:
         pooled.write_parquet(temporary)
-    write_json(out / "scorecard.json", scorecard)
-    write_text(out / "report.md", folds_report(scorecard))
+    scorecard = with_levels(scorecard, judged, recipe, out, options.prevalence)
     if options.bundle is not None:
         _final(recipe, opened, folds, out, options, progress, device)
     return scorecard
+
+
+def with_levels(
+    scorecard: dict[str, Any], judged: FoldsJudged, recipe: Recipe, out: Path, prevalence: Prevalence
+) -> dict[str, Any]:
+    """The scorecard with every level measured and predictive values at these prevalences; it and its reports are
+    written into `out`. Of a study that ended before it asked for these, nothing is trained or predicted again."""
+    parameters = {"parameters": parameters_of_run(out / "fold-0", recipe)}
+    whole = scorecard | parameters | measured_levels(judged, recipe.population, prevalence)
+    write_json(out / "scorecard.json", whole)
+    write_folds(FoldsReport(whole, recipe, judged.judged, judged.reported), out)
+    return whole
 
 
 def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[OpenData, list[int | None]]:
@@ -163,21 +188,15 @@ def _run_fold(recipe: Recipe, data: OpenData, run: Path, progress: Progress, dev
     validation = model.predict(data, Part.VALIDATION, progress, device=device)
     test = model.predict(data, Part.TEST, progress, device=device)
     fitted = fit_readout(validation)
-    fold = data.fold or 0
-    slices, exams = _judged(test, fitted.readout, fold)
-    inner_slices, inner_exams = _judged(validation, fitted.readout, fold)
-    inner = {name: _auc_only(part, fitted.readout) for name, part in (("slices", inner_slices), ("exams", inner_exams))}
-    return _Fold(summaries, test, fitted, slices, exams, inner)
+    inner = judge(validation, reported_labels(validation), fitted.readout)
+    aucs = {
+        name: _auc_only(inner[level], fitted.readout)
+        for name, level in (("slices", Level.SLICE), ("exams", Level.EXAM))
+    }
+    return _Fold(summaries, test, fitted, aucs)
 
 
-def _judged(predictions: Predictions, readout: Readout, fold: int) -> tuple[OutOfFold, OutOfFold]:
-    """The slices and the exams of a part, as a readout judges them."""
-    judged = judge(predictions, reported_labels(predictions), readout)
-    slices, exams = (OutOfFold.of(judged[level], fold) for level in (Level.SLICE, Level.EXAM))
-    return slices, exams
-
-
-def _auc_only(part: OutOfFold, readout: Readout) -> dict[str, float | None]:
+def _auc_only(part: Judged, readout: Readout) -> dict[str, float | None]:
     """Of the inner validation part, where variants are chosen."""
     values: dict[str, float | None] = {}
     for k, c in enumerate(readout.reported):
@@ -187,8 +206,7 @@ def _auc_only(part: OutOfFold, readout: Readout) -> dict[str, float | None]:
     return values
 
 
-def _scorecard(recipe: Recipe, data: OpenData, folds: list[_Fold], out: Path) -> dict[str, Any]:
-    reported = folds[0].readout.readout.reported
+def _scorecard(recipe: Recipe, data: OpenData, folds: list[_Fold], judged: FoldsJudged, out: Path) -> dict[str, Any]:
     index = data.prepared.index
     return {
         "form": "ichnos-folds",
@@ -209,8 +227,8 @@ def _scorecard(recipe: Recipe, data: OpenData, folds: list[_Fold], out: Path) ->
         "skipped": [asdict(reason) for reason in skipped_reasons(data.prepared)],
         "versions": {name: version(name) for name in _VERSIONS},
         "folds": [_fold_json(fold, k) for k, fold in enumerate(folds)],
-        "slices": measure_folds(OutOfFold.joined([fold.slices for fold in folds]), reported, BOOTSTRAP_SEED),
-        "exams": measure_folds(OutOfFold.joined([fold.exams for fold in folds]), reported, BOOTSTRAP_SEED),
+        "slices": measure_folds(judged.judged.out_of_fold(Level.SLICE), judged.reported, BOOTSTRAP_SEED),
+        "exams": measure_folds(judged.judged.out_of_fold(Level.EXAM), judged.reported, BOOTSTRAP_SEED),
     }
 
 

@@ -1,4 +1,4 @@
-"""A bundle's class maps against a set's masks, while its slices are read."""
+"""A model's class maps against a set's masks, while its slices are read."""
 
 from collections import defaultdict
 from typing import Any
@@ -28,6 +28,11 @@ class MapsAgainstMasks:
         self._has_mask = prepared.index["mask_length"].is_not_null().to_numpy()
         self._patients = prepared.index["patient"].to_numpy().astype(np.str_)
         self._found: defaultdict[Subtype, list[tuple[int, Pointed]]] = defaultdict(list)
+
+    def marked(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
+        """Those rows of the index whose mask marks something."""
+        masks = (self._prepared.mask(int(row)) if self._has_mask[row] else None for row in rows)
+        return rows[np.array([mask is not None and bool(mask.any()) for mask in masks], dtype=np.bool_)]
 
     def __call__(self, rows: NDArray[np.intp], maps: NDArray[np.float32]) -> None:
         """rows: of the index; maps: (rows, outputs, h, w)."""

@@ -25,7 +25,8 @@ from ichnos.subtypes import Subtype
 BOOTSTRAP_SEED = 0
 """One seed for every interval, so that they can be made again and compared."""
 
-SCORECARD = "scorecard.json"
+SCORECARD, PREDICTIONS, EXAMS = "scorecard.json", "predictions.parquet", "exams.parquet"
+"""What an evaluation writes beside its report."""
 
 Tree = dict[str, Any]
 ClassMapping = Mapping[Subtype, tuple[Subtype, ...]]
@@ -70,6 +71,17 @@ def labels_for(
     wanted = {c: mapping.get(c, (c,)) for c in classes}
     labels = np.column_stack([prepared.labels_of(theirs).any(axis=1) for theirs in wanted.values()])
     return labels, tuple(c for c, theirs in wanted.items() if set(theirs) <= set(prepared.header.labelled))
+
+
+def see_that_prevalence_is_of(measured: Sequence[Subtype], options: EvaluationOptions) -> None:
+    """Before any network runs. Raises UsageError where a prevalence is of a class that is not measured, or none is."""
+    if not measured:
+        raise UsageError("this set labels none of the classes that the model names, so there is nothing to measure")
+    if strangers := [c.value for c in options.prevalence if c not in measured]:
+        raise UsageError(
+            f"--prevalence is given for {', '.join(strangers)}, which is not measured here: the model does not name "
+            f"it, or the set does not label it; measured are {', '.join(measured)}"
+        )
 
 
 def levels_of(prepared: PreparedSet) -> tuple[Level, ...]:
@@ -133,7 +145,7 @@ _NO_GROUPS = {"name", "offset", "pixel_hash", "near_air", "shard", "start", "len
 
 
 def write_tables(out: Path, slices: Predictions, exams: Judged, classes: tuple[Subtype, ...]) -> None:
-    """predictions.parquet, a row a slice, and exams.parquet, a row an exam, calibrated."""
+    """predictions.parquet, a row a slice as they are given, and exams.parquet, a row an exam as it was judged."""
     whole = Predictions(
         classes,
         exams.patient,
@@ -143,9 +155,11 @@ def write_tables(out: Path, slices: Predictions, exams: Judged, classes: tuple[S
         exams.probabilities,
         exams.labels,
         slices.part,
+        slices.labels_of,
+        "exam",
     )
-    for name, table in (("predictions", slices), ("exams", whole)):
-        with replacing(out / f"{name}.parquet") as temporary:
+    for name, table in ((PREDICTIONS, slices), (EXAMS, whole)):
+        with replacing(out / name) as temporary:
             table.write_parquet(temporary)
 
 

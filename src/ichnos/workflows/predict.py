@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ichnos.cluster import Cluster, connected, on_cluster
+from ichnos.cluster import Cluster, connected
 from ichnos.counting import counted
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
@@ -25,6 +25,7 @@ from ichnos.files import explained, write_bytes, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import Bundle, ExamClassifier, load_bundle
 from ichnos.inference.engine import cores
+from ichnos.processes import in_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
 from ichnos.reporting.exam import ExamResult, Format, take_away, write_outputs
@@ -169,7 +170,7 @@ def _told_elsewhere(
     cluster: Cluster,
 ) -> Iterator[Tree]:
     """The same by the machines of a cluster, as they are done: they see the exams, and need not see `out`."""
-    for tree, files in on_cluster(partial(_read_elsewhere, bundle, rules, tuple(formats)), exams, cluster):
+    for tree, files in in_processes(partial(_read_elsewhere, bundle, rules, tuple(formats)), exams, cluster):
         _send(files, out)
         yield tree
 

@@ -21,9 +21,9 @@ from ichnos.readout import sigmoid
 from ichnos.recipe import EXAM, ExamRecipe, Population
 from ichnos.training.devices import choose
 from ichnos.training.exam_session import answers_of
-from ichnos.training.exam_slices import ExamSlices, part_fingerprint
+from ichnos.training.exam_slices import part_fingerprint
 from ichnos.workflows.exam_data import exam_slices, ordered_slices, said_of_exam
-from ichnos.workflows.trained_model import Trained, TrainedModel, best_of
+from ichnos.workflows.trained_model import Trained, TrainedModel, best_of, table_of
 
 if TYPE_CHECKING:
     from ichnos.workflows.train import OpenData
@@ -75,7 +75,7 @@ class TrainedExam:
         logits = answers_of(self.network.to(place), said, place)
         self.network.cpu()
         order = np.argsort(said.rows)
-        table = _table(said, logits, data, part, self.recipe)
+        table = table_of(self.recipe, data.prepared, said.rows, sigmoid(logits), part)
         wanted = data.rows(population or self.recipe.population, part)
         return table.select(order[np.isin(said.rows[order], wanted)])
 
@@ -122,19 +122,3 @@ class TrainedExam:
 def kept_file(run: Path, part: Part) -> Path:
     """Where what the slice stage says of a part lies, beside the network of exams."""
     return run / f"slices_{part.value}.safetensors"
-
-
-def _table(
-    said: ExamSlices, logits: NDArray[np.float64], data: "OpenData", part: Part, recipe: ExamRecipe
-) -> Predictions:
-    chosen = data.prepared.index[said.rows]
-    return Predictions(
-        recipe.classes,
-        chosen["patient"].to_numpy().astype(np.str_),
-        data.prepared.exams[said.rows],
-        chosen["name"].to_numpy().astype(np.str_),
-        said.offsets,
-        sigmoid(logits),
-        said.labels,
-        part.value,
-    )

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
+from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part
 from ichnos.errors import InputError, WeightsError
 from ichnos.inputs import exam_planes
@@ -18,7 +20,7 @@ from ichnos.models.checkpoint import load_classifier
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.export import Graph, SliceGraph
 from ichnos.models.views import viewed
-from ichnos.predictions import Predictions
+from ichnos.predictions import Predictions, named_rows, no_probabilities
 from ichnos.progress import Progress
 from ichnos.readout import logit, sigmoid
 from ichnos.recipe import AnyKind, Population, SliceRecipe
@@ -132,23 +134,39 @@ def predict_part(
 ) -> Predictions:
     """What a checkpoint says of the slices of one part: of its recipe's population, or of another.
 
-    Raises WeightsError where the checkpoint is absent or damaged.
+    Raises WeightsError where the checkpoint is absent or damaged, or its weights give no probabilities.
     """
     classifier, recipe, _ = load_classifier(_existing(checkpoint))
     population = population or recipe.population
     slices = data.slices_of(recipe, population, part, progress)
     probabilities = predict(viewed(classifier), slices.images, slices.rows, device=device, progress=progress)
-    rows = data.rows(population, part)
-    chosen = data.prepared.index[rows]
+    return table_of(recipe, data.prepared, data.rows(population, part), probabilities, part)
+
+
+def table_of(
+    recipe: AnyKind, prepared: PreparedSet, rows: NDArray[np.integer], probabilities: NDArray[np.float64], part: Part
+) -> Predictions:
+    """What a recipe's model says of some rows of the set's index, (rows, classes), beside what the set says of them.
+
+    Raises WeightsError where it gives no probabilities.
+    """
+    if len(bad := no_probabilities(probabilities)):
+        raise WeightsError(
+            f"{recipe.name} gives no probabilities for {counted(len(bad), 'slice')} of {len(rows):,} "
+            f"({named_rows(rows[bad])} of the set's index, counted from 0): its weights are damaged or went astray in "
+            "training; take another copy of the run, or train it anew with a lower fit.learning_rate"
+        )
+    chosen = prepared.index[rows]
     return Predictions(
         recipe.classes,
         chosen["patient"].to_numpy().astype(np.str_),
-        data.prepared.exams[rows],
+        prepared.exams[rows],
         chosen["name"].to_numpy().astype(np.str_),
         chosen["offset"].to_numpy().astype(np.float64),
         probabilities,
-        slices.labels,
+        prepared.labels_of(recipe.classes)[rows],
         part.value,
+        prepared.header.labels_of,
     )
 
 

@@ -34,10 +34,12 @@ from ichnos.workflows.measured import (
     levels_of,
     measure_levels,
     see_that_it_is_free,
+    see_that_prevalence_is_of,
     see_that_subgroups_can_be,
     subgroups_of,
     write_tables,
 )
+from ichnos.workflows.provenance import stages_of_bundle, versions_of
 
 EXTERNAL = "external"
 """The part of predictions of a set that the model was not made of."""
@@ -85,6 +87,10 @@ def evaluate_bundle(
         "external": True,
         **about_the_set(validated.prepared, validated.labelled, options),
         "doubts": doubts_of(opened, validated.prepared),
+        "software": {
+            "measured": versions_of("ichnos", "onnxruntime", "numpy", "scikit-learn"),
+            "exported": dict(opened.manifest.made_with),
+        },
         "levels": measure_levels(validated.judged, levels_of(validated.prepared), readout, asked),
     }
     if subgroups:
@@ -105,8 +111,7 @@ def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options:
     _refuse_its_own_set(bundle, prepared)
     readout = bundle.manifest.readout
     labels, labelled = labels_for(prepared, readout.reported, options.mapping)
-    if not labelled:
-        raise UsageError("this set labels none of the classes that the bundle names, so there is nothing to measure")
+    see_that_prevalence_is_of(labelled, options)
     engine, localised = Engine(bundle), MapsAgainstMasks(prepared, readout.classes)
     outputs = outputs_of(engine, prepared, readout.classes, progress, watch=localised)
     judged = judge(outputs, labels, readout)
@@ -119,6 +124,7 @@ def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options:
         judged[Level.SLICE].probabilities,
         labels,
         EXTERNAL,
+        prepared.header.labels_of,
     )
     return Validated(bundle, engine, prepared, labelled, judged, said, localised)
 
@@ -154,6 +160,7 @@ def outputs_of(
         sigmoid(logits),
         np.zeros(logits.shape, np.bool_),
         EXTERNAL,
+        prepared.header.labels_of,
     )
 
 
@@ -193,6 +200,8 @@ def about_the_bundle(bundle: Bundle) -> Tree:
         "population": manifest.population,
         "demonstration": manifest.demonstration,
         "calibrated": manifest.readout.calibrated,
+        "map_cells": manifest.map_cells,
+        "stages": stages_of_bundle(manifest),
         "operating_points": "fixed before: chosen on "
         + (f"{fitted.origin} ({fitted.patients} patients)" if fitted else "nobody; they are 0.5"),
     }

@@ -70,7 +70,14 @@ def test_the_command_writes_what_it_prints(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == json.loads((tmp_path / "bench.json").read_text())
 
 
-@pytest.mark.parametrize("changes", [{"slices": 99}, {"resamples": 0}, {"rounds": 0}])
-def test_a_mistake_is_one_line(changes: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="--slices is at least 100"):
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"slices": 99}, "--slices is at least 100"),
+        ({"resamples": 0}, "--resamples at least 1"),
+        ({"rounds": 0}, "--rounds and --cores are at least 1"),
+    ],
+)
+def test_a_mistake_is_one_line(changes: dict[str, int], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
         EvaluateBench(**changes)

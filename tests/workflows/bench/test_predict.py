@@ -56,12 +56,14 @@ def tree(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, An
 
 def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None:
     assert json.loads(json.dumps(tree, allow_nan=False)) == tree
-    assert tree["asked"] == "ichnos bench predict --bundle tiny.ichnos --rounds 2 --exams 5 --slices 10 --matrix 64"
+    assert tree["asked"] == "ichnos bench predict --bundle tiny.ichnos --exams 5 --slices 10 --matrix 64 --rounds 2"
     assert tree["work"]["slices"] == 10
     assert tree["work"]["input_size"] == 128
     for figures in (tree["exam"]["seconds"], tree["command"]["seconds"], *tree["floor"].values()):
         assert len(figures["each"]) == 2
         assert 0 < figures["lowest"] <= figures["median"] <= figures["highest"]
+    assert tree["arithmetic"]["multiply_adds"] > 1e6
+    assert tree["arithmetic"]["exam_to_peak"]["lowest"] > 0
     assert list(tree["steps"]) == ["find", "read", "classify", "write"]
     assert tree["exam"]["peak_mb"] > 50
     assert tree["machine"]["cores_used"] <= 2
@@ -176,8 +178,9 @@ def test_cores_are_given_back() -> None:
 def test_eager_torch_and_our_road_say_the_same(tmp_path: Path) -> None:
     changes = {"input.size": "64"}
     done = bench_predict(PredictBench(rounds=1, exams=0, slices=10, changes=changes, peers=PEERS), SILENT)
-    assert done["peers_not_run"] == {}
-    assert list(done["peers"]) == ["eager_torch", "eager_torch_in_fours"]
-    for peer in done["peers"].values():
+    assert set(done["peers_not_run"]) <= {"keras"}, "which needs an environment of its own"
+    assert list(done["peers"])[:3] == ["eager_torch", "eager_torch_in_fours", "monai"]
+    assert not done["peers"]["monai"]["same_weights"]
+    for peer in (done["peers"]["eager_torch"], done["peers"]["eager_torch_in_fours"]):
         assert peer["same_weights"]
         assert 0 < peer["largest_difference"] < 0.01, "the resize before rounding differs in the last place"

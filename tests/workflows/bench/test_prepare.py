@@ -41,7 +41,9 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     for figures in (tree["folder"], tree["zip"], tree["cache"], *tree["floor"].values()):
         rate = figures["slices_a_second"]["median"]
         assert rate == pytest.approx(tree["work"]["slices"] / figures["seconds"]["median"], rel=1e-2)
-    assert set(tree["floor"]) == set(OURS[3:])
+    assert set(tree["floor"]) == set(OURS[3:5])
+    assert all(part["median"] > 0 for part in tree["parts_ms"].values())
+    assert list(tree["parts_ms"]) == ["header", "pixels to HU", "hash", "pack", "windows and resize"]
     stack = tree["peers"]["stack"]
     assert stack["to_ours"]["median"] == pytest.approx(2 / tree["folder"]["seconds"]["median"], rel=1e-2)
     assert "No module named 'no_such_stack'" in tree["peers_not_run"]["absent"]
@@ -69,7 +71,14 @@ def test_the_zip_and_the_folder_make_the_same_set(tmp_path: Path) -> None:
     assert one.header.fingerprint == other.header.fingerprint
 
 
-@pytest.mark.parametrize("changes", [{"exams": 9}, {"rounds": 0}, {"cores": 0}])
-def test_a_mistake_is_one_line(changes: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="--exams is at least 10"):
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"exams": 9}, "--exams is at least 10"),
+        ({"rounds": 0}, "--rounds and --cores are at least 1"),
+        ({"cores": 0}, "--rounds and --cores are at least 1"),
+    ],
+)
+def test_a_mistake_is_one_line(changes: dict[str, int], complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
         PrepareBench(**changes)

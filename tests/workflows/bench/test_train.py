@@ -27,6 +27,8 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     assert tree["work"] == {"slices": 12, "size": 32, "steps": 1, "batch_size": 4, "bytes": 12 * 32 * 32}
     for figures in (tree["fed"], tree["trained"], *tree["floor"].values()):
         assert figures["slices_a_second"]["median"] > 0
+    assert list(tree["parts_ms"]) == ["read", "to the device", "augment", "forward", "backward", "optimizer"]
+    assert tree["parts_ms"]["backward"]["median"] > 0
     assert (tree["trained"]["device"], tree["trained"]["precision"]) == ("cpu", "32-true")
     shares = tree["trained"]["to_floor"]["each"]
     rates = tree["trained"]["slices_a_second"]["each"], tree["floor"]["on_device"]["slices_a_second"]["each"]

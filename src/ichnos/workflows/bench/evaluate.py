@@ -6,58 +6,39 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
-import ichnos
-from ichnos.errors import InputError, UsageError
+from ichnos.errors import UsageError
 from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.progress import Progress
 from ichnos.workflows.bench import machine
+from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender
 from ichnos.workflows.bench.evaluate_own import EvaluateWork, write_predictions
 from ichnos.workflows.bench.figures import ratios, spread
 from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 
-VERSION = 1
-"""Of the JSON: raised where a field changes its meaning or goes away."""
-
 SLICES, EXAMS, PATIENTS = 752_803, 21_744, 18_938
 """Of RSNA 2019's training set."""
-
-_VERSIONS = ("numpy", "polars", "scikit-learn")
 
 Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class EvaluateBench:
-    """What is measured.
+class EvaluateBench(Asked):
+    """What is measured."""
 
-    slices: of RSNA's 752,803; exams and patients become fewer with them. rounds: how often everything is timed, in
-    turn. peers: a folder of scripts.
-    """
+    NAME: ClassVar[str] = "evaluate"
+    STANDS_ON: ClassVar[tuple[str, ...]] = ("numpy", "polars", "scikit-learn")
 
     slices: int = SLICES
+    """Of RSNA's 752,803; exams and patients become fewer with them."""
     resamples: int = RESAMPLES
-    rounds: int = 3
-    cores: int = 2
-    peers: Path | None = None
 
     def __post_init__(self) -> None:
-        if sys.platform == "win32":
-            raise UsageError("benchmarks measure memory as Linux and macOS count it; run them there")
-        if self.slices < 100 or min(self.resamples, self.rounds, self.cores) < 1:
-            raise UsageError("--slices is at least 100; --resamples, --rounds and --cores are at least 1")
-        if self.peers is not None and not self.peers.is_dir():
-            raise InputError(f"no folder of peers at {self.peers}; give --peers benchmarks/peers of a clone")
-
-    @property
-    def words(self) -> str:
-        """The command that asks for this."""
-        usual = EvaluateBench()
-        names = ("slices", "resamples", "rounds", "cores")
-        changed = [name for name in names if getattr(self, name) != getattr(usual, name)]
-        return " ".join(["ichnos bench evaluate", *(f"--{name} {getattr(self, name)}" for name in changed)])
+        super().__post_init__()
+        if self.slices < 100 or self.resamples < 1:
+            raise UsageError("--slices is at least 100, and --resamples at least 1")
 
     def work(self, folder: Path) -> EvaluateWork:
         """Exams and patients in RSNA's proportions."""
@@ -77,16 +58,8 @@ def bench_evaluate(options: EvaluateBench, progress: Progress) -> Tree:
         write_predictions(work)
         (folder / "work.json").write_text(json.dumps(asdict(work)), encoding="utf-8")
         figures = _measured(options, folder, progress)
-        return {
-            "version": VERSION,
-            "benchmark": "evaluate",
-            "asked": options.words,
-            "machine": machine.description(cores) | {"other_work": stopwatch.others()},
-            "versions": {"ichnos": ichnos.__version__} | machine.versions(_VERSIONS),
-            "work": {key: value for key, value in asdict(work).items() if key != "predictions"},
-            "rounds": options.rounds,
-            **figures,
-        }
+        told = {key: value for key, value in asdict(work).items() if key != "predictions"}
+        return options.tree(cores, stopwatch, told, figures)
 
 
 def _measured(options: EvaluateBench, folder: Path, progress: Progress) -> Tree:

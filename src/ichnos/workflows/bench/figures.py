@@ -22,5 +22,11 @@ def ratios(of: Sequence[float], to: Sequence[float]) -> dict[str, Any]:
     return spread([one / other for one, other in zip(of, to, strict=True)])
 
 
+def parts_of(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What each part took, from the answers of a contender that was asked so many times."""
+    told = [each["parts"] for each in answers]
+    return {name: spread([each[name] for each in told]) for name in told[0]}
+
+
 def _rounded(value: float) -> float:
     return float(f"{value:.{_DIGITS}g}")

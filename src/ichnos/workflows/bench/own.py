@@ -1,7 +1,7 @@
 """Our own side of a benchmark, as a contender: `python -m ichnos.workflows.bench.own WORK.json WHAT`.
 
 WHAT: `exam`, the whole road of one exam in a warm process; `steps`, the same in its parts; `network` and `files`, what
-no road can be faster than; `batch`, many exams in one call.
+no road can be faster than; `arithmetic`, what this machine reckons with at most; `batch`, many exams in one call.
 """
 
 import json
@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ichnos.dicom.exams import find_exams, read_exam, read_found_exam
 from ichnos.inference import load_bundle, read_bundle
 from ichnos.inference.engine import Engine, cores
@@ -22,6 +24,9 @@ from ichnos.workflows.bench.machine import Stopwatch
 from ichnos.workflows.predict import classify_reading, predict_paths, write_findings
 
 Tree = dict[str, Any]
+
+_SIDE = 2048
+"""Of the matrices: beyond the caches, so that they are worked on block by block, as convolutions are."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,14 @@ def files(work: Work) -> Callable[[], Tree]:
     return _timed(lambda: [path.read_bytes() for path in paths])
 
 
+def arithmetic(work: Work) -> Callable[[], Tree]:
+    """Large matrices multiplied by NumPy's BLAS on all cores: with `multiply_adds`, the machine's peak as measured."""
+    del work
+    one, other = np.full((2, _SIDE, _SIDE), 0.5, np.float32)
+    product = np.empty_like(one)
+    return lambda: _timed(lambda: np.matmul(one, other, out=product))() | {"multiply_adds": _SIDE**3}
+
+
 def batch(work: Work) -> Callable[[], Tree]:
     """All exams in one call, with the peak memory after each."""
     classifier = load_bundle(work.bundle)
@@ -137,7 +150,7 @@ class _Memory:
 
 
 _WHAT: dict[str, Callable[[Work], Callable[[], Tree]]] = {
-    each.__name__: each for each in (exam, steps, network, files, batch)
+    each.__name__: each for each in (exam, steps, network, files, arithmetic, batch)
 }
 
 

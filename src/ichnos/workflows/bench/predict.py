@@ -5,76 +5,64 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
-import ichnos
 from ichnos.counting import counted
-from ichnos.errors import BenchmarkError, InputError, UsageError
+from ichnos.errors import BenchmarkError, UsageError
 from ichnos.inference import read_bundle
 from ichnos.progress import Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.workflows.bench import machine
+from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender, Taken, run_command
-from ichnos.workflows.bench.figures import ratios, spread
+from ichnos.workflows.bench.figures import parts_of, ratios, spread
 from ichnos.workflows.bench.own import Work
 from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 from ichnos.workflows.bench.workload import exam_bytes, untrained_recipe, write_exams, write_untrained_bundle
 
-VERSION = 1
-"""Of the JSON: raised where a field changes its meaning or goes away."""
-
 _MOST_BYTES = 1_000_000_000
 """Of the disk, for a batch: more exams are read in several calls of as many as fit."""
 
-OURS = ("exam", "network", "files", "steps")
+OURS = ("exam", "network", "files", "arithmetic", "steps")
 """What own.py does here, in the order asked."""
-
-_VERSIONS = ("ichnos", "numpy", "onnxruntime", "pydicom")
 
 Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class PredictBench:
-    """What is measured.
+class PredictBench(Asked):
+    """What is measured."""
 
-    rounds: how often everything is timed, in turn. exams: of the batch; 0 leaves it out. slices, matrix: of an exam.
-    bundle: None exports an untrained one of the usual recipe with `changes`. peers: a folder of scripts.
-    """
+    NAME: ClassVar[str] = "predict"
+    STANDS_ON: ClassVar[tuple[str, ...]] = ("numpy", "onnxruntime", "pydicom")
 
-    rounds: int = 7
-    exams: int = 100
-    slices: int = 36
-    matrix: int = 512
-    cores: int = 2
     bundle: Path | None = None
+    """None exports an untrained one of the usual recipe with `changes`."""
     changes: Mapping[str, str] = field(default_factory=dict)
-    peers: Path | None = None
+    exams: int = 100
+    """Of the batch; 0 leaves it out."""
+    slices: int = 36
+    """Of an exam."""
+    matrix: int = 512
+    rounds: int = field(default=7, kw_only=True)
 
     def __post_init__(self) -> None:
-        if sys.platform == "win32":
-            raise UsageError("benchmarks measure memory as Linux and macOS count it; run them there")
-        if self.rounds < 1 or self.exams < 0 or self.cores < 1:
-            raise UsageError("--rounds and --cores are at least 1, --exams at least 0")
+        super().__post_init__()
+        if self.exams < 0:
+            raise UsageError("--exams is at least 0")
         if self.bundle is not None and self.changes:
             raise UsageError("--set changes the recipe of an untrained bundle; a bundle that is given has its own")
-        if self.peers is not None and not self.peers.is_dir():
-            raise InputError(f"no folder of peers at {self.peers}; give --peers benchmarks/peers of a clone")
 
-    @property
-    def words(self) -> str:
-        """The command that asks for this; of paths the names alone."""
-        usual = PredictBench()
-        words = ["ichnos bench predict"]
-        if self.bundle is not None:
-            words.append(f"--bundle {self.bundle.name}")
-        words += [f"--set {name}={value}" for name, value in self.changes.items()]
-        for name in ("rounds", "exams", "slices", "matrix", "cores"):
-            if getattr(self, name) != getattr(usual, name):
-                words.append(f"--{name} {getattr(self, name)}")
-        return " ".join(words)
+    def _said(self, name: str, usual: object) -> Sequence[str]:
+        """Of paths the names alone."""
+        if name == "changes":
+            return [f"--set {field}={value}" for field, value in self.changes.items()]
+        if name == "bundle" and self.bundle is not None:
+            return (f"--bundle {self.bundle.name}",)
+        return super()._said(name, usual)
 
 
 def bench_predict(options: PredictBench, progress: Progress) -> Tree:
@@ -89,27 +77,22 @@ def bench_predict(options: PredictBench, progress: Progress) -> Tree:
         tree = _one_exam(options, work, Path(folder), progress)
         if options.exams:
             tree["batch"] = _batch(options, work, cores, Path(folder), progress)
-        recipe = SliceRecipe.model_validate(work.recipe)
-        return {
-            "version": VERSION,
-            "benchmark": "predict",
-            "asked": options.words,
-            "machine": machine.description(cores) | {"other_work": stopwatch.others()},
-            "versions": {"ichnos": ichnos.__version__} | machine.versions(_VERSIONS[1:]),
-            "work": {
-                "slices": options.slices,
-                "matrix": options.matrix,
-                "bytes": size,
-                "bundle": "given" if options.bundle else "untrained",
-                "network": recipe.network.backbone,
-                "input_size": recipe.input.size,
-                "channels": recipe.input.channels,
-                "classes": len(recipe.classes),
-                "networks": work.networks,
-            },
-            "rounds": options.rounds,
-            **tree,
-        }
+        return options.tree(cores, stopwatch, _told(options, work, size), tree)
+
+
+def _told(options: PredictBench, work: Work, size: int) -> Tree:
+    recipe = SliceRecipe.model_validate(work.recipe)
+    return {
+        "slices": options.slices,
+        "matrix": options.matrix,
+        "bytes": size,
+        "bundle": "given" if options.bundle else "untrained",
+        "network": recipe.network.backbone,
+        "input_size": recipe.input.size,
+        "channels": recipe.input.channels,
+        "classes": len(recipe.classes),
+        "networks": work.networks,
+    }
 
 
 def _work(options: PredictBench, folder: Path, progress: Progress) -> tuple[Work, int]:
@@ -154,6 +137,7 @@ def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progres
     warm = {name: said[1:] for name, said in answers.items()}  # the first round warms everything up
     kept = [peer for peer in peers if peer.name not in refused]
     tree = _our_figures(options, warm, commands[1:], taken)
+    tree["arithmetic"] = _arithmetic(options, work, warm)
     return tree | {"peers": {each.name: _peer_figures(each, warm, taken) for each in kept}, "peers_not_run": refused}
 
 
@@ -169,7 +153,6 @@ def _our_figures(
 ) -> Tree:
     seconds = {name: [each["seconds"] for each in answers[name]] for name in OURS}
     floor = [sum(pair) for pair in zip(seconds["network"], seconds["files"], strict=True)]
-    parts = [each["parts"] for each in answers["steps"]]
     return {
         "exam": {
             "seconds": spread(seconds["exam"]),
@@ -178,7 +161,7 @@ def _our_figures(
             "to_floor": ratios(seconds["exam"], floor),
             "peak_mb": _peak(taken["exam"]),
         },
-        "steps": {name: spread([each[name] for each in parts]) for name in parts[0]},
+        "steps": parts_of(answers["steps"]),
         "floor": {"network": spread(seconds["network"]), "files": spread(seconds["files"])},
         "command": {
             "seconds": spread([each.seconds for each in commands]),
@@ -186,6 +169,21 @@ def _our_figures(
             "peak_mb": round(max(each.peak_mb for each in commands)),
         },
     }
+
+
+def _arithmetic(options: PredictBench, work: Work, answers: Mapping[str, Sequence[Tree]]) -> Tree | None:
+    """Seconds for the exam's multiplications at the machine's peak, and the exam against that. Counting needs torch."""
+    if find_spec("torch") is None:
+        return None
+    from ichnos.models.cost import cost_of
+
+    recipe = SliceRecipe.model_validate(work.recipe)
+    views = 1 if recipe.test_time is None else recipe.test_time.views
+    one = cost_of(recipe.network, recipe.input.channels, recipe.input.size, recipe.input.slices)[1]
+    wanted = one * views * work.networks * options.slices
+    peak = [wanted * each["seconds"] / each["multiply_adds"] for each in answers["arithmetic"]]
+    seconds = [each["seconds"] for each in answers["exam"]]
+    return {"multiply_adds": wanted, "seconds": spread(peak), "exam_to_peak": ratios(seconds, peak)}
 
 
 def _peer_figures(peer: Contender, answers: Mapping[str, Sequence[Tree]], taken: Mapping[str, Taken | None]) -> Tree:

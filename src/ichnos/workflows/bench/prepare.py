@@ -8,60 +8,42 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
-import ichnos
-from ichnos.errors import InputError, UsageError
+from ichnos.errors import UsageError
 from ichnos.phantom import RSNA_PREVALENCE, CohortSettings
 from ichnos.progress import Progress
 from ichnos.workflows.bench import machine
+from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender
-from ichnos.workflows.bench.figures import ratios, spread
+from ichnos.workflows.bench.figures import parts_of, ratios, spread
 from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
 from ichnos.workflows.bench.prepare_own import PrepareWork
 from ichnos.workflows.phantom import IMAGES, write_cohort
 
-VERSION = 1
-"""Of the JSON: raised where a field changes its meaning or goes away."""
-
-OURS = ("folder", "zip", "cache", "decoded", "bytes")
-"""What prepare_own.py does here, in the order asked: the last two are what no preparing can be faster than."""
-
-_VERSIONS = ("numpy", "pydicom", "blosc2")
+OURS = ("folder", "zip", "cache", "decoded", "bytes", "parts")
+"""What prepare_own.py does here, in the order asked: `decoded` and `bytes` are what no preparing can be faster than."""
 
 Tree = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class PrepareBench:
-    """What is measured.
+class PrepareBench(Asked):
+    """What is measured."""
 
-    exams: synthetic ones in RSNA's form, of some 35 slices of `matrix`. size: pixels of the cache. rounds: how often
-    everything is timed, in turn. peers: a folder of scripts.
-    """
+    NAME: ClassVar[str] = "prepare"
+    STANDS_ON: ClassVar[tuple[str, ...]] = ("numpy", "pydicom", "blosc2")
 
-    exams: int = 20
+    exams: int = 40
+    """Synthetic ones in RSNA's form, of some 35 slices."""
     matrix: int = 512
     size: int = 224
-    rounds: int = 3
-    cores: int = 2
-    peers: Path | None = None
+    """Pixels of the cache."""
 
     def __post_init__(self) -> None:
-        if sys.platform == "win32":
-            raise UsageError("benchmarks measure memory as Linux and macOS count it; run them there")
-        if self.exams < 10 or min(self.rounds, self.cores) < 1:
-            raise UsageError("--exams is at least 10, which make a set; --rounds and --cores are at least 1")
-        if self.peers is not None and not self.peers.is_dir():
-            raise InputError(f"no folder of peers at {self.peers}; give --peers benchmarks/peers of a clone")
-
-    @property
-    def words(self) -> str:
-        """The command that asks for this."""
-        usual = PrepareBench()
-        names = ("exams", "matrix", "size", "rounds", "cores")
-        changed = [name for name in names if getattr(self, name) != getattr(usual, name)]
-        return " ".join(["ichnos bench prepare", *(f"--{name} {getattr(self, name)}" for name in changed)])
+        super().__post_init__()
+        if self.exams < 10:
+            raise UsageError("--exams is at least 10, which make a set")
 
 
 def bench_prepare(options: PrepareBench, progress: Progress) -> Tree:
@@ -75,17 +57,8 @@ def bench_prepare(options: PrepareBench, progress: Progress) -> Tree:
         work = _work(options, folder, cores, progress)
         (folder / "work.json").write_text(json.dumps(asdict(work)), encoding="utf-8")
         figures = _measured(options, work, folder, progress)
-        return {
-            "version": VERSION,
-            "benchmark": "prepare",
-            "asked": options.words,
-            "machine": machine.description(cores) | {"other_work": stopwatch.others()},
-            "versions": {"ichnos": ichnos.__version__} | machine.versions(_VERSIONS),
-            "work": {"exams": options.exams, "slices": work.slices, "bytes": work.bytes, "matrix": options.matrix}
-            | {"cache_size": options.size},
-            "rounds": options.rounds,
-            **figures,
-        }
+        told = {"exams": options.exams, "slices": work.slices, "bytes": work.bytes, "matrix": options.matrix}
+        return options.tree(cores, stopwatch, told | {"cache_size": options.size}, figures)
 
 
 def _work(options: PrepareBench, folder: Path, cores: int, progress: Progress) -> PrepareWork:
@@ -125,7 +98,8 @@ def _measured(options: PrepareBench, work: PrepareWork, folder: Path, progress: 
     return {
         **prepared,
         "cache": rates("cache"),
-        "floor": {name: rates(name) for name in OURS[3:]},
+        "parts_ms": parts_of(answers["parts"]),
+        "floor": {name: rates(name) for name in OURS[3:5]},
         "peers": {
             each.name: each.about | rates(each.name) | {"to_ours": ratios(seconds[each.name], seconds["folder"])}
             for each in peers

@@ -1,9 +1,11 @@
 """Our own side of `ichnos bench prepare`, as a contender: `python -m ichnos.workflows.bench.prepare_own WORK WHAT`.
 
 WHAT: `folder` and `zip`, RSNA's layout to a prepared set; `cache`, a set to a cache; `decoded`, the bare files read and
-decoded by pydicom on all cores, and `bytes`, read and dropped: what no preparing can be faster than.
+decoded by pydicom on all cores, and `bytes`, read and dropped: what no preparing can be faster than; `parts`, what one
+slice takes, step by step, in one process.
 """
 
+import io
 import shutil
 import sys
 import time
@@ -16,9 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from ichnos.ct.windows import BLOOD, BONE, BRAIN
+from ichnos.data import shards
 from ichnos.data.cache import open_cache
+from ichnos.data.preparing import pixel_hash
 from ichnos.data.sources.rsna import RsnaSource
+from ichnos.dicom import read_header, read_slice
 from ichnos.dicom.plain import plain_pixels
+from ichnos.inputs import to_planes
+from ichnos.processes import keep_freed_memory
 from ichnos.progress import SILENT
 from ichnos.recipe import InputSpec, Population, WindowMerge
 from ichnos.workflows.bench.contenders import answer_when_asked
@@ -29,6 +36,9 @@ Tree = dict[str, Any]
 
 _SHARE = 32
 """Files that a process decodes before it asks for more."""
+
+_TIMED_BY_PART = 100
+"""Slices."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ def zip_file(work: PrepareWork) -> Callable[[], Tree]:
 def cache(work: PrepareWork) -> Callable[[], Tree]:
     """A set's slices through three windows to pixels for a network, resized."""
     prepared = prepare_set(RsnaSource(Path(work.cohort)), Path(work.out, "set"), SILENT, workers=work.cores)
-    spec = InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=work.size)
+    spec = _cached(work)
 
     def once() -> Tree:
         shutil.rmtree(prepared.path / "caches", ignore_errors=True)
@@ -100,6 +110,39 @@ def read_bytes(work: PrepareWork) -> Callable[[], Tree]:
     return once
 
 
+def parts(work: PrepareWork) -> Callable[[], Tree]:
+    """Milliseconds a slice of each step from a file's bytes to the set, and on to the cache."""
+    files = [path.read_bytes() for path in sorted(Path(work.cohort, IMAGES).iterdir())[:_TIMED_BY_PART]]
+    slices = [read_slice(content).hu for content in files]
+    packed, spec = io.BytesIO(), _cached(work)
+    steps: dict[str, Callable[[int], object]] = {
+        "header": lambda k: read_header(files[k]),
+        "pixels to HU": lambda k: read_slice(files[k]),
+        "hash": lambda k: pixel_hash(slices[k]),
+        "pack": lambda k: shards.append(packed, slices[k]),
+        "windows and resize": lambda k: to_planes(spec, slices[k]),
+    }
+
+    def once() -> Tree:
+        took: dict[str, float] = {}
+        begun = time.perf_counter()
+        for name, step in steps.items():
+            packed.seek(0)
+            mark = time.process_time()
+            for k in range(len(files)):
+                step(k)
+            took[name] = 1000 * (time.process_time() - mark) / len(files)
+        return {"seconds": time.perf_counter() - begun, "parts": took}
+
+    keep_freed_memory()
+    return once
+
+
+def _cached(work: PrepareWork) -> InputSpec:
+    """What the cache is of: three windows."""
+    return InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=work.size)
+
+
 def _prepare(root: Path, out: Path, cores: int) -> Tree:
     shutil.rmtree(out, ignore_errors=True)
     begun = time.perf_counter()
@@ -113,4 +156,5 @@ def _decode(files: list[Path]) -> int:
 
 if __name__ == "__main__":
     what = {"folder": folder, "zip": zip_file, "cache": cache, "decoded": decoded, "bytes": read_bytes}
+    what["parts"] = parts
     answer_when_asked(PrepareWork, what, sys.argv)

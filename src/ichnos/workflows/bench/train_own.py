@@ -1,7 +1,8 @@
 """Our side of `ichnos bench train`, as a contender: `python -m ichnos.workflows.bench.train_own WORK WHAT`.
 
 WHAT: `fed`, batches as training reads them, with nothing made of them; `trained`, Model 2 as `ichnos train` trains it;
-`copied`, the same bytes copied in memory; `on_device`, the same network on one batch that lies on the device.
+`copied`, the same bytes copied in memory; `on_device`, the same network on one batch that lies on the device; `parts`,
+what a step takes, part by part.
 """
 
 import shutil
@@ -21,6 +22,7 @@ from ichnos.models.classifier import SliceClassifier
 from ichnos.progress import Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.training import train
+from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.devices import choose
 from ichnos.training.slices import TrainingSlices
@@ -157,6 +159,49 @@ def on_device(work: TrainWork) -> Callable[[], Tree]:
     return once
 
 
+def parts(work: TrainWork) -> Callable[[], Tree]:
+    """Milliseconds of each part of a step, the device waited for after each, as no training does."""
+    recipe, fabric = work.recipe, choose(work.device)
+    classifier = SliceClassifier.seeded(recipe, 0).to(fabric.device)
+    classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    plain = torch.optim.Adam(classifier.parameters(), lr=recipe.fit.learning_rate, fused=True)
+    module, optimizer = fabric.setup(classifier, plain)
+    module.mark_forward_method("logits")
+    augmented, images = AugmentedClassifier(classifier, recipe.augmentation), work.images
+    targets = torch.zeros((work.batch_size, len(recipe.classes)), device=fabric.device)
+    rows, loss_of = iter(range(10**9)), torch.nn.BCEWithLogitsLoss()
+
+    def once() -> Tree:
+        module.train()
+        augmented.train()
+        marks = [time.perf_counter()]
+
+        def mark() -> None:
+            _wait(fabric.device)
+            marks.append(time.perf_counter())
+
+        planes = torch.from_numpy(images[work.batches(next(rows))[0]])
+        mark()
+        planes = planes.to(fabric.device)
+        mark()
+        with torch.no_grad():
+            unit = classifier.channels.unit(planes)
+            unit = unit if augmented.augment is None else augmented.augment(unit)
+        mark()
+        loss = loss_of(module.logits(unit), targets[: len(unit)])
+        mark()
+        fabric.backward(loss)
+        mark()
+        optimizer.step()
+        optimizer.zero_grad()
+        mark()
+        names = ("read", "to the device", "augment", "forward", "backward", "optimizer")
+        took = {name: 1000 * (after - before) for name, before, after in zip(names, marks, marks[1:], strict=False)}
+        return {"seconds": marks[-1] - marks[0], "slices": len(unit), "parts": took}
+
+    return once
+
+
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -167,4 +212,4 @@ def _name(device: torch.device) -> str:
 
 
 if __name__ == "__main__":
-    answer_when_asked(TrainWork, {each.__name__: each for each in (fed, copied, trained, on_device)}, sys.argv)
+    answer_when_asked(TrainWork, {each.__name__: each for each in (fed, copied, trained, on_device, parts)}, sys.argv)

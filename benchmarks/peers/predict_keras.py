@@ -1,0 +1,72 @@
+"""Keras 3 on TensorFlow behind a plain pydicom loop: the study's stack, `keras.applications.EfficientNetB0`.
+
+Weights are drawn anew, as speed does not depend on them. Windows by NumPy, the resize by OpenCV, the whole exam as one
+batch through a compiled graph (`predict_on_batch`). It gives probabilities alone: no choice of series, no checks, no
+class maps. Needs tensorflow-cpu, pydicom and opencv-python-headless (README.md: in an environment of its own).
+"""
+
+import json
+import os
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import cv2
+import keras
+import numpy as np
+from pydicom import dcmread
+
+CHANNELS = 3
+"""What EfficientNetB0 of keras.applications takes."""
+
+
+def model_of(recipe: dict[str, Any]) -> keras.Model:
+    """As the study built it: the backbone, global average pooling, dense layers (128, then one output a class)."""
+    size = recipe["input"]["size"]
+    backbone = keras.applications.EfficientNetB0(
+        include_top=False, weights=None, input_shape=(size, size, CHANNELS), pooling="avg"
+    )
+    hidden = keras.layers.Dense(128, activation="relu")(backbone.output)
+    return keras.Model(backbone.input, keras.layers.Dense(len(recipe["classes"]), activation="sigmoid")(hidden))
+
+
+def pictures(folder: Path, recipe: dict[str, Any]) -> np.ndarray:
+    """Windowed slices from foot to head, (slices, size, size, channels), 0-255."""
+    size, windows = recipe["input"]["size"], recipe["input"]["windows"]
+    slices = [dcmread(path) for path in sorted(folder.iterdir())]
+    slices.sort(key=lambda each: float(each.ImagePositionPatient[2]))
+    batch = np.empty((len(slices), size, size, CHANNELS), np.float32)
+    for k, each in enumerate(slices):
+        hu = each.pixel_array.astype(np.float32) * float(each.RescaleSlope) + float(each.RescaleIntercept)
+        planes = [np.clip((hu - w["level"] + w["width"] / 2) / w["width"], 0, 1) for w in windows]
+        if recipe["input"]["merge"] == "mean":
+            planes = [np.mean(planes, axis=0)] * CHANNELS
+        for channel, plane in enumerate(planes):
+            batch[k, ..., channel] = cv2.resize(plane, (size, size), interpolation=cv2.INTER_AREA) * 255
+    return batch
+
+
+def main() -> None:
+    work = json.loads(Path(sys.argv[1]).read_bytes())
+    recipe = work["recipe"]
+    if recipe["network"]["backbone"] != "efficientnet-b0" or recipe["input"].get("neighbours", 0):
+        sys.exit("this peer is EfficientNet-B0 on single slices; the bundle is another network")
+    model = model_of(recipe)
+    versions = {"keras": keras.__version__, "tensorflow": version("tensorflow-cpu")}
+    about = {"title": "Keras, plain pydicom loop", "versions": versions, "threads": os.cpu_count()}
+    print(json.dumps(about | {"same_weights": False}), flush=True)
+    for _ in sys.stdin:
+        begun = time.perf_counter()
+        probabilities = model.predict_on_batch(pictures(Path(work["exam"]), recipe))
+        seconds = time.perf_counter() - begun
+        slices = [dict(zip(recipe["classes"], each, strict=True)) for each in probabilities.tolist()]
+        print(json.dumps({"seconds": seconds, "slices": slices}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

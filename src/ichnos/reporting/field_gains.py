@@ -1,0 +1,96 @@
+"""What recipes of a comparison gained over others: the tables of paired differences, each with its corrected p."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ichnos.evaluation.intervals import Estimate
+from ichnos.reporting.table import Cell, Column, Kind, Table
+from ichnos.subtypes import Subtype
+
+Tree = Mapping[str, Any]
+
+PRINTED = ((Subtype.ANY, "difference"), (Subtype.ANY, "pooled"), (Subtype.EPIDURAL, "pooled"))
+"""The differences that the tables show, of which class and of what: all of them are one family for the correction.
+Epidural, the rarest, is what synthetic lesions are drawn for; a fold has too few patients with it for a mean."""
+
+TOO_FEW = "descriptive only"
+
+_NO_P = f"“{TOO_FEW}”: fewer than ten patients have it, so there is no p. A dash: too few of the resamples define one."
+
+
+def printed_gains(gains: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Those of one step, by level and class: the trees that hold each one's bootstrap_p."""
+    for level in gains.values():
+        for c, which in PRINTED:
+            if c.value in level:
+                yield level[c.value][which]
+
+
+def gain_tables(card: Tree) -> list[Table]:
+    """Any hemorrhage, and epidural: a row a step and level."""
+    return [any_gains(card), epidural_gains(card)]
+
+
+def any_gains(card: Tree) -> Table:
+    """What a recipe gained over another in any hemorrhage; where it cannot be compared, why."""
+    columns = (
+        *_NAMES,
+        Column("Change of AUC, mean of folds", Kind.CHANGE),
+        Column("p", Kind.P),
+        Column("p after Holm", Kind.P),
+        Column("Change of AUC, pooled", Kind.CHANGE),
+        Column("p", Kind.P),
+        Column("p after Holm", Kind.P),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for step in card["steps"]:
+        names = (step["recipe"], step["against"])
+        if step["why_not"]:
+            rows.append((*names, f"not compared: {step['why_not']}", *[None] * 6))
+        for level, found in step["gains"].items():
+            row = found.get(Subtype.ANY.value)
+            if row is not None:
+                rows.append((*names, level, *_cells(row, "difference"), *_cells(row, "pooled")))
+    return Table("gains", "What each step gains: any hemorrhage", columns, tuple(rows), _notes(card), grouped=True)
+
+
+def epidural_gains(card: Tree) -> Table:
+    """The same in epidural hemorrhage."""
+    columns = (
+        *_NAMES,
+        Column("Patients with it", Kind.COUNT),
+        Column("Change of AUC, pooled", Kind.CHANGE),
+        Column("p", Kind.P),
+        Column("p after Holm", Kind.P),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for step in card["steps"]:
+        for level, found in step["gains"].items():
+            row = found.get(Subtype.EPIDURAL.value)
+            if row is not None:
+                names = (step["recipe"], step["against"], level)
+                rows.append((*names, row["positive_patients"], *_cells(row, "pooled")))
+    notes = ("Resamples and correction are those of the table of any hemorrhage: both are one family.", _NO_P)
+    return Table("gains_epidural", "What each step gains: epidural", columns, tuple(rows), notes, grouped=True)
+
+
+_NAMES = (Column("Recipe", Kind.TEXT), Column("Against", Kind.TEXT), Column("Of", Kind.TEXT))
+
+
+def _cells(row: Tree, which: str) -> tuple[Cell, Cell, Cell]:
+    """A change, its p and its corrected p; where too few patients have the class, that it only describes."""
+    tree = row[which]
+    if row["descriptive_only"]:
+        return Estimate.from_json(tree), TOO_FEW, TOO_FEW
+    return Estimate.from_json(tree), tree.get("bootstrap_p"), tree.get("holm_p")
+
+
+def _notes(card: Tree) -> tuple[str, ...]:
+    drawn = f"{card['gain_resamples']:,} resamples of" if "gain_resamples" in card else "the paired bootstrap over"
+    tests = f"all {card['gain_tests']} p" if "gain_tests" in card else "the p"
+    return (
+        f"On the same patients: 95 % intervals and p by {drawn} patients, drawn alike for both recipes.",
+        f"Holm's correction is over {tests} of changes, of any hemorrhage and of epidural together.",
+        "An interval that holds 0 shows no gain.",
+        _NO_P,
+    )

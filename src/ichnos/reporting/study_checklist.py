@@ -1,0 +1,199 @@
+"""What CLAIM and TRIPOD+AI ask of a study by folds, or of many on the same folds, as far as the program knows it.
+
+The guidelines and the form of an answer: ichnos.reporting.checklist.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ichnos.counting import counted
+from ichnos.recipe import AnyKind
+from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, Item
+from ichnos.reporting.folds import how_measured
+from ichnos.reporting.recipe_words import (
+    balance_words,
+    by_words,
+    epoch_words,
+    exam_training_words,
+    grouped,
+    joined_words,
+    network_words,
+    road_words,
+    training_words,
+)
+from ichnos.subtypes import Subtype
+
+Tree = Mapping[str, Any]
+
+BOTH = "CLAIM, TRIPOD+AI"
+
+LEFT_OF_A_STUDY = (
+    *LEFT_TO_THE_AUTHOR,
+    ("Image acquisition", "scanners, kernels, slice thickness, contrast medium"),
+    ("Hyperparameters", "who chose those that are no part of this study, by what, and how many were tried"),
+    ("Failure analysis", "which cases fail, and why; a run's surest errors are shown where it is evaluated"),
+    ("Fairness", "whether results differ between groups of patients; nothing of that is measured here"),
+)
+"""The same topics for whoever writes a study up, and those that a study has besides."""
+
+
+def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
+    """What the scorecard of `ichnos study folds` answers. recipe: the one that is in it."""
+    return [
+        *_data(card),
+        *_models({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
+        *_measures(card),
+        Item("Comparison of models", BOTH, "none: one procedure is measured"),
+        *_limits(card),
+    ]
+
+
+def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree]) -> list[Item]:
+    """What the scorecard of `ichnos study field` and those of its recipes (`cards`) answer."""
+    widest = max(cards.values(), key=lambda each: each["counts"]["slices"])  # a recipe of positives measures fewer
+    parameters = {name: card["recipes"][name]["cost"]["parameters"] for name in recipes}
+    return [
+        *_data(widest),
+        *_models(recipes, cards, parameters),
+        *_measures(widest),
+        Item("Comparison of models", BOTH, _comparison(card)),
+        *_limits(card),
+    ]
+
+
+def _data(card: Tree) -> list[Item]:
+    counts, folds = card["counts"], card["folds"]
+    tested = [fold["test_patients"] for fold in folds]
+    patients = f"{min(tested)}" if min(tested) == max(tested) else f"{min(tested)} to {max(tested)}"
+    each = "test patients" if len(folds) == 1 else "test patients a fold"
+    return [
+        Item("Data sources", BOTH, f"{card['source']}, prepared set {card['set']}"),
+        Item(
+            "Data flow",
+            BOTH,
+            f"{counts['patients']:,} patients and {counts['exams']:,} exams in the set, {counts['slices']:,} slices "
+            f"measured; {_left_out(card)}",
+        ),
+        Item(
+            "Data partitions",
+            BOTH,
+            f"By patient, so that no one is in two parts: {patients} {each}, split seed {card['split_seed']}. "
+            + " ".join(how_measured(card)),
+        ),
+        Item(
+            "Missing data",
+            BOTH,
+            "no label is imputed: only sets of which every slice is labelled for every subtype are trained on; beyond "
+            "an exam's ends its last slice stands in for a neighbour",
+        ),
+    ]
+
+
+def _left_out(card: Tree) -> str:
+    reasons = card.get("skipped", [])
+    if not reasons:
+        return "none left out when it was prepared"
+    said = "; ".join(f"{each['reason']}: {each['count']:,}" for each in reasons)
+    return f"left out when it was prepared: {said}"
+
+
+def _models(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameters: Mapping[str, int]) -> list[Item]:
+    joined = {name: joined_words(recipe) for name, recipe in recipes.items()}
+    several = "; ".join(f"{words} ({name})" for name, words in joined.items() if words)
+    if len(recipes) == 1:
+        several = next(iter(joined.values()))
+    versions = next(iter(cards.values()))["versions"]
+    kept = by_words(recipes, lambda stage: epoch_words(stage.fit), epoch_words)
+    return [
+        Item(
+            "Preprocessing",
+            BOTH,
+            f"from Hounsfield units at 512 × 512: {by_words(recipes, lambda s: road_words(s.input))}",
+        ),
+        Item("Outcome", BOTH, f"labels of slices: {_outcomes(recipes)}; an exam has what any of its slices has"),
+        Item("Model", BOTH, f"{by_words(recipes, network_words)}; each recipe stands whole in scorecard.json"),
+        Item("Number of parameters", "CLAIM", grouped({name: f"{n / 1e6:.2f} M" for name, n in parameters.items()})),
+        Item("Initial weights", "CLAIM", grouped({name: _first_weights(each) for name, each in cards.items()})),
+        Item("Training", BOTH, by_words(recipes, training_words, exam_training_words)),
+        Item("Class imbalance", "TRIPOD+AI", by_words(recipes, balance_words)),
+        Item(
+            "Model selection",
+            BOTH,
+            f"the epoch kept is that of {kept}; always of the validation patients, never of those measured",
+        ),
+        Item("Ensembling", "CLAIM", several or "none: one model"),
+        Item("Software", "CLAIM", ", ".join(f"{name} {number}" for name, number in versions.items())),
+    ]
+
+
+def _outcomes(recipes: Mapping[str, AnyKind]) -> str:
+    named = {c for recipe in recipes.values() for c in recipe.classes}
+    return ", ".join(c.display_name.lower() for c in Subtype if c in named)
+
+
+def _first_weights(card: Tree) -> str:
+    tree = card["first_weights"]
+    if "remark" in tree:
+        return tree["remark"]
+    told: dict[str, list[str]] = {}
+    for stage, each in tree.items():
+        told.setdefault(each["remark"], []).append(stage)
+    return ", ".join(f"{', '.join(stages)}: {remark}" for remark, stages in told.items())
+
+
+def _measures(card: Tree) -> list[Item]:
+    levels = card["levels"]
+    measures = "AUC, average precision, sensitivity, specificity, PPV, NPV, F1, exact match"
+    loss = levels["slice"]["kaggle_loss"]["after"]["value"]
+    prevalence = ", ".join(
+        f"{100 * share:g} % ({Subtype(c).display_name.lower()})" for c, share in card["prevalence"].items()
+    )
+    of = "slices, exams and patients" if "patient" in levels else "slices"
+    return [
+        Item("Model outputs", BOTH, f"a probability of each class for {of}; calls at two operating points"),
+        Item(
+            "Thresholds",
+            BOTH,
+            "set on each fold's validation patients: at least 95 % sensitivity there, and the largest sensitivity + "
+            "specificity",
+        ),
+        Item(
+            "Performance measures",
+            BOTH,
+            measures
+            + ("" if loss is None else ", Kaggle's weighted log loss")
+            + f", of {of}; PPV and NPV "
+            + (f"at a prevalence of {prevalence} too" if prevalence else "as common as hemorrhage is in this set"),
+        ),
+        Item(
+            "Calibration",
+            BOTH,
+            "a temperature and a shift a class, and a slope and an intercept for exams, fitted on validation patients; "
+            "Brier score and expected calibration error with intervals, and reliability diagrams, before and after",
+        ),
+        Item(
+            "Uncertainty",
+            BOTH,
+            f"95 % percentile intervals, {card['resamples']:,} resamples of patients, seed {card['bootstrap_seed']}; "
+            "they hold the trained models as they are: training again would add to them",
+        ),
+    ]
+
+
+def _comparison(card: Tree) -> str:
+    steps = sum(1 for step in card["steps"] if not step["why_not"])
+    if not steps:
+        return "none"
+    return (
+        f"paired differences of AUC on the same patients, {counted(steps, 'step')}: intervals and p by "
+        f"{card['gain_resamples']:,} resamples of patients, Holm's correction over all {card['gain_tests']} p that are "
+        "printed; no p where fewer than ten patients have the class"
+    )
+
+
+def _limits(card: Tree) -> list[Item]:
+    made = f"; made by `{card['command']}`" if card.get("command") else ""
+    return [
+        Item("External validation", BOTH, "none: all patients are of the set that was trained on"),
+        Item("Code", BOTH, f"ichnos {card['versions']['ichnos']}, Apache-2.0{made}"),
+    ]

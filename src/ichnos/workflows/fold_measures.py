@@ -1,0 +1,76 @@
+"""What studies by folds measure of their test patients beside AUC: every level, as `ichnos evaluate` measures it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ichnos.evaluation.calls import Prevalence
+from ichnos.evaluation.fold_levels import JudgedFolds, measure_fold_levels
+from ichnos.evaluation.level_measures import Measuring, StatedThresholds
+from ichnos.evaluation.levels import Level, judge
+from ichnos.evaluation.probabilities import KAGGLE_CLIP
+from ichnos.evaluation.readout import reported_labels
+from ichnos.evaluation.resampling import RESAMPLES
+from ichnos.predictions import Predictions
+from ichnos.readout import POINTS, Readout
+from ichnos.recipe import Population
+from ichnos.subtypes import Subtype
+from ichnos.workflows.measured import BOOTSTRAP_SEED, Tree, thresholds_of
+
+OUT_OF_FOLD_TABLE = "out_of_fold.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class FoldsJudged:
+    """The test patients of all folds as their models judged them, and the readouts by which they did."""
+
+    judged: JudgedFolds
+    readouts: tuple[Readout, ...]
+
+    @classmethod
+    def of(cls, tests: Sequence[Predictions], readouts: Sequence[Readout]) -> "FoldsJudged":
+        """From raw predictions of each fold's test part and the readout that its validation part gave."""
+        folds = [judge(test, reported_labels(test), r) for test, r in zip(tests, readouts, strict=True)]
+        return cls(JudgedFolds(folds), tuple(readouts))
+
+    @classmethod
+    def read(cls, folder: Path, card: Tree) -> "FoldsJudged":
+        """The same of a study that has ended, from its table and scorecard."""
+        pooled = Predictions.read_parquet(folder / OUT_OF_FOLD_TABLE)
+        ends = np.cumsum([0, *(fold["test_slices"] for fold in card["folds"])])
+        tests = [pooled.select(np.arange(ends[k], ends[k + 1])) for k in range(len(card["folds"]))]
+        return cls.of(tests, [Readout.model_validate(fold["readout"]) for fold in card["folds"]])
+
+    @property
+    def reported(self) -> tuple[Subtype, ...]:
+        """The columns of all tables."""
+        return self.readouts[0].reported
+
+    def thresholds(self, level: Level) -> StatedThresholds:
+        """Of each operating point for each class, one a fold."""
+        each = [thresholds_of(readout, level) for readout in self.readouts]
+        return {point: {c: [fold[point][c] for fold in each] for c in self.reported} for point in POINTS}
+
+
+def measured_levels(folds: FoldsJudged, population: Population, prevalence: Prevalence) -> Tree:
+    """What a scorecard of folds says of every level, and by what.
+
+    A recipe of positives alone is measured in slices and of its subtypes: every one of its slices has a hemorrhage, so
+    nothing is said of `any`, of exams or of patients. Raises UsageError where a prevalence is none.
+    """
+    positives_only = population.slices == "positives"
+    levels = (Level.SLICE,) if positives_only else tuple(Level)
+    named = tuple(c for c in folds.reported if c is not Subtype.ANY) if positives_only else folds.reported
+    asked = Measuring(folds.reported, named, prevalence, BOOTSTRAP_SEED)
+    thresholds = {level: folds.thresholds(level) for level in levels}
+    trees = measure_fold_levels(folds.judged, levels, thresholds, asked)
+    for tree in trees.values():
+        tree["classes"] = {c.value: tree["classes"][c.value] for c in named}
+    return {
+        "levels": trees,
+        "prevalence": {c.value: share for c, share in prevalence.items()},
+        "resamples": RESAMPLES,
+        "kaggle_clip": KAGGLE_CLIP,
+    }

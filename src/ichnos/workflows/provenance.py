@@ -1,0 +1,86 @@
+"""How a model came to be, for its scorecard: what a reporting guideline asks of it and a run or bundle knows."""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ichnos.inference.manifest import Manifest
+from ichnos.recipe import AnyKind, ExamFit, ExamRecipe, Fit, SliceRecipe, TreesHead
+
+Tree = dict[str, Any]
+
+
+def stages_of_bundle(manifest: Manifest) -> list[Tree]:
+    """Every network of a bundle, by its recipe alone: which epoch was taken, a bundle does not say."""
+    parts = [_stage(path, recipe, None) for path, recipe in manifest.recipe.stages.items()]
+    return [*parts, *_exam_stage(manifest.recipe, None)]
+
+
+def stages_of_run(
+    recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]], exam: Mapping[str, Any] | None
+) -> list[Tree]:
+    """Every network of a run. checkpoints: the metadata of each stage's, by its name in `recipe.stages`; exam: of the
+    network of exams, where there is one."""
+    parts = [_stage(path, stage, checkpoints[path]) for path, stage in recipe.stages.items()]
+    return [*parts, *_exam_stage(recipe, exam)]
+
+
+def versions_of_run(run: Path) -> dict[str, str]:
+    """With which versions a run was trained, as its environment.json says; empty where it says nothing."""
+    try:
+        versions = json.loads((run / "environment.json").read_bytes())["versions"]
+        return {str(name): str(number) for name, number in versions.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def versions_of(*packages: str) -> dict[str, str]:
+    """As they are installed."""
+    return {name: version(name) for name in packages}
+
+
+def _stage(path: str, recipe: SliceRecipe, checkpoint: Mapping[str, Any] | None) -> Tree:
+    told = checkpoint or {}
+    first = told.get("first_weights") or {}
+    network, fit = recipe.network, recipe.fit
+    return {
+        "part": path,
+        "recipe": recipe.name,
+        "backbone": network.backbone,
+        "input": recipe.input.model_dump(mode="json"),
+        "first_weights": {
+            # a path of somebody's machine is nobody's business
+            "backbone": first.get("backbone", network.init.replace("\\", "/").rsplit("/", 1)[-1]),
+            "head": first.get("head"),
+            "digest": first.get("digest"),
+            "frozen": network.frozen,
+        },
+        "imbalance": {
+            "sampling": recipe.sampling.value,
+            "loss": fit.loss.model_dump(mode="json"),
+            "synthetic": recipe.synthetic.model_dump(mode="json") if recipe.synthetic else None,
+        },
+        "selection": _selection(fit, checkpoint),
+    }
+
+
+def _exam_stage(recipe: AnyKind, checkpoint: Mapping[str, Any] | None) -> list[Tree]:
+    if not isinstance(recipe, ExamRecipe) or isinstance(recipe.head, TreesHead):
+        return []
+    return [{"part": "exam", "recipe": recipe.name, "selection": _selection(recipe.fit, checkpoint)}]
+
+
+def _selection(fit: Fit | ExamFit, checkpoint: Mapping[str, Any] | None) -> Tree:
+    """By what the epoch was chosen; epoch: None where nobody says which it was."""
+    told = checkpoint or {}
+    origin = told.get("origin") or {}
+    return {
+        "by": fit.best,
+        "epochs": fit.last_epoch,
+        "patience": fit.patience,
+        "epoch": told.get("epoch"),
+        "validation_loss": told.get("validation_loss"),
+        "everyone": origin.get("everyone"),
+    }

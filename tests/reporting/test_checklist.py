@@ -1,0 +1,96 @@
+"""The checklist says what the scorecard knows, and leaves the rest to the author."""
+
+from typing import Any
+
+import pytest
+
+from ichnos.recipe import CascadeRecipe
+from ichnos.recipes.cascade import RECIPE as CASCADE
+from ichnos.recipes.reader import RECIPE as READER
+from ichnos.reporting.checklist import answers, left_to_the_author
+from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection
+from ichnos.workflows.provenance import stages_of_run
+
+
+def card(**model: Any) -> dict[str, Any]:
+    """Of a model that tells as little as can be."""
+    return {
+        "source": "folder",
+        "set": "0123456789abcdef",
+        "counts": {"patients": 2, "exams": 2, "slices": 4},
+        "left_out_of_the_set": 0,
+        "labels_of": "exam",
+        "labelled": ["any"],
+        "mapping": {},
+        "levels": {"exam": {"classes": {"any": {"labelled": True}}}},
+        "model": {
+            "title": "T",
+            "kind": "run",
+            "digest": "0" * 64,
+            "population": "slices",
+            "operating_points": "0.5",
+            "calibrated": False,
+            "trained_on": None,
+        }
+        | model,
+        "external": True,
+        "prevalence": {},
+        "resamples": 20,
+        "bootstrap_seed": 0,
+    }
+
+
+def said(tree: dict[str, Any], errors: int | None) -> dict[str, str]:
+    return {item.topic: item.answer for item in answers(tree, errors)}
+
+
+def test_what_nobody_knows_is_not_claimed() -> None:
+    topics = said(card(), None)
+    unknown = ("Preprocessing", "Initial weights", "Model selection", "Class imbalance", "Software", "Explainability")
+    assert not set(topics) & {*unknown, "Failure analysis"}
+    assert topics["Model outputs"].startswith("a probability of each class for each exam;")
+    assert "Kaggle" not in topics["Performance measures"]
+    assert "before and after" not in topics["Calibration"]
+    assert "Failure analysis" in dict(left_to_the_author(None))
+
+
+@pytest.mark.parametrize(
+    ("errors", "cells", "failures", "explained"),
+    [
+        (0, 7, "no exam was missed or called wrongly at the balanced point", None),
+        (2, 7, "the surest misses", "class maps (Grad-CAM) of 7×7 cells, beside the errors"),
+        (2, 0, "the surest misses", "none: the network has no class maps"),
+    ],
+)
+def test_errors_and_maps_are_claimed_where_they_are_shown(
+    errors: int, cells: int, failures: str, explained: str | None
+) -> None:
+    topics = said(card(map_cells=cells), errors)
+    assert topics["Failure analysis"].startswith(failures)
+    assert topics.get("Explainability") == explained
+    assert "Failure analysis" not in dict(left_to_the_author(errors))
+
+
+def test_stages_that_differ_are_told_apart() -> None:
+    assert isinstance(CASCADE, CascadeRecipe)
+    recipe = CASCADE.derive(**{"gate.sampling": "balanced", "gate.fit.loss": {"kind": "focal", "weights": {"any": 2}}})
+    seen = {"origin": {"everyone": False}, "epoch": 4, "validation_loss": 0.3}
+    stages = stages_of_run(recipe, {"gate": seen, "subtypes": {"origin": {"everyone": True}, "epoch": 9}}, None)
+    chosen, imbalance = selection(stages) or "", class_imbalance(stages) or ""
+    assert chosen.startswith("gate: epoch 4 of at most ")
+    assert "; subtypes: none: the last of " in chosen
+    assert (preprocessing([stages[0], {**stages[0], "part": "members/other"}]) or "").startswith("HU at 512×512")
+    three = [stages[0], {**stages[0], "part": "members/other"}, stages[1]]
+    assert (selection(three) or "").startswith("gate, other: epoch 4")
+    assert imbalance.startswith("gate: classes taking turns in each batch, focal loss, weighted any 2")
+
+
+def test_a_bundle_tells_what_its_recipe_says() -> None:
+    (stage,) = stages_of_run(READER.derive(**{"network.init": "/home/me/weights.pth"}), {"": {}}, None)
+    assert "/home" not in str(stage), "folders of somebody's machine"
+    assert initial_weights([stage]) == "backbone weights.pth"
+    assert (preprocessing([stage]) or "").startswith(
+        "HU at 512×512, windows L40 W80, L80 W200 (their mean), resized to"
+    )
+    assert "% of each batch synthetic lesions (epidural" in (class_imbalance([stage]) or "")
+    assert (selection([stage]) or "").endswith("which it was, the bundle does not say")

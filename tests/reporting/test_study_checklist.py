@@ -1,0 +1,108 @@
+"""What a study can answer of the guidelines: by its own recipes, and nothing that it does not know."""
+
+from typing import Any
+
+from ichnos import recipes
+from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, Item
+from ichnos.reporting.recipe_words import balance_words, by_words, joined_words, road_words
+from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_field, answers_of_folds
+
+NAMES = ("reader", "cascade", "bigru", "ensemble")
+
+
+def card(recipe: str, folds: int = 5, prevalence: dict[str, float] | None = None) -> dict[str, Any]:
+    return {
+        "source": "ct-ich",
+        "set": "0123456789abcdef",
+        "split_seed": 3,
+        "counts": {"patients": 82, "exams": 82, "slices": 2470},
+        "skipped": [{"reason": "it has no picture", "count": 1030, "examples": []}],
+        "first_weights": {"remark": f"first weights of {recipe}"},
+        "parameters": 4_170_000,
+        "versions": {"ichnos": "0.1.0", "torch": "2.13.0"},
+        "bootstrap_seed": 0,
+        "resamples": 1000,
+        "prevalence": prevalence or {},
+        "folds": [{"test_patients": 16 + (k < 2)} for k in range(folds)],
+        "levels": {"slice": {"kaggle_loss": {"after": {"value": 0.1}}}, "exam": {}, "patient": {}},
+        "command": "ichnos study folds",
+    }
+
+
+def by_topic(items: list[Item]) -> dict[str, str]:
+    assert len({item.topic for item in items}) == len(items), "each topic once"
+    return {item.topic: item.answer for item in items}
+
+
+def test_a_study_by_folds_answers_what_it_knows() -> None:
+    recipe = recipes.find("reader").recipe
+    told = by_topic(answers_of_folds(card("reader", prevalence={"any": 0.06}), recipe))
+    assert "82 patients" in told["Data flow"]
+    assert "it has no picture: 1,030" in told["Data flow"]
+    assert "Fold k tests" in told["Data partitions"]
+    assert "16 to 17 test patients a fold" in told["Data partitions"]
+    assert "L40 W80 and L80 W200" in told["Preprocessing"]
+    assert "3 slices 5 mm apart" in told["Preprocessing"]
+    assert told["Number of parameters"] == "4.17 M"
+    assert told["Initial weights"] == "first weights of reader"
+    assert "40 % of each batch has drawn lesions" in told["Class imbalance"]
+    assert "the highest mean AUC" in told["Model selection"]
+    assert told["Ensembling"] == "none: one model"
+    assert "prevalence of 6 % (any hemorrhage)" in told["Performance measures"]
+    assert "Kaggle" in told["Performance measures"]
+    assert "1,000 resamples" in told["Uncertainty"]
+    assert told["External validation"].startswith("none")
+
+
+def test_one_split_is_not_called_folds() -> None:
+    told = by_topic(answers_of_folds(card("reader", folds=1), recipes.find("reader").recipe))
+    assert "Fold k" not in told["Data partitions"]
+    assert "17 test patients, split seed 3" in told["Data partitions"]
+
+
+def test_a_comparison_says_of_each_recipe_what_is_its_own_and_once_what_is_shared() -> None:
+    chosen = {name: recipes.find(name).recipe for name in NAMES}
+    cards = {name: card(name) for name in NAMES}
+    whole = {
+        "recipes": {name: {"cost": {"parameters": 4_170_000 + k}} for k, name in enumerate(NAMES)},
+        "steps": [{"why_not": None}, {"why_not": "they differ"}],
+        "gain_resamples": 10_000,
+        "gain_tests": 6,
+        "versions": {"ichnos": "0.1.0"},
+        "command": "ichnos study field",
+    }
+    told = by_topic(answers_of_field(whole, chosen, cards))
+    assert told["Number of parameters"] == "4.17 M", "alike as printed, so said once"
+    assert "first weights of cascade (cascade)" in told["Initial weights"]
+    assert "4 members" in told["Ensembling"]
+    assert "a GRU in both directions over each exam (bigru)" in told["Ensembling"]
+    assert "cascade/subtypes" in told["Class imbalance"]
+    assert "batches of 8 exams, at most 30 epochs (bigru/exam)" in told["Training"]
+    assert "the lowest loss, stopped after 8 without a better one (bigru/exam)" in told["Model selection"]
+    assert "1 step" in told["Comparison of models"]
+    assert "all 6 p" in told["Comparison of models"]
+    assert told["Code"].endswith("made by `ichnos study field`")
+
+
+def test_what_the_author_must_say_is_all_there() -> None:
+    assert LEFT_OF_A_STUDY[: len(LEFT_TO_THE_AUTHOR)] == LEFT_TO_THE_AUTHOR
+    answered = {item.topic for item in answers_of_folds(card("reader"), recipes.find("reader").recipe)}
+    assert not answered & {topic for topic, _ in LEFT_OF_A_STUDY}
+
+
+def test_every_recipe_can_be_put_into_words() -> None:
+    for name in recipes.names():
+        recipe = recipes.find(name).recipe
+        for said in (
+            by_words({name: recipe}, lambda stage: road_words(stage.input)),
+            by_words({name: recipe}, balance_words),
+        ):
+            assert said
+        assert bool(joined_words(recipe)) == (recipe.kind != "slice")
+    raw = recipes.find("raw_hu").of_one_model
+    assert "raw HU" in road_words(raw.input)
+    weighted = raw.override(
+        {"fit.loss.kind": "focal", "fit.loss.weights": '{"any": 2}', "fit.loss.positives": "balanced"}
+    )
+    assert "focal loss" in balance_words(weighted)
+    assert "any 2" in balance_words(weighted)

@@ -1,0 +1,50 @@
+"""What `ichnos bench growth` measures is there, of the sizes that were asked for; no time is judged."""
+
+import json
+from typing import Any
+
+import pytest
+
+from ichnos.errors import UsageError
+from ichnos.progress import SILENT
+from ichnos.workflows.bench import growth
+from ichnos.workflows.bench.growth import GrowthBench, bench_growth
+from ichnos.workflows.bench.table import growth_circumstances, growth_rows
+
+
+@pytest.fixture(scope="module")
+def tree() -> dict[str, Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growth, "PREPARED", {"exams": 10, "slices": 10, "matrix": 64})
+        patch.setattr(growth, "PREDICTED", {"exams": 1, "slices": 10, "matrix": 64})
+        patch.setattr(growth, "EVALUATED", {"slices": 500, "resamples": 5})
+        return bench_growth(GrowthBench("1,2", rounds=1), SILENT)
+
+
+@pytest.mark.slow
+def test_each_size_goes_through_as_many_slices(tree: dict[str, Any]) -> None:
+    assert json.loads(json.dumps(tree, allow_nan=False)) == tree
+    assert tree["asked"] == "ichnos bench growth --times 1,2 --rounds 1"
+    for name, base in (("prepare", 100), ("predict", 10), ("evaluate", 500)):
+        assert [each["slices"] for each in tree[name]] == [base, 2 * base]
+        for each in tree[name]:
+            cost = each["microseconds_a_slice"]["median"] * each["slices"] / 1e6
+            assert cost == pytest.approx(each["seconds"]["median"], rel=1e-2)
+            assert each["peak_mb"] > 30
+
+
+@pytest.mark.slow
+def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
+    rows = {what: aim for what, _, aim in growth_rows(tree)}
+    assert rows["prepare, 100 slices (1 ×)"] == ""
+    assert rows["evaluate, 1,000 slices (2 ×)"] == "no more a slice, no more memory"
+    assert "5 resamples by patient" in growth_circumstances(tree)
+
+
+@pytest.mark.parametrize(
+    ("times", "complaint"),
+    [("", "whole numbers"), ("1,x", "whole numbers"), ("0,4", "from 1"), ("4,1", "rises"), ("1,1", "rises")],
+)
+def test_a_mistake_is_one_line(times: str, complaint: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        GrowthBench(times)

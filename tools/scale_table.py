@@ -1,0 +1,175 @@
+"""Writes docs/scale.md's tables from the rates in results/bench-*.json; `--check` says whether they are up to date."""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "scale.md"
+BENCHMARKS = ("prepare", "predict", "train", "evaluate")
+
+SLICES = (1_000_000, 10_000_000, 100_000_000)
+GPUS = (1, 8, 64)
+
+RAW_BYTES = 2 * 512 * 512
+SHRINKS = 2.8
+"""Of a scanner's slices as the prepared set packs them (docs/architecture.md)."""
+CACHE_BYTES = 224 * 224
+"""A slice of one plane at 224 px; three windows take three times as much."""
+INDEX_BYTES = 170
+"""A slice of the index, in the memory of training (docs/architecture.md)."""
+
+EPOCHS = 10
+ASSUMED_GPU_RATE = 3000
+"""Training images a second of one GPU: not measured."""
+ASSUMED_SHARE = 0.9
+"""Of so many GPUs' rates together that is left when they wait for each other: not measured."""
+CORES_A_GPU = 8
+GPU_HOUR, CORE_HOUR, TB_MONTH = 3.0, 0.04, 25.0
+"""Dollars, of the order of what clouds ask; put in your own."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Slices a second of one core, as measured, and what measuring predictions takes."""
+
+    prepare: float
+    cache: float
+    predict: float
+    train_cpu: float
+    evaluate_seconds: float
+    evaluate_mb: float
+    evaluated: int
+
+    @classmethod
+    def of(cls, trees: dict[str, Any]) -> "Rates":
+        cores = {name: tree["machine"]["cores_used"] for name, tree in trees.items()}
+        prepare, predict = trees["prepare"], trees["predict"]
+        return cls(
+            prepare=prepare["folder"]["slices_a_second"]["median"] / cores["prepare"],
+            cache=prepare["cache"]["slices_a_second"]["median"] / cores["prepare"],
+            predict=predict["batch"]["slices_a_second"] / cores["predict"],
+            train_cpu=trees["train"]["trained"]["slices_a_second"]["median"] / cores["train"],
+            evaluate_seconds=trees["evaluate"]["seconds"]["median"],
+            evaluate_mb=trees["evaluate"]["peak_mb"],
+            evaluated=trees["evaluate"]["work"]["slices"],
+        )
+
+
+def tables() -> dict[str, str]:
+    """Each table's name and its Markdown."""
+    files = {name: ROOT / "results" / f"bench-{name}.json" for name in BENCHMARKS}
+    if not all(file.exists() for file in files.values()):
+        return dict.fromkeys(("rates", "disk", "time"), "Not measured yet.")
+    rates = Rates.of({name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()})
+    return {"rates": _rates(rates), "disk": _disk(rates), "time": _time(rates)}
+
+
+def _rates(rates: Rates) -> str:
+    rows = [
+        ("prepare, folders to set", f"{rates.prepare:,.0f} slices a second and core", "measured"),
+        ("set to cache of three windows, 224 px", f"{rates.cache:,.0f} slices a second and core", "measured"),
+        ("predict, many exams", f"{rates.predict:,.0f} slices a second and core", "measured"),
+        ("train Model 2, 224 px, on a CPU", f"{rates.train_cpu:,.1f} images a second and core", "measured"),
+        (
+            f"evaluate {rates.evaluated:,} predictions, 1,000 resamples",
+            f"{rates.evaluate_seconds:,.0f} s, {rates.evaluate_mb:,.0f} MB",
+            "measured",
+        ),
+        ("train Model 2, 224 px, on a GPU", f"{ASSUMED_GPU_RATE:,} images a second", "**assumed**"),
+        ("share of that which many GPUs keep", f"{ASSUMED_SHARE:.0%}", "**assumed**"),
+        (
+            "prices",
+            f"{GPU_HOUR:.2f} $ a GPU-hour, {CORE_HOUR:.2f} a core-hour, {TB_MONTH:.0f} a TB-month",
+            "**assumed**",
+        ),
+    ]
+    return _table(("what", "rate", "where from"), rows)
+
+
+def _disk(rates: Rates) -> str:
+    rows: list[tuple[str, ...]] = []
+    for slices in SLICES:
+        raw, packed, cache = (slices * each for each in (RAW_BYTES, RAW_BYTES / SHRINKS, CACHE_BYTES))
+        month = (packed + cache) / 1e12 * TB_MONTH
+        share = slices / rates.evaluated
+        rows.append(
+            (
+                f"{slices:,}",
+                _bytes(raw),
+                _bytes(packed),
+                _bytes(cache),
+                f"{month:,.0f} $",
+                _bytes(slices * INDEX_BYTES),
+                _bytes(share * rates.evaluate_mb * 1e6),
+                _seconds(share * rates.evaluate_seconds),
+            )
+        )
+    head = ("slices", "DICOM", "set", "cache", "set and cache, a month", "index in memory", "evaluate", "its time")
+    return _table(head, rows)
+
+
+def _time(rates: Rates) -> str:
+    rows: list[tuple[str, ...]] = []
+    for slices in SLICES:
+        for gpus in GPUS:
+            cores = gpus * CORES_A_GPU
+            together = ASSUMED_GPU_RATE * gpus * (1 if gpus == 1 else ASSUMED_SHARE)
+            prepare, cache = slices / (rates.prepare * cores), slices / (rates.cache * cores)
+            train, predict = EPOCHS * slices / together, slices / (rates.predict * cores)
+            money = (prepare + cache + predict) / 3600 * cores * CORE_HOUR
+            money += train / 3600 * gpus * GPU_HOUR
+            rows.append(
+                (
+                    f"{slices:,}",
+                    f"{gpus}",
+                    *(_seconds(each) for each in (prepare, cache, train, predict)),
+                    f"{money:,.0f} $",
+                )
+            )
+    head = ("slices", "GPUs", "prepare", "cache", f"train, {EPOCHS} epochs", "predict on all", "cores and GPUs")
+    return _table(head, rows)
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _bytes(count: float) -> str:
+    for unit, size in (("TB", 1e12), ("GB", 1e9)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}"
+    return f"{count / 1e6:.3g} MB"
+
+
+def _seconds(count: float) -> str:
+    for unit, size in (("days", 86_400), ("h", 3600), ("min", 60)):
+        if count >= 1.5 * size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count:.0f} s"
+
+
+def with_tables(text: str) -> str:
+    """The page with what stands between the marks replaced."""
+    for name, table in tables().items():
+        begin, end = f"<!-- {name}: python tools/scale_table.py -->", f"<!-- /{name} -->"
+        head, _, rest = text.partition(begin)
+        text = f"{head}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
+    return text
+
+
+def main() -> int:
+    """Rewrite the page, or with --check compare."""
+    old = PAGE.read_text(encoding="utf-8")
+    new = with_tables(old)
+    if "--check" in sys.argv:
+        return int(old != new)
+    PAGE.write_text(new, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
