@@ -159,8 +159,12 @@ def test_a_set_is_written_to_a_storage_shard_by_shard(storage: str, small_shards
     fetched = download(str(out), tmp_path / "fetched")
     assert contents(fetched) == set_of(tmp_path / "local")
     assert "shards/00005.blosc2" in contents(fetched)
+    files().pipe_file(f"{out}/parts/00000.index.parquet", b"what a run left that was killed at its very end")
+    before = files().info(f"{out}/header.json")["LastModified"]
     said = Messages()
     prepare_set(InMemorySource(), out, said, workers=1)
+    assert files().info(f"{out}/header.json")["LastModified"] == before
+    assert contents(download(str(out), tmp_path / "again")) == contents(fetched)
     assert f"{out} is already prepared" in " ".join(said.texts)
     with pytest.raises(OutputError, match=f"{out} holds a set that was made of other files"):
         prepare_set(InMemorySource(exams=14), out, SILENT, workers=1)

@@ -36,10 +36,13 @@ class Depot:
                 with explained(place):
                     place.put(path)
 
-    def fetch(self) -> None:
-        """Bring what an earlier run left there, shards aside. Raises OutputError where other things lie there."""
+    def fetch(self) -> bool:
+        """Bring what an earlier run left there, shards aside, and say whether that is a finished set.
+
+        Raises OutputError where other things lie there.
+        """
         if self.target is None:
-            return
+            return False
         target = self.target
         with explained(target):
             there = [name for name, _ in target.files()]
@@ -51,16 +54,19 @@ class Depot:
                 (self.work / name).parent.mkdir(parents=True, exist_ok=True)
             for got in ahead(lambda name: (target / name).get(self.work / name), wanted):
                 got()
+        return "header.json" in there
 
     def finish(self) -> None:
         """Send the finished set, its header last, and take away from the storage what only the work needed."""
-        if self.target is None:
-            return
-        target = self.target
         files = sorted(path for path in self.work.iterdir() if path.is_file() and path.name != LOCK)
         self.keep(*(path for path in files if path.name != "header.json"), self.work / "header.json")
-        with explained(target):
-            self._remove(name for name, _ in target.files() if name.partition("/")[0] in _WORKING)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Take away from the storage what only the work needed, where a run that was killed left any."""
+        if self.target is not None:
+            with explained(self.target):
+                self._remove(name for name, _ in self.target.files() if name.partition("/")[0] in _WORKING)
 
     def _remove(self, names: Iterable[str]) -> None:
         target = self.target

@@ -51,9 +51,9 @@ def _prepare_on_storage(
         scratch = TemporaryDirectory(prefix="ichnos-")
     with scratch as folder:
         depot = Depot(Path(folder) / "set", out)
-        depot.fetch()
+        was_finished = depot.fetch()
         prepared = _prepare_and_split(source, depot.work, progress, workers, split_seed, folds, out)
-        depot.finish()
+        (depot.tidy if was_finished else depot.finish)()
         _ = prepared.skipped  # read while it is there
     return prepared
 
