@@ -8,7 +8,7 @@ import pytest
 
 from ichnos.data.set import PreparedSet
 from ichnos.errors import MissingExtraError, SetError, UsageError
-from ichnos.remote import RemotePath, file_system, here, place_of
+from ichnos.remote import RemotePath, file_system, place_of
 from tests.data.sources.rsna_trees import write_tree
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.stories.running import ichnos
@@ -17,7 +17,6 @@ from tests.stories.running import ichnos
 def test_a_path_is_a_path() -> None:
     assert place_of("some/folder") == Path("some/folder")
     assert place_of("file:///some/folder") == Path("/some/folder")
-    assert here(Path("some"), "it is read from a folder") == Path("some")
 
 
 def test_a_storage_that_nobody_knows_is_wrong_use() -> None:

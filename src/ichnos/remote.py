@@ -23,7 +23,6 @@ _OTHERS = ("memory",)
 _BLOCK_BYTES = 8 << 20
 """Read at a time where a file is read from its beginning on: a zip's list of 750,000 files takes some ten requests."""
 
-
 AT_ONCE = 16
 """Requests to a storage under way."""
 
@@ -52,11 +51,6 @@ class RemotePath:
     def name(self) -> str:
         """The last part."""
         return self.url.rpartition("/")[2]
-
-    @property
-    def parent(self) -> "RemotePath":
-        """The folder that it lies in."""
-        return RemotePath(self.url.rpartition("/")[0])
 
     def is_dir(self) -> bool:
         """Whether something lies below it. Raises OSError where there is no such bucket, StorageError."""
@@ -195,7 +189,7 @@ def file_system(protocol: str) -> Any:
 
 
 def ahead(fetch: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Callable[[], Result]]:
-    """fetch(item) of each in order, AT_ONCE of them under way: a storage answers each after a while, and many at once.
+    """fetch(item) of each in order, AT_ONCE of them under way: a storage answers each after a while, but many together.
 
     What is yielded returns its result, or raises what it raised.
     """
@@ -214,7 +208,7 @@ def ahead(fetch: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Ca
 
 
 class _Stream(io.RawIOBase):
-    """A file on a storage, read by parts, so that a connection that breaks is an OSError here too."""
+    """A file on a storage, read by parts, so that a connection that breaks is a StorageError here too."""
 
     def __init__(self, path: RemotePath, size: int) -> None:
         self._path = path
@@ -264,10 +258,3 @@ def place_of(text: str) -> Place:
             f"{protocol}:// needs {module}, which is not installed; install it with pip install 'ichnos[{extra}]'"
         ) from error
     return RemotePath(text.rstrip("/"))
-
-
-def here(place: Place, wanted: str) -> Path:
-    """The same, where it is a path of this machine; else raises UsageError, which begins with `wanted`."""
-    if isinstance(place, RemotePath):
-        raise UsageError(f"{wanted}, not from {place}; copy it to this machine first, and give the copy")
-    return place
