@@ -19,6 +19,8 @@ HEAVY = (
     "onnx",
     "nibabel",
     "skl2onnx",
+    "ray",
+    "fsspec",
 )
 RUNNER = "from ichnos.cli.main import app; from typer.testing import CliRunner;"
 

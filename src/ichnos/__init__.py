@@ -14,11 +14,13 @@ __all__ = ["__version__", "load_bundle", "read_exam"]
 def read_exam(path: Path | str) -> "Exam":
     """Read the one exam under `path`, a folder, a zip, a DICOM or a NIfTI file, into HU: give it to `classify`.
 
-    Raises InputError, with the reason, where there is none, more than one, or no head CT.
+    path: on this machine, or a URL (s3://...) as text. Raises InputError, with the reason, where there is none, more
+    than one, or no head CT.
     """
     from ichnos.dicom import exams  # pydicom is loaded when it is needed
+    from ichnos.remote import place_of
 
-    return exams.read_exam(Path(path))
+    return exams.read_exam(place_of(path) if isinstance(path, str) else path)
 
 
 def load_bundle(path: Path | str | None = None, *, threads: int | None = None) -> "ExamClassifier":

@@ -10,11 +10,13 @@ IchnosError                  anything below; the command line prints its message
 │   ├── ExamError            slices or a volume do not make a head CT that can be read
 │   ├── SourceError          a folder, zip or table of labels is not what its source needs
 │   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version
+├── StorageError             a storage that a URL names cannot be reached, or answers with an error
 ├── WeightsError             initial weights or a checkpoint are absent, damaged or do not fit
 ├── BundleError              a bundle is absent, damaged, changed, newer, or not fit for what is asked of it
 ├── TrainingError            training cannot go on (loss not finite, no slices left)
 ├── FailedElsewhereError     another process of the same training failed
 ├── WorkerError              a process that shared the work was killed
+├── ClusterError             a cluster does not answer, or its machines cannot do the work
 ├── BenchmarkError           a process that is measured failed
 └── OutputError              a result cannot be written (disk full, no permission, already there)
 
@@ -67,6 +69,10 @@ class SetError(InputError):
     """A prepared set, its splits or a cache is absent, damaged or of another version."""
 
 
+class StorageError(IchnosError):
+    """A storage that a URL names cannot be reached, or answers with an error."""
+
+
 class WeightsError(IchnosError):
     """Initial weights or a checkpoint are absent, damaged or do not fit."""
 
@@ -89,6 +95,10 @@ class FailedElsewhereError(IchnosError):
 
 class WorkerError(IchnosError):
     """A process that shared the work was killed."""
+
+
+class ClusterError(IchnosError):
+    """A cluster does not answer, or its machines cannot do the work."""
 
 
 class BenchmarkError(IchnosError):

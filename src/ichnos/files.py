@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryFile
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from ichnos.errors import OutputError
+from ichnos.errors import OutputError, StorageError
+from ichnos.remote import Place, RemotePath
 
 if TYPE_CHECKING:
     import polars as pl  # of [train]: whoever has a table has it
@@ -20,12 +21,18 @@ LOCK = ".lock"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Place) -> Iterator[Path]:
     """Give a temporary path to write to; when the block ends well it becomes `path`, else nothing is left behind.
 
-    Raises OutputError where the disk is full or the folder cannot be written; what `path` held before stays.
+    For a place on a storage it lies in a temporary folder of this machine, and is sent whole. Raises OutputError where
+    the disk is full or the folder cannot be written; what `path` held before stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if isinstance(path, RemotePath):
+        with explained(path), TemporaryDirectory(prefix="ichnos-") as folder:
+            yield Path(folder) / path.name
+            path.put(Path(folder) / path.name)
+        return
+    temporary = path.with_name(f".{path.name}.{os.uname().nodename}-{os.getpid()}.tmp")
     try:
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,16 +46,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """Turn what the operating system says of a failed write into an OutputError that says what to do."""
+def explained(path: Place) -> Iterator[None]:
+    """Turn what the operating system or a storage says of a failed write into an OutputError that says what to do."""
     try:
         yield
+    except StorageError as error:
+        raise OutputError(f"cannot write {path}: {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise OutputError(
                 f"the disk is full: {path.name} could not be written; what was finished before is kept: "
                 "free some space and give the same command again"
             ) from error
+        if isinstance(path, RemotePath):
+            raise OutputError(f"cannot write {path}: {error.strerror}; mend that, or give another --out") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             raise OutputError(
                 f"cannot write {path}: {error.strerror}; give a folder that you may write to with --out"
@@ -108,7 +119,7 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "ichnos"
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: Place, content: bytes) -> None:
     """Write a whole file in one step."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -151,11 +162,11 @@ def parquet_rows(path: Path) -> int:
     return pl.scan_parquet(path).select(pl.len()).collect().item()
 
 
-def write_text(path: Path, content: str) -> None:
+def write_text(path: Place, content: str) -> None:
     """Write a whole text file in one step, as UTF-8."""
     write_bytes(path, content.encode())
 
 
-def write_json(path: Path, tree: Any) -> None:
+def write_json(path: Place, tree: Any) -> None:
     """Write a whole JSON file in one step: indented, keys as given, no NaN."""
     write_text(path, json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -13,24 +13,32 @@ from functools import partial
 from multiprocessing.connection import wait as wait_for_process
 from typing import TypeVar
 
+from ichnos.cluster import Cluster, on_cluster
 from ichnos.errors import WorkerError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+Workers = int | Cluster | None
+"""Where work is done: in so many processes of this machine, one a core, or on a cluster that one is connected to."""
+
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What BLAS libraries ask how many threads to take: with a process a core, one each."""
 
 
-def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None) -> Iterator[Result]:
+def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: Workers = None) -> Iterator[Result]:
     """Yield work(item) of every item as it is done, in any order. workers: None takes a process a core.
 
     `work` and the items are pickled, so `work` is a function of a module or a partial of one; a script that comes here
     needs its `if __name__ == "__main__":`, as the processes import it. With one worker or one item the work is done
     in this process. At most two items a worker are under way, so a million of them cost no memory.
 
-    Raises what `work` raises, and WorkerError where a process was killed from outside; the rest is then dropped.
+    Raises what `work` raises, and WorkerError where a process was killed from outside; the rest is then dropped. On a
+    cluster see ichnos.cluster.on_cluster.
     """
+    if isinstance(workers, Cluster):
+        yield from on_cluster(partial(_in_kept_memory, work), items, workers)
+        return
     workers = min(workers or os.cpu_count() or 1, len(items))
     if workers <= 1:
         yield from map(work, items)
@@ -79,6 +87,12 @@ def _begin() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it, and lets what is under way be finished
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _in_kept_memory(work: Callable[[Item], Result], item: Item) -> Result:
+    """On a cluster, whose processes Ray begins."""
+    keep_freed_memory()
+    return work(item)
 
 
 def keep_freed_memory() -> None:

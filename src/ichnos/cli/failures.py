@@ -14,6 +14,9 @@ _EXTRAS = {
         "safetensors scipy skl2onnx sklearn tensorboard torch"
     ),
     "[timm]": "timm",
+    "[cluster]": "ray",
+    "[s3]": "fsspec s3fs",
+    "[gs]": "gcsfs",
 }
 """Which optional part of the installation brings which modules."""
 

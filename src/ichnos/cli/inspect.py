@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 def inspect(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders, zips, DICOM or NIfTI files.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, zips, DICOM or NIfTI files; or URLs (s3://...).",
+            show_default=False,
+        ),
     ],
     rules: Annotated[
         Path | None, typer.Option("--rules", help="A JSON file of rules for choosing series: see docs/reading.md.")
@@ -26,10 +31,11 @@ def inspect(
     Exit 0: all was read; 1: nothing can be read; 3: some of it cannot.
     """
     from ichnos.cli.progress import on_standard_error
+    from ichnos.remote import place_of
     from ichnos.workflows.inspect import inspect_paths, is_partial, lines_of
 
     with on_standard_error() as progress:
-        tree = inspect_paths(paths, progress, rules_of(rules))
+        tree = inspect_paths([*map(place_of, paths)], progress, rules_of(rules))
     if as_json:
         print(json.dumps(tree, indent=2, ensure_ascii=False))
     elif tree["exams"]:

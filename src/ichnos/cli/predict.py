@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 def predict(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Folders, zips, DICOM or NIfTI files.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders, zips, DICOM or NIfTI files; or URLs (s3://...).",
+            show_default=False,
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", help="The folder of findings, a folder an exam.", show_default=False)],
+    out: Annotated[
+        str,
+        typer.Option("--out", help="The folder of findings, a folder an exam; or a URL.", show_default=False),
+    ],
     bundle: Annotated[
         Path | None,
         typer.Option(
@@ -38,6 +46,14 @@ def predict(
         ),
     ] = "json",
     force: Annotated[bool, typer.Option("--force", help="Replace findings that are there.")] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster",
+            metavar="ADDRESS",
+            help="A Ray cluster that reads the exams: auto, local or HOST:PORT; see docs/cluster.md.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print summary.json on standard output.")] = False,
 ) -> None:
     """Say of each exam under PATH... which hemorrhages it holds. Research use only, not a medical device.
@@ -46,11 +62,17 @@ def predict(
     """
     from ichnos.cli.inspect import rules_of
     from ichnos.cli.progress import on_standard_error
+    from ichnos.cluster import Cluster
+    from ichnos.remote import place_of
     from ichnos.workflows.predict import is_partial, predict_paths
 
     asked = _formats(formats)
+    given = [place_of(path) for path in paths]
+    where = None if cluster is None else Cluster(cluster)
     with on_standard_error() as progress:
-        summary = predict_paths(paths, out, bundle, progress, rules=rules_of(rules), formats=asked, force=force)
+        summary = predict_paths(
+            given, place_of(out), bundle, progress, rules=rules_of(rules), formats=asked, force=force, cluster=where
+        )
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
     else:

@@ -1,21 +1,46 @@
 """`ichnos prepare SOURCE ROOT --out SET`: one verb a source."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ichnos.counting import counted
 
+if TYPE_CHECKING:
+    from ichnos.processes import Workers as Where
+    from ichnos.remote import Place
+
+
+def _no_url(root: Path) -> Path:
+    """A path; a URL comes here with one slash less. Raises UsageError."""
+    from ichnos.errors import UsageError
+
+    if root.parts and root.parts[0].endswith(":") and not root.exists():
+        raise UsageError(f"this source is read from a folder of this machine, not from {root.parts[0]}//; copy it here")
+    return root
+
+
 app = typer.Typer(help="Make a prepared set from labelled head CT.", no_args_is_help=True, rich_markup_mode=None)
 
-Root = Annotated[Path, typer.Argument(help="Where the data lies.", show_default=False)]
-Out = Annotated[Path, typer.Option("--out", help="The folder of the new set.", show_default=False)]
+Root = Annotated[str, typer.Argument(help="Where the data lies: a path, or a URL (s3://...).", show_default=False)]
+LocalRoot = Annotated[Path, typer.Argument(help="Where the data lies: a path.", show_default=False, callback=_no_url)]
+Out = Annotated[
+    str, typer.Option("--out", help="The folder of the new set: a path, or a URL (s3://...).", show_default=False)
+]
 Seed = Annotated[
     int, typer.Option("--split-seed", min=0, help="Who goes to train, validation and test, and to which fold.")
 ]
 Folds = Annotated[int, typer.Option("--folds", min=3, help="How many folds, for cross-validation.")]
 Workers = Annotated[int | None, typer.Option("--workers", min=1, help="Processes; one a core by default.")]
+OnCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="A Ray cluster that does the work: auto, local or HOST:PORT; see docs/cluster.md.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the set's header as JSON on standard output.")]
 
 
@@ -29,64 +54,101 @@ def rsna(
     split_seed: Seed = 0,
     folds: Folds = 5,
     workers: Workers = None,
+    cluster: OnCluster = None,
     as_json: Json = False,
 ) -> None:
     """RSNA 2019 as Kaggle gives it: the unpacked folder, or the zip itself."""
     from ichnos.data.sources.rsna import RsnaSource
+    from ichnos.remote import place_of
 
-    _prepare(RsnaSource(root, workers=workers, test=test), out, split_seed, folds, workers, as_json=as_json)
+    place, where = _where(workers, cluster, place_of(root))
+    _prepare(RsnaSource(place, workers=where, test=test), out, split_seed, folds, where, as_json=as_json)
 
 
 @app.command("ct-ich")
 def ct_ich(
-    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+    root: LocalRoot,
+    out: Out,
+    split_seed: Seed = 0,
+    folds: Folds = 5,
+    workers: Workers = None,
+    cluster: OnCluster = None,
+    as_json: Json = False,
 ) -> None:
     """CT-ICH of PhysioNet: version 1.0 (pictures) or 1.3.1 (NIfTI)."""
     from ichnos.data.sources.ct_ich import CtIchSource
 
-    _prepare(CtIchSource(root), out, split_seed, folds, workers, as_json=as_json)
+    here, where = _where(workers, cluster, root)
+    _prepare(CtIchSource(here), out, split_seed, folds, where, as_json=as_json)
 
 
 @app.command("cq500")
-def cq500(root: Root, out: Out, workers: Workers = None, as_json: Json = False) -> None:
+def cq500(root: LocalRoot, out: Out, workers: Workers = None, cluster: OnCluster = None, as_json: Json = False) -> None:
     """CQ500 as unzipped, with its reads.csv: labels of whole exams by three readers, to measure on, not to train on."""
     from ichnos.data.sources.cq500 import Cq500Source
 
-    _prepare(Cq500Source(root), out, 0, 5, workers, as_json=as_json)
+    here, where = _where(workers, cluster, root)
+    _prepare(Cq500Source(here), out, 0, 5, where, as_json=as_json)
 
 
 @app.command("folder")
 def folder(
     root: Root,
     out: Out,
-    labels: Annotated[
-        Path, typer.Option("--labels", help="A CSV of labels: see docs/own-data.md.", show_default=False)
-    ],
+    labels: Annotated[str, typer.Option("--labels", help="A CSV of labels: see docs/own-data.md.", show_default=False)],
     split_seed: Seed = 0,
     folds: Folds = 5,
     workers: Workers = None,
+    cluster: OnCluster = None,
     as_json: Json = False,
 ) -> None:
     """Your own DICOM files, however they are nested, and a table of labels."""
     from ichnos.data.sources.folder import FolderSource
+    from ichnos.remote import place_of
 
-    _prepare(FolderSource(root, labels, workers), out, split_seed, folds, workers, as_json=as_json)
+    place, where = _where(workers, cluster, place_of(root))
+    _prepare(FolderSource(place, place_of(labels), where), out, split_seed, folds, where, as_json=as_json)
 
 
 @app.command("phantom")
 def phantom(
-    root: Root, out: Out, split_seed: Seed = 0, folds: Folds = 5, workers: Workers = None, as_json: Json = False
+    root: Root,
+    out: Out,
+    split_seed: Seed = 0,
+    folds: Folds = 5,
+    workers: Workers = None,
+    cluster: OnCluster = None,
+    as_json: Json = False,
 ) -> None:
     """What `ichnos phantom` made, with its masks."""
     from ichnos.data.sources.phantom import PhantomSource
+    from ichnos.remote import place_of
 
-    _prepare(PhantomSource(root, workers), out, split_seed, folds, workers, as_json=as_json)
+    place, where = _where(workers, cluster, place_of(root))
+    _prepare(PhantomSource(place, where), out, split_seed, folds, where, as_json=as_json)
 
 
-def _prepare(source: Any, out: Path, seed: int, folds: int, workers: int | None, *, as_json: bool) -> None:
+def _where(workers: int | None, cluster: str | None, root: "Place") -> "tuple[Any, Where]":
+    """Where the data lies, for whoever does the work, and who that is: every machine of a cluster must see it."""
+    from ichnos.cluster import Cluster
+    from ichnos.errors import UsageError
+
+    if cluster is None:
+        return root, workers
+    if workers is not None:
+        raise UsageError("--workers is of this machine's processes; a cluster takes all of its own cores")
+    if not isinstance(root, Path):
+        return root, Cluster(cluster)
+    root = root.absolute()  # its machines stand in other folders
+    return root, Cluster(cluster).sharing(root)
+
+
+def _prepare(source: Any, to: str, seed: int, folds: int, workers: "Where", *, as_json: bool) -> None:
     from ichnos.cli.progress import on_standard_error
+    from ichnos.remote import place_of
     from ichnos.workflows.prepare import prepare_set
 
+    out = place_of(to)
     with on_standard_error() as progress:
         prepared = prepare_set(source, out, progress, split_seed=seed, folds=folds, workers=workers)
         h = prepared.header

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ichnos.remote import Place
 
 AIR = -1024
 """The lowest HU of an exam: what scanners write outside their field of view (−1500, −2000, −3024) is raised to it."""
@@ -27,7 +28,7 @@ class SliceReference:
     sop_instance, sop_class: as in the file (RSNA's are no valid UIDs); "" where it has none.
     """
 
-    path: Path = field(repr=False)
+    path: Place = field(repr=False)
     member: int | None = None
     frame: int | None = None
     sop_instance: str = field(default="", repr=False)

@@ -16,14 +16,28 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ichnos.cluster import Cluster
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data import shards
+from ichnos.data.depot import Depot
 from ichnos.data.set import ANY_COLUMN, LABEL_COLUMNS, SET_VERSION, PreparedSet, SetHeader, read_json
 from ichnos.data.sources import ExamReference, Lazily, Scan, Source
 from ichnos.errors import OutputError, SourceError
-from ichnos.files import LOCK, explained, join_parquet, locked, parquet_rows, replacing, write_json, write_parquet
-from ichnos.processes import in_processes
+from ichnos.files import (
+    LOCK,
+    explained,
+    join_parquet,
+    locked,
+    parquet_bytes,
+    parquet_rows,
+    replacing,
+    write_bytes,
+    write_json,
+    write_parquet,
+)
+from ichnos.processes import Workers, in_processes
 from ichnos.progress import Progress
+from ichnos.remote import Place, RemotePath
 
 SLICES_A_SHARD = 256
 """A shard is closed after the exam that reaches so many: some 130 MB of pixels, a second or two of work to lose."""
@@ -59,16 +73,24 @@ _SKIPPED_SCHEMA: dict[str, Any] = {"exam": pl.String, "name": pl.String, "reason
 
 
 def prepare(
-    source: Source, out: Path, progress: Progress, workers: int | None = None, *, fewest_patients: int = 1
+    source: Source,
+    out: Path,
+    progress: Progress,
+    workers: Workers = None,
+    *,
+    fewest_patients: int = 1,
+    target: RemotePath | None = None,
 ) -> PreparedSet:
     """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
 
-    workers: processes; None: one a core. fewest_patients: with fewer a set to learn from cannot be split. Raises
-    SourceError where there is nothing to read, OutputError where `out` holds something else or cannot be written. What
-    was finished before an error stays and is used the next time.
+    workers: processes; None: one a core; or a cluster that one is connected to. fewest_patients: with fewer a set to
+    learn from cannot be split. target: where shards, and parts of the tables as they are done, go; then `out` has no
+    shards, and what it lacks to be finished is sent by Depot.finish. Raises SourceError where there is nothing to read,
+    OutputError where `out` holds something else or cannot be written. What was finished before an error stays and is
+    used the next time.
     """
     if (out / "header.json").exists():
-        return _already_prepared(source, out, progress)
+        return _already_prepared(source, out, progress, target or out)
     with explained(out):
         was_there = out.exists()
         out.mkdir(parents=True, exist_ok=True)
@@ -76,28 +98,35 @@ def prepare(
     if foreign and not (out / "prepare.json").exists():
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
     with locked(out), _without_traces(out, keep=was_there):
-        return _prepare(source, out, progress, workers, fewest_patients)
+        return _prepare(source, Depot(out.absolute(), target), progress, workers, fewest_patients)
 
 
-def _prepare(source: Source, out: Path, progress: Progress, workers: int | None, fewest_patients: int) -> PreparedSet:
+def _prepare(source: Source, depot: Depot, progress: Progress, workers: Workers, fewest_patients: int) -> PreparedSet:
+    out = depot.work
     with explained(out):
         for folder in ("shards", "parts", "scan"):
             (out / folder).mkdir(exist_ok=True)
-            for torn in (out / folder).glob(".*.tmp"):  # what a killed run was writing
-                torn.unlink()
+            _remove_torn(out / folder)
     scan = _scan(source, out / "scan", progress)
     _refuse_few_patients(scan, fewest_patients if scan.teaches else 1)
-    _claim(out, _claim_of(source.name, scan))
+    _claim(out, _claim_of(source.name, scan), depot.target or out)
+    depot.keep(out / "prepare.json")
     batches = _batches(scan.exams)
     todo = [number for number in range(len(batches)) if not _part(out, number, "index").exists()]
 
     def shard(number: int) -> tuple[int, tuple[ExamReference, ...]]:
         return number, tuple(scan.exams[exam] for exam in batches[number].exams)
 
+    if isinstance(workers, Cluster) and depot.target is None:  # its machines write the shards
+        workers = workers.sharing(out / "prepare.json")
     with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task:
         task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
-        for number in in_processes(partial(_write_numbered, source, out), Lazily(shard, todo), workers):
-            task.advance(batches[number].slices)
+        for part in in_processes(partial(_write_shard, source, depot.shards), Lazily(shard, todo), workers):
+            index, skipped = _part(out, part.number, "index"), _part(out, part.number, "skipped")
+            write_bytes(skipped, part.skipped)
+            write_bytes(index, part.index)
+            depot.keep(skipped, index)  # the index last: it says that the shard is whole
+            task.advance(batches[part.number].slices)
     return _finish(source.name, out, len(batches), scan)
 
 
@@ -139,15 +168,27 @@ def _without_traces(out: Path, *, keep: bool) -> Iterator[None]:
         raise
 
 
-def _write_numbered(source: Source, out: Path, shard: tuple[int, tuple[ExamReference, ...]]) -> int:
-    return write_shard(source, out, *shard)
+def _remove_torn(folder: Path) -> None:
+    """What a killed process was writing."""
+    for torn in folder.glob(".*.tmp"):
+        torn.unlink(missing_ok=True)
 
 
-def write_shard(source: Source, out: Path, number: int, references: tuple[ExamReference, ...]) -> int:
-    """Read the exams of one shard and write it and its part of the index, each in one step; returns `number`."""
+@dataclass(frozen=True)
+class _Part:
+    """What a shard adds to the tables, each as a Parquet file's bytes."""
+
+    number: int
+    index: bytes
+    skipped: bytes
+
+
+def _write_shard(source: Source, folder: Place, shard: tuple[int, tuple[ExamReference, ...]]) -> _Part:
+    """Read the exams of one shard and write it in one step; its part of the tables is written by whoever asked."""
+    number, references = shard
     rows: list[dict[str, Any]] = []
     skipped: list[dict[str, str]] = []
-    with replacing(shards.shard_path(out / "shards", number)) as temporary, temporary.open("wb") as file:
+    with replacing(folder / shards.shard_name(number)) as temporary, temporary.open("wb") as file:
         for reference in references:
             exam = source.read(reference)
             skipped += [{"exam": exam.exam, "name": s.name, "reason": s.reason} for s in exam.skipped]
@@ -159,9 +200,8 @@ def write_shard(source: Source, out: Path, number: int, references: tuple[ExamRe
                 rows.append(_row(source.name, exam, one) | place)
         if not rows:
             file.write(b"\0")  # every slice of the shard was left out: the file still says that it was done
-    write_parquet(_part(out, number, "skipped"), pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA))
-    write_parquet(_part(out, number, "index"), _frame(rows))  # last: it says that the shard is whole
-    return number
+    left_out = pl.DataFrame(skipped, schema=_SKIPPED_SCHEMA)
+    return _Part(number, parquet_bytes(_frame(rows)), parquet_bytes(left_out))
 
 
 def _row(source: str, exam: LabelledExam, one: LabelledSlice) -> dict[str, Any]:
@@ -228,12 +268,12 @@ def _claim_of(source: str, scan: Scan) -> dict[str, Any]:
     return {"version": SET_VERSION, "source": source, "scan": digest.hexdigest()[:16]}
 
 
-def _claim(out: Path, claim: dict[str, Any]) -> None:
+def _claim(out: Path, claim: dict[str, Any], shown: Place) -> None:
     """Note what is being prepared here, or check that it is what was begun here. The note stays in the finished set."""
     if (out / "prepare.json").exists():
         if read_json(out / "prepare.json") != claim:
             raise OutputError(
-                f"{out} holds an unfinished set of other data or of another version; "
+                f"{shown} holds an unfinished set of other data or of another version; "
                 "give --out a new folder, or delete this one"
             )
         return
@@ -253,6 +293,7 @@ def _finish(source: str, out: Path, parts: int, scan: Scan) -> PreparedSet:
     write_json(out / "header.json", header.model_dump())
     shutil.rmtree(out / "parts")
     shutil.rmtree(out / "scan")
+    _remove_torn(out / "shards")
     return PreparedSet(out)
 
 
@@ -304,21 +345,21 @@ def _positives(part: pl.DataFrame, *, of_exams: bool) -> dict[str, int]:
     return {c: int(labels[c].sum()) for c in [*LABEL_COLUMNS, "any"]}
 
 
-def _already_prepared(source: Source, out: Path, progress: Progress) -> PreparedSet:
+def _already_prepared(source: Source, out: Path, progress: Progress, shown: Place) -> PreparedSet:
     """The finished set in `out`, where the source would give the same again. Writes nothing: it may be read-only."""
     prepared = PreparedSet(out)
     if prepared.header.source != source.name:
-        raise OutputError(f"{out} holds a set from {prepared.header.source} already; give --out a new folder")
+        raise OutputError(f"{shown} holds a set from {prepared.header.source} already; give --out a new folder")
     with explained(Path(os.environ.get("TMPDIR", "/tmp"))):  # noqa: S108 named for an error's text only
         scratch = TemporaryDirectory(prefix="ichnos-")
     with scratch as folder:
         claim = _claim_of(source.name, _scan(source, Path(folder), progress))
     if read_json(out / "prepare.json") != claim:
         raise OutputError(
-            f"{out} holds a set that was made of other files or labels than these, or by an earlier ichnos; "
+            f"{shown} holds a set that was made of other files or labels than these, or by an earlier ichnos; "
             "give --out a new folder, or delete that one to prepare it anew"
         )
-    progress.message(f"{out} is already prepared from these files and labels")
+    progress.message(f"{shown} is already prepared from these files and labels")
     return prepared
 
 

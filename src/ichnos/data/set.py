@@ -159,6 +159,10 @@ def read_json(path: Path) -> Any:
 
 
 def _read_header(path: Path) -> SetHeader:
+    if path.parts and path.parts[0].endswith(":") and not path.exists():
+        raise SetError(
+            f"a set is read from a disk, not from {path.parts[0]}//; copy it to this machine, with its shards"
+        )
     if not path.is_dir():
         raise SetError(f"no prepared set at {path}: there is no such folder; `ichnos prepare` makes one")
     if (path / "prepare.json").exists() and not (path / "header.json").exists():

@@ -61,4 +61,9 @@ class ShardReader:
 
 def shard_path(folder: Path, shard: int) -> Path:
     """Where shard number `shard` lies."""
-    return folder / f"{shard:05d}.blosc2"
+    return folder / shard_name(shard)
+
+
+def shard_name(shard: int) -> str:
+    """Its file's name."""
+    return f"{shard:05d}.blosc2"

@@ -38,6 +38,14 @@ class FileInMemory:
         """All of them."""
         return self.data
 
+    def read_part(self, offset: int, length: int) -> bytes:
+        """At most `length` of them from `offset`."""
+        return self.data[offset : offset + length]
+
+    def modified(self) -> int:
+        """Bytes stay as they are."""
+        return 0
+
 
 class Decoder:
     """A process that decodes, begun when it is first needed, ended and begun anew where it hangs or crashes.

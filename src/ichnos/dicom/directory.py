@@ -11,6 +11,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from ichnos.dicom.elements import items, texts
 from ichnos.dicom.finding import FoundFile, Unreadable
 from ichnos.dicom.parsing import quiet_pydicom
+from ichnos.remote import RemotePath
 
 _RECORDS, _FILE_ID = 0x00041220, 0x00041500
 
@@ -38,6 +39,8 @@ def referenced_files(directory: FoundFile) -> Iterator[FoundFile | Unreadable]:
 
 
 def _named(directory: FoundFile, name: tuple[str, ...]) -> FoundFile | Unreadable:
+    if isinstance(directory.path, RemotePath):
+        return Unreadable(directory.given, "a DICOMDIR on a storage is not followed; give its folder")
     try:
         path = _below(directory.path.parent, name)
         if path is None:

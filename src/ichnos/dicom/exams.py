@@ -1,9 +1,9 @@
 """From paths to exams in Hounsfield units: START READING HERE. Headers of everything first, then one exam at a time."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from ichnos.counting import counted
 from ichnos.ct.exams import Exam, SliceReference, SourceKind
 from ichnos.ct.nifti import looks_like_nifti
 from ichnos.ct.plausibility import judge
-from ichnos.dicom.decoder import Decoder, shared_decoder
+from ichnos.dicom.decoder import Decoder, FileInMemory, shared_decoder
 from ichnos.dicom.directory import is_directory, referenced_files
 from ichnos.dicom.doubts import doubts_of
 from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
@@ -24,8 +24,9 @@ from ichnos.dicom.pixels import needs_decoder, read_hu
 from ichnos.dicom.series import Series, series_of
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
 from ichnos.dicom.volumes import read_volume_exam
-from ichnos.errors import DicomError, ExamError, HangError, InputError, fault_of
+from ichnos.errors import DicomError, ExamError, HangError, InputError, StorageError, fault_of
 from ichnos.progress import SILENT, Progress
+from ichnos.remote import Place, RemotePath, ahead
 
 _LEAST_READ = 0.5
 """The share of a series' slices that must be readable: with fewer, what is left says little of the head."""
@@ -91,14 +92,14 @@ class ExamReading:
 
 
 def read_exams(
-    paths: Sequence[Path], rules: SeriesRules = DEFAULT_RULES, progress: Progress = SILENT
+    paths: Sequence[Place], rules: SeriesRules = DEFAULT_RULES, progress: Progress = SILENT
 ) -> Iterator[ExamReading]:
     """Find and read exams one after the other; memory holds one at a time. See find_exams and read_found_exam."""
     for found in find_exams(paths, progress).exams:
         yield read_found_exam(found, rules)
 
 
-def read_exam(path: Path, rules: SeriesRules = DEFAULT_RULES) -> Exam:
+def read_exam(path: Place, rules: SeriesRules = DEFAULT_RULES) -> Exam:
     """Read the one exam that lies under `path`. Raises InputError where there is none, more than one, or no head CT."""
     found = find_exams([path])
     if len(found.exams) != 1:
@@ -115,7 +116,7 @@ def _instead(found: FoundExams) -> str:
     return found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there; give an exam"
 
 
-def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams:
+def find_exams(paths: Sequence[Place], progress: Progress = SILENT) -> FoundExams:
     """Read the headers of everything under `paths`: folders, zips, DICOM and NIfTI files, DICOMDIR."""
     files: list[tuple[int, FileFacts]] = []
     volumes: list[FoundFile] = []
@@ -135,6 +136,8 @@ def find_exams(paths: Sequence[Path], progress: Progress = SILENT) -> FoundExams
                     passed_over += 1
                 elif not is_directory(start):
                     files.append((found.given, read_facts(found, start)))
+            except StorageError:
+                raise  # of all files, not of this one
             except Exception as error:  # the border between one file and the next
                 unreadable.append(Unreadable(found.given, fault_of(error)))
     return FoundExams(tuple(_with_beside([*_exams(files, volumes)], unreadable)), tuple(unreadable), passed_over)
@@ -145,10 +148,13 @@ def read_found_exam(
 ) -> ExamReading:
     """Choose a series by the rules, read its pixels and judge it; where it is no head CT, the next best is tried.
 
-    Raises nothing for bad input: what is wrong, a fault of ours included, stands in the reading.
+    Raises nothing for bad input: what is wrong, a fault of ours included, stands in the reading. Raises StorageError
+    where the storage that the exam lies on stops answering.
     """
     try:
         reading = _read(found, rules, decoder)
+    except StorageError:
+        raise
     except Exception as error:  # the border between one exam and the next
         return ExamReading(found, None, fault_of(error))
     if reading.exam is None or not found.beside:
@@ -191,7 +197,7 @@ def open_header(reference: SliceReference) -> FileDataset:
     return parse_whole(inflated(data) if is_deflated(data) else data)
 
 
-def _files(paths: Sequence[Path]) -> Iterator[FoundFile | Unreadable]:
+def _files(paths: Sequence[Place]) -> Iterator[FoundFile | Unreadable]:
     """What is given; a DICOMDIR given by name stands for the files that it refers to."""
     for found in find_files(paths):
         yield found
@@ -265,11 +271,11 @@ def _read_frames(
     hu = np.empty((len(frames), *shape), np.int16)
     kept: list[int] = []
     skipped: list[str] = []
-    for index, frame in enumerate(frames):
+    for index, (frame, file) in enumerate(zip(frames, _files_of(frames), strict=True)):
         if hangs.count >= _MOST_HANGS and needs_decoder(frame):
             raise ExamError(f"decoding {hangs.count} of its slices did not end, so it is damaged; copy the exam again")
         try:
-            hu[len(kept)] = read_hu(frame, decoder)
+            hu[len(kept)] = read_hu(frame, decoder, file())
         except DicomError as error:
             hangs.count += isinstance(error, HangError)
             skipped.append(str(error))
@@ -279,6 +285,21 @@ def _read_frames(
         else:
             kept.append(index)
     return hu[: len(kept)], kept, tuple(skipped)
+
+
+def _files_of(frames: Sequence[Frame]) -> Iterator[Callable[[], FoundFile | FileInMemory]]:
+    """Each frame's file; those of single slices on a storage are asked for some at a time, before their turn."""
+    if all(isinstance(f.file.path, RemotePath) and f.file.member is None and f.number is None for f in frames):
+        return ahead(_in_memory, [frame.file for frame in frames])
+    return (partial(_itself, frame.file) for frame in frames)
+
+
+def _in_memory(file: FoundFile) -> FileInMemory:
+    return FileInMemory(file.read())
+
+
+def _itself(file: FoundFile) -> FoundFile:
+    return file
 
 
 def _exam(series: Series, hu: NDArray[np.int16], doubts: tuple[str, ...]) -> Exam:

@@ -5,13 +5,15 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
-from ichnos.errors import DicomError
+from ichnos.errors import DicomError, StorageError
 from ichnos.packing import most_unpacked
+from ichnos.remote import AT_ONCE, Place, RemotePath, ahead
 
 LARGEST_FILE = 2 << 30
 """Bytes of one file, unpacked. The largest CT objects, thin whole-body multi-frames, are about 1 GB."""
@@ -24,6 +26,12 @@ _LARGEST_DIRECTORY = 256 * MOST_MEMBERS
 
 _PACKED_AS = (ZIP_STORED, ZIP_DEFLATED)
 """How members may be packed. Of others 4 kB can unpack to gigabytes before anyone can look at them."""
+
+_START_BYTES = 16 << 10
+"""Of a file on a storage, kept when it is found: as much as headers take (parsing.START_BYTES)."""
+
+_ZIP_AHEAD = 1 << 20
+"""Of a zip on a storage, asked for at a time: its slices lie side by side, of some 100 to 300 kB each."""
 
 _ZIP_MARK = b"PK\x03\x04"
 _EMPTY_ZIP_MARK = b"PK\x05\x06"
@@ -39,7 +47,7 @@ _CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
 class FoundFile:
     """One file on disk or in a zip. given: the number, from 1, of the path that led to it."""
 
-    path: Path = field(repr=False)
+    path: Place = field(repr=False)
     given: int
     size: int
     member: int | None = None
@@ -52,15 +60,14 @@ class FoundFile:
         try:
             if self.member is not None:
                 return _read_member(self.path, self.member, wanted)
-            with self.path.open("rb", buffering=0) as stream:
-                return _read_all(stream.fileno(), 0, wanted)
+            return _read_at(self.path, 0, wanted)
         except OSError as error:
             raise DicomError(f"it cannot be opened: {_why(error)}") from error
 
     def modified(self) -> int:
         """When it was last changed, in ns. Raises DicomError where it is gone."""
         try:
-            return self.path.stat().st_mtime_ns
+            return _modified(self.path)
         except OSError as error:
             raise DicomError(f"it cannot be opened: {_why(error)}") from error
 
@@ -69,8 +76,7 @@ class FoundFile:
         if self.member is not None:
             return _whole_member(self, self.modified())[offset : offset + length]
         try:
-            with self.path.open("rb", buffering=0) as stream:
-                return _read_all(stream.fileno(), offset, length)
+            return _read_at(self.path, offset, length)
         except OSError as error:
             raise DicomError(f"it cannot be opened: {_why(error)}") from error
 
@@ -83,24 +89,29 @@ class Unreadable:
     reason: str
 
 
-def again(path: Path, member: int | None) -> FoundFile:
+def again(path: Place, member: int | None) -> FoundFile:
     """A file that was found before. Raises DicomError where it is no longer there."""
     try:
-        size = path.stat().st_size
+        size = _size(path)
         if member is not None:
-            size = _archive(path, path.stat().st_mtime_ns).infolist()[member].file_size
+            size = _archive(path, _modified(path)).infolist()[member].file_size
     except (OSError, BadZipFile, IndexError):
         raise DicomError("it is no longer where it was read; put it back") from None
     return FoundFile(path, 1, size, member)
 
 
-def find_files(paths: Sequence[Path]) -> Iterator[FoundFile | Unreadable]:
+def find_files(paths: Sequence[Place]) -> Iterator[FoundFile | Unreadable]:
     """Everything that lies under `paths`, in a settled order, each path's contents once.
+
+    A folder of a storage has the order of the same folder on a disk. Raises StorageError where one cannot be reached.
 
     Zip files are looked into, zips in zips are not. Links are followed only where a path itself is one, or where they
     stay below the folder that was given.
     """
     for given, path in enumerate(paths, start=1):
+        if isinstance(path, RemotePath):
+            yield from _elsewhere(path, given)
+            continue
         try:
             mode = path.stat().st_mode
         except FileNotFoundError:
@@ -115,6 +126,49 @@ def find_files(paths: Sequence[Path]) -> Iterator[FoundFile | Unreadable]:
             yield from _file_or_zip(path, given, path.stat().st_size)
         else:
             yield Unreadable(given, "it is neither a file nor a folder; give a folder, a zip, a DICOM or a NIfTI file")
+
+
+def _elsewhere(path: RemotePath, given: int) -> Iterator[FoundFile | Unreadable]:
+    """What lies under a URL, the first bytes of some files asked for at once, as each waits for its answer."""
+    try:
+        if path.is_dir():
+            files = sorted(filter(_is_no_clutter, path.files()), key=_as_on_disk)
+        elif path.is_file():
+            files = [("", path.size())]
+        else:
+            yield Unreadable(given, "it does not exist; give a folder, a zip, a DICOM or a NIfTI file")
+            return
+    except OSError as error:
+        yield Unreadable(given, f"it cannot be opened: {error.strerror}")
+        return
+    started = ahead(_start_or_nothing, (path / name if size else None for name, size in files))
+    for (name, size), start in zip(files, started, strict=True):
+        start()
+        yield from _file_or_zip(path / name, given, size)
+
+
+def _is_no_clutter(file: tuple[str, int]) -> bool:
+    *folders, name = file[0].split("/")
+    return not name.startswith(".") and not {*folders, name} & set(_CLUTTER)
+
+
+def _as_on_disk(file: tuple[str, int]) -> tuple[tuple[bool, str], ...]:
+    """A folder's files by name, then what lies in its folders: the order of _walk."""
+    *folders, name = file[0].split("/")
+    return (*((True, folder) for folder in folders), (False, name))
+
+
+def _start_or_nothing(path: RemotePath | None) -> None:
+    """Keep a file's first bytes, where it has any; what is wrong with it shows where it is read."""
+    with suppress(OSError):
+        if path is not None:
+            _start(path)
+
+
+@lru_cache(maxsize=4 * AT_ONCE)
+def _start(path: RemotePath) -> bytes:
+    """A file's first bytes, which are looked at several times before any others."""
+    return path.read_part(0, _START_BYTES)
 
 
 def _walk(root: Path, given: int) -> Iterator[FoundFile | Unreadable]:
@@ -155,7 +209,7 @@ def _entry(entry: "os.DirEntry[str]", given: int, inside: Path) -> Iterator[Foun
     yield from _file_or_zip(path, given, entry.stat().st_size)
 
 
-def _file_or_zip(path: Path, given: int, size: int) -> Iterator[FoundFile | Unreadable]:
+def _file_or_zip(path: Place, given: int, size: int) -> Iterator[FoundFile | Unreadable]:
     found = FoundFile(path, given, size)
     if size == 0:
         yield Unreadable(given, "an empty file; copy it again")
@@ -171,11 +225,13 @@ def _file_or_zip(path: Path, given: int, size: int) -> Iterator[FoundFile | Unre
         yield found
 
 
-def _members(path: Path, given: int) -> Iterator[FoundFile | Unreadable]:
+def _members(path: Place, given: int) -> Iterator[FoundFile | Unreadable]:
     try:
-        size = path.stat().st_size
+        size = _size(path)
         reason = _too_long(path, size)
-        members = [] if reason else _archive(path, path.stat().st_mtime_ns).infolist()
+        members = [] if reason else _archive(path, _modified(path)).infolist()
+    except StorageError:
+        raise
     except Exception:  # zipfile meets damaged files with whatever it trips over; here is the border
         yield Unreadable(given, "a zip file is damaged or cut short; copy it again")
         return
@@ -205,11 +261,10 @@ def _closed(member: ZipInfo, found: FoundFile) -> str | None:
     return "a zip inside a zip is not opened; unpack the outer one" if nested else None
 
 
-def _too_long(path: Path, size: int) -> str | None:
+def _too_long(path: Place, size: int) -> str | None:
     """Why a zip's list of files is not even read, by what its end records say of it (APPNOTE 4.3.14 to 4.3.16)."""
-    with path.open("rb", buffering=0) as stream:
-        length = min(size, _LOCATOR_64_SIZE + _END_64_SIZE + _END_SIZE + _LONGEST_COMMENT)
-        tail = _read_all(stream.fileno(), size - length, length)
+    length = min(size, _LOCATOR_64_SIZE + _END_64_SIZE + _END_SIZE + _LONGEST_COMMENT)
+    tail = _read_at(path, size - length, length)
     plain = tail[-_END_SIZE:].startswith(_EMPTY_ZIP_MARK) and tail.endswith(b"\0\0")
     end = len(tail) - _END_SIZE if plain else tail.rfind(_EMPTY_ZIP_MARK, 0, len(tail) - _END_SIZE + 4)
     listed = struct.unpack_from("<I", tail, end + 12)[0] if end >= 0 else 0
@@ -236,9 +291,9 @@ def _bomb(members: Sequence[ZipInfo], size: int) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _archive(path: Path, _modified: int) -> ZipFile:
+def _archive(path: Place, _modified: int) -> ZipFile:
     """A zip with its directory read, kept open: an exam's slices are members of the same one."""
-    return ZipFile(path)
+    return ZipFile(path.open("rb", ahead=_ZIP_AHEAD) if isinstance(path, RemotePath) else path)
 
 
 @lru_cache(maxsize=1)
@@ -247,18 +302,36 @@ def _whole_member(file: FoundFile, _modified: int) -> bytes:
     return file.read()
 
 
-def _read_member(path: Path, number: int, wanted: int) -> bytes:
+def _read_member(path: Place, number: int, wanted: int) -> bytes:
     try:
-        archive = _archive(path, path.stat().st_mtime_ns)
+        archive = _archive(path, _modified(path))
         with archive.open(archive.infolist()[number]) as stream:
             data = stream.read(wanted)
-    except OSError:
+    except (OSError, StorageError):
         raise
     except Exception:  # as in _members
         raise DicomError("it is damaged in the zip file; copy the zip again") from None
     if len(data) < wanted:
         raise DicomError("it is cut short in the zip file; copy the zip again")
     return data
+
+
+def _size(path: Place) -> int:
+    return path.size() if isinstance(path, RemotePath) else path.stat().st_size
+
+
+def _modified(path: Place) -> int:
+    """In ns; of a file on a storage nobody asks, as it is replaced whole or not at all."""
+    return 0 if isinstance(path, RemotePath) else path.stat().st_mtime_ns
+
+
+def _read_at(path: Place, offset: int, length: int) -> bytes:
+    if isinstance(path, RemotePath):
+        if offset + length <= _START_BYTES:
+            return _start(path)[offset : offset + length]
+        return path.read_part(offset, length)
+    with path.open("rb", buffering=0) as stream:
+        return _read_all(stream.fileno(), offset, length)
 
 
 def _read_all(descriptor: int, offset: int, length: int) -> bytes:

@@ -11,7 +11,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from ichnos.ct.exams import AIR
 from ichnos.dicom.decode import is_compressed, native_cells, without_unused_bits
-from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.decoder import Decoder, FileInMemory
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.frames import Frame
 from ichnos.dicom.hounsfield import to_hu
@@ -23,9 +23,12 @@ _HEAD_BYTES = 12
 _UNDEFINED = 0xFFFFFFFF
 
 
-def read_hu(frame: Frame, decoder: Decoder) -> NDArray[np.int16]:
-    """HU of one slice, turned upright, nothing below AIR. Raises DicomError where its pixels are not all there."""
-    stored = without_unused_bits(_cells(frame, decoder), frame.layout)
+def read_hu(frame: Frame, decoder: Decoder, file: FoundFile | FileInMemory | None = None) -> NDArray[np.int16]:
+    """HU of one slice, turned upright, nothing below AIR. Raises DicomError where its pixels are not all there.
+
+    file: the frame's own, where it is read already.
+    """
+    stored = without_unused_bits(_cells(frame, file or frame.file, decoder), frame.layout)
     hu = to_hu(stored, frame.rescale, frame.padding)
     np.maximum(hu, AIR, out=hu)
     return turn_upright(hu, frame.orientation)
@@ -40,19 +43,19 @@ def _syntax(frame: Frame) -> UID:
     return UID(frame.syntax, validation_mode=config.IGNORE)  # a damaged one is no syntax that is known
 
 
-def _cells(frame: Frame, decoder: Decoder) -> NDArray[np.integer]:
+def _cells(frame: Frame, file: FoundFile | FileInMemory, decoder: Decoder) -> NDArray[np.integer]:
     syntax = _syntax(frame)
     if needs_decoder(frame):
-        return decoder.decode(frame.file, frame.number, frame.layout)
+        return decoder.decode(file, frame.number, frame.layout)
     if syntax == DeflatedExplicitVRLittleEndian:
-        whole = _inflated(frame.file, frame.file.modified())
+        whole = _inflated(file, file.modified())
         return native_cells(_native_bytes(frame, lambda offset, length: whole[offset : offset + length]), frame.layout)
-    data = _native_bytes(frame, frame.file.read_part)
+    data = _native_bytes(frame, file.read_part)
     return native_cells(data, frame.layout, big_endian=syntax == ExplicitVRBigEndian)
 
 
 @lru_cache(maxsize=1)
-def _inflated(file: FoundFile, _modified: int) -> bytes:
+def _inflated(file: FoundFile | FileInMemory, _modified: int) -> bytes:
     """A deflated file's bytes, kept for its other frames."""
     return inflated(file.read())
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from ichnos.dicom.elements import shown_code
 from ichnos.dicom.exams import ExamReading, FoundExams, SeriesRecord, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, shown_modality
 from ichnos.progress import Progress
+from ichnos.remote import Place
 
 VERSION = 1
 """Of the tree: raised where a field changes its meaning or goes away."""
@@ -20,7 +20,7 @@ VERSION = 1
 Tree = dict[str, Any]
 
 
-def inspect_paths(paths: Sequence[Path], progress: Progress, rules: SeriesRules = DEFAULT_RULES) -> Tree:
+def inspect_paths(paths: Sequence[Place], progress: Progress, rules: SeriesRules = DEFAULT_RULES) -> Tree:
     """Read all exams under `paths` and say what was found. No name, identifier or UID is in it: all is numbered.
 
     Numbers of paths, exams and series count from 1, in the order given and found.

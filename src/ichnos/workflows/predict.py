@@ -3,25 +3,31 @@
 import json
 import re
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
+from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.cluster import Cluster, connected
 from ichnos.counting import counted
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import BundleError, ExamError, InputError, OutputError, fault_of
-from ichnos.files import explained, write_json, write_text
+from ichnos.errors import BundleError, ExamError, InputError, OutputError, StorageError, fault_of
+from ichnos.files import explained, write_bytes, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
-from ichnos.inference import ExamClassifier, load_bundle
+from ichnos.inference import Bundle, ExamClassifier, load_bundle
 from ichnos.inference.engine import cores
+from ichnos.processes import in_processes
 from ichnos.progress import Progress
+from ichnos.remote import Place, RemotePath
 from ichnos.reporting.exam import ExamResult, Format, take_away, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
@@ -38,14 +44,15 @@ Tree = dict[str, Any]
 
 
 def predict_paths(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[Place],
+    out: Place,
     bundle: ExamClassifier | Path | None,
     progress: Progress,
     *,
     rules: SeriesRules = DEFAULT_RULES,
     formats: Collection[Format] = (),
     force: bool = False,
+    cluster: Cluster | None = None,
 ) -> Tree:
     """Read all exams under `paths`, a few at a time, and write out/exam-001/findings.json, ...; returns summary.json.
 
@@ -54,27 +61,60 @@ def predict_paths(
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
     after a patient: exams are numbered in the order found. bundle: open already, or its path, or None for the default:
     see ichnos.load_bundle. force: what an earlier call wrote into `out` goes first, so that nothing stays beside the
-    summary that it does not name.
+    summary that it does not name. cluster: whose machines read the exams, one on a core, and write the same bytes.
 
     Raises BundleError before anything is read, InputError where no exam lies there (then nothing is written, not even
-    `out`), OutputError where `out` holds something already (unless force) or cannot be written.
+    `out`), OutputError where `out` holds something already (unless force) or cannot be written; with a cluster see
+    ichnos.cluster, before anything is read where it does not answer.
     """
     classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
     _see_that_it_is_free(out, force=force)
+    with connected(cluster) if cluster is not None else nullcontext():
+        return _predict(paths, out, classifier, progress, rules, formats, force=force, cluster=cluster)
+
+
+def _predict(
+    paths: Sequence[Place],
+    out: Place,
+    classifier: ExamClassifier,
+    progress: Progress,
+    rules: SeriesRules,
+    formats: Collection[Format],
+    *,
+    force: bool,
+    cluster: Cluster | None,
+) -> Tree:
+    if cluster is not None:
+        paths = [
+            path.absolute() if isinstance(path, Path) else path for path in paths
+        ]  # its machines stand in other folders
     found = find_exams(paths, progress)
     if not found.exams:
         reason = found.unreadable[0].reason if found.unreadable else "no DICOM or NIfTI file is there"
         raise InputError(f"no exam found: {reason}")
-    with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
-    if force:
-        _clear(out)
+    if isinstance(out, Path):
+        with explained(out):
+            out.mkdir(parents=True, exist_ok=True)
+        if force:
+            _clear(out)
     exams: list[Tree] = []
     try:
         with progress.task("Reading exams", len(found.exams)) as task:
-            for reading, result in _classified_in_turn(found.exams, classifier, rules):
-                exams.append(_written(reading, result, out, formats=formats, force=force))
+            if cluster is None:
+                told = _told_in_turn(found.exams, out, classifier, rules, formats, force=force)
+            else:
+                told = _told_elsewhere(
+                    found.exams,
+                    out,
+                    classifier.bundle,
+                    rules,
+                    formats,
+                    cluster=cluster.sharing(*(path for path in paths if isinstance(path, Path))),
+                )
+            for exam in told:
+                exams.append(exam)
                 task.advance()
+        exams.sort(key=lambda exam: exam["exam"])
         manifest = classifier.bundle.manifest
         summary: Tree = {
             "version": SUMMARY_VERSION,
@@ -101,6 +141,81 @@ def is_partial(summary: Tree) -> bool:
     )
 
 
+def _told_in_turn(
+    exams: Sequence[FoundExam],
+    out: Place,
+    classifier: ExamClassifier,
+    rules: SeriesRules,
+    formats: Collection[Format],
+    *,
+    force: bool,
+) -> Iterator[Tree]:
+    """What came of every exam, written by this process."""
+    for reading, result in _classified_in_turn(exams, classifier, rules):
+        if isinstance(out, RemotePath):
+            tree, files = _written_in_memory(reading, result, formats)
+            _send(files, out)
+            yield tree
+        else:
+            yield _written(reading, result, out, formats=formats, force=force)
+
+
+def _told_elsewhere(
+    exams: Sequence[FoundExam],
+    out: Place,
+    bundle: Bundle,
+    rules: SeriesRules,
+    formats: Collection[Format],
+    *,
+    cluster: Cluster,
+) -> Iterator[Tree]:
+    """The same by the machines of a cluster, as they are done: they see the exams, and need not see `out`."""
+    for tree, files in in_processes(partial(_read_elsewhere, bundle, rules, tuple(formats)), exams, cluster):
+        _send(files, out)
+        yield tree
+
+
+def _read_elsewhere(
+    bundle: Bundle, rules: SeriesRules, formats: Collection[Format], found: FoundExam
+) -> tuple[Tree, dict[str, bytes]]:
+    """On a machine of a cluster: what came of one exam, and every file of it by its name below `out`."""
+    reading, result = _classified(found, partial(read_found_exam, found, rules), _opened(_ByDigest(bundle)), rules)
+    return _written_in_memory(reading, result, formats)
+
+
+def _written_in_memory(
+    reading: ExamReading, result: ExamResult | None, formats: Collection[Format]
+) -> tuple[Tree, dict[str, bytes]]:
+    """What came of one exam, and every file of it by its name below `out`, for who writes it elsewhere."""
+    with TemporaryDirectory(prefix="ichnos-") as folder:
+        tree = _written(reading, result, Path(folder), formats=formats, force=False)
+        return tree, {name: (Path(folder) / name).read_bytes() for name in tree["files"]}
+
+
+def _send(files: dict[str, bytes], out: Place) -> None:
+    for name, content in files.items():
+        write_bytes(out / name, content)
+
+
+class _ByDigest:
+    """A bundle, equal to any with the same content."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByDigest) and self.bundle.digest == other.bundle.digest
+
+    def __hash__(self) -> int:
+        return hash(self.bundle.digest)
+
+
+@lru_cache(maxsize=1)
+def _opened(bundle: _ByDigest) -> ExamClassifier:
+    """Open for all exams that come to this process, which has one core."""
+    return ExamClassifier(bundle.bundle, threads=1)
+
+
 def _classified_in_turn(
     exams: Sequence[FoundExam], classifier: ExamClassifier, rules: SeriesRules
 ) -> Iterator[tuple[ExamReading, ExamResult | None]]:
@@ -115,7 +230,7 @@ def _classified_in_turn(
         try:
             for each in exams:
                 reading = readers.submit(read_found_exam, each, rules)
-                under_way.append(classifiers.submit(_classified, each, reading, classifier, rules))
+                under_way.append(classifiers.submit(_classified, each, reading.result, classifier, rules))
                 if len(under_way) > at_once:
                     yield under_way.popleft().result()
             while under_way:
@@ -126,13 +241,13 @@ def _classified_in_turn(
 
 
 def _classified(
-    found: FoundExam, reading: Future[ExamReading], classifier: ExamClassifier, rules: SeriesRules
+    found: FoundExam, reading: Callable[[], ExamReading], classifier: ExamClassifier, rules: SeriesRules
 ) -> tuple[ExamReading, ExamResult | None]:
-    """A fault of ours costs one exam; a bad bundle ends them all."""
+    """A fault of ours costs one exam; a bad bundle, or a storage that does not answer, ends them all."""
     try:
-        read = reading.result()
+        read = reading()
         return read, None if read.exam is None else classify_reading(read, classifier, rules)
-    except BundleError:
+    except (BundleError, StorageError):
         raise
     except Exception as error:  # the border between one exam and the next
         return ExamReading(found, None, fault_of(error)), None
@@ -194,8 +309,13 @@ def _name(reading: ExamReading) -> str:
     return f"exam-{reading.found.number:03d}"
 
 
-def _see_that_it_is_free(out: Path, *, force: bool) -> None:
+def _see_that_it_is_free(out: Place, *, force: bool) -> None:
     """That the folder is absent or empty; with force, or one that an earlier call made. Nothing is made or changed."""
+    if isinstance(out, RemotePath):
+        with explained(out):
+            if out.exists():
+                raise OutputError(f"{out} holds something already; give --out a new URL, as --force is of folders only")
+        return
     with explained(out):
         there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
     if there and not force:

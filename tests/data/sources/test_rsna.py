@@ -104,7 +104,8 @@ def test_a_killed_scan_continues(tree: Path, tmp_path: Path, monkeypatch: pytest
     tables[1].unlink()
     read: list[str] = []
     scan_file = headers._scan_file
-    monkeypatch.setattr(headers, "_scan_file", lambda store, file: read.append(file[0]) or scan_file(store, file))
+    noting = lambda store, file, start: read.append(file[0]) or scan_file(store, file, start)  # noqa: E731
+    monkeypatch.setattr(headers, "_scan_file", noting)
     assert RsnaSource(tree, workers=1).scan(SILENT, tmp_path) == expected
     assert 0 < len(read) <= 5, "only the lost table's files are read again"
 

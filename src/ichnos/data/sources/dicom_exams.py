@@ -1,14 +1,14 @@
 """Labelled exams made of DICOM slices: what the sources `rsna` and `folder` share once they know files and labels."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice, order_along_normal
 from ichnos.data.sources.base import ExamReference, Lazily
-from ichnos.data.sources.files import FileStore
+from ichnos.data.sources.files import FileStore, in_turn
 from ichnos.data.sources.tables import Tables
 from ichnos.dicom import CtSlice, SliceHeader, read_slice
 from ichnos.errors import DicomError
@@ -51,10 +51,11 @@ def read_exam(store: FileStore, reference: ExamReference) -> LabelledExam:
     labels: list[NDArray[np.bool_]] = []
     slices: list[CtSlice] = []
     skipped: list[SkippedSlice] = []
-    for entry in reference.files:
-        name, bits, key = entry.split("|", 2)
+    entries = [entry.split("|", 2) for entry in reference.files]
+    reads = in_turn(store, store.read, [key for _, _, key in entries])
+    for (name, bits, _), read in zip(entries, reads, strict=True):
         try:
-            slices.append(_read_slice(store, key))
+            slices.append(_read_slice(read))
         except DicomError as error:
             skipped.append(SkippedSlice(name, str(error)))
             continue
@@ -74,9 +75,9 @@ def label_array(bits: int) -> NDArray[np.bool_]:
     return np.array([bits >> position & 1 for position in range(len(SUBTYPES))], dtype=np.bool_)
 
 
-def _read_slice(store: FileStore, key: str) -> CtSlice:
+def _read_slice(read: Callable[[], bytes]) -> CtSlice:
     try:
-        return read_slice(store.read(key))
+        return read_slice(read())
     except PermissionError:
         raise DicomError("it cannot be opened: no permission to read it; grant it") from None
     except OSError as error:

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -12,9 +13,13 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile
 
 from ichnos.data.sources.zip_directory import members
 from ichnos.errors import SourceError
+from ichnos.remote import Place, RemotePath, ahead
 
 _LOCAL_HEADER_BYTES = 30
 """The fixed part of a zip member's own header; its name and extra field follow (APPNOTE 4.3.7)."""
+
+_LONGEST_NAMES = 512
+"""Of a member's name and extra field, as a rule: what is asked for along with its bytes, over a network."""
 
 _PIECE_BYTES = 1 << 20
 """Of a packed file that are unpacked at a time."""
@@ -38,6 +43,16 @@ class FileStore(Protocol):
         """The first `size` bytes of a file, without touching the rest. Raises OSError."""
         ...
 
+    @property
+    def is_far(self) -> bool:
+        """Whether each file is answered for after a while, so that some should be asked for at once."""
+        ...
+
+
+def in_turn(store: FileStore, read: Callable[[str], bytes], keys: Sequence[str]) -> Iterator[Callable[[], bytes]]:
+    """read(key) of each in order, when it is called; of a store that is far some are read before their turn."""
+    return ahead(read, keys) if store.is_far else (partial(read, key) for key in keys)
+
 
 def digest_of(files: Iterable[FileRow], labels: Iterable[tuple[object, ...]]) -> str:
     """16 hex digits over labels and over the files' names and sizes, in their order, wherever the root lies."""
@@ -47,12 +62,15 @@ def digest_of(files: Iterable[FileRow], labels: Iterable[tuple[object, ...]]) ->
     return digest.hexdigest()
 
 
-def open_store(root: Path) -> FileStore:
-    """The store that `root` is: a folder, or a zip file. Raises SourceError where it is neither."""
-    if root.is_dir():
-        return FolderStore(root)
-    if root.is_file():
-        return ZipStore(root)
+def open_store(root: Place) -> FileStore:
+    """The store that `root` is: a folder, or a zip file, here or by URL. Raises SourceError where it is neither."""
+    try:
+        if root.is_dir():
+            return RemoteStore(root) if isinstance(root, RemotePath) else FolderStore(root)
+        if root.is_file():
+            return ZipStore(root)
+    except OSError as error:  # of a storage: of a path of this machine these two only say no
+        raise SourceError(f"{root} cannot be read: {error.strerror}") from error
     raise SourceError(f"{root} does not exist; give the folder or the zip file that holds the images")
 
 
@@ -61,6 +79,7 @@ class FolderStore:
     """Files in a folder; a key is the path below it. Symbolic links are followed, each folder is entered once."""
 
     root: Path
+    is_far = False
 
     def find(self, *folders: str) -> Iterator[FileRow]:
         """See FileStore."""
@@ -109,10 +128,41 @@ class FolderStore:
 
 
 @dataclass(frozen=True)
+class RemoteStore:
+    """Files in a folder of a storage; a key is the path below it. Only what is asked for is sent."""
+
+    root: RemotePath
+    is_far = True
+
+    def find(self, *folders: str) -> Iterator[FileRow]:
+        """See FileStore."""
+        try:
+            for folder in folders:
+                for name, size in (self.root / folder).files():
+                    below = f"{folder}/{name}" if folder else name
+                    yield below, below, size
+        except OSError as error:
+            raise SourceError(f"{self.root} cannot be listed: {error.strerror}") from error
+
+    def read(self, key: str) -> bytes:
+        """See FileStore."""
+        return (self.root / key).read_bytes()
+
+    def read_start(self, key: str, size: int) -> bytes:
+        """See FileStore."""
+        return (self.root / key).read_part(0, size)
+
+
+@dataclass(frozen=True)
 class ZipStore:
     """Files in a zip; a key holds where the member lies, so that no worker reads the directory of 750,000 members."""
 
-    path: Path
+    path: Place
+
+    @property
+    def is_far(self) -> bool:
+        """See FileStore."""
+        return isinstance(self.path, RemotePath)
 
     def find(self, *folders: str) -> Iterator[FileRow]:
         """See FileStore."""
@@ -124,14 +174,15 @@ class ZipStore:
                     yield each.name, ":".join(map(str, place)), each.size
         except PermissionError:
             raise SourceError(f"no permission to read {self.path}; grant it") from None
+        except OSError as error:
+            raise SourceError(f"{self.path} cannot be read: {error.strerror}") from error
         except BadZipFile:
             raise SourceError(f"{self.path} is not a whole zip file; download it again, or give a folder") from None
 
     def read(self, key: str) -> bytes:
         """See FileStore."""
         offset, compressed_size, method, checksum = self._place(key)
-        with self.path.open("rb") as stream:
-            data = _inflated(self._member(stream.fileno(), offset, compressed_size), method)
+        data = _inflated(self._member(offset, compressed_size), method)
         if zlib.crc32(data) != checksum:
             raise OSError(None, "its checksum in the zip file is wrong")
         return data
@@ -139,16 +190,15 @@ class ZipStore:
     def read_start(self, key: str, size: int) -> bytes:
         """See FileStore."""
         offset, compressed_size, method, _ = self._place(key)
-        with self.path.open("rb") as stream:
-            data = self._member(stream.fileno(), offset, min(size, compressed_size))
-        return _inflated(data, method, size)
+        return _inflated(self._member(offset, min(size, compressed_size)), method, size)
 
     def unpack(self, key: str, target: Path) -> None:
         """Write a file of any length to `target`. Raises OSError where it is damaged."""
         offset, left, method, checksum = self._place(key)
         found = 0
         with self.path.open("rb") as stream, target.open("wb") as file:
-            stream.seek(self._data_start(stream.fileno(), offset))
+            stream.seek(offset)
+            stream.seek(offset + _data_start(stream.read(_LOCAL_HEADER_BYTES)))
             packed = (stream.read(min(_PIECE_BYTES, left - done)) for done in range(0, left, _PIECE_BYTES))
             for piece in packed if method == ZIP_STORED else _inflated_pieces(packed):
                 found = zlib.crc32(piece, found)
@@ -163,20 +213,29 @@ class ZipStore:
             raise OSError(None, "it is encrypted in the zip file, or packed in an unusual way")
         return offset, compressed_size, method, checksum
 
-    @classmethod
-    def _member(cls, descriptor: int, offset: int, size: int) -> bytes:
-        data = os.pread(descriptor, size, cls._data_start(descriptor, offset))
+    def _member(self, offset: int, size: int) -> bytes:
+        """The first `size` bytes of a member as it is packed; offset: of its own header."""
+        if isinstance(self.path, RemotePath):  # one request for header and data, as each waits for an answer
+            raw = self.path.read_part(offset, _LOCAL_HEADER_BYTES + _LONGEST_NAMES + size)
+            start = _data_start(raw[:_LOCAL_HEADER_BYTES])
+            data = raw[start : start + size]
+            if len(data) < size:
+                data = self.path.read_part(offset + start, size)
+        else:
+            with self.path.open("rb") as stream:
+                start = _data_start(os.pread(stream.fileno(), _LOCAL_HEADER_BYTES, offset))
+                data = os.pread(stream.fileno(), size, offset + start)
         if len(data) < size:
             raise OSError(None, "the zip file is cut short")
         return data
 
-    @staticmethod
-    def _data_start(descriptor: int, offset: int) -> int:
-        header = os.pread(descriptor, _LOCAL_HEADER_BYTES, offset)
-        if header[:4] != b"PK\x03\x04":
-            raise OSError(None, "the zip file is cut short or damaged")
-        names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-        return offset + _LOCAL_HEADER_BYTES + names
+
+def _data_start(header: bytes) -> int:
+    """Where a member's bytes begin after the beginning of its own header."""
+    if header[:4] != b"PK\x03\x04" or len(header) < _LOCAL_HEADER_BYTES:
+        raise OSError(None, "the zip file is cut short or damaged")
+    names = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+    return _LOCAL_HEADER_BYTES + names
 
 
 def _inflated(data: bytes, method: int, size: int = 0) -> bytes:

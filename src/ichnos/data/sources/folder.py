@@ -12,7 +12,9 @@ from ichnos.data.sources.folder_labels import ANY_BIT, PATIENT_COLUMN, read_fold
 from ichnos.data.sources.headers import order_slices, scan_headers
 from ichnos.data.sources.tables import Tables, new_tables
 from ichnos.errors import SourceError
+from ichnos.processes import Workers
 from ichnos.progress import Progress
+from ichnos.remote import Place
 
 _LABELLED = """
 CREATE TABLE labelled AS
@@ -71,9 +73,9 @@ class FolderSource:
     that are left out by their number in the order of paths, since folders are often named after patients.
     """
 
-    root: Path
-    labels_csv: Path
-    workers: int | None = None
+    root: Place
+    labels_csv: Place
+    workers: Workers = None
 
     @property
     def name(self) -> str:
@@ -115,14 +117,14 @@ def pseudonym(patient: str) -> str:
     return hashlib.blake2b(patient.encode(), digest_size=6).hexdigest()
 
 
-def _refuse_shared_exams(tables: Tables, table: Path) -> None:
+def _refuse_shared_exams(tables: Tables, table: Place) -> None:
     """An exam is of one patient: a table that says otherwise would let a patient cross from training into test."""
     (shared,) = tables.execute(_SHARED).fetchone()
     if shared:
         raise SourceError(f"{table} gives slices of one study to several patients ({shared} studies); mend it")
 
 
-def _nothing_found(root: Path, tables: Tables) -> str:
+def _nothing_found(root: Place, tables: Tables) -> str:
     reason, count = tables.commonest_reason()
     found = f"none of the {tables.count('files')} files under {root} is a labelled axial CT slice"
     return f"{found}; the commonest reason, {count} times: {reason}"

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from ichnos.data.sources.tables import Tables
 from ichnos.errors import SourceError
+from ichnos.remote import Place
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 
@@ -42,7 +42,7 @@ class FolderLabels:
     names_patients: bool
 
 
-def read_folder_labels(tables: Tables, table: Path) -> FolderLabels:
+def read_folder_labels(tables: Tables, table: Place) -> FolderLabels:
     """Fill `labels` from a CSV; where a row tells no subtype its bits are ANY_BIT alone.
 
     The header is `SOPInstanceUID,epidural,intraparenchymal,intraventricular,subarachnoid,subdural`; `SeriesInstanceUID`
@@ -73,7 +73,7 @@ def read_folder_labels(tables: Tables, table: Path) -> FolderLabels:
 
 
 @contextmanager
-def _opened(table: Path) -> Iterator["csv.DictReader[str]"]:
+def _opened(table: Place) -> Iterator["csv.DictReader[str]"]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             yield csv.DictReader(stream, restkey="")
@@ -85,7 +85,7 @@ def _opened(table: Path) -> Iterator["csv.DictReader[str]"]:
         raise SourceError(f"{table} cannot be read as CSV ({type(error).__name__}); save it as UTF-8 CSV") from error
 
 
-def _check_columns(table: Path, columns: list[str]) -> str:
+def _check_columns(table: Place, columns: list[str]) -> str:
     keys = [key for key in _KEY_COLUMNS if key in columns]
     missing = [subtype.value for subtype in SUBTYPES if subtype.value not in columns]
     if not keys or missing:
@@ -97,7 +97,7 @@ def _check_columns(table: Path, columns: list[str]) -> str:
     return keys[0]
 
 
-def _patient(row: Mapping[str, str | None], table: Path, line: int) -> str:
+def _patient(row: Mapping[str, str | None], table: Place, line: int) -> str:
     patient = (row[PATIENT_COLUMN] or "").strip()
     if not patient:
         raise SourceError(

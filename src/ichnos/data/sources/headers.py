@@ -2,7 +2,7 @@
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -13,12 +13,12 @@ import polars as pl
 
 from ichnos.ct import order_along_normal
 from ichnos.data.sources.base import Lazily
-from ichnos.data.sources.files import FileRow, FileStore
+from ichnos.data.sources.files import FileRow, FileStore, in_turn
 from ichnos.data.sources.tables import Tables
 from ichnos.dicom import SliceHeader, read_header
 from ichnos.errors import DicomError
-from ichnos.files import write_parquet
-from ichnos.processes import in_processes
+from ichnos.files import parquet_bytes, write_bytes
+from ichnos.processes import Workers, in_processes
 from ichnos.progress import Progress
 
 _CHUNK = 4096
@@ -45,8 +45,8 @@ _PLACE = struct.Struct("<9d")
 """ImagePositionPatient in mm, then the 6 direction cosines of ImageOrientationPatient."""
 
 
-def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: Path, workers: int | None) -> None:
-    """Read the header of every one of `files` into `headers` or `refused`. workers: processes, None for one a core.
+def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: Path, workers: Workers) -> None:
+    """Read the header of every one of `files` into `headers` or `refused`. workers: see ichnos.processes.in_processes.
 
     Tables of finished chunks are kept in `scratch` and used again where the same files, of the same sizes, are scanned.
     """
@@ -55,13 +55,14 @@ def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: 
     kept = [scratch / f"headers-{_fingerprint(store, _chunk(tables, start))}.parquet" for start in starts]
     todo = [number for number, table in enumerate(kept) if not table.exists()]
 
-    def chunk(number: int) -> tuple[list[FileRow], Path]:
-        return _chunk(tables, starts[number]), kept[number]
+    def chunk(number: int) -> tuple[int, list[FileRow]]:
+        return number, _chunk(tables, starts[number])
 
     with progress.task("Reading headers", total=total) as task:
         task.advance(total - sum(min(_CHUNK, total - starts[number]) for number in todo))
-        for done in in_processes(partial(_scan_chunk, store), Lazily(chunk, todo), workers):
-            task.advance(done)
+        for number, content in in_processes(partial(_scan_chunk, store), Lazily(chunk, todo), workers):
+            write_bytes(kept[number], content)
+            task.advance(min(_CHUNK, total - starts[number]))
     for start, table in zip(starts, kept, strict=True):
         rows = pl.read_parquet(table).with_row_index("file", offset=start + 1)
         slices, refused = rows.filter(pl.col("reason").is_null()), rows.filter(pl.col("reason").is_not_null())
@@ -96,17 +97,18 @@ def _chunk(tables: Tables, start: int) -> list[FileRow]:
     ).fetchall()
 
 
-def _scan_chunk(store: FileStore, work: tuple[list[FileRow], Path]) -> int:
-    chunk, table = work
-    rows = [_scan_file(store, file) for file in chunk]
-    write_parquet(table, pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
-    return len(chunk)
+def _scan_chunk(store: FileStore, work: tuple[int, list[FileRow]]) -> tuple[int, bytes]:
+    """The chunk's number and its table; whoever asked writes it, as no other machine need see its disk."""
+    number, chunk = work
+    starts = in_turn(store, partial(store.read_start, size=_START_BYTES), [key for _, key, _ in chunk])
+    rows = [_scan_file(store, file, start) for file, start in zip(chunk, starts, strict=True)]
+    return number, parquet_bytes(pl.DataFrame(rows, schema=_SCHEMA, orient="row"))
 
 
-def _scan_file(store: FileStore, file: FileRow) -> tuple[object, ...]:
+def _scan_file(store: FileStore, file: FileRow, read_start: Callable[[], bytes]) -> tuple[object, ...]:
     _, key, size = file
     try:
-        header, start = _header(store, key, size)
+        header, start = _header(store, key, size, read_start)
     except DicomError as error:
         return (*[None] * 6, str(error))
     if not header.is_axial:
@@ -116,10 +118,10 @@ def _scan_file(store: FileStore, file: FileRow) -> tuple[object, ...]:
     return (header.sop_instance, header.series, header.study, header.patient, place, digest, None)
 
 
-def _header(store: FileStore, key: str, size: int) -> tuple[SliceHeader, bytes]:
+def _header(store: FileStore, key: str, size: int, read_start: Callable[[], bytes]) -> tuple[SliceHeader, bytes]:
     """The header, and the bytes that the file begins with."""
     try:
-        start = store.read_start(key, _START_BYTES)
+        start = read_start()
         try:
             return read_header(start), start
         except DicomError:

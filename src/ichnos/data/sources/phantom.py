@@ -3,6 +3,7 @@
 import csv
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,9 @@ from ichnos.data.sources.files import digest_of, open_store
 from ichnos.data.sources.rsna import RsnaSource
 from ichnos.data.sources.tables import new_tables
 from ichnos.errors import SourceError
+from ichnos.processes import Workers
 from ichnos.progress import Progress
+from ichnos.remote import Place
 
 _MASKS = "masks"
 _EXAMS = "exams.csv"
@@ -26,8 +29,8 @@ _COLUMNS = ("PatientID", "StudyInstanceUID", "age", "sex", "slice_thickness")
 class PhantomSource:
     """A synthetic cohort. root: the folder with `stage_2_train.csv`, `stage_2_train/`, `masks/` and `exams.csv`."""
 
-    root: Path
-    workers: int | None = None
+    root: Place
+    workers: Workers = None
 
     @property
     def name(self) -> str:
@@ -55,13 +58,13 @@ class PhantomSource:
         return RsnaSource(self.root, stage="stage_2", workers=self.workers)
 
 
-def _mask(path: Path, slice_: LabelledSlice) -> NDArray[np.uint8] | None:
+def _mask(path: Place, slice_: LabelledSlice) -> NDArray[np.uint8] | None:
     """A slice's mask, uint8, of the slice's shape, bit k where SUBTYPES[k] bleeds.
 
     Where there is no file, a slice without hemorrhage has an empty mask and any other has none.
     """
     try:
-        with Image.open(path) as picture:
+        with Image.open(BytesIO(path.read_bytes())) as picture:
             mask = np.asarray(picture)
     except FileNotFoundError:
         return None if slice_.labels.any() else np.zeros(slice_.hu.shape, np.uint8)
@@ -75,7 +78,7 @@ def _mask(path: Path, slice_: LabelledSlice) -> NDArray[np.uint8] | None:
 
 
 @lru_cache(maxsize=4)
-def _exam_table(table: Path) -> dict[str, dict[str, str | float]]:
+def _exam_table(table: Place) -> dict[str, dict[str, str | float]]:
     """Attributes by StudyInstanceUID; read once a process, since each exam asks for its own row."""
     try:
         with table.open(encoding="utf-8", newline="") as stream:
@@ -87,7 +90,7 @@ def _exam_table(table: Path) -> dict[str, dict[str, str | float]]:
     return {row["StudyInstanceUID"]: _attributes(row, table) for row in rows}
 
 
-def _attributes(row: dict[str, str], table: Path) -> dict[str, str | float]:
+def _attributes(row: dict[str, str], table: Place) -> dict[str, str | float]:
     try:
         return {"age": float(row["age"]), "sex": row["sex"], "slice_thickness": float(row["slice_thickness"])}
     except ValueError:

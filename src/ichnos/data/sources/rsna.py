@@ -14,7 +14,9 @@ from ichnos.data.sources.rsna_labels import read_labels
 from ichnos.data.sources.tables import Tables, new_tables
 from ichnos.errors import SourceError
 from ichnos.files import explained
+from ichnos.processes import Workers
 from ichnos.progress import Progress
+from ichnos.remote import Place
 from ichnos.subtypes import CLASSES
 
 Stage = Literal["stage_1", "stage_2"]
@@ -64,13 +66,13 @@ class RsnaSource:
     """RSNA 2019's images. root: the unpacked folder, the folder above it, or the zip file, never unpacked.
 
     stage: which stage's, None for the newer that is there. test: the test images instead of those of training; they
-    have no labels, the set says so, and serves to make a submission. workers: processes that read headers, None for one
+    have no labels, the set says so, and serves to make a submission. workers: who reads headers, None for one process
     a core. A slice is named by its image ID (`ID_000012eaf`), an exam by its StudyInstanceUID.
     """
 
-    root: Path
+    root: Place
     stage: Stage | None = None
-    workers: int | None = None
+    workers: Workers = None
     test: bool = False
 
     @property
@@ -107,7 +109,7 @@ def _image_of(name: str) -> str:
     return name.rpartition("/")[2].removesuffix(".dcm")
 
 
-def _find_labelled_images(tables: Tables, store: FileStore, root: Path, stage: Stage | None, scratch: Path) -> None:
+def _find_labelled_images(tables: Tables, store: FileStore, root: Place, stage: Stage | None, scratch: Path) -> None:
     labels, folders = _find_labels_and_folders(store, root, stage)
     _find_images(tables, store, folders)
     if not tables.count("found"):
@@ -115,7 +117,7 @@ def _find_labelled_images(tables: Tables, store: FileStore, root: Path, stage: S
     _read_labels(tables, store, root, labels, scratch)
 
 
-def _find_test_images(tables: Tables, store: FileStore, root: Path, stage: Stage | None) -> None:
+def _find_test_images(tables: Tables, store: FileStore, root: Place, stage: Stage | None) -> None:
     """Of the newest stage that is there; `labels` gets a row of zeros for each, which the set says are no labels."""
     for each, folders in _TEST_FOLDERS.items():
         if stage in (None, each) and not tables.count("found"):
@@ -133,14 +135,17 @@ def _find_images(tables: Tables, store: FileStore, folders: list[str]) -> None:
     tables.executemany("INSERT INTO found VALUES (?, ?, ?)", images)
 
 
-def _find_labels_and_folders(store: FileStore, root: Path, stage: Stage | None) -> tuple[FileRow, list[str]]:
+def _find_labels_and_folders(store: FileStore, root: Place, stage: Stage | None) -> tuple[FileRow, list[str]]:
     """The table of labels, and the folders where the images beside it may lie, in a folder or in a zip."""
     names = [f"{base}{table}" for base, table, _ in _places(stage)]
     match store:
         case ZipStore():
             tables = {file[0]: file for file in store.find("") if file[0] in names}
         case _:
-            tables = {name: (name, name, 0) for name in names if (root / name).is_file()}
+            try:
+                tables = {name: (name, name, 0) for name in names if (root / name).is_file()}
+            except OSError as error:
+                raise SourceError(f"{root} cannot be read: {error.strerror}") from error
     for base, table, folders in _places(stage):
         if found := tables.get(f"{base}{table}"):
             return found, [f"{base}{folder}" for folder in folders]
@@ -150,7 +155,7 @@ def _find_labels_and_folders(store: FileStore, root: Path, stage: Stage | None) 
     )
 
 
-def _read_labels(tables: Tables, store: FileStore, root: Path, file: FileRow, scratch: Path) -> None:
+def _read_labels(tables: Tables, store: FileStore, root: Place, file: FileRow, scratch: Path) -> None:
     name, key, _ = file
     if not isinstance(store, ZipStore):
         return read_labels(tables, root / name, str(root / name))
@@ -171,7 +176,7 @@ def _places(stage: Stage | None) -> Iterator[tuple[str, str, tuple[str, ...]]]:
                 yield base, f"{each}_train.csv", folders
 
 
-def _nothing_found(root: Path, tables: Tables) -> str:
+def _nothing_found(root: Place, tables: Tables) -> str:
     reason, count = tables.commonest_reason()
     total = tables.count("left_out")
     return f"no image of {root} can be used: {total} left out, {count} of them because {reason}"

@@ -1,12 +1,12 @@
 """RSNA 2019's table of labels: six rows an image, read fast and refused where it contradicts itself."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import polars as pl
 
 from ichnos.data.sources.tables import Tables
 from ichnos.errors import SourceError
+from ichnos.remote import Place
 from ichnos.subtypes import CLASSES, Subtype
 
 _ANY_BIT = 1 << CLASSES.index(Subtype.ANY)
@@ -17,7 +17,7 @@ _PIECE_BYTES = 1 << 21
 """Of the table read at a time: all 4.5 million rows at once would take over a gigabyte."""
 
 
-def read_labels(tables: Tables, table: Path, name: str) -> None:
+def read_labels(tables: Tables, table: Place, name: str) -> None:
     """Fill `labels` from a `stage_*_train.csv`, a slice being named by its image, such as `ID_000012eaf`.
 
     name: what errors call the table. Rows given twice are one row (stage 2 repeats four images). Raises SourceError
@@ -77,7 +77,7 @@ class _Refused:
             )
 
 
-def _pieces(table: Path, name: str) -> Iterator[pl.DataFrame]:
+def _pieces(table: Place, name: str) -> Iterator[pl.DataFrame]:
     """The table's rows, so many at a time; at least one piece, which may be empty."""
     try:
         with table.open("rb") as stream:

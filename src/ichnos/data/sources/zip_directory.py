@@ -3,9 +3,10 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 from zipfile import BadZipFile
+
+from ichnos.remote import Place
 
 _END = struct.Struct("<4s4H2LH")
 """End of central directory record (APPNOTE 4.3.16)."""
@@ -38,7 +39,7 @@ class Member:
     encrypted: bool
 
 
-def members(path: Path) -> Iterator[Member]:
+def members(path: Place) -> Iterator[Member]:
     """All files of a zip, in the order of its directory, folders left out. Raises BadZipFile where it is none."""
     with path.open("rb") as stream:
         start, size, shift = _find_directory(stream)
@@ -50,7 +51,7 @@ def members(path: Path) -> Iterator[Member]:
                 yield member
 
 
-def _find_directory(stream: BinaryIO) -> tuple[int, int, int]:
+def _find_directory(stream: IO[bytes]) -> tuple[int, int, int]:
     """Where the directory begins, its size, and how much farther all lies than it says: what was put before the zip."""
     length = stream.seek(0, 2)
     begin = max(0, length - _LONGEST_COMMENT - _END.size)
@@ -74,7 +75,7 @@ def _find_directory(stream: BinaryIO) -> tuple[int, int, int]:
     return start, size, start - offset
 
 
-def _read_member(stream: BinaryIO, shift: int) -> tuple[Member, int]:
+def _read_member(stream: IO[bytes], shift: int) -> tuple[Member, int]:
     """The next member, and the length of its entry."""
     fixed = stream.read(_HEADER.size)
     if len(fixed) < _HEADER.size or not fixed.startswith(b"PK\1\2"):

@@ -1,0 +1,220 @@
+"""Work on a real Ray cluster: the same bytes as without it, what a lost worker did is done again, clear errors."""
+
+import importlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from unittest.mock import ANY
+
+import pytest
+
+from ichnos import cluster as module
+from ichnos.cluster import Cluster, connected
+from ichnos.ct import LabelledExam
+from ichnos.data import preparing
+from ichnos.data.preparing import prepare
+from ichnos.data.sources import ExamReference
+from ichnos.errors import ClusterError, WorkerError
+from ichnos.inference import write_bundle
+from ichnos.processes import in_processes
+from ichnos.progress import SILENT
+from tests import storages
+from tests.clusters import Machines, two_machines
+from tests.data.in_memory import InMemorySource
+from tests.data.sources.rsna_trees import write_tree, zip_tree
+from tests.data.test_preparing import contents
+from tests.dicom.head_files import as_series, head_datasets, write
+from tests.inference.networks import brightness, manifest
+from tests.reporting.exam.results import write_nifti
+from tests.stories.running import ichnos
+from tests.test_processes import refuse, square
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    """With a storage that every one of them finds by its environment."""
+    with storages.s3(), two_machines() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def cluster(machines: Machines) -> Iterator[Cluster]:
+    found = Cluster(machines.address)
+    with connected(found):
+        yield found
+
+
+@dataclass(frozen=True)
+class DeadlySource(InMemorySource):
+    """Reading exam 7 ends the process that reads it, as a lack of memory would, the first `deaths` times."""
+
+    marks: Path = Path()
+    deaths: int = 1
+
+    def read(self, reference: ExamReference) -> LabelledExam:
+        with (self.marks / f"{reference.exam}-{os.getpid()}").open("a") as mark:
+            mark.write(".")
+        if reference.exam == "e007" and len(list(self.marks.glob("e007-*"))) <= self.deaths:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(reference)
+
+
+def beyond(number: int) -> int:
+    raise ModuleNotFoundError("No module named 'gdcm'", name="gdcm")
+
+
+@pytest.mark.slow
+def test_every_item_is_done_once_and_errors_come_out(cluster: Cluster) -> None:
+    assert sorted(in_processes(square, range(20), cluster)) == [n * n for n in range(20)]
+    assert list(in_processes(square, [], cluster)) == []
+    with pytest.raises(ValueError, match="not"):
+        list(in_processes(refuse, [1, 2, 3], cluster))
+    with pytest.raises(ClusterError, match=r"lacks the module gdcm; install the same ichnos"):
+        list(in_processes(beyond, [1], cluster))
+
+
+@pytest.mark.slow
+def test_a_machine_without_the_module_is_told(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def work(number):\n    return number\n")
+    monkeypatch.syspath_prepend(tmp_path)  # of this process alone: the cluster's were told of its modules before
+    work = importlib.import_module("only_here").work
+    with pytest.raises(ClusterError, match=r"a machine of the cluster .*only_here.*install the same ichnos"):
+        list(in_processes(work, [1], cluster))
+
+
+@pytest.mark.slow
+def test_a_set_is_the_same_with_a_cluster_and_without(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "SLICES_A_SHARD", 10)
+    prepare(InMemorySource(), tmp_path / "here", SILENT, workers=1)
+    prepare(InMemorySource(), tmp_path / "there", SILENT, workers=cluster)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert len(list((tmp_path / "there" / "shards").iterdir())) == 6
+
+
+@pytest.mark.slow
+def test_a_worker_killed_in_the_middle_costs_its_shard_alone(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "SLICES_A_SHARD", 10)
+    (tmp_path / "marks").mkdir()
+    source = DeadlySource(marks=tmp_path / "marks")
+    prepare(source, tmp_path / "there", SILENT, workers=cluster)
+    tries = {exam: sum(m.stat().st_size for m in (tmp_path / "marks").glob(f"{exam}-*")) for exam in _exams(12)}
+    assert tries == dict.fromkeys(_exams(12), 1) | {"e006": 2, "e007": 2}, (
+        "only exams of the shard of e007 are repeated"
+    )
+    prepare(InMemorySource(), tmp_path / "here", SILENT, workers=1)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here"), "nothing torn is left, nothing differs"
+
+
+@pytest.mark.slow
+def test_a_shard_that_kills_every_worker_is_an_error_and_the_rest_is_kept(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preparing, "SLICES_A_SHARD", 10)
+    monkeypatch.setattr(module, "RETRIES", 1)
+    (tmp_path / "marks").mkdir()
+    source = DeadlySource(marks=tmp_path / "marks", deaths=99)
+    with pytest.raises(WorkerError, match=r"lost a piece of work 2 times.*give the same command again"):
+        prepare(source, tmp_path / "set", SILENT, workers=cluster)
+    assert len(list((tmp_path / "marks").glob("e007-*"))) == 2
+    before = {path for path in (tmp_path / "marks").iterdir() if not path.name.startswith(("e006", "e007"))}
+    prepare(DeadlySource(marks=tmp_path / "marks", deaths=0), tmp_path / "set", SILENT, workers=1)
+    prepare(InMemorySource(), tmp_path / "here", SILENT, workers=1)
+    assert contents(tmp_path / "set") == contents(tmp_path / "here")
+    assert before <= set((tmp_path / "marks").iterdir())
+
+
+@pytest.mark.slow
+def test_the_command_prepares_rsna_on_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "root", images="stage_2_test")  # no split is wanted of test images
+    for out, words in {"here": ["--workers", "1"], "there": ["--cluster", cluster.address]}.items():
+        ran = ichnos("prepare", "rsna", str(root), "--test", "--out", str(tmp_path / out), "--json", *words)
+        assert (ran.exit_code, json.loads(ran.stdout)["slices"]) == (0, 12), "nothing of Ray's is on standard output"
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+
+
+@pytest.mark.slow
+def test_a_set_goes_from_a_storage_to_a_storage_by_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "root", images="stage_2_test")
+    given = zip_tree(root, tmp_path / "rsna.zip")
+    url = storages.upload(given, "s3://exams/rsna.zip")
+    words = ["prepare", "rsna", url, "--test", "--out", "s3://exams/set", "--cluster", cluster.address]
+    there = ichnos(*words)
+    assert there.exit_code == 0, there.stderr
+    assert ichnos("prepare", "rsna", str(given), "--test", "--out", str(tmp_path / "here")).exit_code == 0
+    fetched = contents(storages.download("s3://exams/set", tmp_path / "fetched"))
+    assert fetched | {".lock": ANY} == contents(tmp_path / "here") | {".lock": ANY}
+
+
+@pytest.mark.slow
+def test_exams_are_read_on_the_cluster_to_the_same_files(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_bundle(tmp_path / "tiny.ichnos", manifest(), brightness(level=-385, gain=0.05).SerializeToString(), "card")
+    for study in (1, 2):
+        write(tmp_path / "exams" / str(study), as_series(head_datasets(), study, study=study))
+    write(tmp_path / "exams" / "chest", as_series(head_datasets(PixelSpacing=[8, 8]), 9, study=9))
+    write_nifti(tmp_path / "exams" / "head.nii")
+    (tmp_path / "exams" / "broken.dcm").write_bytes(bytes(128) + b"DICM and no more")
+    monkeypatch.chdir(tmp_path)  # which no machine of the cluster knows of
+    words = ["predict", "exams", "--bundle", "tiny.ichnos", "--format", "sr,html", "--json"]
+    here = ichnos(*words, "--out", "here")
+    there = ichnos(*words, "--out", "there", "--cluster", cluster.address)
+    assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout) == (3, here.stdout)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert len(contents(tmp_path / "there")) == 9
+    assert [exam["exam"] for exam in json.loads(there.stdout)["exams"]] == [1, 2, 3, 4]
+
+
+@pytest.mark.slow
+def test_another_cluster_than_the_one_at_work_is_an_error(cluster: Cluster) -> None:
+    there = connected(Cluster("127.0.0.1:9"))
+    with pytest.raises(ClusterError, match=r"works on the cluster at .* already, not on 127.0.0.1:9"), there:
+        pass
+
+
+@pytest.mark.slow
+def test_a_machine_that_does_not_see_the_data_is_an_error_and_no_set_with_holes(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "one").write_text("1")
+    shared = cluster.sharing(tmp_path / "data", tmp_path / "nowhere")
+    assert list(in_processes(square, [3], shared)) == [9]
+    (tmp_path / "data" / "one").rename(tmp_path / "data" / "two")
+    hidden = Cluster(cluster.address, (*shared.shared, (str(tmp_path / "data"), ("one", "two"))))
+    with pytest.raises(ClusterError, match=r"does not see in .*data what this one sees; give a folder that all"):
+        list(in_processes(square, [3], hidden))
+
+
+@pytest.mark.slow
+def test_a_machine_lost_in_the_middle_costs_what_it_was_doing(
+    machines: Machines, cluster: Cluster, tmp_path: Path
+) -> None:
+    """The last test of these: one machine is left."""
+    done = in_processes(partial(slowly, tmp_path), range(6), cluster)
+    results = [next(done)]
+    machines.lose_one()
+    assert sorted([*results, *done]) == list(range(6))
+    assert {each.read_text() for each in tmp_path.iterdir()} > {"."}, "nothing was done twice: no machine was lost"
+
+
+def slowly(marks: Path, number: int) -> int:
+    with (marks / str(number)).open("a") as mark:
+        mark.write(".")
+    time.sleep(1)
+    return number
+
+
+def _exams(count: int) -> list[str]:
+    return [f"e{n:03d}" for n in range(count)]
