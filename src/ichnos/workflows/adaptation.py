@@ -183,8 +183,8 @@ def _measure(
 
 def _scorecard(measured: list[_Measured], opened: OpenData, options: AdaptationOptions, notes: list[str]) -> Tree:
     first, *others = measured
-    told = {"seed": BOOTSTRAP_SEED, "resamples": options.resamples}
-    gains = {each.name: compare_levels(first.test, each.test, **told) for each in others}
+    seed, resamples = BOOTSTRAP_SEED, options.resamples
+    gains = {each.name: compare_levels(first.test, each.test, seed=seed, resamples=resamples) for each in others}
     corrected = _corrected(gains)
     return {
         "form": "ichnos-adaptation",
@@ -194,7 +194,7 @@ def _scorecard(measured: list[_Measured], opened: OpenData, options: AdaptationO
         "split_seed": opened.splits.seed,
         "seed": options.seed,
         "changes": dict(options.changes),
-        "bootstrap": {**told, "unit": "patient"},
+        "bootstrap": {"seed": seed, "resamples": resamples, "unit": "patient"},
         "counts": {
             "training_patients": opened.patients_in_training,
             "validation_patients": len(np.unique(first.validation.patient)),
