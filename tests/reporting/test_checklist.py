@@ -54,6 +54,24 @@ def test_what_nobody_knows_is_not_claimed() -> None:
     assert "Failure analysis" in dict(left_to_the_author(None))
 
 
+def test_patients_are_described_as_far_as_the_index_tells() -> None:
+    age = {"known": 14, "median": 62.0, "low": 31.0, "high": 88.5}
+    told = card() | {
+        "demographics": {"patients": 15, "age": age, "sex": {"F": 7, "M": 6}},
+        "external": False,
+        "parts": {"train": 9, "validation": 1, "test": 5},
+    }
+    topics = said(told, None)
+    assert topics["Demographics"].startswith(
+        "age of 14 patients: median 62 (31 to 88.5) years; sex: F 7, M 6, not known 2"
+    )
+    assert topics["Data partitions"].endswith(": train 9 patients, validation 1 patient, test 5 patients")
+    assert dict(left_to_the_author(None, told))["Demographics"].startswith("whatever else")
+    silent = card() | {"demographics": {"patients": 2}}
+    assert "Demographics" not in said(silent, None)
+    assert dict(left_to_the_author(None, silent))["Demographics"].startswith("age, sex")
+
+
 @pytest.mark.parametrize(
     ("errors", "cells", "failures", "explained"),
     [

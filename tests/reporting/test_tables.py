@@ -23,6 +23,8 @@ def test_cells_are_written_as_their_kind() -> None:
     assert str(write_cell(Estimate(-0.05, None, "no interval: 1 patient"), Kind.CHANGE)) == (
         "−0.050 (no interval: 1 patient)"
     )
+    agreed = Estimate(1.0, Interval(1.0, 1.0, 0.9), "in 90 % of resamples")
+    assert str(write_cell(agreed, Kind.RATIO)) == "1.000 (all resamples agree; in 90 % of resamples)"
     assert str(write_cell(Estimate(None, None, "not defined (0 positives)"), Kind.RATIO)) == (
         "– (not defined (0 positives))"
     )

@@ -118,6 +118,13 @@ def test_subgroups_of_exams_are_not_asked_of_a_run_that_judges_slices(tmp_path: 
         evaluate_run(run_of(tmp_path / "run", recipe), whole, tmp_path / "out", SILENT, options, device="cpu")
 
 
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_a_fold_that_the_set_has_not_is_refused(tmp_path: Path, fold: int) -> None:
+    whole = bright_set(tmp_path / "set", exams=12, slices=1)
+    with pytest.raises(UsageError, match=f"no fold {fold}: this set has folds 0 to 4"):
+        evaluate_run(run_of(tmp_path / "run"), whole, tmp_path / "out", SILENT, FEW, fold=fold, device="cpu")
+
+
 def test_weights_that_give_no_numbers_are_an_error_that_names_slices(data: Path, tmp_path: Path) -> None:
     broken = run_of(tmp_path / "run", bias=float("nan"))
     with pytest.raises(WeightsError, match=r"reader gives no probabilities for 48 slices of 48 \(rows 0, 1, 2.* more"):

@@ -21,8 +21,8 @@ from ichnos.recipe import CascadeRecipe, Fit, Population, SliceRecipe
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.evaluate import evaluate_run
-from ichnos.workflows.field import FieldOptions
-from ichnos.workflows.folds import FoldOptions, study_folds
+from ichnos.workflows.field import FieldOptions, study_field
+from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData
 from tests.data.in_memory import InMemorySource
@@ -139,6 +139,37 @@ def test_a_prevalence_that_is_none_is_refused_before_anything_is_trained(share: 
     for options in (lambda p: FoldOptions(prevalence=p), lambda p: FieldOptions(("reader",), prevalence=p)):
         with pytest.raises(UsageError, match="a prevalence lies between 0 and 1"):
             options({Subtype.ANY: share})
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [
+        (0, "at least 3 .*, or 1 for the set's one split, got 0"),
+        (-1, "got -1"),
+        (2, "got 2"),
+        (13, "12 patients cannot be cut into 13 folds"),
+        (40, "12 patients cannot be cut into 40 folds: .*give fewer --folds"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused_before_anything_is_trained(
+    prepared: PreparedSet, recipe: SliceRecipe, tmp_path: Path, folds: int, said: str
+) -> None:
+    options = FoldOptions(folds=folds)
+    with pytest.raises(UsageError, match=said):
+        study_folds(recipe, prepared.path, tmp_path / "out", SILENT, options, device="cpu")
+    with pytest.raises(UsageError, match=said):
+        study_field(prepared.path, tmp_path / "out", FieldOptions(("reader",), folds=folds), SILENT, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+def test_patients_who_share_pixels_fill_one_fold(tmp_path: Path) -> None:
+    """Eight patients, of whom four are told apart by nothing."""
+    twins = {2: 0, 4: 0, 6: 0}
+    made = prepare(InMemorySource(exams=16, slices=3, twins=twins), tmp_path / "set", SILENT, workers=1)
+    split(made, folds=4)
+    with pytest.raises(UsageError, match="8 patients cannot be cut into 8 folds"):
+        open_folds(made.path, None, 8)
+    assert open_folds(made.path, None, 4)[1] == [0, 1, 2, 3]
 
 
 def test_the_command_measures_the_same_again() -> None:

@@ -89,6 +89,9 @@ def test_it_is_measured_on_each_sets_own_test_patients(sets: list[PreparedSet], 
         card = evaluate_run(run, each.path, out, SILENT, QUICK, device="cpu")
         assert not card["external"]
         assert card["model"]["operating_points"].startswith("fixed before: chosen on the run's")
+        assert sum(card["parts"].values()) == each.header.patients
+        measured = f"{card['parts']['test']} patients"
+        assert f"held-out test patients: {measured}" in (out / "report.html").read_text()
         table = Predictions.read_parquet(out / "predictions.parquet")
         wanted = each.index["name"].to_numpy()[stored_splits(each).rows(Part.TEST)]
         assert sorted(table.slice_name.tolist()) == sorted(wanted.tolist())
@@ -100,7 +103,7 @@ def test_each_set_is_known_to_the_run_by_its_own_split(sets: list[PreparedSet], 
     for each in sets:
         _, external = unseen([run / "best.safetensors"], open_data(each.path))
         assert not external
-        with pytest.raises(UsageError, match="another split of this set"):
+        with pytest.raises(UsageError, match=r"another split of this set \(the one split then, fold 1 now\)"):
             unseen([run / "best.safetensors"], open_data(each.path, fold=1))
 
 

@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
+from ichnos.data.sources.rsna import RsnaSource
 from ichnos.errors import InputError
+from ichnos.models import SliceClassifier, save_checkpoint
+from ichnos.progress import SILENT
+from ichnos.recipes.reader import RECIPE as READER
 from ichnos.subtypes import CLASSES
 from ichnos.workflows.submit import check_submission, read_sample
 from tests.data.sources.rsna_trees import EXAMS, SLICES, image_id, write_tree, zip_tree
@@ -119,6 +124,45 @@ def test_other_sets_and_models_are_refused(data: Path, bundle: Path, tmp_path: P
     done = ichnos("submit", str(bundle), "--data", str(other), "--out", str(tmp_path / "s.csv"))
     assert done.exit_code == 1
     assert "other names than RSNA 2019's images" in done.stderr
+
+
+def run_of(folder: Path, origin: dict[str, object]) -> Path:
+    """As training would leave it: of random weights."""
+    small = {"backbone": "small-cnn", "init": "random"}
+    recipe = READER.derive(network=small, synthetic=None, augmentation=None, **{"input.size": 32})
+    told = {"epoch": 1, "validation_loss": 0.5, "origin": origin}
+    save_checkpoint(folder / "best.safetensors", SliceClassifier.seeded(recipe, 1), told)
+    return folder
+
+
+def test_a_set_that_the_model_has_learnt_from_is_refused(tmp_path: Path) -> None:
+    data, out = tmp_path / "set", tmp_path / "s.csv"
+    prepare(RsnaSource(write_tree(tmp_path / "root")), data, SILENT, workers=1)
+    fingerprint = PreparedSet(data).header.fingerprint
+    words = ("--data", str(data), "--out", str(out))
+    own = bright_bundle(tmp_path / "own.ichnos", f"0123456789abcdef+{fingerprint}")
+    for model in (own, run_of(tmp_path / "run", {"source": "rsna", "set": fingerprint, "everyone": False})):
+        refused = ichnos("submit", str(model), *words)
+        assert refused.exit_code == 2
+        assert "has learnt from this very set" in refused.stderr
+        assert "--allow-seen" in refused.stderr
+        assert not out.exists()
+    assert ichnos("submit", str(own), *words, "--allow-seen").exit_code == 0
+    assert len(read(out)[0]) == 6 * EXAMS * SLICES
+    out.unlink()
+    other = ichnos("submit", str(bright_bundle(tmp_path / "other.ichnos", "0123456789abcdef")), *words)
+    assert other.exit_code == 0, other.stderr
+    assert "this set has labels, which Kaggle's test images have not" in other.stderr
+
+
+def test_a_run_is_told_to_become_a_bundle(data: Path, bundle: Path, tmp_path: Path) -> None:
+    run = run_of(tmp_path / "run", {"source": "rsna", "set": "0123456789abcdef", "everyone": False})
+    done = ichnos("submit", str(run), "--data", str(data), "--out", str(tmp_path / "s.csv"), "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
+    assert "These probabilities are not calibrated" in done.stderr
+    assert f"ichnos export {run} --data SET --out FILE" in " ".join(done.stderr.split())
+    plain = ichnos("submit", str(bundle), "--data", str(data), "--out", str(tmp_path / "b.csv"))
+    assert "not calibrated" not in plain.stderr
 
 
 def test_the_zip_is_read_too(root: Path, tmp_path: Path) -> None:

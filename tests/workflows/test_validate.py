@@ -18,7 +18,7 @@ from ichnos.progress import SILENT
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.export import _check_part
-from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.measured import EvaluationOptions, demographics_of
 from ichnos.workflows.train import train_model
 from ichnos.workflows.validate import evaluate_bundle
 from tests.inference.networks import manifest
@@ -60,6 +60,11 @@ def test_a_bundle_is_measured_at_every_level(data: Path, bundle: Path, tmp_path:
     point = card["levels"]["exam"]["classes"]["any"]["operating_points"]["balanced"]
     assert point["ppv_at_prevalence"]["value"] < point["ppv"]["value"]
     assert "ppv_at_prevalence" not in card["levels"]["exam"]["classes"]["subdural"]["operating_points"]["balanced"]
+    assert card["demographics"] == {
+        "patients": 20,
+        "age": {"known": 20, "median": 39.5, "low": 30.0, "high": 49.0},
+        "sex": {"F": 10, "M": 10},
+    }
     again = ichnos("evaluate", str(bundle), *words)
     assert again.exit_code == 1
     assert "holds a scorecard already" in again.stderr
@@ -133,6 +138,15 @@ def test_a_mapping_measures_against_other_classes(data: Path, bundle: Path, tmp_
     index = pl.read_parquet(data / "index.parquet")
     both = index.select((pl.col("epidural") | pl.col("subdural")).sum()).item()
     assert card["levels"]["slice"]["classes"]["subdural"]["positives"] == both > index["subdural"].sum()
+    assert card["levels"]["slice"]["kaggle_loss"]["after"]["value"] is None, "of other labels than the competition's"
+    page = html.unescape((tmp_path / "out" / "report.html").read_text())
+    plain = (tmp_path / "out" / "report.md").read_text()
+    for text in (page, plain):
+        assert text.count("Subdural is measured against epidural or subdural of the set") > 6
+        assert "not Kaggle's: classes are mapped" in text
+        assert "Kaggle's loss of slices" not in text
+    assert plain.count("| Subdural † *") == 9, "in ranking and at both points, at three levels"
+    assert "Epidural †" not in plain
 
 
 @pytest.mark.parametrize(
@@ -177,7 +191,7 @@ def test_the_report_says_where_thresholds_come_from_and_what_is_left(data: Path,
     assert done.exit_code == 0, done.stderr
     page = html.unescape((out / "report.html").read_text())
     for words_said in (
-        "External validation",
+        "External validation: 20 patients, 40 exams, 160 slices measured; the set has 20 patients",
         "nothing was chosen on these",
         "Any hemorrhage 6\u00a0%",
         "Left to the author:",
@@ -195,6 +209,12 @@ def test_the_report_says_where_thresholds_come_from_and_what_is_left(data: Path,
     assert "left to the author" in plain
     card = json.loads((out / "scorecard.json").read_text())
     assert {group: tree["n"] for group, tree in card["subgroups"]["groups"].items()} == {"F": 20, "M": 20}
+
+
+def test_too_few_patients_are_not_described(data: Path) -> None:
+    prepared = PreparedSet(data)
+    few = np.flatnonzero(prepared.index["patient"].is_in(["p000", "p001"]).to_numpy())
+    assert demographics_of(prepared, few) == {"patients": 2}, "a range of two is their ages"
 
 
 def test_subgroups_by_a_table_and_by_numbers(data: Path, bundle: Path, tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ LEVEL = 0.95
 SCALARS = ("exact_match", "macro_f1", "mean_auc", "loss_mean", "loss_sum")
 """The metrics that are one number a model."""
 
+ALL_AGREE = "all resamples agree"
+"""What stands in a report in place of an interval that tells nothing."""
+
 RATES = ("f1", "auc", "average_precision", "sensitivity", "specificity", "precision")
 """The metrics that are one number a class."""
 
@@ -29,6 +32,11 @@ class Interval:
     high: float
     defined_share: float
     """The share of resamples that define the metric; the interval is of those."""
+
+    @property
+    def tells(self) -> bool:
+        """Whether it says how sure a number is: where all resamples agree, as in 2 exams of 2, the bootstrap cannot."""
+        return self.low < self.high
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ichnos.counting import counted
 from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection
 from ichnos.subtypes import Subtype
 
@@ -45,12 +46,14 @@ def answers(card: Tree, errors: int | None) -> list[Item]:
     return [item for item in topics if item.answer]
 
 
-def left_to_the_author(errors: int | None) -> list[tuple[str, str]]:
-    """Topics and what to say of them. errors: as for `answers`."""
+def left_to_the_author(errors: int | None, card: Tree | None = None) -> list[tuple[str, str]]:
+    """Topics and what to say of them. errors, card: as for `answers`; None: a card that tells nothing of patients."""
     failures = [("Failure analysis", "which cases fail, and why: this page shows none")] if errors is None else []
-    return [*LEFT_TO_THE_AUTHOR, *failures]
+    told = {"Demographics": _OTHER_DEMOGRAPHICS} if card is not None and _demographics(card) else {}
+    return [*((topic, told.get(topic, what)) for topic, what in LEFT_TO_THE_AUTHOR), *failures]
 
 
+_OTHER_DEMOGRAPHICS = "whatever else describes patients here, and those on whom the model was trained"
 _BOTH = "CLAIM, TRIPOD+AI"
 
 
@@ -65,6 +68,7 @@ def _about_data(card: Tree) -> list[Item]:
             f"{card['left_out_of_the_set']:,} slices or files left out before, each with its reason in skipped.parquet",
         ),
         Item("Data partitions", _BOTH, _partition(card)),
+        Item("Demographics", _BOTH, _demographics(card)),
         Item(
             "Outcome", _BOTH, f"labels of {card['labels_of']}s: {', '.join(_names(card['labelled']))}{_mapping(card)}"
         ),
@@ -146,7 +150,7 @@ def _software(software: Tree) -> str:
 
 def _measures(card: Tree) -> str:
     said = "AUC, average precision, sensitivity, specificity, PPV, NPV, F1, exact match"
-    said += ", Kaggle's loss of slices" if "slice" in card["levels"] else ""
+    said += ", Kaggle's loss of slices" if "slice" in card["levels"] and not card["mapping"] else ""
     at = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in card["prevalence"].items())
     return f"{said}; PPV and NPV also as if so many of what each table counts had the class: {at}" if at else said
 
@@ -160,7 +164,33 @@ def _partition(card: Tree) -> str:
     if card["external"]:
         return f"another set than the model was made of ({card['model']['trained_on'] or 'not stated'})"
     which = "the set's own split" if card.get("fold") is None else f"fold {card['fold']}"
-    return f"test patients that training, calibration and thresholds did not see ({which})"
+    said = f"test patients that training, calibration and thresholds did not see ({which})"
+    parts = ", ".join(f"{part} {counted(n, 'patient')}" for part, n in card.get("parts", {}).items())
+    return f"{said}: {parts}" if parts else said
+
+
+def _demographics(card: Tree) -> str:
+    """What the set's index tells of the patients who are measured; nothing where it has none of these columns."""
+    tree = card.get("demographics", {})
+    said: list[str] = []
+    if age := tree.get("age"):
+        said.append(f"age of {counted(age['known'], 'patient')}: median {_range(age)} years")
+    if sexes := tree.get("sex"):
+        said.append("sex: " + ", ".join(f"{sex} {n:,}" for sex, n in sexes.items()) + _unknown(tree["patients"], sexes))
+    if thickness := tree.get("slice_thickness"):
+        said.append(
+            f"slice thickness of {counted(thickness['known'], 'series', 'series')}: median {_range(thickness)} mm"
+        )
+    return f"{'; '.join(said)}, as far as the set's index tells" if said else ""
+
+
+def _range(tree: Tree) -> str:
+    return f"{tree['median']:g} ({tree['low']:g} to {tree['high']:g})"
+
+
+def _unknown(patients: int, sexes: Mapping[str, int]) -> str:
+    left = patients - sum(sexes.values())
+    return f", not known {left:,}" if left else ""
 
 
 def _names(classes: list[str]) -> list[str]:

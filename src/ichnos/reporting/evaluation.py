@@ -9,10 +9,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import ichnos
+from ichnos.counting import counted
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.files import write_text
 from ichnos.reporting.checklist import answers, left_to_the_author
-from ichnos.reporting.evaluation_tables import evaluation_tables
+from ichnos.reporting.evaluation_tables import evaluation_tables, mapping_words
+from ichnos.reporting.folds import estimate_text
 from ichnos.reporting.level_curves import level_curves
 from ichnos.reporting.style import Picture
 from ichnos.subtypes import Subtype
@@ -45,9 +47,11 @@ def write_evaluation(report: EvaluationReport, out: Path) -> None:
         "model": card["model"],
         "tables": {table.name: table for table in evaluation_tables(card)},
         "items": answers(card, errors),
-        "left": left_to_the_author(errors),
+        "left": left_to_the_author(errors, card),
         "version": ichnos.__version__,
         "in_short": in_short(card),
+        "measured": measured_words(card),
+        "mapped": mapping_words(card["mapping"]),
     }
     page = environment(html=True).get_template("evaluation.html.j2")
     write_text(out / "report.md", environment(html=False).get_template("evaluation.md.j2").render(**told))
@@ -69,10 +73,20 @@ def in_short(card: Mapping[str, Any]) -> list[str]:
     return sentences
 
 
+def measured_words(card: Mapping[str, Any]) -> str:
+    """On how much the numbers stand, which of a run is its test part, and how much is in the set."""
+    levels, counts = card["levels"], card["counts"]
+    patients = max(tree["patients"] for tree in levels.values())
+    parts = [counted(patients, "patient")]
+    parts += [counted(levels[level]["n"], level) for level in ("exam", "slice") if level in levels]
+    held = [counted(counts[f"{one}s"], one) for one in ("patient", "exam", "slice")]
+    return f"{', '.join(parts)} measured; the set has {', '.join(held)}"
+
+
 def _number(tree: Mapping[str, Any]) -> str:
     if tree["value"] is None:
         return tree["note"] or "not defined"
-    return f"{tree['value']:.3f}" + ("" if tree["low"] is None else f" [{tree['low']:.3f}, {tree['high']:.3f}]")
+    return estimate_text(tree)
 
 
 def environment(*, html: bool) -> Environment:

@@ -9,6 +9,9 @@ from ichnos.subtypes import CLASSES, Subtype
 
 Tree = Mapping[str, Any]
 
+ClassMapping = Mapping[str, Sequence[str]]
+"""As it stands in a scorecard: for a class of the model those of the set that it is measured against."""
+
 LEVELS = {"slice": "slices", "exam": "exams", "patient": "patients"}
 """The levels of a scorecard, and what is counted there."""
 
@@ -21,15 +24,28 @@ def evaluation_tables(card: Tree) -> list[Table]:
     """All tables: for each level ranking and calibration, then calls; then the scores that are one number a level."""
     tables: list[Table] = []
     for level, tree in card["levels"].items():
-        tables += [ranking(level, tree), calls(level, tree, card["prevalence"])]
+        mapping = card.get("mapping", {})
+        tables += [ranking(level, tree, mapping), calls(level, tree, card["prevalence"], mapping)]
     tables.append(whole(card))
     tables += [subgroups(card)] if card.get("subgroups") else []
     tables += [localisation(card)] if card.get("localisation") else []
     return tables
 
 
-def ranking(level: str, tree: Tree) -> Table:
-    """How well probabilities rank, and whether they mean what they say, before and after calibration."""
+def mapping_words(mapping: ClassMapping) -> str:
+    """Which classes of the model are measured against which of the set; nothing where each is against itself."""
+    said = [
+        f"{_lower(c)} is measured against {' or '.join(map(_lower, theirs))} of the set"
+        for c, theirs in mapping.items()
+    ]
+    return ", ".join(said).capitalize() if said else ""
+
+
+def ranking(level: str, tree: Tree, mapping: ClassMapping) -> Table:
+    """How well probabilities rank, and whether they mean what they say, before and after calibration.
+
+    mapping: for a class of the model those of the set that it is measured against, where it is not itself.
+    """
     folds = any("auc_mean_of_folds" in row for _, row in _classes(tree))
     columns = (
         Column("Class", Kind.TEXT),
@@ -48,7 +64,7 @@ def ranking(level: str, tree: Tree) -> Table:
         before, after = row["calibration"]["before"], row["calibration"]["after"]
         rows.append(
             (
-                _name(c, row),
+                _name(c, row, mapping),
                 row["positives"],
                 row["positive_patients"],
                 *(Estimate.from_json(row[name]) for name in _RANKED if name in row),
@@ -57,13 +73,12 @@ def ranking(level: str, tree: Tree) -> Table:
             )
         )
     said = f"{tree['n']:,} {LEVELS[level]} of {tree['patients']:,} patients"
-    return Table(
-        f"{level}_ranking", f"{_title(level)}: ranking and calibration, {said}", columns, tuple(rows), _few(tree)
-    )
+    title = f"{_title(level)}: ranking and calibration, {said}"
+    return Table(f"{level}_ranking", title, columns, tuple(rows), _few(tree, mapping))
 
 
-def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
-    """What calls at each operating point are worth."""
+def calls(level: str, tree: Tree, prevalence: Mapping[str, float], mapping: ClassMapping) -> Table:
+    """What calls at each operating point are worth. mapping: as for `ranking`."""
     rates = {"sensitivity": "Sensitivity", "specificity": "Specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
     columns = [Column("Class", Kind.TEXT), Column("Point", Kind.TEXT), Column("Threshold", Kind.TEXT)]
     columns += [Column(title, Kind.RATIO) for title in rates.values()]
@@ -74,8 +89,8 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float]) -> Table:
         for point, title in POINTS.items():
             numbers = row["operating_points"][point]
             cells = [Estimate.from_json(numbers[name]) if name in numbers else None for name in (*rates, *at)]
-            rows.append((_name(c, row), title, _threshold(numbers["threshold"]), *cells))
-    notes = list(_few(tree))
+            rows.append((_name(c, row, mapping), title, _threshold(numbers["threshold"]), *cells))
+    notes = list(_few(tree, mapping))
     if prevalence:
         said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
         notes.append(
@@ -114,11 +129,15 @@ def whole(card: Tree) -> Table:
         Column("Kaggle's loss, raw", Kind.RATIO),
         Column("Kaggle's loss, calibrated", Kind.RATIO),
     )
-    notes = (
+    notes = [
         "Exact match: every labelled class is called as it is labelled.",
         f"Kaggle's loss: mean over slices of (2 × any + the five subtypes) / 7, clipped at {card['kaggle_clip']:g}.",
-    )
-    return Table("whole", "All classes together", columns, tuple(rows), notes)
+    ]
+    if mapped := mapping_words(card.get("mapping", {})):
+        notes.append(
+            f"{mapped}: exact match is of classes that are so mapped, and there is no loss that Kaggle would give."
+        )
+    return Table("whole", "All classes together", columns, tuple(rows), tuple(notes))
 
 
 def subgroups(card: Tree) -> Table:
@@ -150,10 +169,16 @@ def subgroups(card: Tree) -> Table:
                 Estimate.from_json(row["calibration"]["after"]["expected_calibration_error"]),
             )
         )
-    notes = ("Groups are described, not tested: differences among few patients come by chance.",)
+    notes = ["Groups are described, not tested: differences among few patients come by chance."]
+    mapping = {c: theirs for c, theirs in card.get("mapping", {}).items() if c == tree["class"]}
+    notes += [f"{mapping_words(mapping)}."] if mapping else []
     name = Subtype(tree["class"]).display_name.lower()
     return Table(
-        "subgroups", f"{name.capitalize()} in exams, by {tree['by']} (balanced point)", columns, tuple(rows), notes
+        "subgroups",
+        f"{name.capitalize()} in exams, by {tree['by']} (balanced point)",
+        columns,
+        tuple(rows),
+        tuple(notes),
     )
 
 
@@ -187,16 +212,20 @@ def _classes(tree: Tree) -> list[tuple[Subtype, Tree]]:
     return [(c, row) for c, row in found if row["labelled"]]
 
 
-def _name(c: Subtype, row: Tree) -> str:
-    return c.display_name + (" *" if row["descriptive_only"] else "")
+def _name(c: Subtype, row: Tree, mapping: ClassMapping) -> str:
+    return c.display_name + (" †" if c.value in mapping else "") + (" *" if row["descriptive_only"] else "")
+
+
+def _lower(c: str) -> str:
+    return Subtype(c).display_name.lower()
 
 
 def _title(level: str) -> str:
     return LEVELS[level].capitalize()
 
 
-def _few(tree: Tree) -> tuple[str, ...]:
-    notes: list[str] = []
+def _few(tree: Tree, mapping: ClassMapping) -> tuple[str, ...]:
+    notes: list[str] = [f"† {mapping_words(mapping)}."] if mapping else []
     if any(row["descriptive_only"] for _, row in _classes(tree)):
         notes.append("* fewer than ten positive patients: descriptive only.")
     missing = [Subtype(c).display_name.lower() for c, row in tree["classes"].items() if not row["labelled"]]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ichnos.evaluation.intervals import ALL_AGREE
 from ichnos.recipe import AnyKind
 from ichnos.subtypes import Subtype
 
@@ -94,9 +95,11 @@ def _point_cells(row: Mapping[str, Any]) -> list[str]:
 
 
 def estimate_text(estimate: Mapping[str, Any], digits: int = 3) -> str:
-    """`0.912 [0.870, 0.950]`, without brackets where there is no interval."""
+    """`0.912 [0.870, 0.950]`, without brackets where there is no interval or all resamples agree."""
     if estimate["value"] is None:
         return "not defined"
     if estimate["low"] is None:
         return f"{estimate['value']:.{digits}f}"
+    if estimate["low"] == estimate["high"]:
+        return f"{estimate['value']:.{digits}f} ({ALL_AGREE})"
     return f"{estimate['value']:.{digits}f} [{estimate['low']:.{digits}f}, {estimate['high']:.{digits}f}]"

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ichnos.counting import counted
 from ichnos.evaluation.folds import FEWEST_PATIENTS
+from ichnos.evaluation.intervals import ALL_AGREE
 from ichnos.reporting.folds import folds_tables, is_folds
 from ichnos.subtypes import CLASSES, Subtype
 
@@ -101,6 +102,8 @@ def _estimate(estimate: Mapping[str, Any]) -> str:
         return "not defined"
     if estimate.get("low") is None:
         return f"{estimate['value']:.3f} (no interval)"
+    if estimate["low"] == estimate["high"]:
+        return f"{estimate['value']:.3f} ({ALL_AGREE})"
     return f"{estimate['value']:.3f} ({estimate['low']:.3f}–{estimate['high']:.3f})"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.intervals import ALL_AGREE, Estimate
 
 
 class Kind(StrEnum):
@@ -98,7 +98,8 @@ def write_cell(cell: Cell, kind: Kind) -> Written:
         case Estimate(value=None):
             return Written("–", note=cell.note or "")
         case Estimate(value=float(value)):
-            return Written(write_number(value, kind), write_interval(cell, kind), cell.note or "")
+            notes = [note for note in (_agreement(cell), cell.note) if note]
+            return Written(write_number(value, kind), write_interval(cell, kind), "; ".join(notes))
         case int() | float():
             return Written(write_number(cell, kind))
         case Estimate():
@@ -127,11 +128,15 @@ def write_number(value: float, kind: Kind) -> str:
 
 
 def write_interval(estimate: Estimate, kind: Kind) -> str:
-    """[low, high], or nothing."""
-    if estimate.interval is None:
+    """[low, high], or nothing where there is none or all resamples agree."""
+    if estimate.interval is None or not estimate.interval.tells:
         return ""
     low, high = (write_number(v, kind).removesuffix(" %") for v in (estimate.interval.low, estimate.interval.high))
     return f"[{low}, {high}]"
+
+
+def _agreement(estimate: Estimate) -> str | None:
+    return ALL_AGREE if estimate.interval is not None and not estimate.interval.tells else None
 
 
 def _plain(cell: Cell, wide: bool) -> list[str]:

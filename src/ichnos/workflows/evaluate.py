@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ichnos.counting import counted
 from ichnos.data.splits import Part
 from ichnos.errors import UsageError
 from ichnos.evaluation import PatientResamples, evaluate
@@ -18,6 +19,7 @@ from ichnos.models.initial_weights import origins
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
+from ichnos.recipe import Population
 from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
 from ichnos.reporting.style import Picture
 from ichnos.subtypes import Subtype
@@ -27,6 +29,7 @@ from ichnos.workflows.measured import (
     SCORECARD,
     EvaluationOptions,
     about_the_set,
+    demographics_of,
     levels_of,
     measure_levels,
     see_that_it_is_free,
@@ -127,6 +130,8 @@ def _open(run: Path, data: Path, options: EvaluationOptions, fold: int | None, d
         raise UsageError("--map is for bundles: a run is measured on the classes that it was trained on")
     given = open_data(data, fold)
     see_that_subgroups_can_be(given.prepared, options)
+    if fold is not None and not 0 <= fold < given.splits.folds:
+        raise UsageError(f"no fold {fold}: this set has folds 0 to {given.splits.folds - 1}")
     model = open_run(run)
     if model.recipe.classes == (Subtype.ANY,):
         raise UsageError(
@@ -188,6 +193,8 @@ def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: Evaluati
         "fold": opened.data.fold,
         "external": opened.external,
         **about_the_set(prepared, opened.measured, options),
+        "demographics": demographics_of(prepared, opened.data.rows(opened.model.recipe.population, Part.TEST)),
+        **_parts(opened),
         "doubts": _doubts(opened),
         "software": {
             "measured": versions_of("ichnos", "torch", "numpy", "scikit-learn"),
@@ -203,6 +210,15 @@ def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: Evaluati
         subgroups = subgroups_of(prepared, said.judged[Level.EXAM], said.readout, options, asked)
         card |= {"subgroups": subgroups} if subgroups else {}
     return card
+
+
+def _parts(opened: _Opened) -> Tree:
+    """How many patients the run's own split has in each part; nothing of another set, which it does not part."""
+    if opened.external:
+        return {}
+    patients = opened.data.prepared.index["patient"]
+    rows = {part: opened.data.rows(Population(slices="all"), part) for part in Part}
+    return {"parts": {part.value: patients.gather(each).n_unique() for part, each in rows.items()}}
 
 
 def _of_the_networks_classes(
@@ -302,9 +318,17 @@ def unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
     for each in mine:
         differing = [key for key in ("split_seed", "folds", "fold") if opened.origin[key] != each[key]]
         if differing:
-            said = ", ".join(f"{key} {each[key]} then, {opened.origin[key]} now" for key in differing)
+            said = ", ".join(
+                f"{_split_word(key, each)} then, {_split_word(key, opened.origin)} now" for key in differing
+            )
             raise UsageError(
                 f"this run was trained on another split of this set ({said}), so it learnt from patients that would be "
                 "measured; leave --fold out to measure it on its own test patients"
             )
     return opened, False
+
+
+def _split_word(key: str, origin: Tree) -> str:
+    if key == "fold":
+        return "the one split" if origin[key] is None else f"fold {origin[key]}"
+    return f"split seed {origin[key]}" if key == "split_seed" else counted(origin[key], "fold")

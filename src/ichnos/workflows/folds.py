@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ichnos.counting import counted
-from ichnos.data.splits import Part, make_splits, stored_splits
+from ichnos.data.splits import FEWEST_FOLDS, Part, Splits, make_splits, stored_splits
 from ichnos.errors import OutputError, UsageError
 from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.folds import measure_folds
@@ -155,8 +155,15 @@ def with_levels(
 def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[OpenData, list[int | None]]:
     """The set with the folds that were asked for, and each of them; None is the one split.
 
-    Raises UsageError where several sets have folds that do not go together and nobody says how to cut them anew.
+    Before anything is trained it raises UsageError where so many folds cannot be: fewer than three, or some that would
+    test, validate or train on nobody; and where several sets have folds that do not go together and nobody says how to
+    cut them anew.
     """
+    if folds is not None and folds != 1 and folds < FEWEST_FOLDS:
+        raise UsageError(
+            f"folds must be at least {FEWEST_FOLDS} (one tests, one validates, the rest train), or 1 for the set's one "
+            f"split, got {folds}"
+        )
     opened = open_data(data)
     once = folds == 1
     seed = opened.splits.seed if split_seed is None else split_seed
@@ -171,9 +178,25 @@ def open_folds(data: Sets, split_seed: int | None, folds: int | None) -> tuple[O
             f"these sets were split by unlike seeds ({_splits_of(opened)}): give --split-seed, by which all are cut "
             "anew"
         )
+    patients = opened.prepared.index["patient"].n_unique()
+    if not once and count > patients:
+        raise UsageError(_too_many(count, patients))
     if (seed, count) != (opened.splits.seed, opened.splits.folds):
         opened = replace(opened, splits=make_splits(opened.prepared.index, seed=seed, folds=count))
+    if not once and not all(_every_part_has_someone(opened.splits, k) for k in range(count)):
+        raise UsageError(_too_many(count, patients))
     return opened, [None] if once else list(range(count))
+
+
+def _every_part_has_someone(splits: Splits, fold: int) -> bool:
+    return all(len(splits.rows_of_fold(fold, part)) for part in Part)
+
+
+def _too_many(folds: int, patients: int) -> str:
+    return (
+        f"{counted(patients, 'patient')} cannot be cut into {folds} folds: some would have nobody to test, to validate "
+        "or to train on (patients with shared pixels count as 1); give fewer --folds"
+    )
 
 
 def _splits_of(opened: OpenData) -> str:

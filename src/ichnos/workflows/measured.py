@@ -179,3 +179,37 @@ def about_the_set(prepared: PreparedSet, labelled: Sequence[Subtype], options: E
         "resamples": options.resamples,
         "kaggle_clip": KAGGLE_CLIP,
     }
+
+
+FEWEST_TO_DESCRIBE = 3
+"""Below it a median and a range are no aggregates: they are somebody's age."""
+
+
+def demographics_of(prepared: PreparedSet, rows: NDArray[np.int64]) -> Tree:
+    """Who was measured, as far as the set's index tells: {"patients", "age", "sex", "slice_thickness"}.
+
+    rows: of the index. age (years, of patients), slice_thickness (mm, of series): {"known", "median", "low", "high"};
+    sex: how many patients of each. A column that the index has not, or of fewer than three, is left out.
+    """
+    measured = prepared.index[rows]
+    patients = measured.unique("patient", keep="first", maintain_order=True)
+    tree: Tree = {"patients": len(patients)}
+    for column, each in (
+        ("age", patients),
+        ("slice_thickness", measured.unique(["exam", "series"], keep="first", maintain_order=True)),
+    ):
+        if column in each.columns and (spread := _spread(each[column])):
+            tree[column] = spread
+    if "sex" in patients.columns:
+        known = patients["sex"].cast(pl.String).drop_nulls()
+        if len(known) >= FEWEST_TO_DESCRIBE:
+            tree["sex"] = {sex: int((known == sex).sum()) for sex in sorted(known.unique().to_list())}
+    return tree
+
+
+def _spread(column: pl.Series) -> Tree | None:
+    known = column.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
+    if len(known) < FEWEST_TO_DESCRIBE:
+        return None
+    low, median, high = (float(np.quantile(known.to_numpy(), share)) for share in (0, 0.5, 1))
+    return {"known": len(known), "median": median, "low": low, "high": high}

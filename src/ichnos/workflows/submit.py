@@ -1,6 +1,7 @@
 """From a run or a bundle to a submission to Kaggle's RSNA 2019 competition: whole, in order, and checked."""
 
 import csv
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,19 +42,30 @@ def write_submission(
     bundle: bool,
     sample: Path | None = None,
     fill_from: Path | None = None,
+    allow_seen: bool = False,
     device: str = "auto",
 ) -> int:
     """Write six rows for every image of the set, or of `sample` in its order; returns how many images there are.
 
     bundle: whether `model` is one, or a run. A bundle's probabilities are calibrated, a run's are as the network gives
-    them. fill_from: a prepared set of which
-    the share of slices with each class stands for an image that could not be read; None refuses to write where there is
-    one. Raises UsageError where the model cannot name all six classes, InputError where an image is missing or the
-    sample is none, OutputError where `out` exists.
+    them. fill_from: a prepared set of which the share of slices with each class stands for an image that could not be
+    read; None refuses to write where there is one. allow_seen: take a set that the model has learnt from too. Raises
+    UsageError where the model cannot name all six classes, or has learnt from this set; InputError where an image is
+    missing or the sample is none, OutputError where `out` exists.
     """
     if out.exists():
         raise OutputError(f"{out} exists; give --out another name")
     prepared = PreparedSet(data)
+    if not allow_seen and prepared.header.fingerprint in (_sets_of_bundle(model) if bundle else _sets_of_run(model)):
+        raise UsageError(
+            "this model has learnt from this very set, and a submission is of test images: prepare them with `ichnos "
+            "prepare rsna ROOT --test --out SET`; --allow-seen writes the file all the same, to try its form"
+        )
+    if prepared.header.labelled:
+        progress.message(
+            "this set has labels, which Kaggle's test images have not: no submission there, but a file to check with; "
+            "`ichnos evaluate` measures the model on it"
+        )
     table = _of_bundle(model, prepared, progress) if bundle else _of_run(model, prepared, progress, device)
     said = _by_image(table)
     rows = (
@@ -103,6 +115,23 @@ def check_submission(said: Mapping[str, NDArray[np.float64]], images: Mapping[st
         raise InputError("some probabilities are no numbers in [0, 1]: the model is damaged")
     if (values[:, -1:] < values[:, :-1]).any():
         raise InputError("some image is more likely to have a subtype than any hemorrhage: the model is damaged")
+
+
+def _sets_of_bundle(model: Path) -> set[str]:
+    """Fingerprints of those that it says it was made of."""
+    data = read_bundle(model).manifest.data
+    return set() if data is None else set(data.fingerprint.split("+"))
+
+
+def _sets_of_run(run: Path) -> set[str]:
+    """Fingerprints of those that it, or what it began from, has learnt from."""
+    from ichnos.models.checkpoint import read_tensors  # torch, which a bundle does not need
+    from ichnos.models.initial_weights import origins
+    from ichnos.workflows.evaluate import checkpoints_of
+    from ichnos.workflows.trained import open_run
+
+    told = [origins(read_tensors(checkpoint)[1]["metadata"]) for checkpoint in checkpoints_of(open_run(run))]
+    return {each["set"] for each in itertools.chain.from_iterable(told) if each.get("set")}
 
 
 def _of_bundle(model: Path, prepared: PreparedSet, progress: Progress) -> Predictions:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.set import PreparedSet
 from ichnos.errors import UsageError
+from ichnos.evaluation.intervals import Estimate
 from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.files import write_json
@@ -30,6 +31,7 @@ from ichnos.workflows.measured import (
     SCORECARD,
     EvaluationOptions,
     about_the_set,
+    demographics_of,
     labels_for,
     levels_of,
     measure_levels,
@@ -86,6 +88,7 @@ def evaluate_bundle(
         "part": EXTERNAL,
         "external": True,
         **about_the_set(validated.prepared, validated.labelled, options),
+        "demographics": demographics_of(validated.prepared, np.arange(validated.prepared.header.slices)),
         "doubts": doubts_of(opened, validated.prepared),
         "software": {
             "measured": versions_of("ichnos", "onnxruntime", "numpy", "scikit-learn"),
@@ -93,6 +96,9 @@ def evaluate_bundle(
         },
         "levels": measure_levels(validated.judged, levels_of(validated.prepared), readout, asked),
     }
+    if options.mapping and Level.SLICE in scorecard["levels"]:
+        none = Estimate(None, None, "not Kaggle's: classes are mapped").to_json()
+        scorecard["levels"][Level.SLICE]["kaggle_loss"] = {"before": none, "after": none}
     if subgroups:
         scorecard |= {"subgroups": subgroups}
     localised = validated.localised.tree(seed=BOOTSTRAP_SEED, resamples=options.resamples)
