@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 OUT_OF_FOLD = "out-of-fold"
 """The part of predictions of every patient, each by the model of the fold that has not seen them."""
 
+OUT_OF_FOLD_CALIBRATED = "out-of-fold, calibrated"
+"""The part of the same as each fold's readout calibrated them: to compare models by, not to calibrate one on."""
+
 Unit = Literal["slice", "exam"]
 """What a row of a table is, or what a label is of."""
 
@@ -33,7 +36,8 @@ class Predictions:
     patient, exam, slice_name: (n,) strings; offset: (n,) mm along the slice normal. exam: what is judged as one, so a
     series by itself where an exam has several.
     probabilities: (n, classes) in [0, 1]; labels: (n, classes) bool; both in the order of `classes`.
-    part: of a split, or OUT_OF_FOLD; None where nobody knows. What is fitted on test patients flatters their results.
+    part: of a split, OUT_OF_FOLD or OUT_OF_FOLD_CALIBRATED; None where nobody knows. What is fitted on test patients
+    flatters their results.
     labels_of: "exam" where each slice carries its exam's labels, which do not say which slices bleed (CQ500).
     rows_of: "exam" where a row is a whole exam: its slice_name is empty, its offset 0.
     """

@@ -83,6 +83,30 @@ def test_a_class_without_positives_is_not_tested() -> None:
     assert row.bootstrap_holm is None
 
 
+@pytest.mark.parametrize(("patients", "tested"), [(9, False), (10, True)])
+def test_a_class_of_few_patients_is_described_and_no_part_of_the_family(patients: int, tested: bool) -> None:
+    first, second = model(0.5, 1), model(1.5, 2)
+    labels = first.labels.copy()
+    having = np.unique(first.patient[labels[:, 0]])
+    labels[~np.isin(first.patient, having[:patients]), 0] = False
+    result = rows(replace(first, labels=labels), replace(second, labels=labels))
+    for (level, c), row in result.items():
+        described = c is Subtype.SUBDURAL and not tested
+        assert row.descriptive_only is described
+        assert row.bootstrap.bootstrap_p is not None, "there would be one"
+        tree = row.to_json()
+        assert tree["positive_patients"] == len(np.unique(first.patient[labels[:, TWO.index(c)]]))
+        assert (tree["difference"]["bootstrap_p"] is None) is described
+        assert (tree["difference"]["holm_p"] is None) is described
+        assert tree["difference"]["low"] is not None
+        if level is Level.EXAM:
+            assert row.delong is not None
+            assert row.delong.p is not None, "there are ten exams, of fewer patients"
+            assert (tree["delong"]["p"] is None) is (tree["delong"]["holm_p"] is None) is described
+    family = [row for (_, c), row in result.items() if tested or c is Subtype.ANY]
+    assert [row.bootstrap_holm for row in family] == holm([row.bootstrap.bootstrap_p for row in family])
+
+
 def test_tables_that_do_not_go_together_are_refused() -> None:
     first = model(0.5, 1)
     with pytest.raises(InputError, match=r"400 and 300 rows, 300 slices in both"):

@@ -54,6 +54,24 @@ def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str
     assert "holds a comparison already" in again.stderr
 
 
+def test_a_class_of_few_patients_is_described(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("poor", "good")]
+    for folder, skill in zip(folders, (0.2, 2.5), strict=True):
+        folder.mkdir()
+        model(skill, seed=int(skill), patients=12).write_parquet(folder / "predictions.parquet")
+    out = tmp_path / "compared"
+    done = ichnos("compare", *map(str, folders), "--out", str(out), "--resamples", "100", "--json")
+    assert done.exit_code == 0, done.stderr
+    tree = json.loads(done.stdout)
+    assert tree["first"]["file"] == "poor/predictions.parquet", "found in the folder"
+    assert {row["positive_patients"] < 10 for row in tree["rows"]} == {True}
+    assert {row["difference"]["bootstrap_p"] for row in tree["rows"]} == {None}
+    text = (out / "report.md").read_text()
+    of_exams = next(line for line in text.splitlines() if line.startswith("| exam | any hemorrhage"))
+    assert of_exams.endswith("| descriptive only | descriptive only |")
+    assert "fewer than ten patients have it, so there is no p" in text
+
+
 def test_what_cannot_be_compared_is_one_line(tables: tuple[str, str], tmp_path: Path) -> None:
     damaged, out = tmp_path / "damaged.parquet", str(tmp_path / "x")
     damaged.write_bytes(b"PAR1 no more")
@@ -61,6 +79,7 @@ def test_what_cannot_be_compared_is_one_line(tables: tuple[str, str], tmp_path: 
         (tables[0], 2, "are one file"),
         (str(tmp_path / "absent.parquet"), 1, "no predictions at"),
         (str(damaged), 1, "damaged.parquet cannot be read"),
+        (str(tmp_path), 1, "none of out_of_fold.parquet, predictions.parquet, exams.parquet"),
     ):
         done = ichnos("compare", tables[0], other, "--out", out)
         assert done.exit_code == code, done.stderr
@@ -73,7 +92,7 @@ def test_what_cannot_be_compared_is_one_line(tables: tuple[str, str], tmp_path: 
 @pytest.mark.usefixtures("undrawn")
 def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Path) -> None:
     """Of a set whose labels are of whole exams, by bundles that take the mean of an exam's two largest slices."""
-    cq = bright_set(tmp_path / "set", exams=24, labels_of="exam")
+    cq = bright_set(tmp_path / "set", exams=44, labels_of="exam")
     mean = Readout.uncalibrated(CLASSES).model_copy(update={"aggregator": Aggregator(kind="top-mean", k=2)})
     measured: list[Path] = []
     for name, gain in (("a", 0.01), ("b", -0.002)):

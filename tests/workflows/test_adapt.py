@@ -230,6 +230,10 @@ def test_the_study_measures_every_way_on_the_new_test_patients(new: PreparedSet,
     first = card["ways"][0]["levels"]["slice"][by_class["class"]]["value"]
     second = card["ways"][1]["levels"]["slice"][by_class["class"]]["value"]
     assert by_class["difference"]["value"] == pytest.approx(second - first)
+    few = [gain for way in card["ways"] for gain in way["gains"] if gain["positive_patients"] < 10]
+    assert few
+    assert {(gain["difference"]["bootstrap_p"], gain["difference"]["holm_p"]) for gain in few} == {(None, None)}
+    assert "| descriptive only | descriptive only |" in (tmp_path / "report.md").read_text()
     assert "fine-tuned, 4 patients" in (tmp_path / "report.md").read_text()
     assert "<table" in (tmp_path / "report.html").read_text()
     trained = best(tmp_path / "fine-tune-2").stat().st_mtime_ns

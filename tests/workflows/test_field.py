@@ -6,19 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from ichnos.data.preparing import prepare
 from ichnos.data.splits import split
-from ichnos.errors import RecipeError, UsageError
+from ichnos.errors import InputError, RecipeError, UsageError
 from ichnos.evaluation.multiplicity import holm
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.cost import parameters_of
+from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.recipes import find
 from ichnos.subtypes import Subtype
 from ichnos.workflows import cost, field
+from ichnos.workflows.compare import FOLDS_ARE_CALIBRATED, FOLDS_ARE_POOLED, LARGEST_SLICE, compare_predictions
 from ichnos.workflows.field import FieldOptions, study_field
 from tests.data.in_memory import InMemorySource
 
@@ -182,6 +185,48 @@ def test_an_ended_study_is_measured_at_another_prevalence_without_training(
     assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
 
 
+def test_compare_finds_the_pooled_differences_of_the_study(studied: Path, tmp_path: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    tree = compare_predictions(studied / "single", studied / "three", tmp_path / "c", SILENT, resamples=100)
+    assert [tree[name]["exams"]["file"] for name in ("first", "second")] == [
+        "single/exams.parquet",
+        "three/exams.parquet",
+    ]
+    assert FOLDS_ARE_CALIBRATED in tree["notes"]
+    gains = card["steps"][0]["gains"]
+    assert {row["level"] for row in tree["rows"]} == {"slice", "exam", "patient"}
+    for row in tree["rows"]:
+        pooled = gains[f"{row['level']}s"][row["class"]]["pooled"]["value"]
+        assert row["difference"]["value"] == (None if pooled is None else pytest.approx(pooled))
+    with pytest.raises(InputError, match="give a folder that is in it: positives, single, three, two_stages"):
+        compare_predictions(studied, studied / "single", tmp_path / "d", SILENT)
+
+
+def test_an_older_study_is_compared_as_it_was_given_until_its_command_is_given_again(
+    data: Path, options: FieldOptions, studied: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "older"
+    shutil.copytree(studied, out)
+    for name in ("slices", "exams"):
+        (out / "single" / f"{name}.parquet").unlink()
+    given = (out / "single" / "out_of_fold.parquet").read_bytes()
+    tree = compare_predictions(out / "single", out / "three", tmp_path / "c", SILENT, resamples=100)
+    assert tree["second"]["file"] == "three/out_of_fold.parquet"
+    assert "exams" not in tree["second"]
+    assert {FOLDS_ARE_POOLED, LARGEST_SLICE} <= set(tree["notes"])
+    study_field(data, out, FieldOptions(options.recipes[:1]), SILENT, device="cpu")
+    assert (out / "single" / "out_of_fold.parquet").read_bytes() == given
+    for name in ("slices", "exams"):
+        kept = studied / "single" / f"{name}.parquet"
+        assert (out / "single" / f"{name}.parquet").read_bytes() == kept.read_bytes()
+    Predictions.read_parquet(kept).select(np.arange(3)).write_parquet(out / "single" / "exams.parquet")
+    with pytest.raises(InputError, match="of two evaluations; move one of them away"):
+        compare_predictions(out / "single", out / "three", tmp_path / "d", SILENT, resamples=100)
+    shutil.copy(out / "positives" / "slices.parquet", out / "single" / "slices.parquet")
+    with pytest.raises(InputError, match="of two studies; move one of them away"):
+        compare_predictions(out / "single", out / "three", tmp_path / "d", SILENT, resamples=100)
+
+
 def test_models_of_other_slices_are_not_compared_and_not_ranked(studied: Path) -> None:
     card = json.loads((studied / "scorecard.json").read_text())
     assert "different slices" in card["steps"][2]["why_not"]
@@ -217,6 +262,8 @@ def test_the_report_stands_alone(studied: Path) -> None:
     assert "Tiny field" in page
     assert "Research use only" in page
     assert "http://" not in page.replace("http://www.w3.org", "")
+    for words in (page, (studied / "report.md").read_text()):
+        assert "scores on independent cases" in words, "why there is no DeLong"
     text = (studied / "report.md").read_text()
     for title in ("Any hemorrhage", "What each step gains", "Ranking by exams", "What each costs"):
         assert f"**{title}" in text
@@ -245,7 +292,7 @@ def test_one_split_without_a_ranking(data: Path, options: FieldOptions, tmp_path
     [
         ({"recipes": ("paper_model_9",)}, "no recipe 'paper_model_9'"),
         ({"recipes": ()}, "give --recipes"),
-        ({"recipes": ("reader", "reader")}, "two of the recipes are called reader"),
+        ({"recipes": ("reader", "cascade", "reader")}, "--recipes: reader given twice; name each recipe once"),
         ({"recipes": ("reader",), "against": {"reader": "cascade"}}, "cascade is not in this study"),
         ({"recipes": ("reader",), "against": {"reader": "reader"}}, "gains nothing over itself"),
         ({"recipes": ("reader",), "changes": {"fit.lr": "1"}}, r"no such field: fit\.lr"),
@@ -256,4 +303,13 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained(
 ) -> None:
     with pytest.raises((UsageError, RecipeError), match=complaint):
         study_field(data, tmp_path / "out", FieldOptions(**changed), SILENT, device="cpu")  # type: ignore[arg-type]
+    assert not (tmp_path / "out").exists()
+
+
+def test_two_files_of_one_name_are_refused(data: Path, tmp_path: Path) -> None:
+    file = recipe_file(tmp_path, "mine", "reader", **SLICE)
+    (tmp_path / "more").mkdir()
+    other = shutil.copy(file, tmp_path / "more" / "mine.py")
+    with pytest.raises(UsageError, match="two of the recipes are called mine; give each a name of its own"):
+        study_field(data, tmp_path / "out", FieldOptions((file, str(other))), SILENT, device="cpu")
     assert not (tmp_path / "out").exists()

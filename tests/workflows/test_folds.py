@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, make_splits, split
-from ichnos.errors import OutputError, UsageError
+from ichnos.errors import InputError, OutputError, UsageError
 from ichnos.inference.bundle import read_bundle
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
@@ -21,6 +22,7 @@ from ichnos.recipe import CascadeRecipe, Fit, Population, SliceRecipe
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.evaluate import evaluate_run
+from ichnos.workflows.export import _check_part
 from ichnos.workflows.field import FieldOptions, study_field
 from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
 from ichnos.workflows.study import skipped_reasons
@@ -132,6 +134,23 @@ def test_the_reports_have_every_level_and_what_a_manuscript_needs(studied: Path)
         assert words in page
         assert words in text
     assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_what_the_readouts_made_is_beside_what_was_given(studied: Path) -> None:
+    """With the study's own numbers, and not to be calibrated once more."""
+    card = json.loads((studied / "scorecard.json").read_text())
+    tables = {name: Predictions.read_parquet(studied / f"{name}.parquet") for name in ("slices", "exams")}
+    for table, level, n in ((tables["slices"], "slice", 72), (tables["exams"], "exam", 24)):
+        assert (table.rows_of, len(table)) == (level, n)
+        for k, c in enumerate(table.classes):
+            known = card["levels"][level]["classes"][c.value]["auc"]["value"]
+            if known is not None:
+                assert roc_auc_score(table.labels[:, k], table.probabilities[:, k]) == pytest.approx(known)
+    given = Predictions.read_parquet(studied / "out_of_fold.parquet")
+    assert tables["slices"].slice_name.tolist() == given.slice_name.tolist()
+    assert (tables["exams"].part, tables["slices"].part) == ("out-of-fold", "out-of-fold, calibrated")
+    with pytest.raises(InputError, match=r"calibrated already; give the out_of_fold\.parquet beside it"):
+        _check_part(tables["slices"], "slices.parquet")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, 1.5])

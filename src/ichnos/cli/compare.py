@@ -10,7 +10,10 @@ import typer
 def compare(
     first: Annotated[
         Path,
-        typer.Argument(help="A predictions.parquet, out_of_fold.parquet or exams.parquet of one.", show_default=False),
+        typer.Argument(
+            help="A predictions.parquet, out_of_fold.parquet or exams.parquet of one, or the folder that holds it.",
+            show_default=False,
+        ),
     ],
     second: Annotated[
         Path, typer.Argument(help="The same of another, of the same slices or exams.", show_default=False)
@@ -23,9 +26,9 @@ def compare(
 ) -> None:
     """Compare two models on the same slices: AUC of every class at slice, exam and patient level, second less first.
 
-    Exams are scored by exams.parquet where it lies beside both predictions.parquet, else by their largest slice; where
-    labels are of exams, slices are not compared. Intervals and p by the bootstrap over patients; DeLong's test for
-    exams and patients; p corrected after Holm.
+    Exams are scored by exams.parquet where it lies beside both tables, else by their largest slice; slices of folds by
+    slices.parquet; where labels are of exams, slices are not compared. Intervals and p by the bootstrap over patients;
+    DeLong's test for exams and patients; p corrected after Holm; no p of a class that fewer than ten patients have.
     """
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.compare import compare_predictions

@@ -11,6 +11,7 @@ from ichnos.errors import InputError
 from ichnos.evaluation.aggregation import ExamTable
 from ichnos.evaluation.comparison import Difference, compare
 from ichnos.evaluation.delong import DeLong, delong
+from ichnos.evaluation.folds import FEWEST_PATIENTS
 from ichnos.evaluation.intervals import Estimate, evaluate
 from ichnos.evaluation.levels import Level
 from ichnos.evaluation.multiplicity import holm
@@ -33,6 +34,7 @@ class Row:
     n: int
     patients: int
     positives: int
+    positive_patients: int
     first: float | None
     second: float | None
     bootstrap: Difference
@@ -43,6 +45,21 @@ class Row:
     delong_holm: float | None = None
     """Corrected over all classes and levels for which the same kind of test was made."""
 
+    @property
+    def descriptive_only(self) -> bool:
+        """Too few patients have the class for any p to mean something."""
+        return self.positive_patients < FEWEST_PATIENTS
+
+    @property
+    def bootstrap_tested(self) -> float | None:
+        """The bootstrap's p; None where there is none, or too few patients have the class."""
+        return None if self.descriptive_only else self.bootstrap.bootstrap_p
+
+    @property
+    def delong_tested(self) -> float | None:
+        """The same of DeLong's test."""
+        return None if self.descriptive_only or self.delong is None else self.delong.p
+
     def to_json(self) -> dict[str, Any]:
         """All of it, None where something is not defined or not tested."""
         return {
@@ -51,11 +68,19 @@ class Row:
             "n": self.n,
             "patients": self.patients,
             "positives": self.positives,
+            "positive_patients": self.positive_patients,
+            "descriptive_only": self.descriptive_only,
             "auc_first": self.first,
             "auc_second": self.second,
             "difference": self.bootstrap.to_json()
-            | {"holm_p": self.bootstrap_holm, "untested": self.bootstrap.untested},
-            "delong": None if self.delong is None else self.delong.to_json() | {"holm_p": self.delong_holm},
+            | {
+                "bootstrap_p": self.bootstrap_tested,
+                "holm_p": self.bootstrap_holm,
+                "untested": self.bootstrap.untested,
+            },
+            "delong": None
+            if self.delong is None
+            else self.delong.to_json() | {"p": self.delong_tested, "holm_p": self.delong_holm},
         }
 
 
@@ -84,14 +109,14 @@ def compare_levels(
     Slices are compared where both the rows and the labels are of slices. exams: what each model said of whole exams;
     where there is none, the score of an exam is that of its largest slice. A patient's is the largest of their exams'.
     Rows of any table may be in any order. The patient level is left out where every patient has one exam, as it is the
-    exam level then. Raises InputError where the tables are not of the same slices or exams with the same labels, or
-    share no class.
+    exam level then. A class that fewer than FEWEST_PATIENTS have is described, not tested.
+    Raises InputError where the tables are not of the same slices or exams with the same labels, or share no class.
     """
     tables = aligned(first, second)
     levels = _levels(tables, aligned(*exams) if exams else tables)
     rows = [row for cases in levels for row in _rows(cases, seed, resamples)]
-    bootstrap = holm([row.bootstrap.bootstrap_p for row in rows])
-    exact = holm([row.delong.p if row.delong else None for row in rows])
+    bootstrap = holm([row.bootstrap_tested for row in rows])
+    exact = holm([row.delong_tested for row in rows])
     return [
         replace(row, bootstrap_holm=one, delong_holm=other)
         for row, one, other in zip(rows, bootstrap, exact, strict=True)
@@ -178,6 +203,7 @@ def _rows(cases: _Cases, seed: int, resamples: int) -> Iterator[Row]:
             len(positive),
             drawn.patients,
             int(positive.sum()),
+            len(np.unique(cases.patient[positive])),
             comparison.first["auc", c].value,
             comparison.second["auc", c].value,
             comparison["auc", c],

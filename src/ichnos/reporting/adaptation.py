@@ -8,6 +8,7 @@ import ichnos
 from ichnos.evaluation.intervals import Estimate
 from ichnos.files import write_text
 from ichnos.reporting.evaluation import environment
+from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import CLASSES, Subtype
 
@@ -46,7 +47,8 @@ def _of_level(card: Tree, level: str) -> Table:
         "Choose a way by the validation column; the test columns are for reporting.",
         "Fine-tuning chose its epoch by the validation patients, which flatters that column for it.",
         "Changes are against the run as it was, on the same patients, with paired 95 % intervals by patient.",
-        "Holm's correction is over all ways, classes and levels.",
+        "Holm's correction is over all ways, classes and levels that were tested.",
+        WHY_TOO_FEW,
     )
     title = f"By {level}: {card['counts'][n]:,} {level}s of {card['counts']['test_patients']:,} test patients"
     return Table(level, title, columns, rows, notes, grouped=True)
@@ -62,9 +64,16 @@ def _row(way: Tree, level: str, c: Subtype) -> tuple[Cell, ...]:
         _validation(way, c),
         Estimate.from_json(way["levels"][level][c.value]),
         Estimate.from_json(difference) if difference else None,
-        difference["bootstrap_p"] if difference else None,
-        difference["holm_p"] if difference else None,
+        *_p_cells(gain),
     )
+
+
+def _p_cells(gain: Tree | None) -> tuple[Cell, Cell]:
+    if gain is None:
+        return None, None
+    if gain["descriptive_only"]:
+        return TOO_FEW, TOO_FEW
+    return gain["difference"]["bootstrap_p"], gain["difference"]["holm_p"]
 
 
 def _validation(way: Tree, c: Subtype) -> float | None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
 from ichnos.subtypes import Subtype
 
 
@@ -49,8 +50,8 @@ def _row(row: Mapping[str, Any]) -> str:
         _auc(row["auc_first"]),
         _auc(row["auc_second"]),
         _difference(difference),
-        _both(difference["bootstrap_p"], difference["holm_p"]),
-        "–" if exact is None else _both(exact["p"], exact["holm_p"]),
+        _p_cell(row, difference["bootstrap_p"], difference["holm_p"]),
+        "–" if exact is None else _p_cell(row, exact["p"], exact["holm_p"]),
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -66,11 +67,15 @@ def _difference(tree: Mapping[str, Any]) -> str:
     return f"{tree['value']:+.3f}{interval}".replace("-", "−")
 
 
-def _both(p: float | None, corrected: float | None) -> str:
+def _p_cell(row: Mapping[str, Any], p: float | None, corrected: float | None) -> str:
+    if row["descriptive_only"]:
+        return TOO_FEW
     return "–" if p is None else f"{p_text(p)} ({p_text(corrected)})"
 
 
 def _untested(rows: list[Mapping[str, Any]]) -> list[str]:
-    """Why some rows have no bootstrap p, each reason once."""
-    reasons = {row["difference"]["untested"]: None for row in rows if row["difference"]["untested"]}
-    return [f"- No bootstrap p where there are {reason}." for reason in reasons]
+    """Why some rows have no p, each reason once."""
+    told = [f"- {WHY_TOO_FEW}"] if any(row["descriptive_only"] for row in rows) else []
+    tested = [row["difference"] for row in rows if not row["descriptive_only"]]
+    reasons = dict.fromkeys(each["untested"] for each in tested if each["untested"])
+    return told + [f"- No bootstrap p where there are {reason}." for reason in reasons]

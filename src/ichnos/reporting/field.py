@@ -14,6 +14,13 @@ from ichnos.reporting.folds import doubts, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_field
 
+WITHOUT_DELONG = (
+    "Differences are tested by the bootstrap over patients. DeLong's test is of one model's scores on independent "
+    "cases: over folds the scores are several models', and slices of a patient hang together. ichnos compare, given "
+    "the folders of two of these recipes, has it beside the bootstrap for exams and patients."
+)
+"""Why no p here is DeLong's."""
+
 
 @dataclass(frozen=True, eq=False)
 class FieldReport:
@@ -33,6 +40,7 @@ def write_field(report: FieldReport, out: Path) -> None:
         "counts": first["counts"],
         "how": " ".join(how_measured(first)),
         "doubts": doubts(card["source"], list(recipes.values())),
+        "no_delong": WITHOUT_DELONG,
         "tables": field_tables(card),
         "items": answers_of_field(card, recipes, {each.name: each.card for each in report.measured}),
         "left": LEFT_OF_A_STUDY,

@@ -15,7 +15,9 @@ Epidural, the rarest, is what synthetic lesions are drawn for; a fold has too fe
 
 TOO_FEW = "descriptive only"
 
-_NO_P = f"“{TOO_FEW}”: fewer than ten patients have it, so there is no p. A dash: too few of the resamples define one."
+WHY_TOO_FEW = f"“{TOO_FEW}”: fewer than ten patients have it, so there is no p."
+
+_NO_P = f"{WHY_TOO_FEW} A dash: too few of the resamples define one."
 
 
 def printed_gains(gains: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

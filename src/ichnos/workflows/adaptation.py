@@ -225,7 +225,7 @@ def _way(each: _Measured, gains: list[Tree], options: AdaptationOptions) -> Tree
 def _corrected(gains: dict[str, list[Row]]) -> dict[str, list[Tree]]:
     """Holm's correction over all ways, classes and levels: they are one family of questions."""
     rows = [(name, row) for name, found in gains.items() for row in found]
-    p_values = holm([row.bootstrap.bootstrap_p for _, row in rows])
+    p_values = holm([row.bootstrap_tested for _, row in rows])
     trees: dict[str, list[Tree]] = {name: [] for name in gains}
     for (name, row), p in zip(rows, p_values, strict=True):
         tree = {key: value for key, value in row.to_json().items() if key != "delong"}

@@ -21,7 +21,7 @@ from ichnos.models.checkpoint import load_checkpoint
 from ichnos.models.export import exported
 from ichnos.models.initial_weights import origins
 from ichnos.phantom import CohortSettings, make_exam
-from ichnos.predictions import OUT_OF_FOLD, Predictions
+from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Bound, Readout, sigmoid
 from ichnos.recipe import Recipe, SliceRecipe
@@ -191,6 +191,8 @@ def _check_part(predictions: Predictions, name: str) -> None:
     if predictions.part in (Part.VALIDATION, OUT_OF_FOLD):
         return
     wanted = "give an out_of_fold.parquet of `ichnos study folds`, or --data, whose validation patients calibrate"
+    if predictions.part == OUT_OF_FOLD_CALIBRATED:
+        raise InputError(f"{name} is calibrated already; give the out_of_fold.parquet beside it")
     if predictions.part is None:
         raise InputError(f"{name} does not say of which patients its predictions are; {wanted}")
     raise InputError(

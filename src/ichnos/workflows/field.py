@@ -27,9 +27,9 @@ from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.training.journal import read_journal
 from ichnos.workflows.cost import cost_of_run
-from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged
+from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, SLICES, FoldsJudged
 from ichnos.workflows.folds import FoldOptions, open_folds, prevalence_words, study_folds, with_levels
-from ichnos.workflows.measured import BOOTSTRAP_SEED
+from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS
 from ichnos.workflows.train import OpenData, Sets, data_words
 
 Tree = dict[str, Any]
@@ -105,6 +105,8 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
                 folds = FoldOptions(split_seed=options.split_seed, folds=options.folds, prevalence=options.prevalence)
                 card = study_folds(recipe, data, out / name, progress, folds, device=device)
             judged = FoldsJudged.read(out / name, card)
+            if not all((out / name / table).exists() for table in (SLICES, EXAMS)):
+                judged.write_judged(out / name)  # of a study that ended before it wrote these
             if not _has_levels(card, options.prevalence):
                 card = with_levels(card, judged, recipe, out / name, options.prevalence)
             cost = cost_of_run(out / name / "fold-0", recipe, progress)
@@ -124,6 +126,8 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
 def _chosen(options: FieldOptions) -> dict[str, Recipe]:
     """Each recipe under its name, changed."""
     chosen: dict[str, Recipe] = {}
+    if twice := [asked for asked in dict.fromkeys(options.recipes) if options.recipes.count(asked) > 1]:
+        raise UsageError(f"--recipes: {', '.join(twice)} given twice; name each recipe once")
     for asked in options.recipes:
         recipe = package.find(asked).recipe
         changes = {

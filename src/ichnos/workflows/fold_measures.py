@@ -1,7 +1,7 @@
 """What studies by folds measure of their test patients beside AUC: every level, as `ichnos evaluate` measures it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,18 @@ from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
 from ichnos.evaluation.readout import reported_labels
 from ichnos.evaluation.resampling import RESAMPLES
-from ichnos.predictions import Predictions
+from ichnos.files import replacing
+from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.readout import POINTS, Readout
 from ichnos.recipe import Population
 from ichnos.subtypes import Subtype
-from ichnos.workflows.measured import BOOTSTRAP_SEED, Tree, thresholds_of
+from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, Tree, table_of_exams, thresholds_of
 
 OUT_OF_FOLD_TABLE = "out_of_fold.parquet"
+"""What each fold's model gave its test patients' slices, as it gave it: what a bundle is calibrated on."""
+
+SLICES = "slices.parquet"
+"""The same slices as each fold's readout smoothed and calibrated them; beside it `EXAMS`, what it made of exams."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,12 +33,14 @@ class FoldsJudged:
 
     judged: JudgedFolds
     readouts: tuple[Readout, ...]
+    tests: tuple[Predictions, ...]
+    """Of each fold the slices as they were given, in the order in which they were judged."""
 
     @classmethod
     def of(cls, tests: Sequence[Predictions], readouts: Sequence[Readout]) -> "FoldsJudged":
         """From raw predictions of each fold's test part and the readout that its validation part gave."""
         folds = [judge(test, reported_labels(test), r) for test, r in zip(tests, readouts, strict=True)]
-        return cls(JudgedFolds(folds), tuple(readouts))
+        return cls(JudgedFolds(folds), tuple(readouts), tuple(tests))
 
     @classmethod
     def read(cls, folder: Path, card: Tree) -> "FoldsJudged":
@@ -42,6 +49,33 @@ class FoldsJudged:
         ends = np.cumsum([0, *(fold["test_slices"] for fold in card["folds"])])
         tests = [pooled.select(np.arange(ends[k], ends[k + 1])) for k in range(len(card["folds"]))]
         return cls.of(tests, [Readout.model_validate(fold["readout"]) for fold in card["folds"]])
+
+    @property
+    def pooled(self) -> Predictions:
+        """All folds' slices as they were given. Of several folds every patient is out of fold."""
+        pooled = Predictions.joined(self.tests)
+        return replace(pooled, part=OUT_OF_FOLD) if len(self.tests) > 1 else pooled
+
+    def write_given(self, folder: Path) -> None:
+        """OUT_OF_FOLD_TABLE."""
+        with replacing(folder / OUT_OF_FOLD_TABLE) as temporary:
+            self.pooled.write_parquet(temporary)
+
+    def write_judged(self, folder: Path) -> None:
+        """SLICES and EXAMS."""
+        given = self.pooled
+        slices, exams = (self.judged.pooled(level) for level in (Level.SLICE, Level.EXAM))
+        calibrated = replace(
+            given,
+            classes=self.reported,
+            probabilities=slices.probabilities,
+            labels=slices.labels,
+            part=OUT_OF_FOLD_CALIBRATED if given.part == OUT_OF_FOLD else given.part,
+        )
+        whole = table_of_exams(exams, self.reported, given)
+        for name, table in ((SLICES, calibrated), (EXAMS, whole)):
+            with replacing(folder / name) as temporary:
+                table.write_parquet(temporary)
 
     @property
     def reported(self) -> tuple[Subtype, ...]:

@@ -18,9 +18,9 @@ from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.folds import measure_folds
 from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels
-from ichnos.files import replacing, write_json
+from ichnos.files import write_json
 from ichnos.models.checkpoint import load_checkpoint
-from ichnos.predictions import OUT_OF_FOLD, Predictions
+from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
 from ichnos.recipe import Recipe, fits_of
@@ -31,7 +31,7 @@ from ichnos.workflows.anomaly import scales_of_folds
 from ichnos.workflows.combining import out_of_fold_combinations
 from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.export import ExportOptions, export_runs
-from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged, measured_levels
+from ichnos.workflows.fold_measures import FoldsJudged, measured_levels
 from ichnos.workflows.growing import slices_out_of_fold
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.study import skipped_reasons
@@ -110,7 +110,8 @@ def study_folds(
     """Fold k tests, fold k+1 chooses the epoch, calibrates and sets thresholds, the others train: for every k.
 
     Writes into `out`: a run a fold, out_of_fold.parquet (what each patient's slices were given by the model that has
-    not seen them), scorecard.json, report.md and report.html; goes on where it stopped. Returns the scorecard.
+    not seen them), slices.parquet and exams.parquet (what its readout made of these), scorecard.json, report.md and
+    report.html; goes on where it stopped. Returns the scorecard.
     With options.bundle: a final model on all patients, trained along the folds' schedule to the median of their best
     epochs, calibrated on the out-of-fold predictions. Raises OutputError where that file exists (unless options.force),
     UsageError where one split is to give it.
@@ -129,11 +130,8 @@ def study_folds(
     ]
     judged = FoldsJudged.of([fold.test for fold in folds], [fold.readout.readout for fold in folds])
     scorecard = _scorecard(recipe, opened, folds, judged, out) | {"command": options.command(data, out)}
-    pooled = Predictions.joined([fold.test for fold in folds])
-    if len(folds) > 1:
-        pooled = replace(pooled, part=OUT_OF_FOLD)
-    with replacing(out / OUT_OF_FOLD_TABLE) as temporary:
-        pooled.write_parquet(temporary)
+    judged.write_given(out)
+    judged.write_judged(out)
     scorecard = with_levels(scorecard, judged, recipe, out, options.prevalence)
     if options.bundle is not None:
         _final(recipe, opened, folds, out, options, progress, device)

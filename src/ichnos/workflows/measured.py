@@ -146,7 +146,14 @@ _NO_GROUPS = {"name", "offset", "pixel_hash", "near_air", "shard", "start", "len
 
 def write_tables(out: Path, slices: Predictions, exams: Judged, classes: tuple[Subtype, ...]) -> None:
     """predictions.parquet, a row a slice as they are given, and exams.parquet, a row an exam as it was judged."""
-    whole = Predictions(
+    for name, table in ((PREDICTIONS, slices), (EXAMS, table_of_exams(exams, classes, slices))):
+        with replacing(out / name) as temporary:
+            table.write_parquet(temporary)
+
+
+def table_of_exams(exams: Judged, classes: tuple[Subtype, ...], slices: Predictions) -> Predictions:
+    """A row an exam as it was judged; of the part and labels of its slices."""
+    return Predictions(
         classes,
         exams.patient,
         exams.name,
@@ -158,9 +165,6 @@ def write_tables(out: Path, slices: Predictions, exams: Judged, classes: tuple[S
         slices.labels_of,
         "exam",
     )
-    for name, table in ((PREDICTIONS, slices), (EXAMS, whole)):
-        with replacing(out / name) as temporary:
-            table.write_parquet(temporary)
 
 
 def about_the_set(prepared: PreparedSet, labelled: Sequence[Subtype], options: EvaluationOptions) -> Tree:
