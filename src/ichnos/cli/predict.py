@@ -12,18 +12,28 @@ if TYPE_CHECKING:
     from ichnos.reporting.exam import Format
 
 
+Formats = Annotated[
+    str,
+    typer.Option(
+        "--format",
+        metavar="FORM,...",
+        help=(
+            "What to write of each exam, with commas between: json (always), sr (DICOM structured report), "
+            "key-objects (DICOM), heatmap (DICOM pictures and maps), html (a page): see docs/outputs.md."
+        ),
+    ),
+]
+
+
 def predict(
     paths: Annotated[
         list[str],
         typer.Argument(
-            metavar="PATH...",
-            help="Folders, zips, DICOM or NIfTI files; or URLs (s3://...).",
-            show_default=False,
+            metavar="PATH...", help="Folders, zips, DICOM or NIfTI files; or URLs (s3://...).", show_default=False
         ),
     ],
     out: Annotated[
-        str,
-        typer.Option("--out", help="The folder of findings, a folder an exam; or a URL.", show_default=False),
+        str, typer.Option("--out", help="The folder of findings, a folder an exam; or a URL.", show_default=False)
     ],
     bundle: Annotated[
         Path | None,
@@ -34,17 +44,7 @@ def predict(
     rules: Annotated[
         Path | None, typer.Option("--rules", help="A JSON file of rules for choosing series: see docs/reading.md.")
     ] = None,
-    formats: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            metavar="FORM,...",
-            help=(
-                "What to write of each exam, with commas between: json (always), sr (DICOM structured report), "
-                "key-objects (DICOM), heatmap (DICOM pictures and maps), html (a page): see docs/outputs.md."
-            ),
-        ),
-    ] = "json",
+    formats: Formats = "json",
     force: Annotated[bool, typer.Option("--force", help="Replace findings that are there.")] = False,
     cluster: Annotated[
         str | None,
@@ -76,19 +76,24 @@ def predict(
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
     else:
-        for exam in summary["exams"]:
-            print(_line(exam))
-            for form, reason in exam["refused_formats"].items():
-                print(f"  {form} not written: {reason}")
-        for each in summary["unreadable"]:
-            print(f"not read: {each['files']} × in path {each['path']}: {each['reason']}")
-        print(f"findings and summary.json in {out}. {summary['notice']}")
-        if said := summary["bundle"]["demonstration"]:
-            print(f"A demonstration: {said}.")
+        _tell(summary, out)
     if not any(exam["findings"] for exam in summary["exams"]):
         raise typer.Exit(1)
     if is_partial(summary):
         raise typer.Exit(3)
+
+
+def _tell(summary: dict[str, Any], out: str) -> None:
+    """A line an exam, what was not written or read of it, and what the whole is worth."""
+    for exam in summary["exams"]:
+        print(_line(exam))
+        for form, reason in exam["refused_formats"].items():
+            print(f"  {form} not written: {reason}")
+    for each in summary["unreadable"]:
+        print(f"not read: {each['files']} × in path {each['path']}: {each['reason']}")
+    print(f"findings and summary.json in {out}. {summary['notice']}")
+    if said := summary["bundle"]["demonstration"]:
+        print(f"A demonstration: {said}.")
 
 
 def _formats(words: str) -> "list[Format]":

@@ -7,6 +7,23 @@ import typer
 
 from ichnos.cli.adapt import study_adapt
 
+Sets = Annotated[
+    list[Path], typer.Option("--data", help="A prepared set; repeated: several as one.", show_default=False)
+]
+SplitSeed = Annotated[int | None, typer.Option("--split-seed", help="Draw other folds than those stored with the set.")]
+Folds = Annotated[int | None, typer.Option("--folds", help="So many instead of those stored; 1: the set's one split.")]
+Prevalence = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--prevalence",
+        metavar="SHARE|CLASS=SHARE",
+        help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
+    ),
+]
+Note = Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")]
+
 app = typer.Typer(help="Train and compare models under one protocol.", no_args_is_help=True, rich_markup_mode=None)
 app.command("adapt")(study_adapt)
 
@@ -33,9 +50,9 @@ def paper(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe.")
     ] = None,
-    note: Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")] = False,
+    note: Note = None,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Train and compare Models 1, 2 and 3: Table 1, Figures 1-3, report.html. Goes on where it stopped."""
     import json
@@ -55,27 +72,14 @@ def paper(
 @app.command("folds")
 def by_folds(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .py file.", show_default=False)],
-    data: Annotated[
-        list[Path], typer.Option("--data", help="A prepared set; repeated: several as one.", show_default=False)
-    ],
+    data: Sets,
     out: Annotated[Path, typer.Option("--out", help="The folder of runs and scorecard.", show_default=False)],
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
     ] = None,
-    split_seed: Annotated[
-        int | None, typer.Option("--split-seed", help="Draw other folds than those stored with the set.")
-    ] = None,
-    folds: Annotated[
-        int | None, typer.Option("--folds", help="So many instead of those stored; 1: the set's one split.")
-    ] = None,
-    prevalence: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--prevalence",
-            metavar="SHARE|CLASS=SHARE",
-            help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
-        ),
-    ] = None,
+    split_seed: SplitSeed = None,
+    folds: Folds = None,
+    prevalence: Prevalence = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
     ] = None,
@@ -87,8 +91,8 @@ def by_folds(
         str | None, typer.Option("--demonstration", help="Why the bundle is a demonstration: every reading says so.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that exists.")] = False,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Measure a recipe by nested folds of patients: every patient once, by a model that has not seen them.
 
@@ -126,9 +130,7 @@ def by_folds(
 
 @app.command("field")
 def field(
-    data: Annotated[
-        list[Path], typer.Option("--data", help="A prepared set; repeated: several as one.", show_default=False)
-    ],
+    data: Sets,
     out: Annotated[Path, typer.Option("--out", help="The folder of runs and report.", show_default=False)],
     recipes: Annotated[
         list[str],
@@ -136,12 +138,8 @@ def field(
             "--recipes", help="Names or .py files, with commas or repeated; `all` is every one.", show_default=False
         ),
     ],
-    folds: Annotated[
-        int | None, typer.Option("--folds", help="So many instead of those stored; 1: the set's one split.")
-    ] = None,
-    split_seed: Annotated[
-        int | None, typer.Option("--split-seed", help="Draw other folds than those stored with the set.")
-    ] = None,
+    folds: Folds = None,
+    split_seed: SplitSeed = None,
     against: Annotated[
         list[str] | None,
         typer.Option("--against", metavar="RECIPE=OTHER", help="Report RECIPE's gain over OTHER, not the one before."),
@@ -149,21 +147,14 @@ def field(
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe's stages.")
     ] = None,
-    prevalence: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--prevalence",
-            metavar="SHARE|CLASS=SHARE",
-            help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
-        ),
-    ] = None,
+    prevalence: Prevalence = None,
     title: Annotated[str | None, typer.Option("--title", help="Of the report.")] = None,
-    note: Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")] = None,
+    note: Note = None,
     ranking: Annotated[
         bool, typer.Option("--ranking/--no-ranking", help="Without: runs, of which none is called the best.")
     ] = True,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")] = False,
+    device: Device = "auto",
+    as_json: Json = False,
 ) -> None:
     """Train and compare many recipes on the same folds: one report with gains, a ranking, what each costs, curves.
 
