@@ -26,7 +26,7 @@ ASSUMED_GPU_RATE = 3000
 """Training images a second of one GPU: not measured."""
 ASSUMED_SHARE = 0.9
 """Of so many GPUs' rates together that is left when they wait for each other: not measured."""
-CORES_A_GPU = 8
+CORES_A_GPU, CORES_A_MACHINE = 8, 64
 GPU_HOUR, CORE_HOUR, TB_MONTH = 3.0, 0.04, 25.0
 """Dollars, of the order of what clouds ask; put in your own."""
 
@@ -116,10 +116,11 @@ def _time(rates: Rates) -> str:
     for slices in SLICES:
         for gpus in GPUS:
             cores = gpus * CORES_A_GPU
+            caching = min(cores, CORES_A_MACHINE)
             together = ASSUMED_GPU_RATE * gpus * (1 if gpus == 1 else ASSUMED_SHARE)
-            prepare, cache = slices / (rates.prepare * cores), slices / (rates.cache * cores)
+            prepare, cache = slices / (rates.prepare * cores), slices / (rates.cache * caching)
             train, predict = EPOCHS * slices / together, slices / (rates.predict * cores)
-            money = (prepare + cache + predict) / 3600 * cores * CORE_HOUR
+            money = (prepare * cores + cache * caching + predict * cores) / 3600 * CORE_HOUR
             money += train / 3600 * gpus * GPU_HOUR
             rows.append(
                 (

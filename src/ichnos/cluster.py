@@ -27,6 +27,7 @@ _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # no telemetry
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else it warns of how it will treat GPUs one day
     "RAY_SCHEDULER_EVENTS": "0",
+    "RAY_task_oom_retries": str(RETRIES),  # else what memory has no room for is begun again without end
 }
 """Set before Ray is imported, and so for those of its processes that this one starts."""
 

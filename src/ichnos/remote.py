@@ -142,6 +142,8 @@ class RemotePath:
         except MemoryError:
             raise
         except Exception as error:  # botocore's, aiohttp's and Google's have no common base; here is the border
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise  # this machine's disk is full, not the storage
             protocol, _, rest = self.url.partition("://")
             kind, bucket = type(error).__name__, f"{protocol}://{rest.partition('/')[0]}"
             if "Credential" in kind:

@@ -116,7 +116,7 @@ def test_train_and_evaluate_one_model_on_a_fold(folder: Path) -> None:
     assert predictions.classes == SUBTYPES[1:]
     leaking = ichnos("evaluate", str(run), "--data", str(folder / "set"), "--out", str(folder / "x"), "--fold", "0")
     assert leaking.exit_code == 2
-    assert "fold 1 then, 0 now" in leaking.stderr
+    assert "fold 1 then, fold 0 now" in leaking.stderr
     assert not (folder / "x").exists()
     again = ichnos("evaluate", str(run), "--data", str(folder / "set"), "--out", str(out), "--fold", "1")
     assert again.exit_code == 1

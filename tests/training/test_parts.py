@@ -124,6 +124,15 @@ def test_watch_on_a_gpu_looks_later_and_names_the_first():
     watch.check()
 
 
+def test_watch_on_gpus_looks_every_fifty_steps_however_many_share_them():
+    watch = LossWatch(torch.device("cuda"))
+    for step in range(1, 50):
+        for share in (1, 2, 3, 4):
+            watch.add(torch.tensor(float("nan") if (step, share) == (1, 3) else 1.0), np.array([share]), step)
+    with pytest.raises(TrainingError, match=r"step 1 is nan.*rows \[3\]"):
+        watch.add(torch.tensor(1.0), np.array([1]), 50)
+
+
 def test_seed_of_a_step_is_its_own():
     def draw(*place: int) -> float:
         with torch.random.fork_rng(devices=[]):

@@ -168,4 +168,4 @@ def _precision(accelerator: str, asked: str | None) -> Any:
         return asked
     if accelerator == "cpu":
         return "32-true"
-    return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"

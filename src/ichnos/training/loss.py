@@ -74,9 +74,9 @@ class LossWatch:
         """Whether some loss was not finite: what has been learnt since is worth nothing."""
 
     def add(self, loss: Tensor, rows: NDArray, step: int) -> None:
-        """Note the loss of a batch; look at once on a CPU, every 50 steps elsewhere."""
+        """Note the loss of a batch, or of a process's share of it; look at once on a CPU, every 50 steps elsewhere."""
         self._pending.append((loss.detach(), rows, step))
-        if len(self._pending) >= self._interval:
+        if step - self._pending[0][2] + 1 >= self._interval:
             self.check()
 
     def check(self) -> None:

@@ -135,7 +135,7 @@ def growth_rows(tree: Tree) -> Iterator[Row]:
             cost = each["microseconds_a_slice"]
             said = f"{cost['median']:,.0f} µs a slice ({cost['lowest']:,.0f} to {cost['highest']:,.0f})"
             peak = "" if each["peak_mb"] is None else f", {each['peak_mb']:,} MB"
-            aim = "" if each is tree[name][0] else "no more a slice, no more memory"
+            aim = "" if each is tree[name][0] else f"≤ {tree[name][0]['microseconds_a_slice']['median']:,.0f} µs, flat"
             yield f"{name}, {each['slices']:,} slices ({each['times']} ×)", f"{said}{peak}", aim
 
 
@@ -209,7 +209,8 @@ def _batch_rows(tree: Tree) -> Iterator[Row]:
 def _rate(figures: Tree) -> str:
     rate = figures["slices_a_second"]
     peak = "" if figures["peak_mb"] is None else f", {figures['peak_mb']:,} MB"
-    return f"{rate['median']:,.0f} slices a second ({rate['lowest']:,.0f} to {rate['highest']:,.0f}){peak}"
+    median, lowest, highest = (_figure(rate[name]) for name in ("median", "lowest", "highest"))
+    return f"{median} slices a second ({lowest} to {highest}){peak}"
 
 
 def _parts(parts: Tree, digits: int = 1) -> str:
@@ -221,7 +222,12 @@ def _cpu(figures: Tree) -> str:
 
 
 def _seconds(spread: Tree) -> str:
-    return f"{spread['median']:.3g} s ({spread['lowest']:.3g} to {spread['highest']:.3g})"
+    return f"{_figure(spread['median'])} s ({_figure(spread['lowest'])} to {_figure(spread['highest'])})"
+
+
+def _figure(value: float) -> str:
+    """Three significant digits, all of them before the point from a hundred on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _times(spread: Tree) -> str:
