@@ -179,7 +179,7 @@ def test_eager_torch_and_our_road_say_the_same(tmp_path: Path) -> None:
     changes = {"input.size": "64"}
     done = bench_predict(PredictBench(rounds=1, exams=0, slices=10, changes=changes, peers=PEERS), SILENT)
     assert set(done["peers_not_run"]) <= {"keras"}, "which needs an environment of its own"
-    assert list(done["peers"])[:3] == ["eager_torch", "eager_torch_in_fours", "monai"]
+    assert {"eager_torch", "eager_torch_in_fours", "monai"} <= set(done["peers"])
     assert not done["peers"]["monai"]["same_weights"]
     for peer in (done["peers"]["eager_torch"], done["peers"]["eager_torch_in_fours"]):
         assert peer["same_weights"]
