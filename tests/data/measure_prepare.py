@@ -4,7 +4,7 @@ All is as it would be, in one process, but for the files: there are none, their 
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ class MadeUpRsna(rsna.RsnaSource):
         return LabelledExam(reference.patient, reference.exam, reference.series, tuple(slices), (), {"tilt": 0.0})
 
 
-def made_up(store: FileStore, file: FileRow) -> tuple[object, ...]:
+def made_up(store: FileStore, file: FileRow, read_start: Callable[[], bytes]) -> tuple[object, ...]:
     """The header of a file that is not there."""
     name, _, _ = file
     number = int(name[-13:-4])
