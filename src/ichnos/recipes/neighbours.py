@@ -4,7 +4,8 @@ Source: the RSNA 2019 challenge's first and third place show adjacent slices as 
 from neighbouring slices first among what it did not do.
 
 Differs from `model_2_any` in the neighbours, and in the first weights that belong to them (`phantom-2.5d`: these have
-seen all slices of synthetic heads, three at a time, and `any`). `reader` is this with synthetic lesions.
+seen all slices of synthetic heads, three at a time, and `any`); `model_2_any_25d` has the weights alone. `reader` is
+this with synthetic lesions.
 
 Expected: docs/field.md has what it gave over five folds of ct-ich.
 Cost: as `model_2_any`.
