@@ -27,7 +27,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_curve_from_a_cohort_to_its_page(prepared: Path, tmp_path: Path) -> None:
     out = tmp_path / "curve"
     words = ("study", "patients", "model_2_any", "--data", str(prepared), "--out", str(out), *SHORT)
-    told = ichnos(*words, "--shares", "0.3,0.6,1", "--repeats", "2", "--resamples", "200", "--json")
+    told = ichnos(*words, "--shares", "0.3,0.6,1", "--resamples", "200", "--json")
     assert told.exit_code == 0, told.stderr
     card = json.loads(told.stdout)
     assert card == json.loads((out / "scorecard.json").read_bytes())
@@ -38,12 +38,10 @@ def test_a_curve_from_a_cohort_to_its_page(prepared: Path, tmp_path: Path) -> No
         count for point in card["points"] for run in point["runs"] for count in run["positive_patients"].values()
     )
     page = html.unescape((out / "report.html").read_text())
-    for said in ("These slices are synthetic", "Mean of the classes", "--repeats 2", "data:image/svg+xml"):
+    for said in ("These slices are synthetic", "Mean of the classes", "--shares 0.3,0.6,1", "data:image/svg+xml"):
         assert said in page, said
     for kind in ("svg", "png"):
         assert (out / "figures" / f"auc_by_patients.{kind}").stat().st_size > 10_000
-    again = ichnos(*words, "--shares", "0.3,0.6,1", "--repeats", "2", "--resamples", "200", "--json")
-    assert again.stdout == told.stdout, "what is there is not made twice"
 
 
 @pytest.mark.slow

@@ -65,7 +65,10 @@ def patients_figure(card: Tree) -> Picture:
             "The axis of patients is logarithmic. Bars: 95 % intervals by the bootstrap over test patients, where "
             "there are any; they hold the runs as they are. "
             + ("Small marks are single runs, the line is their mean. " if card["repeats"] > 1 else "")
-            + "The grey line is chance. Levels stand a little beside each other so that all bars are seen.",
+            + "The grey line is chance."
+            + (
+                " Levels stand a little beside each other so that all bars are seen." if len(card["levels"]) > 1 else ""
+            ),
         )
 
 
