@@ -36,12 +36,17 @@ LEFT_OF_A_STUDY = (
 )
 """The same topics for whoever writes a study up, and those that a study has besides."""
 
+MISSING = (
+    "no label is imputed: only sets of which every slice is labelled for every subtype are trained on; beyond an "
+    "exam's ends its last slice stands in for a neighbour"
+)
+
 
 def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
     """What the scorecard of `ichnos study folds` answers. recipe: the one that is in it."""
     return [
         *_data(card),
-        *_models({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
+        *model_items({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
         *_measures(card),
         Item("Comparison of models", BOTH, "none: one procedure is measured"),
         *_limits(card),
@@ -54,7 +59,7 @@ def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[
     parameters = {name: card["recipes"][name]["cost"]["parameters"] for name in recipes}
     return [
         *_data(widest),
-        *_models(recipes, cards, parameters),
+        *model_items(recipes, cards, parameters),
         *_measures(widest),
         Item("Comparison of models", BOTH, _comparison(card)),
         *_limits(card),
@@ -72,7 +77,7 @@ def _data(card: Tree) -> list[Item]:
             "Data flow",
             BOTH,
             f"{counts['patients']:,} patients and {counts['exams']:,} exams in the set, {counts['slices']:,} slices "
-            f"measured; {_left_out(card)}",
+            f"measured; {left_out_words(card)}",
         ),
         Item(
             "Data partitions",
@@ -80,16 +85,12 @@ def _data(card: Tree) -> list[Item]:
             f"By patient, so that no one is in two parts: {patients} {each}, split seed {card['split_seed']}. "
             + " ".join(how_measured(card)),
         ),
-        Item(
-            "Missing data",
-            BOTH,
-            "no label is imputed: only sets of which every slice is labelled for every subtype are trained on; beyond "
-            "an exam's ends its last slice stands in for a neighbour",
-        ),
+        Item("Missing data", BOTH, MISSING),
     ]
 
 
-def _left_out(card: Tree) -> str:
+def left_out_words(card: Tree) -> str:
+    """What preparing the set has left out, by reason."""
     reasons = card.get("skipped", [])
     if not reasons:
         return "none left out when it was prepared"
@@ -97,7 +98,8 @@ def _left_out(card: Tree) -> str:
     return f"left out when it was prepared: {said}"
 
 
-def _models(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameters: Mapping[str, int]) -> list[Item]:
+def model_items(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameters: Mapping[str, int]) -> list[Item]:
+    """What the recipes, by name, see, are and are trained by. cards: of each its versions and first_weights."""
     joined = {name: joined_words(recipe) for name, recipe in recipes.items()}
     several = "; ".join(f"{words} ({name})" for name, words in joined.items() if words)
     if len(recipes) == 1:
