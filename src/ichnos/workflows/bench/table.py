@@ -180,13 +180,15 @@ def evaluate_circumstances(tree: Tree) -> str:
 
 
 def growth_rows(tree: Tree) -> Iterator[Row]:
-    """Of `ichnos bench growth`: a row for each size of each."""
+    """Of `ichnos bench growth`: a row for each size of each. A slice of much is to cost no more than one of little."""
     for name in ("prepare", "predict", "evaluate"):
+        base = tree[name][0]
         for each in tree[name]:
             cost = each["microseconds_a_slice"]
             said = f"{cost['median']:,.0f} µs a slice ({cost['lowest']:,.0f} to {cost['highest']:,.0f})"
             peak = "" if each["peak_mb"] is None else f", {each['peak_mb']:,} MB"
-            aim = "" if each is tree[name][0] else f"≤ {tree[name][0]['microseconds_a_slice']['median']:,.0f} µs, flat"
+            held = f"≤ {base['microseconds_a_slice']['median']:,.0f} µs, as at {base['times']} ×"
+            aim = "what the rows below are held to" if each is base else held
             yield f"{name}, {each['slices']:,} slices ({each['times']} ×)", f"{said}{peak}", aim
 
 
