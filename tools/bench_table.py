@@ -28,10 +28,19 @@ def made(name: str) -> str:
     return "\n".join([*lines, "", circumstances(tree)])
 
 
+def profile() -> str:
+    """Where the time of predict, prepare and train goes, as Markdown."""
+    files = [ROOT / "results" / f"bench-{name}.json" for name in ("predict", "prepare", "train")]
+    if not all(file.exists() for file in files):
+        return "Not measured yet."
+    trees = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return "\n".join(["| what | its time |", "|---|---|", *(f"| {a} | {b} |" for a, b in table.profile_rows(*trees))])
+
+
 def main() -> int:
     """Rewrite the page, or with --check compare."""
     tables = {f"bench-{name}": made(name) for name in BENCHMARKS}
-    return rewrite("bench_table.py", {"docs/performance.md": tables})
+    return rewrite("bench_table.py", {"docs/performance.md": tables | {"bench-profile": profile()}})
 
 
 if __name__ == "__main__":

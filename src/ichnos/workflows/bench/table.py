@@ -205,6 +205,33 @@ def growth_circumstances(tree: Tree) -> str:
     )
 
 
+def profile_rows(predict: Tree, prepare: Tree, train: Tree) -> Iterator[tuple[str, str]]:
+    """Where the time of three benchmarks goes, the most first: shares of parts that were timed one after the other."""
+    steps = {name: part["median"] for name, part in predict["steps"].items()}
+    yield "an exam read, warm", _shares(steps)
+    parts = {name: part["median"] for name, part in prepare["parts_ms"].items()}
+    resize = parts.pop("windows and resize")
+    yield "a slice from its file to the set, on one core", _shares(parts)
+    seconds = prepare["machine"]["cores_used"] / prepare["folder"]["slices_a_second"]["median"]
+    working = sum(parts.values()) / 1000
+    rest = {"those parts": working, "all else (starts of processes, tables, the disk)": max(seconds - working, 0.0)}
+    yield f"the whole of preparing {prepare['work']['slices']:,} slices", _shares(rest)
+    seconds = prepare["machine"]["cores_used"] / prepare["cache"]["slices_a_second"]["median"]
+    rest = {
+        "windows and resize": resize / 1000,
+        "all else (unpacking, starts of processes, the disk)": seconds - resize / 1000,
+    }
+    yield "set → cache", _shares({name: max(share, 0.0) for name, share in rest.items()})
+    what = f"a step of {train['work']['batch_size']} slices on {train['trained']['device']}"
+    yield what, _shares({name: part["median"] for name, part in train["parts_ms"].items()})
+
+
+def _shares(parts: Mapping[str, float]) -> str:
+    whole = sum(parts.values())
+    ordered = sorted(parts.items(), key=lambda part: -part[1])
+    return ", ".join(f"{name} {part / whole:.0%}" for name, part in ordered)
+
+
 def _shared(others: float | None) -> str:
     if not others or others < _NOTHING_ELSE:
         return ""
