@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
@@ -19,10 +20,14 @@ from ichnos.ct import LabelledExam
 from ichnos.data import preparing
 from ichnos.data.preparing import prepare
 from ichnos.data.sources import ExamReference
+from ichnos.dicom.exams import FoundExam
+from ichnos.dicom.series_rules import SeriesRules
 from ichnos.errors import ClusterError, WorkerError
-from ichnos.inference import write_bundle
+from ichnos.inference import Bundle, write_bundle
 from ichnos.processes import in_processes
 from ichnos.progress import SILENT
+from ichnos.reporting.exam import Format
+from ichnos.workflows.predict import _read_elsewhere as read_elsewhere
 from tests import storages
 from tests.clusters import Machines, two_machines
 from tests.data.in_memory import InMemorySource
@@ -174,6 +179,64 @@ def test_exams_are_read_on_the_cluster_to_the_same_files(
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
     assert len(contents(tmp_path / "there")) == 9
     assert [exam["exam"] for exam in json.loads(there.stdout)["exams"]] == [1, 2, 3, 4]
+
+
+def read_once_dead(
+    marks: Path, deaths: int, bundle: Bundle, rules: SeriesRules, formats: tuple[Format, ...], found: FoundExam
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """As `ichnos predict` reads an exam on a machine; with exam 2 the process ends first, so many times."""
+    with (marks / f"exam-{found.number}-{os.getpid()}").open("a") as mark:
+        mark.write(".")
+    said = read_elsewhere(bundle, rules, formats, found)
+    if found.number == 2 and len(list(marks.glob("exam-2-*"))) <= deaths:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return said
+
+
+def exams_with_deaths(folder: Path, monkeypatch: pytest.MonkeyPatch, deaths: int) -> list[str]:
+    """Three exams below `folder`, of which the second ends the process that reads it; the command that reads them."""
+    write_bundle(folder / "tiny.ichnos", manifest(), brightness(level=-385, gain=0.05).SerializeToString(), "card")
+    for study in (1, 2, 3):
+        write(folder / "exams" / str(study), as_series(head_datasets(), study, study=study))
+    (folder / "marks").mkdir()
+    work = partial(read_once_dead, folder / "marks", deaths)
+    monkeypatch.setattr("ichnos.workflows.predict._read_elsewhere", work)
+    return ["predict", str(folder / "exams"), "--bundle", str(folder / "tiny.ichnos"), "--format", "html", "--json"]
+
+
+def tries_of(marks: Path) -> dict[int, int]:
+    """How often each exam was begun."""
+    return {n: sum(mark.stat().st_size for mark in marks.glob(f"exam-{n}-*")) for n in (1, 2, 3)}
+
+
+@pytest.mark.slow
+def test_a_worker_killed_while_it_predicts_costs_its_exam_alone(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = exams_with_deaths(tmp_path, monkeypatch, deaths=1)
+    there = ichnos(*words, "--out", str(tmp_path / "there"), "--cluster", cluster.address)
+    assert tries_of(tmp_path / "marks") == {1: 1, 2: 2, 3: 1}
+    here = ichnos(*words, "--out", str(tmp_path / "here"))
+    assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout) == (0, here.stdout)
+    assert contents(tmp_path / "there") == contents(tmp_path / "here"), "nothing torn is left, nothing differs"
+
+
+@pytest.mark.slow
+def test_an_exam_that_kills_every_worker_is_an_error_and_findings_of_others_are_kept(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "RETRIES", 1)
+    words = exams_with_deaths(tmp_path, monkeypatch, deaths=99)
+    ran = ichnos(*words, "--out", str(tmp_path / "out"), "--cluster", cluster.address)
+    assert ran.exit_code == 1
+    assert ran.stdout == ""
+    assert "the cluster lost a piece of work 2 times" in ran.stderr
+    assert "all exams are then read again, so give --force: " in ran.stderr
+    assert len(list((tmp_path / "marks").glob("exam-2-*"))) == 2
+    assert not (tmp_path / "out" / "summary.json").exists(), "a summary without an exam would be read as complete"
+    again = ichnos(*words, "--out", str(tmp_path / "out"), "--force")
+    assert again.exit_code == 0
+    assert len(json.loads(again.stdout)["exams"]) == 3
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ import pytest
 
 from ichnos.cluster import Cluster, connected
 from ichnos.errors import MissingExtraError, UsageError
+from tests.inference.networks import brightness
+from tests.stories.predicting import bundle_file, good_exam, predict
 from tests.stories.running import ichnos
 
 
@@ -28,6 +30,18 @@ def test_a_cluster_that_is_not_there(tmp_path: Path) -> None:
     assert ran.exit_code == 1
     assert f"no Ray cluster answers at {address}; start it with `ray start --head`" in ran.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cluster_that_is_not_there_reads_no_exam(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'ichnos[cluster]'")
+    bundle = bundle_file(tmp_path / "tiny.ichnos", brightness(level=-385, gain=0.05))
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+        ran = predict(bundle, tmp_path / "out", good_exam(tmp_path / "exam"), "--cluster", address)
+    assert (ran.exit_code, ran.stdout) == (1, "")
+    assert f"no Ray cluster answers at {address}; start it with `ray start --head`" in ran.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,3 +76,9 @@ def test_no_page_names_a_path_of_some_machine() -> None:
 def test_the_tables_of_scale_are_those_of_the_measured_rates() -> None:
     check = [sys.executable, str(ROOT / "tools" / "scale_table.py"), "--check"]
     assert subprocess.run(check).returncode == 0, "run: python tools/scale_table.py"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_test_that_a_page_names_is_there(page: Path) -> None:
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert f"\ndef {name}(" in (ROOT / file).read_text(), f"{page.name} names {file}::{name}"

@@ -2,12 +2,10 @@
 
 import json
 import sys
-from pathlib import Path
+
+from pages import ROOT, rewrite
 
 from ichnos.workflows.bench import table
-
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "performance.md"
 
 BENCHMARKS = {
     "predict": (table.predict_rows, table.predict_circumstances),
@@ -30,23 +28,19 @@ def made(name: str) -> str:
     return "\n".join([*lines, "", circumstances(tree)])
 
 
-def with_tables(text: str) -> str:
-    """The page with what stands between the marks replaced."""
-    for name in BENCHMARKS:
-        begin, end = f"<!-- bench-{name}: python tools/bench_table.py -->", f"<!-- /bench-{name} -->"
-        head, _, rest = text.partition(begin)
-        text = f"{head}{begin}\n{made(name)}\n{end}{rest.partition(end)[2]}"
-    return text
+def profile() -> str:
+    """Where the time of predict, prepare and train goes, as Markdown."""
+    files = [ROOT / "results" / f"bench-{name}.json" for name in ("predict", "prepare", "train")]
+    if not all(file.exists() for file in files):
+        return "Not measured yet."
+    trees = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    return "\n".join(["| what | its time |", "|---|---|", *(f"| {a} | {b} |" for a, b in table.profile_rows(*trees))])
 
 
 def main() -> int:
     """Rewrite the page, or with --check compare."""
-    old = PAGE.read_text(encoding="utf-8")
-    new = with_tables(old)
-    if "--check" in sys.argv:
-        return int(old != new)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    tables = {f"bench-{name}": made(name) for name in BENCHMARKS}
+    return rewrite("bench_table.py", {"docs/performance.md": tables | {"bench-profile": profile()}})
 
 
 if __name__ == "__main__":

@@ -5,12 +5,11 @@
 
 import json
 import sys
-from pathlib import Path
+
+from pages import ROOT, rewrite
 
 from ichnos.reporting.field_tables import field_tables
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "field.md"
 STUDIES = {"field": "field-ct-ich", "phantom": "field-phantom"}
 """A place on the page for each study."""
 
@@ -32,18 +31,8 @@ def tables(place: str, study: str) -> str:
 
 def main() -> int:
     """Rewrite the page, or with --check compare."""
-    text = new = PAGE.read_text(encoding="utf-8")
-    for place, study in STUDIES.items():
-        begin, end = f"<!-- {place}: python tools/field_table.py -->", f"<!-- /{place} -->"
-        head, found, rest = new.partition(begin)
-        _, closed, tail = rest.partition(end)
-        if not found or not closed:
-            raise SystemExit(f"{PAGE.name} has no place for {study}")
-        new = f"{head}{begin}\n{tables(place, study)}\n{end}{tail}"
-    if "--check" in sys.argv:
-        return int(new != text)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    made = {place: tables(place, study) for place, study in STUDIES.items()}
+    return rewrite("field_table.py", {"docs/field.md": made})
 
 
 if __name__ == "__main__":

@@ -4,12 +4,10 @@
 """
 
 import sys
-from pathlib import Path
+
+from pages import rewrite
 
 from ichnos.networks import Architecture
-
-PAGE = Path(__file__).parents[1] / "docs" / "networks.md"
-BEGIN, END = "<!-- networks: python tools/networks_table.py -->", "<!-- /networks -->"
 
 
 def table() -> str:
@@ -31,16 +29,7 @@ def table() -> str:
 
 def main() -> int:
     """Rewrite the page, or with --check compare."""
-    text = PAGE.read_text(encoding="utf-8")
-    head, begin, rest = text.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE.name} has no place for the table")
-    new = f"{head}{BEGIN}\n{table()}\n{END}{tail}"
-    if "--check" in sys.argv:
-        return int(new != text)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    return rewrite("networks_table.py", {"docs/networks.md": {"networks": table()}})
 
 
 if __name__ == "__main__":

@@ -5,12 +5,12 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Any
+
+from pages import ROOT, rewrite
 
 from ichnos.reporting.folds import estimate_text, folds_tables
 
-ROOT = Path(__file__).parents[1]
 TITLES = {
     "ct-ich-paper-epochs": "ct-ich (real), random weights, the paper's epochs: too short to learn from",
     "ct-ich-from-scratch": "ct-ich (real), random weights, from-scratch length",
@@ -96,18 +96,6 @@ TABLES = {
 }
 
 
-def with_tables(page: str, text: str) -> str:
-    """The page's text with what stands between each pair of marks replaced."""
-    for name, table in TABLES[page].items():
-        begin, end = f"<!-- {name}: python tools/results_table.py -->", f"<!-- /{name} -->"
-        head, _, rest = text.partition(begin)
-        tail = rest.partition(end)[2]
-        if begin not in text or end not in rest:
-            raise SystemExit(f"{page} has no place for the table {name}")
-        text = f"{head}{begin}\n{table()}\n{end}{tail}"
-    return text
-
-
 def _cell(estimate: dict[str, Any]) -> str:
     if estimate["value"] is None:
         return estimate["note"] or "not defined"
@@ -116,15 +104,8 @@ def _cell(estimate: dict[str, Any]) -> str:
 
 def main() -> int:
     """Rewrite the pages, or with --check compare."""
-    stale = 0
-    for page in TABLES:
-        old = (ROOT / page).read_text(encoding="utf-8")
-        new = with_tables(page, old)
-        if "--check" in sys.argv:
-            stale |= old != new
-        else:
-            (ROOT / page).write_text(new, encoding="utf-8")
-    return int(stale)
+    made = {page: {name: table() for name, table in tables.items()} for page, tables in TABLES.items()}
+    return rewrite("results_table.py", made)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,10 @@
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "scale.md"
+from pages import ROOT, rewrite
+
 BENCHMARKS = ("prepare", "predict", "train", "evaluate")
 
 SLICES = (1_000_000, 10_000_000, 100_000_000)
@@ -153,23 +152,9 @@ def _seconds(count: float) -> str:
     return f"{count:.0f} s"
 
 
-def with_tables(text: str) -> str:
-    """The page with what stands between the marks replaced."""
-    for name, table in tables().items():
-        begin, end = f"<!-- {name}: python tools/scale_table.py -->", f"<!-- /{name} -->"
-        head, _, rest = text.partition(begin)
-        text = f"{head}{begin}\n{table}\n{end}{rest.partition(end)[2]}"
-    return text
-
-
 def main() -> int:
     """Rewrite the page, or with --check compare."""
-    old = PAGE.read_text(encoding="utf-8")
-    new = with_tables(old)
-    if "--check" in sys.argv:
-        return int(old != new)
-    PAGE.write_text(new, encoding="utf-8")
-    return 0
+    return rewrite("scale_table.py", {"docs/scale.md": tables()})
 
 
 if __name__ == "__main__":

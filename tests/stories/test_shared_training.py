@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,8 +68,16 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    wait_until(lambda: path.exists() and path.stat().st_size > 0, process)
+
+
+def epochs_of(run: Path) -> int:
+    return len((run / "journal.jsonl").read_text().splitlines())
+
+
+def wait_until(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
     until = time.monotonic() + 200
-    while not path.exists() or not path.stat().st_size:
+    while not there():
         assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < until, "nothing was trained"
         time.sleep(0.05)
@@ -111,6 +119,46 @@ def test_torchrun_loses_a_process(data: Path, tmp_path: Path):
     assert "another process of this training is gone" in err or "Stopped." in err, err
     assert "a fault of ichnos" not in err, err
     assert load_checkpoint(run / "last.safetensors").metadata["state"]["epoch"] > 0
+
+
+def killed(words: list[str], run: Path, *, first: bool) -> tuple[int, str]:
+    """Train by two processes, and kill one in the middle, as the kernel does where memory runs out: what the command
+    says and its exit code. That standard error is closed says that both have ended."""
+    with ended(command(*words, "--devices", "2")) as process:
+        wait_for(run / "last.safetensors", process)
+        (second,) = children(process)
+        os.kill(process.pid if first else second, signal.SIGKILL)
+        _, err = process.communicate(timeout=100)
+    assert err.count("another process of this training is gone, killed or with its machine") == 1, err
+    assert "the run goes on from its last save with the same command" in err
+    assert "Traceback" not in err, err
+    return process.returncode, err
+
+
+def test_devices_loses_the_second_process(data: Path, tmp_path: Path):
+    run = tmp_path / "run"
+    words = ["-m", "ichnos", "train", "three_windows", "--data", str(data), "--out", str(run), "--device", "cpu"]
+    code, err = killed([*words, *setting(**{"fit.epochs": 5000})], run, first=False)
+    assert code == 1, err
+    assert load_checkpoint(run / "last.safetensors").metadata["state"]["epoch"] > 0
+
+
+def test_devices_loses_the_first_process_and_one_alone_goes_on(data: Path, tmp_path: Path):
+    """The first is the one that writes."""
+    run = tmp_path / "run"
+    words = ["-m", "ichnos", "train", "three_windows", "--data", str(data), "--out", str(run), "--device", "cpu"]
+    words += setting(**{"fit.epochs": 5000})
+    code, err = killed(words, run, first=True)
+    assert code == -signal.SIGKILL, err
+    saved = load_checkpoint(run / "last.safetensors").metadata["state"]["epoch"]
+    with ended(command(*words)) as alone:
+        wait_until(lambda: epochs_of(run) > saved + 1, alone)
+        alone.send_signal(signal.SIGTERM)
+        _, err = alone.communicate(timeout=100)
+    assert alone.returncode == 130, err
+    assert "goes on where it stopped" in err
+    lines = [json.loads(line)["epoch"] for line in (run / "journal.jsonl").read_text().splitlines()]
+    assert lines == list(range(1, len(lines) + 1)), "no epoch is trained or told twice, none is left out"
 
 
 def test_what_several_processes_do_not_train(data: Path, tmp_path: Path):

@@ -1,6 +1,8 @@
 """What training refuses or reports, and in which words."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from ichnos.errors import OutputError, TrainingError, WeightsError
+from ichnos.models import load_checkpoint
 from ichnos.recipe import SliceRecipe
 from ichnos.training import TrainingSlices, session, train
 from ichnos.training.folder import RunFolder
@@ -109,6 +112,36 @@ def test_empty_validation(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):
     empty = TrainingSlices(validation.images, validation.rows[:0], validation.labels[:0])
     with pytest.raises(TrainingError, match="the validation part has 0 slices, at least 1"):
         train(recipe, training, empty, tmp_path, device="cpu")
+
+
+def test_a_full_disk_stops_training_and_with_room_it_goes_on(
+    recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """At every fourth of the files that a run makes sure of: what comes out is what a run left alone gives."""
+    small = recipe.derive(**{"network.backbone": "small-cnn", "network.head.hidden": None})
+    flush, done, full_at = os.fsync, 0, 10**9
+
+    def fsync(descriptor: int) -> None:
+        nonlocal done
+        done += 1
+        if done >= full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    whole = train(small, *tiny, tmp_path / "whole", device="cpu")
+    expected, files = load_checkpoint(tmp_path / "whole" / "last.safetensors").tensors, done
+    assert files > 6
+    for at in range(1, files + 1, 4):
+        run, done, full_at = tmp_path / f"full-{at}", 0, at
+        with pytest.raises(OutputError, match=r"the disk is full: .* could not be written; what was finished"):
+            train(small, *tiny, run, device="cpu")
+        full_at = 10**9
+        assert not list(run.glob("**/.*.tmp")), "nothing half written stays"
+        again = train(small, *tiny, run, device="cpu")
+        tensors = load_checkpoint(run / "last.safetensors").tensors
+        assert all(torch.equal(tensors[name], expected[name]) for name in expected)
+        assert [each["training"] for each in again.journal] == [each["training"] for each in whole.journal]
 
 
 def test_two_trainings_in_one_folder(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):

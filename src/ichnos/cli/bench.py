@@ -125,6 +125,9 @@ def train(
     size: Annotated[int, typer.Option("--size", help="Pixels of a slice.")] = 224,
     steps: Annotated[int, typer.Option("--steps", help="Of training that are timed.")] = 8,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Slices of a step.")] = 32,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed; what the device gains by.")
+    ] = None,
     rounds: Rounds = 3,
     cores: Cores = 2,
     out: Out = None,
@@ -132,13 +135,14 @@ def train(
 ) -> None:
     """Time the feeding of training and the training of Model 2, against memory and against the bare network.
 
-    The cache is noise. Every contender runs in a process of its own, all in turn.
+    The cache is noise. Every contender runs in a process of its own, all in turn. On a GPU also: its memory, the same
+    network without torch.compile, and whether it learns there what single precision does.
     """
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.bench.table import train_circumstances, train_rows
     from ichnos.workflows.bench.train import TrainBench, bench_train
 
-    options = TrainBench(device, slices, size, steps, batch_size, rounds=rounds, cores=cores)
+    options = TrainBench(device, slices, size, steps, batch_size, precision, rounds=rounds, cores=cores)
     with on_standard_error() as progress:
         tree = bench_train(options, progress)
     _tell(tree, train_rows(tree), train_circumstances(tree), out, as_json=as_json)

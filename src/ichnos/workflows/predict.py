@@ -20,7 +20,7 @@ from ichnos.counting import counted
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import BundleError, ExamError, InputError, OutputError, StorageError, fault_of
+from ichnos.errors import BundleError, ExamError, InputError, OutputError, StorageError, WorkerError, fault_of
 from ichnos.files import explained, write_bytes, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import Bundle, ExamClassifier, load_bundle
@@ -65,7 +65,7 @@ def predict_paths(
 
     Raises BundleError before anything is read, InputError where no exam lies there (then nothing is written, not even
     `out`), OutputError where `out` holds something already (unless force) or cannot be written; with a cluster see
-    ichnos.cluster, before anything is read where it does not answer.
+    ichnos.cluster, before anything is read where it does not answer, and WorkerError where it loses an exam each time.
     """
     classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
     _see_that_it_is_free(out, force=force)
@@ -128,10 +128,18 @@ def _predict(
             **unread_tree(found),
         }
         write_json(out / SUMMARY, summary)
-    except OutputError as error:
-        written = sum(exam["findings"] is not None for exam in exams)
-        raise OutputError(f"{error}, with --force: {counted(written, 'exam')} written there") from error
+    except (OutputError, WorkerError) as error:
+        raise _with_a_way_on(error, out, exams) from error
     return summary
+
+
+def _with_a_way_on(error: OutputError | WorkerError, out: Place, exams: Sequence[Tree]) -> OutputError | WorkerError:
+    """The same, where it asks for the same command again: `out` holds something by now."""
+    way = "another --out" if isinstance(out, RemotePath) else "--force"
+    there = f"{counted(sum(exam['findings'] is not None for exam in exams), 'exam')} written there"
+    if isinstance(error, WorkerError):
+        return WorkerError(f"{error}; all exams are then read again, so give {way}: {there}")
+    return OutputError(f"{error}, with {way}: {there}")
 
 
 def is_partial(summary: Tree) -> bool:

@@ -6,12 +6,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from ichnos import recipes
 from ichnos.errors import BenchmarkError, UsageError
 from ichnos.progress import SILENT
+from ichnos.training import Execution
+from ichnos.workflows.bench import train as module
+from ichnos.workflows.bench.contenders import Taken
 from ichnos.workflows.bench.table import train_circumstances, train_rows
 from ichnos.workflows.bench.train import TrainBench, bench_train
-from ichnos.workflows.bench.train_own import TrainWork, copied, fed, write_cache
+from ichnos.workflows.bench.train_numerics import learnt_both_ways
+from ichnos.workflows.bench.train_own import TrainWork, copied, fed, gpu_mb, write_cache
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +46,9 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     rows = {what: (measured, aim) for what, measured, aim in train_rows(tree)}
     assert all(aim == "" for _, aim in rows.values()), "aims are of 224 px"
     assert "Model 2 trained on cpu, 32-true" in rows
+    assert rows["GPU memory of training at most"][0] == "none: a CPU has no memory of its own"
+    assert rows["torch.compile"][0].startswith("not used: on a CPU only where")
+    assert rows["losses against fp32 without torch.compile"] == ("nothing to compare: training here is just that", "")
     stated = tree | {"work": tree["work"] | {"size": 224}, "machine": tree["machine"] | {"cores_used": 2}}
     assert {"≥ 1,500 slices a second", "≥ 0.9 ×"} <= {aim for _, _, aim in train_rows(stated)}
     assert "12 slices of 32×32" in train_circumstances(tree)
@@ -57,9 +66,14 @@ def test_every_slice_of_a_round_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "complaint"),
-    [({"steps": 0}, "at least 1"), ({"size": 100}, "a multiple of 32"), ({"slices": 8}, "at least --batch-size")],
+    [
+        ({"precision": "fp8"}, "--precision is one of 32-true, bf16-mixed, 16-mixed, got fp8"),
+        ({"steps": 0}, "at least 1"),
+        ({"size": 100}, "a multiple of 32"),
+        ({"slices": 8}, "at least --batch-size"),
+    ],
 )
-def test_a_mistake_is_one_line(changes: dict[str, int], complaint: str) -> None:
+def test_a_mistake_is_one_line(changes: dict[str, Any], complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         TrainBench(**changes)
 
@@ -69,3 +83,104 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(BenchmarkError, match="torch sees no CUDA device"):
         bench_train(TrainBench("cuda", slices=12, size=32, steps=1, batch_size=4, rounds=1), SILENT)
+
+
+LEARNT = {
+    "precision": "bf16-mixed",
+    "compiled": True,
+    "epochs": 6,
+    "slices": 256,
+    "batch_size": 32,
+    "losses": [0.7, 0.5, 0.35],
+    "single": [0.7, 0.48, 0.34],
+    "largest_difference": 0.0417,
+}
+
+
+SECONDS = {"fed": 0.1, "copied": 0.1, "trained": 0.25, "on_device": 0.2, "eager": 0.5, "parts": 0.2}
+ABOUT = {"device": "NVIDIA H200", "precision": "bf16-mixed", "compiled": "True", "compilation": ""}
+
+
+class OnPretendedGpu:
+    """A contender that answers as one on a GPU would: no process, and numbers that are made up."""
+
+    def __init__(self, name: str, command: list[str], folder: Path) -> None:
+        assert command[-1] == name
+        assert (folder / "work.json").exists()
+        self.name = name
+
+    def __enter__(self) -> "OnPretendedGpu":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def close(self) -> Taken:
+        return Taken(0, 1.0, 1.0, 900.4)
+
+    def once(self) -> dict[str, Any]:
+        if self.name == "numerics":
+            return {"seconds": 1.0, "learnt": LEARNT}
+        answer: dict[str, Any] = {"seconds": SECONDS[self.name], "slices": 2048}
+        memory = {"allocated": 9120, "reserved": 10240}
+        more = {"trained": {"gpu_mb": memory}, "on_device": {"about": ABOUT}, "parts": {"parts": {"read": 1.0}}}
+        return answer | more.get(self.name, {})
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(module, "Contender", OnPretendedGpu)
+    monkeypatch.setattr(module, "_on_gpu", lambda device: device == "cuda")
+    options = TrainBench("cuda", slices=32, steps=8, rounds=2, cores=1)
+    return json.loads(json.dumps(bench_train(options, SILENT), allow_nan=False))
+
+
+def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:
+    rows = {what: (measured, aim) for what, measured, aim in train_rows(pretended)}
+    measured, aim = rows["Model 2 trained on NVIDIA H200, bf16-mixed, compiled"]
+    assert measured == "8,192 slices a second (8,192 to 8,192), 900 MB"
+    assert aim == "≥ 6,000 slices a second (a GPU of H200's class)"
+    assert rows["training against that"] == ("0.80 × (0.80 to 0.80) the rate", "≥ 0.9 ×")
+    assert rows["an epoch of RSNA's 752,803 slices, reckoned from Model 2's rate"][0] == "1.53 min (1.53 to 1.53)"
+    assert (
+        rows["an epoch of RSNA's 107,933 positive slices, reckoned from Model 2's rate"][0] == "13.2 s (13.2 to 13.2)"
+    )
+    assert rows["GPU memory of training at most"][0] == "9,120 MB by tensors, 10,240 MB with what torch keeps"
+    assert rows["torch.compile"][0].startswith("2.50 × (2.50 to 2.50) the rate without it, which is 4,096 slices")
+    measured, aim = rows["losses against fp32 without torch.compile"]
+    assert measured.startswith("bf16-mixed, compiled: 0.700 to 0.350, fp32: 0.700 to 0.340; at most 4.2% apart in any")
+    assert aim == "≤ 10%"
+
+
+def test_why_a_gpus_code_is_not_compiled_is_in_the_table(pretended: dict[str, Any]) -> None:
+    pretended["trained"] |= {"compiled": "False", "compilation": "not compiled, as torch.compile failed: no g++"}
+    rows = {what: measured for what, measured, _ in train_rows(pretended)}
+    assert rows["torch.compile"] == "not compiled, as torch.compile failed: no g++"
+    assert "Model 2 trained on NVIDIA H200, bf16-mixed" in rows
+
+
+def test_the_shortest_epoch_is_of_the_highest_rate(pretended: dict[str, Any]) -> None:
+    pretended["trained"]["slices_a_second"] = {"median": 10.0, "lowest": 5.0, "highest": 20.0}
+    rows = {what: measured for what, measured, _ in train_rows(pretended)}
+    assert rows["an epoch of RSNA's 752,803 slices, reckoned from Model 2's rate"] == "20.9 h (10.5 to 41.8)"
+
+
+def test_memory_of_a_gpu_is_torchs_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 9_120_400_000)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda device: 10_240_000_000)
+    assert gpu_mb(torch.device("cuda")) == {"allocated": 9120, "reserved": 10240}
+    assert gpu_mb(torch.device("cpu")) is None
+
+
+@pytest.mark.slow
+def test_half_precision_is_held_against_single_precision(tmp_path: Path) -> None:
+    base = recipes.find("paper_model_2").of_one_model
+    changes = {"network.backbone": "small-cnn", "network.init": "random", "input.size": 32, "fit.learning_rate": 1e-3}
+    recipe = base.derive(**changes, **{"fit.milestones": (), "fit.patience": None, "fit.batch_size": 8})
+    told = learnt_both_ways(recipe, "cpu", Execution(precision="bf16-mixed"), tmp_path)
+    assert (told["precision"], told["compiled"], told["slices"]) == ("bf16-mixed", False, 64)
+    assert len(told["losses"]) == len(told["single"]) == told["epochs"]
+    assert told["single"][-1] < 0.9 * told["single"][0], "there is something to learn"
+    apart = max(abs(a - b) / b for a, b in zip(told["losses"], told["single"], strict=True))
+    assert 0 < told["largest_difference"] == pytest.approx(apart)
+    assert told["largest_difference"] <= 0.1, "the band of docs/gpus.md"

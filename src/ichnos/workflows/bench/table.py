@@ -19,6 +19,14 @@ _PREDICT_AIMS = {"keras": "≥ 1.6 ×"}
 _RSNA = {"slices": 752_803, "resamples": 1000}
 """What measuring predictions is stated for, on two cores."""
 
+_RSNA_SLICES = {"slices": 752_803, "positive slices": 107_933}
+"""Of RSNA 2019's training part (stage 2): what an epoch of all, or of the study's positives, goes through."""
+
+_OTHER_WAY = {"median": "median", "lowest": "highest", "highest": "lowest"}
+"""The shortest time is of the highest rate."""
+
+_GPU_AIM = "≥ 6,000 slices a second (a GPU of H200's class)"
+
 _NOTHING_ELSE, _TOO_BUSY = 0.02, 0.15
 """Shares of the cores' time: below the first the machine did nothing else, above the second times mislead."""
 
@@ -80,16 +88,59 @@ def prepare_circumstances(tree: Tree) -> str:
 
 
 def train_rows(tree: Tree) -> Iterator[Row]:
-    """Of `ichnos bench train`. Aims are of slices of 224 px."""
+    """Of `ichnos bench train`. Aims are of slices of 224 px; of a CPU's training some rows say that it has none."""
     stated, cores = tree["work"]["size"] == 224, tree["machine"]["cores_used"]
+    trained, gpu = tree["trained"], tree["trained"]["device"] != "cpu"
     fed = {2: "≥ 1,500 slices a second", 16: "≥ 8,000 slices a second"}.get(cores, "") if stated else ""
     yield "batches read, nothing made of them", _rate(tree["fed"]), fed
     yield "the same bytes copied in memory, one core", _rate(tree["floor"]["copied"]), ""
     yield "reading against copying", f"{_times(tree['fed']['to_floor'])} the rate", ""
-    yield f"Model 2 trained on {tree['trained']['device']}, {tree['trained']['precision']}", _rate(tree["trained"]), ""
+    how = f"{trained['precision']}{', compiled' if trained['compiled'] == 'True' else ''}"
+    yield f"Model 2 trained on {trained['device']}, {how}", _rate(trained), _GPU_AIM if stated and gpu else ""
     yield "the same network on one batch that lies on the device", _rate(tree["floor"]["on_device"]), ""
     yield "one step's parts, each waited for, ms", _parts(tree["parts_ms"], digits=0), ""
-    yield "training against that", f"{_times(tree['trained']['to_floor'])} the rate", "≥ 0.9 ×" if stated else ""
+    yield "training against that", f"{_times(trained['to_floor'])} the rate", "≥ 0.9 ×" if stated else ""
+    if stated:
+        yield from _epoch_rows(trained["slices_a_second"])
+    memory = trained.get("gpu_mb")
+    held = "none: a CPU has no memory of its own" if memory is None else _held(memory)
+    yield "GPU memory of training at most", held, ""
+    yield "torch.compile", _compiled(tree), ""
+    yield _numerics_row(tree.get("numerics"), trained)
+
+
+def _epoch_rows(rate: Tree) -> Iterator[Row]:
+    for name, count in _RSNA_SLICES.items():
+        seconds = {which: count / rate[other] for which, other in _OTHER_WAY.items()}
+        yield f"an epoch of RSNA's {count:,} {name}, reckoned from Model 2's rate", _long(seconds), ""
+
+
+def _held(memory: Tree) -> str:
+    return f"{memory['allocated']:,} MB by tensors, {memory['reserved']:,} MB with what torch keeps"
+
+
+def _compiled(tree: Tree) -> str:
+    trained, eager = tree["trained"], tree["floor"].get("eager")
+    if trained["device"] == "cpu":
+        return "not used: on a CPU only where `ichnos train --compile` asks for it"
+    if trained["compiled"] != "True":
+        return trained.get("compilation") or "not used"
+    if eager is None:
+        return "used"
+    return f"{_times(eager['compiled_to_it'])} the rate without it, which is {_rate(eager)}"
+
+
+def _numerics_row(numerics: Tree | None, trained: Tree) -> Row:
+    """Whether training as it is carried out here follows single precision."""
+    what = "losses against fp32 without torch.compile"
+    if numerics is None:
+        same = trained["precision"] == "32-true" and trained["compiled"] != "True"
+        return what, "nothing to compare: training here is just that" if same else "not measured", ""
+    how = numerics["precision"] + (", compiled" if numerics["compiled"] else "")
+    here, single = (f"{each[0]:.3f} to {each[-1]:.3f}" for each in (numerics["losses"], numerics["single"]))
+    epochs = f"{numerics['epochs']} epochs of {numerics['slices']} slices with bright spots"
+    apart = f"at most {numerics['largest_difference']:.1%} apart in any of {epochs}"
+    return what, f"{how}: {here}, fp32: {single}; {apart}", "≤ 10%"
 
 
 def train_circumstances(tree: Tree) -> str:
@@ -129,13 +180,15 @@ def evaluate_circumstances(tree: Tree) -> str:
 
 
 def growth_rows(tree: Tree) -> Iterator[Row]:
-    """Of `ichnos bench growth`: a row for each size of each."""
+    """Of `ichnos bench growth`: a row for each size of each. A slice of much is to cost no more than one of little."""
     for name in ("prepare", "predict", "evaluate"):
+        base = tree[name][0]
         for each in tree[name]:
             cost = each["microseconds_a_slice"]
             said = f"{cost['median']:,.0f} µs a slice ({cost['lowest']:,.0f} to {cost['highest']:,.0f})"
             peak = "" if each["peak_mb"] is None else f", {each['peak_mb']:,} MB"
-            aim = "" if each is tree[name][0] else f"≤ {tree[name][0]['microseconds_a_slice']['median']:,.0f} µs, flat"
+            held = f"≤ {base['microseconds_a_slice']['median']:,.0f} µs, as at {base['times']} ×"
+            aim = "what the rows below are held to" if each is base else held
             yield f"{name}, {each['slices']:,} slices ({each['times']} ×)", f"{said}{peak}", aim
 
 
@@ -150,6 +203,33 @@ def growth_circumstances(tree: Tree) -> str:
         "resamples by patient. Memory: the largest process.",
         in_turn=False,
     )
+
+
+def profile_rows(predict: Tree, prepare: Tree, train: Tree) -> Iterator[tuple[str, str]]:
+    """Where the time of three benchmarks goes, the most first: shares of parts that were timed one after the other."""
+    steps = {name: part["median"] for name, part in predict["steps"].items()}
+    yield "an exam read, warm", _shares(steps)
+    parts = {name: part["median"] for name, part in prepare["parts_ms"].items()}
+    resize = parts.pop("windows and resize")
+    yield "a slice from its file to the set, on one core", _shares(parts)
+    seconds = prepare["machine"]["cores_used"] / prepare["folder"]["slices_a_second"]["median"]
+    working = sum(parts.values()) / 1000
+    rest = {"those parts": working, "all else (starts of processes, tables, the disk)": max(seconds - working, 0.0)}
+    yield f"the whole of preparing {prepare['work']['slices']:,} slices", _shares(rest)
+    seconds = prepare["machine"]["cores_used"] / prepare["cache"]["slices_a_second"]["median"]
+    rest = {
+        "windows and resize": resize / 1000,
+        "all else (unpacking, starts of processes, the disk)": seconds - resize / 1000,
+    }
+    yield "set → cache", _shares({name: max(share, 0.0) for name, share in rest.items()})
+    what = f"a step of {train['work']['batch_size']} slices on {train['trained']['device']}"
+    yield what, _shares({name: part["median"] for name, part in train["parts_ms"].items()})
+
+
+def _shares(parts: Mapping[str, float]) -> str:
+    whole = sum(parts.values())
+    ordered = sorted(parts.items(), key=lambda part: -part[1])
+    return ", ".join(f"{name} {part / whole:.0%}" for name, part in ordered)
 
 
 def _shared(others: float | None) -> str:
@@ -223,6 +303,13 @@ def _cpu(figures: Tree) -> str:
 
 def _seconds(spread: Tree) -> str:
     return f"{_figure(spread['median'])} s ({_figure(spread['lowest'])} to {_figure(spread['highest'])})"
+
+
+def _long(spread: Tree) -> str:
+    """In seconds, minutes or hours, as the median is best read."""
+    unit, size = next((u, n) for u, n in (("h", 3600), ("min", 60), ("s", 0)) if spread["median"] >= 1.5 * n)
+    median, lowest, highest = (_figure(spread[name] / (size or 1)) for name in ("median", "lowest", "highest"))
+    return f"{median} {unit} ({lowest} to {highest})"
 
 
 def _figure(value: float) -> str:

@@ -2,14 +2,18 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
+import torch
+
 from ichnos.errors import UsageError
 from ichnos.progress import Progress
+from ichnos.training.devices import PRECISIONS
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender
@@ -19,6 +23,9 @@ from ichnos.workflows.bench.train_own import TrainWork, write_cache
 
 OURS = ("fed", "trained", "copied", "on_device", "parts")
 """What train_own.py does here, in the order asked: nothing is fed faster than `copied`, or trained than `on_device`."""
+
+ON_GPU = "eager"
+"""Besides, on CUDA: `on_device` without torch.compile, which is left out on a CPU anyway."""
 
 Tree = dict[str, Any]
 
@@ -38,6 +45,8 @@ class TrainBench(Asked):
     steps: int = 8
     """Of training that are timed."""
     batch_size: int = 32
+    precision: str | None = None
+    """32-true, bf16-mixed, 16-mixed, or None for what the device gains by."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,6 +54,8 @@ class TrainBench(Asked):
             raise UsageError("--slices, --steps and --batch-size are at least 1")
         if self.slices < self.batch_size or self.size % 32 or self.size < 32:
             raise UsageError("--slices is at least --batch-size, and --size a multiple of 32")
+        if self.precision not in (None, *PRECISIONS):
+            raise UsageError(f"--precision is one of {', '.join(PRECISIONS)}, got {self.precision}")
 
 
 def bench_train(options: TrainBench, progress: Progress) -> Tree:
@@ -56,7 +67,7 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
     with machine.on_cores(options.cores) as cores, TemporaryDirectory(prefix="ichnos-bench-") as name:
         folder, stopwatch = Path(name), machine.Stopwatch(cores)
         sizes = (options.slices, options.size, options.steps, options.batch_size)
-        work = TrainWork(str(folder / "cache.u8"), str(folder / "runs"), options.device, *sizes)
+        work = TrainWork(str(folder / "cache.u8"), str(folder / "runs"), options.device, *sizes, options.precision)
         write_cache(work, progress)
         (folder / "work.json").write_text(json.dumps(asdict(work)), encoding="utf-8")
         figures = _measured(options, folder, progress)
@@ -66,23 +77,41 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
 
 def _measured(options: TrainBench, folder: Path, progress: Progress) -> Tree:
     module = [sys.executable, "-m", "ichnos.workflows.bench.train_own", str(folder / "work.json")]
+    names = (*OURS, ON_GPU) if _on_gpu(options.device) else OURS
     with ExitStack() as open_ones:
-        ours = [open_ones.enter_context(Contender(name, [*module, name], folder)) for name in OURS]
+        ours = [open_ones.enter_context(Contender(name, [*module, name], folder)) for name in names]
         answers: dict[str, list[Tree]] = {}
         with progress.task("Measuring", options.rounds + 1) as task:
             for _ in range(options.rounds + 1):
                 ask_in_turn(ours, (), {}, answers)
                 task.advance()
-        warm = {name: said[1:] for name, said in answers.items()}  # the first round warms everything up
-        rates = {name: [each["slices"] / each["seconds"] for each in said] for name, said in warm.items()}
         taken = {each.name: each.close() for each in ours}
+    learnt = None
+    if _on_gpu(options.device) or options.precision not in (None, "32-true"):
+        with Contender("numerics", [*module, "numerics"], folder) as contender:  # alone: a GPU's memory is free again
+            learnt = contender.once()["learnt"]
     peaks = {name: None if each is None else round(each.peak_mb) for name, each in taken.items()}
-    figures = {name: {"slices_a_second": spread(rates[name]), "peak_mb": peaks[name]} for name in OURS[:4]}
+    return _figures(answers, peaks) | {"numerics": learnt}
+
+
+def _on_gpu(device: str) -> bool:
+    return device != "cpu" and torch.cuda.is_available()
+
+
+def _figures(answers: Mapping[str, list[Tree]], peaks: Mapping[str, int | None]) -> Tree:
+    """What every contender but `numerics` has answered, with the peak memory of each."""
+    warm = {name: said[1:] for name, said in answers.items()}  # the first round warms everything up
+    rates = {name: [each["slices"] / each["seconds"] for each in said] for name, said in warm.items()}
+    figures = {
+        name: {"slices_a_second": spread(rates[name]), "peak_mb": peaks[name]} for name in rates if name != "parts"
+    }
+    if ON_GPU in figures:
+        figures[ON_GPU] |= {"compiled_to_it": ratios(rates["on_device"], rates[ON_GPU])}
     return {
         "fed": figures["fed"] | {"to_floor": ratios(rates["fed"], rates["copied"])},
         "trained": figures["trained"]
-        | {"to_floor": ratios(rates["trained"], rates["on_device"])}
+        | {"to_floor": ratios(rates["trained"], rates["on_device"]), "gpu_mb": answers["trained"][-1]["gpu_mb"]}
         | answers["on_device"][0]["about"],
         "parts_ms": parts_of(warm["parts"]),
-        "floor": {name: figures[name] for name in OURS[2:4]},
+        "floor": {name: figures[name] for name in ("copied", "on_device", ON_GPU) if name in figures},
     }

@@ -1,15 +1,17 @@
 """Our side of `ichnos bench train`, as a contender: `python -m ichnos.workflows.bench.train_own WORK WHAT`.
 
 WHAT: `fed`, batches as training reads them, with nothing made of them; `trained`, Model 2 as `ichnos train` trains it;
-`copied`, the same bytes copied in memory; `on_device`, the same network on one batch that lies on the device; `parts`,
-what a step takes, part by part.
+`copied`, the same bytes copied in memory; `on_device`, the same network on one batch that lies on the device; `eager`,
+that without torch.compile; `parts`, what a step takes, part by part; `numerics`, whether it learns what single
+precision does.
 """
 
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,17 @@ from numpy.typing import NDArray
 
 from ichnos import recipes
 from ichnos.models.classifier import SliceClassifier
-from ichnos.progress import SILENT, Progress
+from ichnos.progress import Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.training import train
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.compilation import compile_where_it_works
-from ichnos.training.devices import AS_USUAL, choose
+from ichnos.training.devices import Execution, choose
 from ichnos.training.ranks import Ranks
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.bench.contenders import answer_when_asked
+from ichnos.workflows.bench.train_numerics import learnt_both_ways
 
 Tree = dict[str, Any]
 
@@ -51,6 +54,13 @@ class TrainWork:
     size: int
     steps: int
     batch_size: int
+    precision: str | None = None
+    """None: what the device gains by."""
+
+    @property
+    def execution(self) -> Execution:
+        """As `ichnos train` has it by itself."""
+        return Execution(precision=self.precision)
 
     @property
     def recipe(self) -> SliceRecipe:
@@ -129,26 +139,60 @@ def trained(work: TrainWork) -> Callable[[], Tree]:
 
     def once() -> Tree:
         shutil.rmtree(out, ignore_errors=True)
-        summary = train(recipe, slices, None, out, device=work.device)
-        return {"seconds": summary.seconds, "slices": work.steps * work.batch_size}
+        summary = train(recipe, slices, None, out, device=work.device, execution=work.execution)
+        count = work.steps * work.batch_size
+        return {"seconds": summary.seconds, "slices": count, "gpu_mb": gpu_mb(choose(work.device).device)}
 
     return once
 
 
 def on_device(work: TrainWork) -> Callable[[], Tree]:
     """Forward, backward and Adam on a batch that stays: what this network can be trained at."""
-    recipe, fabric = work.recipe, choose(work.device)
+    return _bare(work, work.execution)
+
+
+def eager(work: TrainWork) -> Callable[[], Tree]:
+    """The same without torch.compile."""
+    return _bare(work, Execution(precision=work.precision, compile=False))
+
+
+def numerics(work: TrainWork) -> Callable[[], Tree]:
+    """The losses of a few epochs as training is carried out here, and in single precision."""
+    out = Path(work.runs).with_name("numerics")
+
+    def once() -> Tree:
+        begun = time.perf_counter()
+        learnt = learnt_both_ways(work.recipe, work.device, work.execution, out)
+        return {"seconds": time.perf_counter() - begun, "learnt": learnt}
+
+    return once
+
+
+def gpu_mb(device: torch.device) -> Tree | None:
+    """The most that this process has held of a GPU's memory, in 10⁶ bytes; None on a CPU, which has none.
+
+    allocated: by tensors; reserved: by torch, which keeps what it frees.
+    """
+    if device.type != "cuda":
+        return None
+    most = {"allocated": torch.cuda.max_memory_allocated(device), "reserved": torch.cuda.max_memory_reserved(device)}
+    return {name: round(count / 1e6) for name, count in most.items()}
+
+
+def _bare(work: TrainWork, execution: Execution) -> Callable[[], Tree]:
+    recipe, fabric, told = work.recipe, choose(work.device, execution.precision), _Told()
     classifier = SliceClassifier.seeded(recipe, 0).to(fabric.device)
     classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     plain = torch.optim.Adam(classifier.parameters(), lr=recipe.fit.learning_rate, fused=True)
     bare = AugmentedClassifier(classifier, None)
     module, optimizer = fabric.setup(bare, plain)
-    compiled = compile_where_it_works(bare, module, fabric, Ranks(), AS_USUAL, work.batch_size, SILENT)
+    compiled = compile_where_it_works(bare, module, fabric, Ranks(), execution, work.batch_size, told)
     planes = torch.from_numpy(work.images[: work.batch_size].copy()).to(fabric.device)
     targets = torch.zeros((len(planes), len(recipe.classes)), device=fabric.device)
     loss_of = torch.nn.BCEWithLogitsLoss()
     about = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
     about["compiled"] = str(compiled)  # where training compiles
+    about["compilation"] = " ".join(told.messages)
 
     def once() -> Tree:
         module.train()
@@ -166,7 +210,7 @@ def on_device(work: TrainWork) -> Callable[[], Tree]:
 
 def parts(work: TrainWork) -> Callable[[], Tree]:
     """Milliseconds of each part of a step, the device waited for after each, as no training does."""
-    recipe, fabric = work.recipe, choose(work.device)
+    recipe, fabric = work.recipe, choose(work.device, work.precision)
     classifier = SliceClassifier.seeded(recipe, 0).to(fabric.device)
     classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     plain = torch.optim.Adam(classifier.parameters(), lr=recipe.fit.learning_rate, fused=True)
@@ -216,5 +260,29 @@ def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
+@dataclass
+class _Told:
+    """A Progress that keeps what it is told."""
+
+    messages: list[str] = field(default_factory=list)
+
+    def task(self, description: str, total: float | None) -> "AbstractContextManager[_Told]":
+        del description, total
+        return nullcontext(self)
+
+    def advance(self, amount: float = 1) -> None:
+        del amount
+
+    def note(self, text: str) -> None:
+        del text
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+_WHAT: dict[str, Callable[[TrainWork], Callable[[], Tree]]] = {
+    each.__name__: each for each in (fed, copied, trained, on_device, eager, parts, numerics)
+}
+
 if __name__ == "__main__":
-    answer_when_asked(TrainWork, {each.__name__: each for each in (fed, copied, trained, on_device, parts)}, sys.argv)
+    answer_when_asked(TrainWork, _WHAT, sys.argv)

@@ -1,0 +1,29 @@
+"""Rows that are reckoned from several benchmarks."""
+
+from typing import Any
+
+from ichnos.workflows.bench.table import profile_rows
+
+
+def parts(**milliseconds: float) -> dict[str, Any]:
+    return {name.replace("_", " "): {"median": each} for name, each in milliseconds.items()}
+
+
+def test_where_the_time_goes_is_said_in_shares_the_largest_first() -> None:
+    """Two cores prepare 500 slices a second: 4 ms of a core each, of which the parts are 1 ms."""
+    rate = {"slices_a_second": {"median": 500}}
+    prepare = {"parts_ms": parts(header=0.1, hash=0.3, pack=0.6, windows_and_resize=3.0), "folder": rate, "cache": rate}
+    prepare |= {"machine": {"cores_used": 2}, "work": {"slices": 1500}}
+    train = {
+        "parts_ms": parts(forward=30, backward=60, read=10),
+        "work": {"batch_size": 8},
+        "trained": {"device": "cpu"},
+    }
+    rows = dict(profile_rows({"steps": parts(read=0.1, classify=0.9)}, prepare, train))
+    assert rows == {
+        "an exam read, warm": "classify 90%, read 10%",
+        "a slice from its file to the set, on one core": "pack 60%, hash 30%, header 10%",
+        "the whole of preparing 1,500 slices": "all else (starts of processes, tables, the disk) 75%, those parts 25%",
+        "set → cache": "windows and resize 75%, all else (unpacking, starts of processes, the disk) 25%",
+        "a step of 8 slices on cpu": "backward 60%, forward 30%, read 10%",
+    }
