@@ -86,11 +86,11 @@ def prepare(
 ) -> PreparedSet:
     """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
 
-    workers: processes; None: one a core, where there is work enough; or a cluster that one is connected to. fewest_patients: with fewer a set to
-    learn from cannot be split. target: where shards, and parts of the tables as they are done, go; then `out` has no
-    shards, and what it lacks to be finished is sent by Depot.finish. Raises SourceError where there is nothing to read,
-    OutputError where `out` holds something else or cannot be written. What was finished before an error stays and is
-    used the next time.
+    workers: processes; None: one a core, where there is work enough; or a cluster that one is connected to.
+    fewest_patients: with fewer a set to learn from cannot be split. target: where shards, and parts of the tables as
+    they are done, go; then `out` has no shards, and what it lacks to be finished is sent by Depot.finish. Raises
+    SourceError where there is nothing to read, OutputError where `out` holds something else or cannot be written. What
+    was finished before an error stays and is used the next time.
     """
     if (out / "header.json").exists():
         return _already_prepared(source, out, progress, target or out)
