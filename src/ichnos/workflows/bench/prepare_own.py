@@ -6,6 +6,7 @@ slice takes, step by step, in one process.
 """
 
 import io
+import os
 import shutil
 import sys
 import time
@@ -145,8 +146,9 @@ def _cached(work: PrepareWork) -> InputSpec:
 
 def _prepare(root: Path, out: Path, cores: int) -> Tree:
     shutil.rmtree(out, ignore_errors=True)
+    workers = None if cores == os.cpu_count() else cores  # unasked it begins no processes for few slices
     begun = time.perf_counter()
-    prepare_set(RsnaSource(root, workers=cores), out, SILENT, workers=cores)
+    prepare_set(RsnaSource(root, workers=workers), out, SILENT, workers=workers)
     return {"seconds": time.perf_counter() - begun}
 
 
