@@ -116,7 +116,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Tree | None]], *, one: bool =
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.locator_params(axis="x", nbins=4)
     low, high = axes.get_xlim()
-    reach = max(-low, high, 1e-3)
+    reach = 1.1 * max(-low, high, 1e-3)
     axes.set_xlim(-reach, reach)
 
 

@@ -12,6 +12,9 @@ Tree = Mapping[str, Any]
 ClassMapping = Mapping[str, Sequence[str]]
 """As it stands in a scorecard: for a class of the model those of the set that it is measured against."""
 
+NOTHING_MAPPED: ClassMapping = {}
+"""Each class is measured against itself."""
+
 LEVELS = {"slice": "slices", "exam": "exams", "patient": "patients"}
 """The levels of a scorecard, and what is counted there."""
 

@@ -28,7 +28,14 @@ from ichnos.subtypes import CLASSES, Subtype
 from ichnos.training.journal import read_journal
 from ichnos.workflows.cost import cost_of_run
 from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged
-from ichnos.workflows.folds import FoldOptions, open_folds, prevalence_words, study_folds, with_levels
+from ichnos.workflows.folds import (
+    FoldOptions,
+    open_folds,
+    patients_of_folds,
+    prevalence_words,
+    study_folds,
+    with_levels,
+)
 from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES
 from ichnos.workflows.train import OpenData, Sets, data_words
 
@@ -111,7 +118,8 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
             if not all((out / name / table).exists() for table in (SLICES, EXAMS)):
                 judged.write_judged(out / name)  # of a study that ended before it wrote these
             if not _has_levels(card, options.prevalence):
-                card = with_levels(card, judged, recipe, out / name, options.prevalence)
+                told = card | patients_of_folds(recipe, opened, parts)
+                card = with_levels(told, judged, recipe, out / name, options.prevalence)
             cost = cost_of_run(out / name / "fold-0", recipe, progress)
             measured.append(_measured(name, recipe, card, judged, out / name, cost))
             task.advance()
@@ -218,8 +226,9 @@ def _copy(run: Path, target: Path, wanted: SliceRecipe) -> None:
 
 
 def _has_levels(card: Tree, prevalence: Prevalence) -> bool:
-    """Whether every level was measured there already, with these prevalences."""
-    return "levels" in card and card.get("prevalence") == {c.value: share for c, share in prevalence.items()}
+    """Whether patients are told of and every level was measured there already, with these prevalences."""
+    told = "levels" in card and "demographics" in card
+    return told and card.get("prevalence") == {c.value: share for c, share in prevalence.items()}
 
 
 def _measured(name: str, recipe: Recipe, card: Tree, judged: FoldsJudged, folder: Path, cost: Tree) -> MeasuredRecipe:
