@@ -132,8 +132,8 @@ def test_kaggles_loss(resamples: PatientResamples) -> None:
 
 def test_folds_have_the_same_differences(measures: dict[Subtype, PairedMeasures]) -> None:
     fold = np.arange(len(PATIENT)) // SLICES % 3
-    sides = [OutOfFold(PATIENT, fold, s, s, LABELS, called(s, side)) for side, s in enumerate(SCORES)]
-    gains = compare_folds(*sides, CLASSES, seed=0, resamples=RESAMPLES)
+    first, second = (OutOfFold(PATIENT, fold, s, s, LABELS, called(s, side)) for side, s in enumerate(SCORES))
+    gains = compare_folds(first, second, CLASSES, seed=0, resamples=RESAMPLES)
     assert {gain.subtype: gain.measures.to_json() for gain in gains} == {c: m.to_json() for c, m in measures.items()}
 
 

@@ -29,6 +29,9 @@ _POINTS: dict[str, dict[str, Any]] = {
 
 _SCORES = {"auc": "AUC", "average_precision": "Average precision", "brier": "Brier score", "log_loss": "Log loss"}
 _RATES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "f1": "F1"}
+_BLANK: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
+"""Behind words that stand on a line."""
+
 _LOWER_IS_BETTER = ("brier", "log_loss")
 
 
@@ -106,6 +109,7 @@ def _panel(axes: Axes, rows: Sequence[Mapping[str, Tree | None]], *, one: bool =
                 color=GREY,
                 fontsize=9,
                 ha="center",
+                bbox=_BLANK,
                 va="center",
             )
         for point, tree in row.items():

@@ -92,7 +92,7 @@ def calls(level: str, rows: Sequence[Tree], mapping: Tree) -> Table | None:
     for row, each in zip(rows, points, strict=True):
         for point, title in POINTS.items():
             sides = [each[point]["thresholds"][side] for side in SIDES]
-            told = ", ".join("–" if side is None else threshold_text(side) for side in sides)
+            told = "; ".join("–" if side is None else threshold_text(side) for side in sides)
             known = all(side is not None for side in sides)
             rates = (cell for rate in _RATES for cell in _cells(each[point][rate], known))
             cells.append((_name(row, mapping), title, told, *rates))
@@ -142,10 +142,12 @@ def _thrice(titles: Mapping[str, str]) -> tuple[Column, ...]:
 
 
 def _cells(paired: Tree, told: bool = True) -> tuple[Cell, Cell, Cell]:
-    """Numbers without intervals, then the difference with its own; reasons only where they are told here."""
-    numbers = [Estimate.from_json(paired[name]) for name in (*SIDES, "difference")]
-    plain = [Estimate(e.value, None, e.note if e.value is None and told else None) for e in numbers[:2]]
-    return plain[0], plain[1], numbers[2] if told else Estimate(None, None, None)
+    """Both numbers, then the difference with its interval or the reason why there is none.
+
+    told: whether the reason stands here; else below the table, once for all.
+    """
+    first, second = (paired[side]["value"] for side in SIDES)
+    return first, second, Estimate.from_json(paired["difference"]) if told else None
 
 
 def _p(p: float | str | None) -> Cell:
