@@ -64,6 +64,8 @@ def test_recipes_as_text_and_as_json() -> None:
         (("evaluate", "nowhere", "--data", "nowhere", "--out", "o"), 1, "there is no such folder"),
         (("study", "paper", "--data", "nowhere", "--out", "o"), 1, "there is no such folder"),
         (("study", "paper", "--data", "x", "--out", "o", "--length", "long"), 2, "--length is paper or from-scratch"),
+        (("study", "patients", "reader", "--data", "nowhere", "--out", "o"), 1, "there is no such folder"),
+        (("study", "patients", "reader", "--data", "x", "--out", "o", "--shares", "0.5,2"), 2, "at most 1, got 2"),
         (("phantom", "--exams", "0", "--out", "o"), 2, "at least one exam"),
         (("phantom", "--exams", "1", "--out", "o", "--prevalence", "extradural=1"), 2, "--prevalence wants"),
         (("phantom", "--exams", "1", "--out", "o", "--slices", "few"), 2, "--slices wants"),

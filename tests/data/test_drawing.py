@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ichnos.data.drawing import draw_patients
+from ichnos.data.drawing import PatientOrder, draw_patients, order_patients
 from ichnos.errors import UsageError
 
 KINDS = st.lists(st.sampled_from([None, 0, 1, 2, 3, 4]), min_size=2, max_size=20)
@@ -54,3 +54,51 @@ def test_more_than_there_are() -> None:
     patients, labels = cohort([None, 1])
     with pytest.raises(UsageError, match=r"asked for 3 patients, and the training part of this set has 2"):
         draw_patients(patients, labels, 3, 0)
+
+
+def ordered(kinds: list[int | None], seed: int = 0) -> PatientOrder:
+    return order_patients(*cohort(kinds), seed)
+
+
+@given(KINDS, st.integers(0, 5), st.data())
+def test_a_longer_beginning_holds_the_shorter(kinds: list[int | None], seed: int, data: st.DataObject) -> None:
+    order = ordered(kinds, seed)
+    fewer = data.draw(st.integers(0, len(kinds)))
+    more = data.draw(st.integers(fewer, len(kinds)))
+    assert len(set(order.names[:fewer])) == fewer
+    assert set(order.names[:fewer]) <= set(order.names[:more])
+    assert set(order.names) == set(cohort(kinds)[0].tolist())
+    assert ordered(kinds, seed).names.tolist() == order.names.tolist()
+    own = [kinds[int(name[1:])] for name in order.names[:fewer]]
+    assert order.positives(fewer).tolist() == [own.count(c) for c in range(5)]
+
+
+@given(st.lists(st.integers(0, 60), min_size=6, max_size=6).filter(any), st.integers(0, 3), st.floats(0.01, 1))
+def test_every_beginning_is_stratified(sizes: list[int], seed: int, share: float) -> None:
+    """Of each kind as many as its share, but for what is rounded and for the first, who have every class."""
+    kinds: list[int | None] = [k if k < 5 else None for k, size in enumerate(sizes) for _ in range(size)]
+    order = ordered(kinds, seed)
+    count = round(share * len(kinds))
+    for c, found in enumerate(order.positives(count)):
+        assert abs(found - count * sizes[c] / len(kinds)) <= 4
+    present = sum(size > 0 for size in sizes[:5])
+    assert order.fewest == present
+    assert (order.positives(max(count, present)) > 0).sum() == present, "no class is left out"
+
+
+def test_large_kinds_keep_their_shares_almost_exactly() -> None:
+    order = ordered([0] * 40 + [1] * 200 + [None] * 760)
+    for count in (125, 250, 500):
+        assert order.positives(count)[:2].tolist() == pytest.approx([0.04 * count, 0.2 * count], abs=1)
+    assert len({tuple(ordered([0] * 40 + [None] * 60, seed).names[:10]) for seed in range(10)}) == 10, "by the seed"
+
+
+def test_few_patients_have_every_class_between_them() -> None:
+    """One who has two classes does for both."""
+    patients = np.array(["a", "b", "c", "d", "e"])
+    labels = np.array([[1, 1], [0, 1], [0, 1], [0, 0], [0, 0]], np.bool_)
+    for seed in range(5):
+        order = order_patients(patients, labels, seed)
+        assert order.fewest == 1
+        assert order.names[0] == "a"
+    assert order_patients(patients, np.zeros((5, 2), np.bool_), 0).fewest == 0

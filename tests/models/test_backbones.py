@@ -24,9 +24,7 @@ ONE_EACH = {"densenet121", "cbam-resnet50", "separable", "small-cnn"}
 
 ALL = [pytest.param(each, marks=() if each in ONE_EACH else pytest.mark.slow, id=each) for each in FLAT]
 
-EXPORTED = [
-    pytest.param(each, marks=() if each in {"separable", "small-cnn"} else pytest.mark.slow, id=each) for each in FLAT
-]
+EXPORTED = [pytest.param(each, marks=() if each == "small-cnn" else pytest.mark.slow, id=each) for each in FLAT]
 """An export of a deep network takes half a minute of a core; EfficientNet's is tested in test_export.py."""
 
 SPEC = InputSpec(windows=(BRAIN, BLOOD), size=64)

@@ -65,9 +65,8 @@ def exported() -> Callable[[str], tuple[SliceClassifier, SliceClassifier, Cascad
     return get
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if k == 0 else pytest.mark.slow) for k, name in enumerate(ROADS)]
-)
+@pytest.mark.slow  # each exports two networks; tests/stories/test_cascade.py reads with such a graph
+@pytest.mark.parametrize("name", ROADS)
 def test_torch_and_onnx_runtime_agree(
     name: str,
     exported: Callable[[str], tuple[SliceClassifier, SliceClassifier, CascadeRecipe, bytes]],

@@ -45,6 +45,14 @@ def parse_range(text: str) -> tuple[int, int]:
         raise UsageError(f"--slices wants FEWEST-MOST, such as 20-60, got {text!r}") from error
 
 
+def parse_fractions(text: str) -> tuple[float, ...]:
+    """`0.25,0.5,1` as numbers. Raises UsageError where one is none."""
+    try:
+        return tuple(float(each) for each in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--shares wants numbers with commas, such as 0.25,0.5,1; got {text!r}") from error
+
+
 def parse_shares(texts: list[str]) -> dict[Subtype, float]:
     """`--prevalence 0.06 --prevalence epidural=0.01`: the share of each class; a number alone is of any hemorrhage."""
     shares: dict[Subtype, float] = {}

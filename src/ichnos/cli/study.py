@@ -184,3 +184,51 @@ def field(
         progress.message(f"The report: {out / 'report.html'}")
     if as_json:
         print(json.dumps(scorecard, indent=2))
+
+
+@app.command("patients")
+def by_patients(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or the path of a .py file.", show_default=False)],
+    data: Sets,
+    out: Annotated[Path, typer.Option("--out", help="The folder of runs and report.", show_default=False)],
+    shares: Annotated[
+        str, typer.Option("--shares", help="Of the training patients, with commas.")
+    ] = "0.125,0.25,0.5,1",
+    fold: Annotated[
+        int | None, typer.Option("--fold", help="This fold tests, the next validates; by default the set's one split.")
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=1, help="Runs a point, each with patients and seeds of its own.")
+    ] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of drawing the patients.")] = 0,
+    equal: Annotated[
+        str, typer.Option("--equal", help="What all points have alike: epochs (the recipe as it is) or steps.")
+    ] = "epochs",
+    changes: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of the recipe.")
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", min=1, help="Of test patients, for intervals.")] = 10_000,
+    device: Device = "auto",
+    as_json: Json = False,
+) -> None:
+    """Measure how a recipe grows with data: trained on shares of the training patients, tested on the same patients.
+
+    Goes on where it stopped; more shares and repeats are added to what is there.
+    """
+    import json
+
+    from ichnos import recipes as package
+    from ichnos.cli.parsing import parse_assignments, parse_fractions
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.workflows.patients import PatientsOptions, study_patients
+
+    asked = parse_assignments(changes or [])
+    resolved = package.find(recipe).recipe.override(asked)
+    options = PatientsOptions.parse(
+        recipe, asked, parse_fractions(shares), equal, fold=fold, repeats=repeats, seed=seed, resamples=resamples
+    )
+    with on_standard_error() as progress:
+        scorecard = study_patients(resolved, data, out, progress, options, device=device)
+        progress.message(f"The report: {out / 'report.html'}")
+    if as_json:
+        print(json.dumps(scorecard, indent=2))

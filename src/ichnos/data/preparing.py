@@ -42,6 +42,9 @@ from ichnos.remote import Place, RemotePath
 SLICES_A_SHARD = 256
 """A shard is closed after the exam that reaches so many: some 130 MB of pixels, a second or two of work to lose."""
 
+_WORTH_PROCESSES = 3
+"""Shards; fewer are prepared in less time than processes take to start."""
+
 _LEFT_OUT_A_PART = 1 << 16
 """Rows of what was left out that are in memory at a time."""
 
@@ -83,7 +86,7 @@ def prepare(
 ) -> PreparedSet:
     """Read everything that `source` has into the set `out`; a stopped run continues, two runs give the same bytes.
 
-    workers: processes; None: one a core; or a cluster that one is connected to. fewest_patients: with fewer a set to
+    workers: processes; None: one a core, where there is work enough; or a cluster that one is connected to. fewest_patients: with fewer a set to
     learn from cannot be split. target: where shards, and parts of the tables as they are done, go; then `out` has no
     shards, and what it lacks to be finished is sent by Depot.finish. Raises SourceError where there is nothing to read,
     OutputError where `out` holds something else or cannot be written. What was finished before an error stays and is
@@ -119,6 +122,8 @@ def _prepare(source: Source, depot: Depot, progress: Progress, workers: Workers,
 
     if isinstance(workers, Cluster) and depot.target is None:  # its machines write the shards
         workers = workers.sharing(out / "prepare.json")
+    if workers is None and len(todo) < _WORTH_PROCESSES:
+        workers = 1
     with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task:
         task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
         for part in in_processes(partial(_write_shard, source, depot.shards), Lazily(shard, todo), workers):

@@ -85,9 +85,9 @@ def fold_table(card: Mapping[str, Any]) -> Table:
         (
             str(fold["fold"]),
             fold["test_patients"],
-            _stages(fold["epochs"]),
-            _stages(fold["best_epoch"]),
-            _stages(fold["validation_loss"], ".4f"),
+            of_stages(fold["epochs"]),
+            of_stages(fold["best_epoch"]),
+            of_stages(fold["validation_loss"], ".4f"),
             fold["validation_auc"]["slices"]["any"],
             fold["validation_auc"]["exams"]["any"],
             fold["aggregator"],
@@ -101,8 +101,8 @@ def fold_table(card: Mapping[str, Any]) -> Table:
     return Table("folds", "How each fold was trained", columns, rows, notes)
 
 
-def _stages(value: Any, form: str = "") -> str:
-    """One model's number, or those of a cascade's stages: `gate 6, subtypes 4`."""
+def of_stages(value: Any, form: str = "") -> str:
+    """One model's number, or those of several stages: `gate 6, subtypes 4`."""
     if isinstance(value, Mapping):
         return ", ".join(f"{stage} {each:{form}}" for stage, each in value.items())
     return f"{value:{form}}"

@@ -49,11 +49,17 @@ def widest(cards: Mapping[str, Tree]) -> Tree:
     return max(cards.values(), key=lambda each: each["counts"]["slices"])
 
 
+MISSING = (
+    "no label is imputed: only sets of which every slice is labelled for every subtype are trained on; beyond an "
+    "exam's ends its last slice stands in for a neighbour"
+)
+
+
 def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
     """What the scorecard of `ichnos study folds` answers. recipe: the one that is in it."""
     return [
         *_data(card),
-        *_models({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
+        *model_items({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
         *_measures(card),
         Item("Comparison of models", BOTH, "none: one procedure is measured"),
         *_limits(card),
@@ -66,7 +72,7 @@ def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[
     parameters = {name: card["recipes"][name]["cost"]["parameters"] for name in recipes}
     return [
         *_data(most),
-        *_models(recipes, cards, parameters),
+        *model_items(recipes, cards, parameters),
         *_measures(most),
         Item("Comparison of models", BOTH, _comparison(card)),
         *_limits(card),
@@ -74,12 +80,6 @@ def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[
 
 
 def _data(card: Tree) -> list[Item]:
-    patients = demographics_words(card)
-    told = [Item("Demographics", BOTH, patients)] if patients else []
-    return [*_data_flow(card), *told, _MISSING]
-
-
-def _data_flow(card: Tree) -> list[Item]:
     counts, folds = card["counts"], card["folds"]
     patients = _least_to_most([fold["test_patients"] for fold in folds])
     each = "test patients" if len(folds) == 1 else "test patients a fold"
@@ -89,7 +89,7 @@ def _data_flow(card: Tree) -> list[Item]:
             "Data flow",
             BOTH,
             f"{counts['patients']:,} patients and {counts['exams']:,} exams in the set, {counts['slices']:,} slices "
-            f"measured; {_left_out(card)}",
+            f"measured; {left_out_words(card)}",
         ),
         Item(
             "Data partitions",
@@ -97,15 +97,14 @@ def _data_flow(card: Tree) -> list[Item]:
             f"By patient, so that no one is in two parts: {patients} {each}{_others(card)}, split seed "
             f"{card['split_seed']}. " + " ".join(how_measured(card)),
         ),
+        *_demographics(card),
+        Item("Missing data", BOTH, MISSING),
     ]
 
 
-_MISSING = Item(
-    "Missing data",
-    BOTH,
-    "no label is imputed: only sets of which every slice is labelled for every subtype are trained on; beyond an "
-    "exam's ends its last slice stands in for a neighbour",
-)
+def _demographics(card: Tree) -> list[Item]:
+    words = demographics_words(card)
+    return [Item("Demographics", BOTH, words)] if words else []
 
 
 def _others(card: Tree) -> str:
@@ -121,7 +120,8 @@ def _least_to_most(counts: Sequence[int]) -> str:
     return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
 
 
-def _left_out(card: Tree) -> str:
+def left_out_words(card: Tree) -> str:
+    """What preparing the set has left out, by reason."""
     reasons = card.get("skipped", [])
     if not reasons:
         return "none left out when it was prepared"
@@ -129,7 +129,8 @@ def _left_out(card: Tree) -> str:
     return f"left out when it was prepared: {said}"
 
 
-def _models(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameters: Mapping[str, int]) -> list[Item]:
+def model_items(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], parameters: Mapping[str, int]) -> list[Item]:
+    """What the recipes, by name, see, are and are trained by. cards: of each its versions and first_weights."""
     joined = {name: joined_words(recipe) for name, recipe in recipes.items()}
     several = "; ".join(f"{words} ({name})" for name, words in joined.items() if words)
     if len(recipes) == 1:

@@ -38,14 +38,14 @@ class BatchOrder:
     def __init__(self, part: TrainingSlices, sampling: Sampling, fit: Fit, *, share: float = 0.0) -> None:
         """Raises TrainingError where exams are to take turns and the part does not know them."""
         real = len(part) - part.synthetic
-        self._extra = max(1, round(share * fit.batch_size)) if part.synthetic else 0
+        self._extra = synthetic_of_batch(fit, share) if part.synthetic else 0
         self._synthetic = np.arange(real, len(part))
         self._batch_size = fit.batch_size - self._extra
         self._seed = fit.seed
         self._whole_passes = sampling is Sampling.NATURAL and fit.steps_per_epoch is None
         self._exams = _exams(part) if sampling is Sampling.EXAM else None
         self._pools = _pools(part.labels[:real], sampling)
-        self.steps = fit.steps_per_epoch or -(-real // self._batch_size)
+        self.steps = steps_of_epoch(fit, real, self._extra)
         self._shuffled = lru_cache(maxsize=_REMEMBERED)(self._shuffle)
 
     def epoch(self, epoch: int) -> list[NDArray[np.int64]]:
@@ -83,6 +83,16 @@ class BatchOrder:
         if self._exams is not None:
             return generator.permutation(self._exams.draw(generator))
         return generator.permutation(self._pools[pool])
+
+
+def steps_of_epoch(fit: Fit, real: int, synthetic: int = 0) -> int:
+    """How many steps an epoch of so many real slices has. synthetic: as many slices of each batch are."""
+    return fit.steps_per_epoch or -(-real // (fit.batch_size - synthetic))
+
+
+def synthetic_of_batch(fit: Fit, share: float) -> int:
+    """How many slices of each batch are synthetic, where their share is asked for."""
+    return max(1, round(share * fit.batch_size))
 
 
 @dataclass(frozen=True, eq=False)

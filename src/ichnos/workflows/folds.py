@@ -39,7 +39,8 @@ from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import best_of
 
-_VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
+VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
+"""Whose versions a scorecard of a study tells."""
 
 
 @dataclass(frozen=True)
@@ -255,12 +256,12 @@ def _scorecard(recipe: Recipe, data: OpenData, folds: list[_Fold], judged: Folds
             "exams": index["exam"].n_unique(),
             "slices": sum(len(fold.test) for fold in folds),
         },
-        "first_weights": _each_stage(
+        "first_weights": each_stage(
             {s: load_checkpoint(best_of(out / "fold-0" / s)).metadata["first_weights"] for s in recipe.stages}
         ),
         "bootstrap_seed": BOOTSTRAP_SEED,
         "skipped": [asdict(reason) for reason in skipped_reasons(data.prepared)],
-        "versions": {name: version(name) for name in _VERSIONS},
+        "versions": {name: version(name) for name in VERSIONS},
         "folds": [_fold_json(fold, k) for k, fold in enumerate(folds)],
         "slices": measure_folds(judged.judged.out_of_fold(Level.SLICE), judged.reported, BOOTSTRAP_SEED),
         "exams": measure_folds(judged.judged.out_of_fold(Level.EXAM), judged.reported, BOOTSTRAP_SEED),
@@ -272,9 +273,9 @@ def _fold_json(fold: _Fold, k: int) -> dict[str, Any]:
         "fold": k,
         "test_patients": len(np.unique(fold.test.patient)),
         "test_slices": len(fold.test),
-        "epochs": _each_stage({name: s.epochs for name, s in fold.summaries.items()}),
-        "best_epoch": _each_stage({name: s.best_epoch for name, s in fold.summaries.items()}),
-        "validation_loss": _each_stage({name: s.best_validation_loss for name, s in fold.summaries.items()}),
+        "epochs": each_stage({name: s.epochs for name, s in fold.summaries.items()}),
+        "best_epoch": each_stage({name: s.best_epoch for name, s in fold.summaries.items()}),
+        "validation_loss": each_stage({name: s.best_validation_loss for name, s in fold.summaries.items()}),
         "validation_auc": fold.validation,
         "aggregator": fold.readout.readout.aggregator.text,
         "readout": fold.readout.readout.model_dump(mode="json"),
@@ -283,7 +284,7 @@ def _fold_json(fold: _Fold, k: int) -> dict[str, Any]:
     }
 
 
-def _each_stage(values: dict[str, Any]) -> Any:
+def each_stage(values: dict[str, Any]) -> Any:
     """For JSON: of one model the value itself, of several one a stage."""
     return values.get("", values)
 

@@ -45,7 +45,7 @@ from ichnos.workflows.combining import combine_members
 from ichnos.workflows.exam_training import train_exam
 from ichnos.workflows.growing import grow_trees
 from ichnos.workflows.trained import kind_of, open_run
-from ichnos.workflows.trained_model import TrainedModel
+from ichnos.workflows.trained_model import TRAINING_PATIENTS, TrainedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +141,7 @@ class OpenData:
             "everyone": self.everyone,
         }
         if self.patients is not None:
-            told["training_patients"] = len(self.patients)
+            told[TRAINING_PATIENTS] = len(self.patients)
         if isinstance(self.prepared, JoinedSet):
             told["sets"] = [self._origin_of(each) for each in self.prepared.sets]
         return told

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 BEST = "best.safetensors"
 
+TRAINING_PATIENTS = "training_patients"
+"""In the origin of a run that has learnt from some of the training part: from how many of them."""
+
 
 class Trained(Protocol):
     """A model that training left behind, of any kind of recipe."""
@@ -176,6 +179,9 @@ def fitted_on_these(fitted_on: Mapping[str, object], data: "OpenData", name: str
     Raises InputError where the part is a piece of it: these patients are neither unseen nor all that was fitted on.
     """
     origin, asked = fitted_on.get("origin"), json.loads(json.dumps(data.origin))
+    if isinstance(origin, Mapping):
+        origin = {key: value for key, value in origin.items() if key != TRAINING_PATIENTS}
+    asked.pop(TRAINING_PATIENTS, None)  # however few were trained on, the validation part is whole
     if isinstance(origin, Mapping) and asked in origin.get("sets", ()):
         raise InputError(
             f"{name} was fitted on the validation patients of several sets together, and one of them has not all; give "

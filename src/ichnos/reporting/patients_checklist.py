@@ -1,0 +1,82 @@
+"""What CLAIM and TRIPOD+AI ask of a curve by training patients, as far as the program knows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ichnos.recipe import AnyKind
+from ichnos.reporting.checklist import Item
+from ichnos.reporting.study_checklist import BOTH, MISSING, left_out_words, model_items
+
+Tree = Mapping[str, Any]
+
+
+def answers_of_patients(card: Tree, recipe: AnyKind) -> list[Item]:
+    """What the scorecard of `ichnos study patients` answers. recipe: the one that is in it."""
+    made = f"; made by `{card['command']}`" if card.get("command") else ""
+    return [
+        *_data(card),
+        *model_items({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
+        *_measures(card),
+        Item("Comparison of models", BOTH, _comparison(card)),
+        Item("External validation", BOTH, "none: all patients are of the set that was trained on"),
+        Item("Code", BOTH, f"ichnos {card['versions']['ichnos']}, Apache-2.0{made}"),
+    ]
+
+
+def _data(card: Tree) -> list[Item]:
+    counts = card["counts"]
+    of_split = "the set's one split" if card["fold"] is None else f"fold {card['fold']} of {card['folds']}"
+    parts = ", ".join(
+        f"{counts[part]['patients']:,} to {what}"
+        for part, what in (("train", "learn from"), ("validation", "choose by"), ("test", "measure on"))
+    )
+    points = ", ".join(f"{point['patients']:,}" for point in card["points"])
+    return [
+        Item("Data sources", BOTH, f"{card['source']}, prepared set {card['set']}"),
+        Item(
+            "Data flow",
+            BOTH,
+            f"{counts['patients']:,} patients and {counts['exams']:,} exams in the set, {counts['slices']:,} slices "
+            f"measured; {left_out_words(card)}",
+        ),
+        Item(
+            "Data partitions",
+            BOTH,
+            f"By patient, so that no one is in two parts: {parts}; {of_split}, split seed {card['split_seed']}. Of the "
+            f"training patients nested, stratified shares of {points} are learnt from, drawn by seed {card['seed']}.",
+        ),
+        Item("Missing data", BOTH, MISSING),
+    ]
+
+
+def _measures(card: Tree) -> list[Item]:
+    levels = ", ".join(f"{level}s" for level in card["levels"])
+    return [
+        Item("Model outputs", BOTH, f"a probability of each class for {levels}"),
+        Item("Thresholds", BOTH, "none: AUC needs no threshold"),
+        Item("Performance measures", BOTH, f"AUC of each class and their mean, of {levels}"),
+        Item(
+            "Calibration",
+            BOTH,
+            "not measured; each run's readout is fitted on the validation patients, as `ichnos study folds` fits it",
+        ),
+        Item(
+            "Uncertainty",
+            BOTH,
+            f"95 % percentile intervals, {card['resamples']:,} resamples of test patients, seed "
+            f"{card['bootstrap_seed']}; they hold the trained runs as they are: other patients to learn from, or "
+            "training again, would add to them",
+        ),
+    ]
+
+
+def _comparison(card: Tree) -> str:
+    tested = (
+        f"Holm's correction over all {card['tests']} p printed, none where fewer than ten patients have the class"
+        if card["tests"]
+        else "no p, as fewer than ten patients have any class"
+    )
+    return (
+        "the largest point less each smaller one, paired on the same test patients: intervals by "
+        f"{card['resamples']:,} resamples of patients; {tested}"
+    )
