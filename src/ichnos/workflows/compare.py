@@ -125,7 +125,9 @@ def _read(paths: tuple[Path, Path]) -> _Sides:
     exams = _exams_beside(paths, tables)
     cards = (scorecard_beside(paths[0]), scorecard_beside(paths[1]))
     out = unmeasured(cards[0]) | unmeasured(cards[1])
-    left_out = tuple(c for c in CLASSES if c in out and all(c in table.classes for table in tables))
+    pairs = [tables] if exams is None else [tables, exams]
+    shared = {c for first, second in pairs for c in first.classes if c in second.classes}
+    left_out = tuple(c for c in CLASSES if c in out & shared)
     if exams is not None:
         exams = _without(left_out, *exams)
     return _Sides(paths, _without(left_out, *tables), exams, cards, left_out)
