@@ -5,7 +5,7 @@ from typing import Any
 from ichnos import recipes
 from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, Item
 from ichnos.reporting.recipe_words import balance_words, by_words, joined_words, road_words
-from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_field, answers_of_folds
+from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_field, answers_of_folds, left_of_study
 
 NAMES = ("reader", "cascade", "bigru", "ensemble")
 
@@ -52,6 +52,20 @@ def test_a_study_by_folds_answers_what_it_knows() -> None:
     assert "Kaggle" in told["Performance measures"]
     assert "1,000 resamples" in told["Uncertainty"]
     assert told["External validation"].startswith("none")
+
+
+def test_a_study_tells_of_its_patients_what_the_index_knows() -> None:
+    age = {"known": 80, "median": 29.0, "low": 0.1, "high": 72.0}
+    told = card("reader") | {"demographics": {"patients": 82, "age": age, "sex": {"Female": 36, "Male": 46}}}
+    told["parts"] = {"train": [49, 50], "validation": [16, 16], "test": [17, 16]}
+    recipe = recipes.find("reader").recipe
+    words = "age of 80 patients: median 29 (0.1 to 72) years; sex: Female 36, Male 46, as far as the set's index tells"
+    assert by_topic(answers_of_folds(told, recipe))["Demographics"] == words
+    assert dict(left_of_study(told))["Demographics"].startswith("whatever else describes patients here")
+    words = "16 to 17 test patients a fold (16 validate, 49 to 50 train), split seed 3"
+    assert words in by_topic(answers_of_folds(told, recipe))["Data partitions"]
+    assert "Demographics" not in by_topic(answers_of_folds(card("reader"), recipe))
+    assert tuple(left_of_study(card("reader"))) == LEFT_OF_A_STUDY
 
 
 def test_one_split_is_not_called_folds() -> None:

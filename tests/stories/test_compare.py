@@ -26,6 +26,7 @@ def tables(tmp_path: Path) -> tuple[str, str]:
     return str(paths[0]), str(paths[1])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str], tmp_path: Path) -> None:
     out = tmp_path / "compared"
     done = ichnos("compare", *tables, "--out", str(out), "--resamples", "200", "--json")
@@ -49,11 +50,30 @@ def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str
         "| exam | any hemorrhage | 80 |",
     ):
         assert words in report, words
+    assert tree["tested"] == {"bootstrap": 6, "delong": 4}
+    for row in tree["rows"]:
+        for rates in row["measures"]["operating_points"].values():
+            why = "no threshold was stated for an exam's largest slice"
+            why = "no scorecard.json beside the table states thresholds" if row["level"] == "slice" else why
+            assert rates["thresholds"] == {"first": None, "second": None}
+            assert rates["f1"]["difference"]["note"] == f"not defined ({why})"
+    page = (out / "report.html").read_text()
+    assert page.count("<img") == page.count("data:image/svg+xml;base64,") == 6, "curves and differences at three levels"
+    assert "http" not in page.replace("http://www.w3.org", "")
+    for words in (
+        "Sensitivity, specificity and F1 of the second: not defined (no scorecard.json beside the table",
+        "Differences of AUC alone are tested",
+        "6 by the bootstrap are one family, 4 by DeLong",
+        "not defined (it is of six classes; without EDH, IPH, IVH, SAH)",
+    ):
+        assert words in page, words
+        assert words in report, words
     again = ichnos("compare", *tables, "--out", str(out))
     assert again.exit_code == 1
     assert "holds a comparison already" in again.stderr
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_class_of_few_patients_is_described(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in ("poor", "good")]
     for folder, skill in zip(folders, (0.2, 2.5), strict=True):
@@ -115,6 +135,26 @@ def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Pat
     itself = ichnos("compare", *exams, "--out", str(tmp_path / "e"), "--resamples", "100", "--json")
     assert json.loads(itself.stdout)["rows"] == tree["rows"]
     assert "# Two models on the same exams" in (tmp_path / "e" / "report.md").read_text()
+    cards = [json.loads((folder / "scorecard.json").read_text()) for folder in measured]
+    for row in tree["rows"]:
+        for point, rates in row["measures"]["operating_points"].items():
+            assert rates["thresholds"] == {"first": 0.5, "second": 0.5}
+            for side, card in zip(("first", "second"), cards, strict=True):
+                stated = card["levels"][row["level"]]["classes"][row["class"]]["operating_points"][point]
+                for rate in ("sensitivity", "specificity", "f1"):
+                    assert rates[rate][side]["value"] == stated[rate]["value"], "called as it was evaluated"
+    assert tree["kaggle_loss"] is None, "there are no slices"
+    rebuilt = json.loads((measured[0] / "scorecard.json").read_text())
+    rebuilt["levels"]["exam"]["n"] += 1
+    (measured[0] / "scorecard.json").write_text(json.dumps(rebuilt))
+    other = ichnos("compare", *exams, "--out", str(tmp_path / "s"))
+    assert other.exit_code == 1
+    assert "is not of the exams.parquet beside it (45 and 44 exams, or other labels)" in other.stderr
+    (measured[0] / "scorecard.json").write_text("{")
+    broken = ichnos("compare", *exams, "--out", str(tmp_path / "b"))
+    assert broken.exit_code == 1
+    assert "cannot be read as JSON" in broken.stderr
+    (measured[0] / "scorecard.json").unlink()
     mixed = ichnos("compare", slices[0], exams[1], "--out", str(tmp_path / "m"))
     assert mixed.exit_code == 1
     assert "give predictions.parquet of both evaluations, or exams.parquet of both" in mixed.stderr

@@ -22,6 +22,7 @@ from ichnos.workflows.evaluate import evaluate_run
 from ichnos.workflows.exam_data import said_of_exam
 from ichnos.workflows.measured import EvaluationOptions
 from ichnos.workflows.run_maps import RunMaps
+from ichnos.workflows.stated_calls import AS_GIVEN, stated_calls, unmeasured
 from ichnos.workflows.trained import open_run
 from tests.stories.running import ichnos
 from tests.workflows.bright import bright_set
@@ -85,6 +86,27 @@ def test_a_class_that_the_set_does_not_label_counts_nowhere(measured: tuple[Path
     table = Predictions.read_parquet(out / "predictions.parquet").restrict(CLASSES[1:])
     matched = ((table.probabilities >= 0.5) == table.labels).all(axis=1).mean()
     assert card["test"]["exact_match"]["value"] == pytest.approx(matched), "epidurals are neither right nor wrong"
+
+
+@pytest.mark.slow
+def test_slices_and_exams_are_called_as_the_scorecard_says(measured: tuple[Path, dict[str, Any]]) -> None:
+    """By who reads the tables and the thresholds afterwards, as `ichnos compare` does."""
+    out, card = measured
+    assert unmeasured(card) == {Subtype.EPIDURAL}
+    for name, level in (("slices", "slice"), ("exams", "exam")):
+        path = out / f"{name}.parquet"
+        table = Predictions.read_parquet(path)
+        stated = stated_calls(path, table, card)
+        for point, called in stated.points.items():
+            for k, c in enumerate(called.classes):
+                told = card["levels"][level]["classes"][c.value]["operating_points"][point]
+                positive = called.labels[:, k]
+                assert stated.thresholds[point][c] == told["threshold"]
+                found, false = (called.probabilities[rows, k].sum() for rows in (positive, ~positive))
+                assert found == pytest.approx((told["sensitivity"]["value"] or 0) * positive.sum())
+                assert false == pytest.approx((1 - told["specificity"]["value"]) * (~positive).sum())
+    given = out / "predictions.parquet"
+    assert stated_calls(given, Predictions.read_parquet(given), card).why_not == AS_GIVEN
 
 
 @pytest.mark.slow

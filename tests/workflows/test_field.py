@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +154,7 @@ def test_every_level_of_every_recipe_is_measured(studied: Path) -> None:
     assert "nothing is said of finding them" in own
     assert "Not labelled" not in own
     text = (studied / "report.md").read_text()
+    assert "| Demographics | CLAIM, TRIPOD+AI | age of 24 patients: median " in text
     for title in ("Any hemorrhage, patients: calls at both", "All classes together", "Subtypes by patient"):
         assert f"**{title}" in text
     assert "## For a manuscript" in text
@@ -185,6 +186,30 @@ def test_an_ended_study_is_measured_at_another_prevalence_without_training(
     assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
 
 
+def test_gains_beside_auc_have_intervals_and_no_p(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    assert [set(step["measures"]) for step in card["steps"]] == [{"slices", "exams"}, {"slices", "exams"}, set()]
+    own = [
+        json.loads((studied / name / "scorecard.json").read_text())["levels"]["exam"]["classes"]["any"]
+        for name in ("single", "three")
+    ]
+    found = card["steps"][0]["measures"]["exams"]["any"]
+    for side, told in zip(("first", "second"), own, strict=True):
+        assert found["brier"][side]["value"] == pytest.approx(told["calibration"]["after"]["brier"]["value"])
+        for point, rates in found["operating_points"].items():
+            assert rates["sensitivity"][side]["value"] == told["operating_points"][point]["sensitivity"]["value"]
+    assert "bootstrap_p" not in json.dumps(card["steps"][0]["measures"])
+    page, text = ((studied / f"report.{form}").read_text() for form in ("html", "md"))
+    for title in ("average precision, Brier score and log loss", "sensitivity, specificity and F1"):
+        assert f"<summary>What each step gains beside AUC: {title}, any hemorrhage</summary>" in page
+        assert f"**What each step gains beside AUC: {title}, any hemorrhage**" in text
+    assert "| three | single | exams | high sensitivity | " in text
+
+
+def values(measures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
+    return {f"{name} {side}": number["value"] for name, each in measures.items() for side, number in each.items()}
+
+
 def test_compare_finds_the_pooled_differences_of_the_study(studied: Path, tmp_path: Path) -> None:
     card = json.loads((studied / "scorecard.json").read_text())
     tree = compare_predictions(studied / "single", studied / "three", tmp_path / "c", SILENT, resamples=100)
@@ -198,6 +223,16 @@ def test_compare_finds_the_pooled_differences_of_the_study(studied: Path, tmp_pa
     for row in tree["rows"]:
         pooled = gains[f"{row['level']}s"][row["class"]]["pooled"]["value"]
         assert row["difference"]["value"] == (None if pooled is None else pytest.approx(pooled))
+    readouts = [fold["readout"] for fold in json.loads((studied / "three/scorecard.json").read_text())["folds"]]
+    for level, found in card["steps"][0]["measures"].items():
+        row = next(row for row in tree["rows"] if (f"{row['level']}s", row["class"]) == (level, "any"))
+        measures, stated = dict(row["measures"]), dict(found["any"])
+        points, known = measures.pop("operating_points"), stated.pop("operating_points")
+        for point, rates in points.items():
+            assert rates.pop("thresholds")["second"] == [r[level]["any"][point]["threshold"] for r in readouts]
+            assert values(rates) == pytest.approx(values(known[point])), "each fold by its own thresholds"
+        assert values(measures) == pytest.approx(values(stated))
+    assert list(card["steps"][0]["measures"]) == ["slices", "exams"]
     with pytest.raises(InputError, match="give a folder that is in it: positives, single, three, two_stages"):
         compare_predictions(studied, studied / "single", tmp_path / "d", SILENT)
 

@@ -105,6 +105,11 @@ def test_the_scorecard_says_what_was_done(prepared: PreparedSet, recipe: SliceRe
     assert "| slice: any hemorrhage" in (studied / "report.md").read_text()
     assert card["skipped"] == [asdict(reason) for reason in skipped_reasons(prepared)]
     assert card["command"] is None, "it was asked for in Python"
+    age = prepared.index.unique("patient", keep="first", maintain_order=True)["age"]
+    told = {"known": 12, "median": age.median(), "low": age.min(), "high": age.max()}
+    assert card["demographics"] == {"patients": 12, "age": told}
+    assert [sum(fold) for fold in zip(*card["parts"].values(), strict=True)] == [12] * FOLDS
+    assert f"age of 12 patients: median {age.median():g}" in (studied / "report.html").read_text()
 
 
 def test_every_level_is_measured_over_folds(studied: Path) -> None:

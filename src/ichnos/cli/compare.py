@@ -24,17 +24,19 @@ def compare(
     ] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Compare two models on the same slices: AUC of every class at slice, exam and patient level, second less first.
+    """Compare two models on the same slices: every class at slice, exam and patient level, second less first.
 
-    Exams are scored by exams.parquet where it lies beside both tables, else by their largest slice; slices of folds by
-    slices.parquet; where labels are of exams, slices are not compared. Intervals and p by the bootstrap over patients;
-    DeLong's test for exams and patients; p corrected after Holm; no p of a class that fewer than ten patients have.
+    Exams are scored by exams.parquet where it lies beside both tables, else by their largest slice; slices of runs and
+    folds by slices.parquet; where labels are of exams, slices are not compared. Of AUC intervals and p by the bootstrap
+    over patients; DeLong's test for exams and patients; p corrected after Holm; no p of a class that fewer than ten
+    patients have. Intervals alone of average precision, Brier score and log loss, and of sensitivity, specificity and
+    F1, each model by the thresholds of the scorecard.json beside its table. Writes report.html too.
     """
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.compare import compare_predictions
 
     with on_standard_error() as progress:
         tree = compare_predictions(first, second, out, progress, resamples=resamples)
-        progress.message(f"{out / 'report.md'} and {out / 'comparison.json'} written")
+        progress.message(f"{out / 'report.html'} and {out / 'comparison.json'} written")
     if as_json:
         print(json.dumps(tree, indent=2))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ichnos.errors import UsageError
 from ichnos.evaluation.counts import Counts, call_indicators, predictive_values
 from ichnos.evaluation.intervals import Estimate, estimate_of, support_of
-from ichnos.evaluation.resampling import PatientResamples
+from ichnos.evaluation.resampling import PatientResamples, Samples
 from ichnos.subtypes import Subtype
 
 Prevalence = Mapping[Subtype, float]
@@ -34,6 +34,17 @@ def measure_calls(
     Where `prevalence` has the class, also ppv_at_prevalence and npv_at_prevalence: sensitivity and specificity as
     measured, with that share of positives instead of this set's. Raises UsageError where a share is not inside (0, 1).
     """
+    return measure_calls_with_samples(called, labels, classes, resamples, prevalence)[0]
+
+
+def measure_calls_with_samples(
+    called: NDArray[np.bool_],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+    prevalence: Prevalence,
+) -> tuple[dict[Subtype, dict[str, Estimate]], Samples]:
+    """What `measure_calls` gives, and the rates of every resample that its intervals are of."""
     check_prevalence(prevalence)
     indicators = call_indicators(called, labels)
     whole = _rates(Counts(*indicators.sum(axis=1, dtype=np.float64)), classes, prevalence)
@@ -43,7 +54,7 @@ def measure_calls(
     for (name, c), value in whole.items():
         number = None if np.isnan(value) else float(value)
         result[c][name] = estimate_of((name, c), number, drawn[name, c], support, resamples.patients)
-    return result
+    return result, dict(drawn.items())
 
 
 def exact_match(called: NDArray[np.bool_], labels: NDArray[np.bool_], resamples: PatientResamples) -> Estimate:

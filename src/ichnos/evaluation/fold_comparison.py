@@ -1,4 +1,4 @@
-"""Two procedures over the same folds: paired differences of AUC, by the bootstrap over patients."""
+"""Two procedures over the same folds: paired differences by the bootstrap over patients; those of AUC are tested."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from ichnos.errors import InputError
 from ichnos.evaluation.comparison import Difference, compare, difference
 from ichnos.evaluation.folds import FEWEST_PATIENTS, OutOfFold, mean_of_folds
 from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.paired import Called, PairedMeasures, paired_measures
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
 from ichnos.subtypes import Subtype
 
@@ -20,12 +21,14 @@ class FoldGain:
 
     change: of the means of folds: within a fold each is one model, whose scale is one. pooled: of calibrated
     probabilities of all folds together, which has an interval where a fold has few patients with the class.
+    measures: beside AUC, of the same calibrated probabilities, and of calls by each fold's own thresholds.
     """
 
     subtype: Subtype
     positive_patients: int
     change: Difference
     pooled: Difference
+    measures: PairedMeasures
 
     @property
     def descriptive_only(self) -> bool:
@@ -43,7 +46,7 @@ class FoldGain:
         return None if self.descriptive_only else self.pooled.bootstrap_p
 
     def to_json(self) -> dict[str, Any]:
-        """The class, how many patients have it, and both differences."""
+        """The class, how many patients have it, and both differences of AUC."""
         return {
             "class": self.subtype.value,
             "positive_patients": self.positive_patients,
@@ -65,13 +68,15 @@ def compare_folds(
         raise InputError("a paired comparison needs the same slices or exams, labels and folds; these two differ")
     drawn = PatientResamples.draw(first.patient, seed, resamples)
     pooled = compare(first.probabilities, second.probabilities, first.labels, classes, drawn)
+    scores, called = (first.probabilities, second.probabilities), (Called(first.called), Called(second.called))
+    measures = paired_measures(scores, called, first.labels, classes, drawn, pooled)
     gains: list[FoldGain] = []
     for k, c in enumerate(classes):
-        one, two = (mean_of_folds(scores, k, drawn) for scores in (first, second))
+        one, two = (mean_of_folds(each, k, drawn) for each in (first, second))
         if one.samples is None or two.samples is None:
             change = Difference(Estimate(None, None, one.estimate.note), None)
         else:
             change = difference(one.estimate, two.estimate, two.samples - one.samples, drawn.patients)
         positive = len(np.unique(first.patient[first.labels[:, k]]))
-        gains.append(FoldGain(c, positive, change, pooled["auc", c]))
+        gains.append(FoldGain(c, positive, change, pooled["auc", c], measures[c]))
     return gains

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ichnos.evaluation.calibration import BINS
 from ichnos.evaluation.counts import binary_cross_entropy
 from ichnos.evaluation.intervals import Estimate, estimate_of
-from ichnos.evaluation.resampling import PatientResamples
+from ichnos.evaluation.resampling import PatientResamples, Samples
 from ichnos.subtypes import CLASSES, Subtype
 
 KAGGLE_CLIP = 1e-6
@@ -31,18 +31,36 @@ def measure_kaggle_loss(
     resamples: PatientResamples,
 ) -> Estimate:
     """Mean of `kaggle_loss` over slices; not defined unless all six classes are predicted and labelled."""
+    return measure_kaggle_loss_with_samples(probabilities, labels, classes, resamples)[0]
+
+
+def measure_kaggle_loss_with_samples(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+) -> tuple[Estimate, NDArray[np.float64]]:
+    """What `measure_kaggle_loss` gives, and the loss of every resample; NaN in all where it is not defined."""
     if tuple(classes) != CLASSES:
         missing = ", ".join(c.abbreviation for c in CLASSES if c not in classes)
-        return Estimate(None, None, f"not defined (it is of six classes; without {missing})")
+        why = f"not defined (it is of six classes; without {missing})"
+        return Estimate(None, None, why), np.full(len(resamples), np.nan)
     losses = kaggle_loss(probabilities, labels)[:, None]
     drawn = resamples.totals(losses)[:, 0] / resamples.totals(np.ones_like(losses))[:, 0]
-    return estimate_of(("kaggle_loss", None), float(losses.mean()), drawn, {}, resamples.patients)
+    return estimate_of(("kaggle_loss", None), float(losses.mean()), drawn, {}, resamples.patients), drawn
 
 
 def measure_calibration_of(
     probabilities: NDArray[np.float64], positive: NDArray[np.bool_], resamples: PatientResamples
 ) -> dict[str, Estimate]:
     """Log-loss, Brier score and expected calibration error (ten bins of equal width) of (n,) probabilities."""
+    return measure_calibration_with_samples(probabilities, positive, resamples)[0]
+
+
+def measure_calibration_with_samples(
+    probabilities: NDArray[np.float64], positive: NDArray[np.bool_], resamples: PatientResamples
+) -> tuple[dict[str, Estimate], Samples]:
+    """What `measure_calibration_of` gives, and the scores of every resample, each under (name, None)."""
     bins = np.minimum((probabilities * BINS).astype(np.intp), BINS - 1)
     in_bin = bins[:, None] == np.arange(BINS)
     off = (probabilities - positive)[:, None]
@@ -50,9 +68,10 @@ def measure_calibration_of(
     columns = np.hstack([np.ones_like(off), losses, off**2, in_bin * off])
     whole = _from_totals(columns.sum(axis=0, keepdims=True))
     drawn = _from_totals(resamples.totals(columns))
-    return {
+    estimates = {
         name: estimate_of((name, None), float(whole[name][0]), drawn[name], {}, resamples.patients) for name in whole
     }
+    return estimates, {(name, None): values for name, values in drawn.items()}
 
 
 def _from_totals(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -49,7 +49,7 @@ def answers(card: Tree, errors: int | None) -> list[Item]:
 def left_to_the_author(errors: int | None, card: Tree | None = None) -> list[tuple[str, str]]:
     """Topics and what to say of them. errors, card: as for `answers`; None: a card that tells nothing of patients."""
     failures = [("Failure analysis", "which cases fail, and why: this page shows none")] if errors is None else []
-    told = {"Demographics": _OTHER_DEMOGRAPHICS} if card is not None and _demographics(card) else {}
+    told = {"Demographics": _OTHER_DEMOGRAPHICS} if card is not None and demographics_words(card) else {}
     return [*((topic, told.get(topic, what)) for topic, what in LEFT_TO_THE_AUTHOR), *failures]
 
 
@@ -68,7 +68,7 @@ def _about_data(card: Tree) -> list[Item]:
             f"{card['left_out_of_the_set']:,} slices or files left out before, each with its reason in skipped.parquet",
         ),
         Item("Data partitions", _BOTH, _partition(card)),
-        Item("Demographics", _BOTH, _demographics(card)),
+        Item("Demographics", _BOTH, demographics_words(card)),
         Item(
             "Outcome", _BOTH, f"labels of {card['labels_of']}s: {', '.join(_names(card['labelled']))}{_mapping(card)}"
         ),
@@ -169,7 +169,7 @@ def _partition(card: Tree) -> str:
     return f"{said}: {parts}" if parts else said
 
 
-def _demographics(card: Tree) -> str:
+def demographics_words(card: Tree) -> str:
     """What the set's index tells of the patients who are measured; nothing where it has none of these columns."""
     tree = card.get("demographics", {})
     said: list[str] = []

@@ -1,14 +1,102 @@
-"""A comparison of two models as Markdown."""
+"""A comparison of two models as one self-contained page, and as Markdown."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import ichnos
+from ichnos.evaluation.intervals import ALL_AGREE
+from ichnos.evaluation.paired_cases import Cases
+from ichnos.files import write_text
+from ichnos.reporting.comparison_figures import forest, rocs
+from ichnos.reporting.comparison_tables import (
+    UNTESTED,
+    comparison_tables,
+    kaggle,
+    p_text,
+    rows_of,
+    untested,
+    why_no_calls,
+)
+from ichnos.reporting.evaluation import environment, source
+from ichnos.reporting.evaluation_tables import LEVELS, mapping_words, mark
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
 from ichnos.subtypes import Subtype
 
+Tree = Mapping[str, Any]
 
-def comparison_report(tree: Mapping[str, Any]) -> str:
-    """The whole report, from comparison.json's tree."""
+NOT_WHETHER_IT_MATTERS = (
+    "A p says how surely two models differ on cases like these, not whether the difference matters."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ComparisonReport:
+    """What the page is made of: comparison.json's tree, and at each level what both models said."""
+
+    tree: Tree
+    cases: tuple[Cases, ...]
+
+
+def write_comparison(report: ComparisonReport, out: Path) -> None:
+    """Write report.md and report.html into `out`; the page holds everything it shows."""
+    tree = report.tree
+    figures = {
+        each.level.value: (
+            rocs(each, rows_of(tree, each.level.value), tree["mapping"]),
+            forest(each.level.value, rows_of(tree, each.level.value), tree["mapping"]),
+        )
+        for each in report.cases
+    }
+    page = environment(html=True).get_template("comparison.html.j2").render(
+        tree=tree,
+        mapped=mapping_words(tree["mapping"]),
+        in_short=in_short(tree),
+        tested=tested_words(tree),
+        untested=UNTESTED,
+        notes=[f"{note[0].upper()}{note[1:]}." for note in tree["notes"]],
+        matters=NOT_WHETHER_IT_MATTERS,
+        tables=comparison_tables(tree),
+        no_calls={level: why_no_calls(rows_of(tree, level)) for level in figures},
+        figures=figures,
+        kaggle=kaggle(tree),
+        source=source,
+        version=ichnos.__version__,
+    )  # fmt: skip
+    write_text(out / "report.md", comparison_report(tree))
+    write_text(out / "report.html", page)
+
+
+def in_short(tree: Tree) -> list[str]:
+    """A sentence a level: any hemorrhage where it is compared, else the first class that is."""
+    sentences: list[str] = []
+    for level in dict.fromkeys(row["level"] for row in tree["rows"]):
+        row = rows_of(tree, level)[0]
+        difference, c = row["difference"], Subtype(row["class"])
+        name = c.display_name + mark(c, tree["mapping"])
+        said = f"{name}, {row['n']:,} {LEVELS[level]} ({row['positives']:,} positive): "
+        if difference["value"] is None:
+            sentences.append(f"{said}{difference['note']}.")
+            continue
+        said += f"AUC {row['auc_first']:.3f} and {row['auc_second']:.3f}, the second less the first "
+        said += _difference(difference)
+        tested = "no p" if difference["holm_p"] is None else f"p after Holm {p_text(difference['holm_p'])}"
+        sentences.append(f"{said}; {tested}.")
+    return sentences
+
+
+def tested_words(tree: Tree) -> str:
+    """Which p belong together."""
+    tests = tree["tested"]
+    return (
+        f"{tree['correction']}: {tests['bootstrap']} by the bootstrap are one family, {tests['delong']} by DeLong's "
+        "test another"
+    )
+
+
+def comparison_report(tree: Tree) -> str:
+    """The whole report as Markdown, from comparison.json's tree."""
     first, second = (tree[name] for name in ("first", "second"))
     lines = [
         f"# Two models on the same {tree['rows_of']}s",
@@ -16,35 +104,40 @@ def comparison_report(tree: Mapping[str, Any]) -> str:
         f"**{tree['notice']}**",
         "",
         f"First: `{first['file']}` ({first['sha256'][:12]}). Second: `{second['file']}` ({second['sha256'][:12]}).",
-        f"An exam's score is {tree['exam_score']}. Differences are of AUC, the second less the first.",
+        f"An exam's score is {tree['exam_score']}. Differences are of AUC here, the second less the first.",
         "",
         "| level | class | n | positives | first | second | difference | bootstrap p (Holm) | DeLong p (Holm) |",
         "|---|---|---:|---:|---:|---:|---:|---:|---:|",
-        *(_row(row) for row in tree["rows"]),
+        *(_row(row, tree["mapping"]) for row in tree["rows"]),
         "",
         f"Brackets: 95 % intervals, {tree['bootstrap']['resamples']:,} resamples of patients, the same for both.",
-        f"In parentheses: p after {tree['correction']}.",
+        f"In parentheses: p after {tested_words(tree)}.",
         "",
+        *([f"- † {mapping_words(tree['mapping'])}."] if tree["mapping"] else []),
         *(f"- {note[0].upper()}{note[1:]}." for note in tree["notes"]),
-        "- A p says how surely two models differ on cases like these, not whether the difference matters.",
-        *_untested(tree["rows"]),
+        f"- {NOT_WHETHER_IT_MATTERS}",
+        *([f"- {WHY_TOO_FEW}"] if any(row["descriptive_only"] for row in tree["rows"]) else []),
+        *(f"- {reason}" for reason in untested(tree["rows"])),
+        "",
+        "## Beside AUC",
+        "",
+        UNTESTED,
+        "",
     ]
-    return "\n".join(lines) + "\n"
+    for level, (_, *tables) in comparison_tables(tree).items():
+        lines += [table.to_markdown() for table in tables]
+        if len(tables) == 1:
+            lines += [f"{LEVELS[level].capitalize()}: {reason}\n" for reason in why_no_calls(rows_of(tree, level))]
+    if loss := kaggle(tree):
+        lines.append(loss.to_markdown())
+    return "\n".join(lines).rstrip() + "\n"
 
 
-def p_text(p: float | None) -> str:
-    """A p value; a dash where nothing was tested."""
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _row(row: Mapping[str, Any]) -> str:
-    difference, exact = row["difference"], row["delong"]
-    name = Subtype(row["class"]).display_name.lower()
+def _row(row: Tree, mapping: Tree) -> str:
+    difference, exact, c = row["difference"], row["delong"], Subtype(row["class"])
     cells = [
         row["level"],
-        name,
+        c.display_name.lower() + mark(c, mapping),
         f"{row['n']:,}",
         f"{row['positives']:,}",
         _auc(row["auc_first"]),
@@ -60,22 +153,16 @@ def _auc(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _difference(tree: Mapping[str, Any]) -> str:
+def _difference(tree: Tree) -> str:
     if tree["value"] is None:
         return tree["note"] or "not defined"
-    interval = "" if tree["low"] is None else f" [{tree['low']:+.3f}, {tree['high']:+.3f}]"
-    return f"{tree['value']:+.3f}{interval}".replace("-", "−")
+    value = f"{tree['value']:+.3f}"
+    if tree["low"] is not None:
+        value += f" ({ALL_AGREE})" if tree["low"] == tree["high"] else f" [{tree['low']:+.3f}, {tree['high']:+.3f}]"
+    return value.replace("-", "−")
 
 
-def _p_cell(row: Mapping[str, Any], p: float | None, corrected: float | None) -> str:
+def _p_cell(row: Tree, p: float | None, corrected: float | None) -> str:
     if row["descriptive_only"]:
         return TOO_FEW
     return "–" if p is None else f"{p_text(p)} ({p_text(corrected)})"
-
-
-def _untested(rows: list[Mapping[str, Any]]) -> list[str]:
-    """Why some rows have no p, each reason once."""
-    told = [f"- {WHY_TOO_FEW}"] if any(row["descriptive_only"] for row in rows) else []
-    tested = [row["difference"] for row in rows if not row["descriptive_only"]]
-    reasons = dict.fromkeys(each["untested"] for each in tested if each["untested"])
-    return told + [f"- No bootstrap p where there are {reason}." for reason in reasons]

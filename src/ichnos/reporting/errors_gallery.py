@@ -32,8 +32,13 @@ class ShownError:
     caption: str
 
 
-def errors_gallery(c: Subtype, misses: Sequence[ShownError], false_calls: Sequence[ShownError]) -> Picture | None:
-    """Two rows a kind, the slice and the slice with the map over it; None where there is no error of either kind."""
+def errors_gallery(
+    c: Subtype, misses: Sequence[ShownError], false_calls: Sequence[ShownError], dagger: str = ""
+) -> Picture | None:
+    """Two rows a kind, the slice and the slice with the map over it; None where there is no error of either kind.
+
+    dagger: what stands behind the class's name where it is measured against others.
+    """
     kinds = [(name, shown, colour) for name, shown, colour in _kinds(misses, false_calls) if shown]
     if not kinds:
         return None
@@ -49,7 +54,7 @@ def errors_gallery(c: Subtype, misses: Sequence[ShownError], false_calls: Sequen
         return picture(
             figure,
             f"errors_{c.value}",
-            f"{c.display_name}: the surest errors in exams",
+            f"{c.display_name}{dagger}: the surest errors in exams",
             _CAPTION + (_MAPS if with_maps else " This network has no class maps."),
             raster=True,
         )

@@ -38,7 +38,7 @@ def write_evaluation(report: EvaluationReport, out: Path) -> None:
     card = report.scorecard
     labelled = [Subtype(c) for c in card["labelled"]]
     curves = [
-        level_curves(level, report.judged[Level(level)], report.classes, labelled, tree)
+        level_curves(level, report.judged[Level(level)], report.classes, labelled, tree, card["mapping"])
         for level, tree in card["levels"].items()
     ]
     errors = None if report.errors is None else len(report.errors)

@@ -12,6 +12,9 @@ Tree = Mapping[str, Any]
 ClassMapping = Mapping[str, Sequence[str]]
 """As it stands in a scorecard: for a class of the model those of the set that it is measured against."""
 
+NOTHING_MAPPED: ClassMapping = {}
+"""Each class is measured against itself."""
+
 LEVELS = {"slice": "slices", "exam": "exams", "patient": "patients"}
 """The levels of a scorecard, and what is counted there."""
 
@@ -89,7 +92,7 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float], mapping: Clas
         for point, title in POINTS.items():
             numbers = row["operating_points"][point]
             cells = [Estimate.from_json(numbers[name]) if name in numbers else None for name in (*rates, *at)]
-            rows.append((_name(c, row, mapping), title, _threshold(numbers["threshold"]), *cells))
+            rows.append((_name(c, row, mapping), title, threshold_text(numbers["threshold"]), *cells))
     notes = list(_few(tree, mapping))
     if prevalence:
         said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
@@ -107,7 +110,7 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float], mapping: Clas
     )
 
 
-def _threshold(stated: float | Sequence[float]) -> str:
+def threshold_text(stated: float | Sequence[float]) -> str:
     """One model's, or the smallest and the largest of several folds'."""
     each = [stated] if isinstance(stated, float | int) else stated
     low, high = (f"{value:.2g}" for value in (min(each), max(each)))
@@ -212,8 +215,13 @@ def _classes(tree: Tree) -> list[tuple[Subtype, Tree]]:
     return [(c, row) for c, row in found if row["labelled"]]
 
 
+def mark(c: Subtype, mapping: ClassMapping) -> str:
+    """What stands behind the name of a class that is measured against others."""
+    return " †" if c.value in mapping else ""
+
+
 def _name(c: Subtype, row: Tree, mapping: ClassMapping) -> str:
-    return c.display_name + (" †" if c.value in mapping else "") + (" *" if row["descriptive_only"] else "")
+    return c.display_name + mark(c, mapping) + (" *" if row["descriptive_only"] else "")
 
 
 def _lower(c: str) -> str:

@@ -12,7 +12,7 @@ from ichnos.reporting.field_figures import field_figures
 from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.folds import doubts, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
-from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_field
+from ichnos.reporting.study_checklist import answers_of_field, left_of_study, widest
 
 WITHOUT_DELONG = (
     "Differences are tested by the bootstrap over patients. DeLong's test is of one model's scores on independent "
@@ -34,6 +34,7 @@ def write_field(report: FieldReport, out: Path) -> None:
     """Write report.md and report.html into `out`; the page holds everything it shows."""
     card, first = report.scorecard, report.measured[0].card
     recipes = {each.name: each.recipe for each in report.measured}
+    cards = {each.name: each.card for each in report.measured}
     told: dict[str, Any] = {
         "card": card,
         "title": card["title"] or f"{len(report.measured)} recipes on {card['source']}",
@@ -42,8 +43,8 @@ def write_field(report: FieldReport, out: Path) -> None:
         "doubts": doubts(card["source"], list(recipes.values())),
         "no_delong": WITHOUT_DELONG,
         "tables": field_tables(card),
-        "items": answers_of_field(card, recipes, {each.name: each.card for each in report.measured}),
-        "left": LEFT_OF_A_STUDY,
+        "items": answers_of_field(card, recipes, cards),
+        "left": left_of_study(widest(cards)),
         "version": ichnos.__version__,
     }
     page = environment(html=True).get_template("field.html.j2")

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
+from ichnos.reporting.evaluation_tables import POINTS
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import Subtype
 
@@ -29,8 +30,8 @@ def printed_gains(gains: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, 
 
 
 def gain_tables(card: Tree) -> list[Table]:
-    """Any hemorrhage, and epidural: a row a step and level."""
-    return [any_gains(card), epidural_gains(card)]
+    """Any hemorrhage, and epidural: a row a step and level; then any hemorrhage beside AUC."""
+    return [any_gains(card), epidural_gains(card), score_gains(card), call_gains(card)]
 
 
 def any_gains(card: Tree) -> Table:
@@ -75,6 +76,51 @@ def epidural_gains(card: Tree) -> Table:
     notes = ("Resamples and correction are those of the table of any hemorrhage: both are one family.", _NO_P)
     return Table("gains_epidural", "What each step gains: epidural", columns, tuple(rows), notes, grouped=True)
 
+
+def score_gains(card: Tree) -> Table:
+    """What a recipe gained in any hemorrhage in scores of probabilities."""
+    titles = {"average_precision": "average precision", "brier": "Brier score", "log_loss": "log loss"}
+    columns = (*_NAMES, *(Column(f"Change of {title}", Kind.CHANGE) for title in titles.values()))
+    rows = tuple((*names, *(_change(measures[name]) for name in titles)) for names, measures in _measured(card))
+    notes = ("Brier score and log loss (nats): the lower, the better, so a change below 0 is a gain.", _UNTESTED)
+    title = "What each step gains beside AUC: average precision, Brier score and log loss, any hemorrhage"
+    return Table("gains_scores", title, columns, rows, notes, grouped=True, folded=True)
+
+
+def call_gains(card: Tree) -> Table:
+    """The same in calls."""
+    titles = {"sensitivity": "sensitivity", "specificity": "specificity", "f1": "F1"}
+    columns = (
+        *_NAMES,
+        Column("Point", Kind.TEXT),
+        *(Column(f"Change of {title}", Kind.CHANGE) for title in titles.values()),
+    )
+    rows = tuple(
+        (*names, point_title, *(_change(measures["operating_points"][point][name]) for name in titles))
+        for names, measures in _measured(card)
+        for point, point_title in POINTS.items()
+    )
+    notes = ("Each recipe is called by its own thresholds, set on each fold's validation patients.", _UNTESTED)
+    title = "What each step gains beside AUC: sensitivity, specificity and F1, any hemorrhage"
+    return Table("gains_calls", title, columns, rows, notes, grouped=True, folded=True)
+
+
+def _measured(card: Tree) -> Iterator[tuple[tuple[str, str, str], Tree]]:
+    """Recipe, against which and of what, and the measures; studies from before have none."""
+    for step in card["steps"]:
+        for level, found in step.get("measures", {}).items():
+            if Subtype.ANY.value in found:
+                yield (step["recipe"], step["against"], level), found[Subtype.ANY.value]
+
+
+def _change(measure: Tree) -> Estimate:
+    return Estimate.from_json(measure["difference"])
+
+
+_UNTESTED = (
+    "On the same resamples of patients as the changes of AUC, all folds together, calibrated. These have an interval "
+    "and no p, and are no part of Holm's correction; no interval is widened for there being many."
+)
 
 _NAMES = (Column("Recipe", Kind.TEXT), Column("Against", Kind.TEXT), Column("Of", Kind.TEXT))
 

@@ -15,7 +15,7 @@ from ichnos.reporting.evaluation import environment, in_short, source
 from ichnos.reporting.evaluation_tables import evaluation_tables
 from ichnos.reporting.folds import doubts, first_weights, folds_tables, folds_text, how_measured
 from ichnos.reporting.level_curves import level_curves
-from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY, answers_of_folds
+from ichnos.reporting.study_checklist import answers_of_folds, left_of_study
 from ichnos.reporting.table import Column, Kind, Table
 from ichnos.subtypes import Subtype
 
@@ -53,7 +53,7 @@ def write_folds(report: FoldsReport, out: Path) -> None:
         "tables": {table.name: table for table in evaluation_tables(shown)},
         "folds": fold_table(card),
         "items": answers_of_folds(card, report.recipe),
-        "left": LEFT_OF_A_STUDY,
+        "left": left_of_study(card),
         "version": ichnos.__version__,
     }
     page = environment(html=True).get_template("folds.html.j2")

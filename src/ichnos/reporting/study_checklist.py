@@ -3,12 +3,12 @@
 The guidelines and the form of an answer: ichnos.reporting.checklist.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ichnos.counting import counted
 from ichnos.recipe import AnyKind
-from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, Item
+from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, Item, demographics_words, left_to_the_author
 from ichnos.reporting.folds import how_measured
 from ichnos.reporting.recipe_words import (
     balance_words,
@@ -27,14 +27,27 @@ Tree = Mapping[str, Any]
 
 BOTH = "CLAIM, TRIPOD+AI"
 
-LEFT_OF_A_STUDY = (
-    *LEFT_TO_THE_AUTHOR,
+_LEFT_BESIDE = (
     ("Image acquisition", "scanners, kernels, slice thickness, contrast medium"),
     ("Hyperparameters", "who chose those that are no part of this study, by what, and how many were tried"),
     ("Failure analysis", "which cases fail, and why; a run's surest errors are shown where it is evaluated"),
     ("Fairness", "whether results differ between groups of patients; nothing of that is measured here"),
 )
-"""The same topics for whoever writes a study up, and those that a study has besides."""
+"""Topics that a study has besides an evaluation's."""
+
+LEFT_OF_A_STUDY = (*LEFT_TO_THE_AUTHOR, *_LEFT_BESIDE)
+"""The same topics for whoever writes a study up whose scorecard tells nothing of patients."""
+
+
+def left_of_study(card: Tree) -> list[tuple[str, str]]:
+    """LEFT_OF_A_STUDY, less of demographics where the scorecard of a study by folds tells some."""
+    return [*left_to_the_author(0, card), *_LEFT_BESIDE]
+
+
+def widest(cards: Mapping[str, Tree]) -> Tree:
+    """Of several recipes' scorecards one that measured most: a recipe of positives measures fewer."""
+    return max(cards.values(), key=lambda each: each["counts"]["slices"])
+
 
 MISSING = (
     "no label is imputed: only sets of which every slice is labelled for every subtype are trained on; beyond an "
@@ -55,12 +68,12 @@ def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
 
 def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree]) -> list[Item]:
     """What the scorecard of `ichnos study field` and those of its recipes (`cards`) answer."""
-    widest = max(cards.values(), key=lambda each: each["counts"]["slices"])  # a recipe of positives measures fewer
+    most = widest(cards)
     parameters = {name: card["recipes"][name]["cost"]["parameters"] for name in recipes}
     return [
-        *_data(widest),
+        *_data(most),
         *model_items(recipes, cards, parameters),
-        *_measures(widest),
+        *_measures(most),
         Item("Comparison of models", BOTH, _comparison(card)),
         *_limits(card),
     ]
@@ -68,8 +81,7 @@ def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[
 
 def _data(card: Tree) -> list[Item]:
     counts, folds = card["counts"], card["folds"]
-    tested = [fold["test_patients"] for fold in folds]
-    patients = f"{min(tested)}" if min(tested) == max(tested) else f"{min(tested)} to {max(tested)}"
+    patients = _least_to_most([fold["test_patients"] for fold in folds])
     each = "test patients" if len(folds) == 1 else "test patients a fold"
     return [
         Item("Data sources", BOTH, f"{card['source']}, prepared set {card['set']}"),
@@ -82,11 +94,30 @@ def _data(card: Tree) -> list[Item]:
         Item(
             "Data partitions",
             BOTH,
-            f"By patient, so that no one is in two parts: {patients} {each}, split seed {card['split_seed']}. "
-            + " ".join(how_measured(card)),
+            f"By patient, so that no one is in two parts: {patients} {each}{_others(card)}, split seed "
+            f"{card['split_seed']}. " + " ".join(how_measured(card)),
         ),
+        *_demographics(card),
         Item("Missing data", BOTH, MISSING),
     ]
+
+
+def _demographics(card: Tree) -> list[Item]:
+    words = demographics_words(card)
+    return [Item("Demographics", BOTH, words)] if words else []
+
+
+def _others(card: Tree) -> str:
+    """Who is not tested; nothing where the scorecard is from before it said so."""
+    said = [f"{_least_to_most(card['parts'][part])} {do}" for part, do in _OTHERS.items() if "parts" in card]
+    return f" ({', '.join(said)})" if said else ""
+
+
+_OTHERS = {"validation": "validate", "train": "train"}
+
+
+def _least_to_most(counts: Sequence[int]) -> str:
+    return f"{min(counts)}" if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
 
 
 def left_out_words(card: Tree) -> str:
@@ -189,7 +220,8 @@ def _comparison(card: Tree) -> str:
     return (
         f"paired differences of AUC on the same patients, {counted(steps, 'step')}: intervals and p by "
         f"{card['gain_resamples']:,} resamples of patients, Holm's correction over all {card['gain_tests']} p that are "
-        "printed; no p where fewer than ten patients have the class"
+        "printed; no p where fewer than ten patients have the class; differences of average precision, Brier score, "
+        "log loss, sensitivity, specificity and F1 have intervals and no p"
     )
 
 

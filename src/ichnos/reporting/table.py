@@ -61,6 +61,8 @@ class Table:
     notes: tuple[str, ...] = ()
     grouped: bool = False
     """Rows with the same first cell belong together: a rule is drawn where it changes."""
+    folded: bool = False
+    """A page shows its title, and the table where that is opened."""
 
     def written(self) -> list[list[Written]]:
         """All rows as text."""

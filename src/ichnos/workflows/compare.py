@@ -1,19 +1,32 @@
 """From two models' predictions of the same slices or exams to what tells them apart, and how surely."""
 
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ichnos.errors import InputError, OutputError, UsageError
-from ichnos.evaluation.level_comparison import EXAMS_RECUR, SLICES_HANG_TOGETHER, compare_levels, exams_recur
+from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.level_comparison import (
+    EXAMS_RECUR,
+    SLICES_HANG_TOGETHER,
+    Row,
+    compare_kaggle_loss,
+    compare_levels,
+)
 from ichnos.evaluation.levels import Level
+from ichnos.evaluation.paired import Paired
+from ichnos.evaluation.paired_cases import LevelCalls, StatedCalls, exams_recur, scored_cases
 from ichnos.evaluation.resampling import RESAMPLES
-from ichnos.files import write_json, write_text
+from ichnos.files import write_json
 from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.progress import Progress
-from ichnos.reporting.comparison import comparison_report
-from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, SLICES
-from ichnos.workflows.measured import EXAMS, PREDICTIONS
+from ichnos.reporting.comparison import ComparisonReport, write_comparison
+from ichnos.subtypes import CLASSES, Subtype
+from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE
+from ichnos.workflows.measured import EXAMS, PREDICTIONS, SLICES
+from ichnos.workflows.stated_calls import LARGEST, as_given, scorecard_beside, stated_calls, unmeasured
 
 SEED = 0
 """Of the bootstrap: the same two files give the same numbers."""
@@ -40,49 +53,138 @@ LARGEST_SLICE = (
     f"{EXAMS}, as `ichnos evaluate` writes it, was not beside both tables"
 )
 
+RAW = (
+    "slices of at least one of the two are as the network gave them, before calibration, and so are their Brier score "
+    "and log loss"
+)
+
 _Pair = tuple[Predictions, Predictions]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sides:
+    """Two tables, what was made of exams where both have it, and the scorecards beside them."""
+
+    paths: tuple[Path, Path]
+    tables: _Pair
+    exams: _Pair | None
+    cards: tuple[Mapping[str, Any] | None, Mapping[str, Any] | None]
+    left_out: tuple[Subtype, ...]
+    """Classes of both that one of the evaluations did not measure; the tables are without them."""
+
+    def called(self) -> LevelCalls:
+        """What each model calls by its own thresholds. Raises InputError where a scorecard is not of its table."""
+        given = [stated_calls(*side) for side in zip(self.paths, self.tables, self.cards, strict=True)]
+        if self.tables[0].rows_of == "exam":
+            exams = given
+        elif self.exams is None:
+            exams = [StatedCalls(why_not=LARGEST)] * 2
+        else:
+            beside = map(_beside, self.paths)
+            exams = [stated_calls(*side) for side in zip(beside, self.exams, self.cards, strict=True)]
+        return {Level.SLICE: (given[0], given[1]), Level.EXAM: (exams[0], exams[1])}
+
+    @property
+    def mapping(self) -> dict[str, list[str]]:
+        """As either scorecard says: for a class of the models those of the set that it was measured against."""
+        return {c: theirs for card in self.cards if card is not None for c, theirs in card.get("mapping", {}).items()}
 
 
 def compare_predictions(
     first: Path, second: Path, out: Path, progress: Progress, *, resamples: int = RESAMPLES
 ) -> dict[str, Any]:
     """Compare two tables of predictions (predictions.parquet, out_of_fold.parquet or exams.parquet, or the folders
-    that hold them); write comparison.json, report.md.
+    that hold them); write comparison.json, report.md and report.html.
 
     Differences are the second less the first. Exams are scored as both evaluations or studies wrote them into
-    exams.parquet beside their table, slices of folds as they were calibrated into slices.parquet; where either has
-    none, exams are scored by their largest slice and slices as they were given. Raises InputError where the tables are
-    absent, damaged or not of the same slices, UsageError where both are one file, OutputError where `out` holds a
-    comparison already.
+    exams.parquet beside their table, slices as they were calibrated into slices.parquet; where either has none, exams
+    are scored by their largest slice and slices as they were given. Calls are by the thresholds that the scorecard
+    beside each table states. Raises InputError where the tables are absent, damaged or not of the same slices,
+    UsageError where both are one file, OutputError where `out` holds a comparison already.
     """
     if (out / "comparison.json").exists():
         raise OutputError(f"{out} holds a comparison already; give --out another folder")
     first, second = _table_in(first), _table_in(second)
     if first.exists() and second.exists() and first.samefile(second):
         raise UsageError(f"{first} and {second} are one file; give the predictions of two models")
-    paths = _as_judged(first, second)
+    sides = _read(_as_judged(first, second))
+    called = sides.called()
+    with progress.task("Comparing", 1) as task:
+        rows = compare_levels(*sides.tables, exams=sides.exams, called=called, seed=SEED, resamples=resamples)
+        kaggle = _kaggle_loss(sides, resamples)
+        task.advance()
+    tree = _tree(sides, rows, called, kaggle, resamples)
+    write_json(out / "comparison.json", tree)
+    write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out)
+    return tree
+
+
+def _read(paths: tuple[Path, Path]) -> _Sides:
+    """Without the classes that one of the two did not measure."""
     tables = (Predictions.read_parquet(paths[0]), Predictions.read_parquet(paths[1]))
     exams = _exams_beside(paths, tables)
-    with progress.task("Comparing", 1) as task:
-        rows = compare_levels(*tables, exams=exams, seed=SEED, resamples=resamples)
-        task.advance()
-    tree: dict[str, Any] = {
+    cards = (scorecard_beside(paths[0]), scorecard_beside(paths[1]))
+    out = unmeasured(cards[0]) | unmeasured(cards[1])
+    pairs = [tables] if exams is None else [tables, exams]
+    shared = {c for first, second in pairs for c in first.classes if c in second.classes}
+    left_out = tuple(c for c in CLASSES if c in out & shared)
+    if exams is not None:
+        exams = _without(left_out, *exams)
+    return _Sides(paths, _without(left_out, *tables), exams, cards, left_out)
+
+
+def _without(classes: Sequence[Subtype], first: Predictions, second: Predictions) -> _Pair:
+    one, two = (
+        table.restrict(tuple(c for c in table.classes if c not in classes)) if classes else table
+        for table in (first, second)
+    )
+    return one, two
+
+
+def _kaggle_loss(sides: _Sides, resamples: int) -> dict[str, Any] | None:
+    """Of slices; None where there are none to compare."""
+    found = compare_kaggle_loss(*sides.tables, seed=SEED, resamples=resamples)
+    if found is None or not sides.mapping:
+        return None if found is None else found.to_json()
+    nothing = Estimate(None, None, "not Kaggle's: classes are mapped")
+    return Paired(nothing, nothing, nothing).to_json()
+
+
+def _tree(
+    sides: _Sides, rows: Sequence[Row], called: LevelCalls, kaggle: dict[str, Any] | None, resamples: int
+) -> dict[str, Any]:
+    tables, exams = sides.tables, sides.exams
+    return {
         "form": "ichnos-comparison",
         "notice": "Research use only. Not a medical device.",
         **{
             name: _told(path) | {"part": table.part} | ({"exams": _told(_beside(path))} if exams else {})
-            for name, path, table in zip(("first", "second"), paths, tables, strict=True)
+            for name, path, table in zip(("first", "second"), sides.paths, tables, strict=True)
         },
         "rows_of": tables[0].rows_of,
         "labels_of": tables[0].labels_of,
         "bootstrap": {"seed": SEED, "resamples": resamples, "unit": "patient"},
         "exam_score": _exam_score(tables, exams),
-        "correction": "Holm's correction over all classes and levels that were tested in the same way",
-        "notes": _notes(tables, exams, {row.level for row in rows}),
-        "rows": [row.to_json() for row in rows],
+        "correction": "Holm's correction over all classes and levels whose AUC was tested in the same way",
+        "tested": {
+            "bootstrap": sum(row.bootstrap_tested is not None for row in rows),
+            "delong": sum(row.delong_tested is not None for row in rows),
+        },
+        "mapping": sides.mapping,
+        "left_out": [c.value for c in sides.left_out],
+        "notes": _notes(sides, {row.level for row in rows}),
+        "rows": [_row(row, called) for row in rows],
+        "kaggle_loss": kaggle,
     }
-    write_json(out / "comparison.json", tree)
-    write_text(out / "report.md", comparison_report(tree))
+
+
+def _row(row: Row, called: LevelCalls) -> dict[str, Any]:
+    """With the thresholds beside what was called by them: a number, one a fold, or None."""
+    tree = row.to_json()
+    stated = called[Level.SLICE if row.level is Level.SLICE else Level.EXAM]
+    for point, rates in tree["measures"]["operating_points"].items():
+        each = [side.thresholds.get(point, {}).get(row.subtype) for side in stated]
+        rates["thresholds"] = dict(zip(("first", "second"), each, strict=True))
     return tree
 
 
@@ -100,10 +202,13 @@ def _table_in(path: Path) -> Path:
 
 
 def _as_judged(first: Path, second: Path) -> tuple[Path, Path]:
-    """Of folds the calibrated slices beside what the networks gave, where both sides have all that was judged."""
+    """Of runs and folds the calibrated slices beside what the networks gave, where both sides have all that was
+    judged."""
     judged: list[Path] = []
     for path in (first, second):
-        found = path.parent / SLICES if path.name == OUT_OF_FOLD_TABLE else path
+        calibrated = path.parent / SLICES
+        of_a_run = path.name == PREDICTIONS and calibrated.is_file()
+        found = calibrated if path.name == OUT_OF_FOLD_TABLE or of_a_run else path
         if not (found.is_file() and _beside(found).is_file()):
             return first, second
         judged.append(found)
@@ -157,8 +262,9 @@ def _exam_score(tables: _Pair, exams: _Pair | None) -> str:
     return "the largest of its slices, for both models"
 
 
-def _notes(tables: _Pair, exams: _Pair | None, levels: set[Level]) -> list[str]:
+def _notes(sides: _Sides, levels: set[Level]) -> list[str]:
     """What a reader of the numbers must know."""
+    tables, exams = sides.tables, sides.exams
     notes = [SLICES_HANG_TOGETHER] if Level.SLICE in levels else []
     notes += [EXAMS_RECUR] if exams_recur(tables[0]) else []
     if tables[0].rows_of == "exam":
@@ -166,6 +272,11 @@ def _notes(tables: _Pair, exams: _Pair | None, levels: set[Level]) -> list[str]:
     else:
         notes += [LABELS_ARE_OF_EXAMS] if tables[0].labels_of == "exam" else []
         notes += [] if exams else [LARGEST_SLICE]
+    if Level.SLICE in levels and any(map(as_given, sides.paths, sides.cards)):
+        notes.append(RAW)
+    if sides.left_out:
+        names = ", ".join(c.display_name.lower() for c in sides.left_out)
+        notes.append(f"not compared, as an evaluation did not measure it (no labels, or in every slice): {names}")
     parts = {table.part for table in tables}
     if not parts & {OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED}:
         return notes

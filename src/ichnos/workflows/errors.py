@@ -1,6 +1,6 @@
 """Which errors of an evaluation are shown, and by which slices."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ichnos.data.set import PreparedSet
 from ichnos.evaluation.levels import Judged
 from ichnos.reporting.errors_gallery import COLUMNS, ShownError, errors_gallery
+from ichnos.reporting.evaluation_tables import mark
 from ichnos.reporting.style import Picture
 from ichnos.subtypes import Subtype
 
@@ -23,11 +24,14 @@ def error_pictures(
     classes: Sequence[Subtype],
     labelled: Sequence[Subtype],
     heat: Heat | None,
+    mapped: Collection[Subtype] = (),
 ) -> tuple[Picture, ...]:
-    """A gallery a class. rows: of the set's index for each of `slices`; classes: the columns of both tables."""
+    """A gallery a class. rows: of the set's index for each of `slices`; classes: the columns of both tables; mapped:
+    those that are measured against other classes of the set."""
     shower = _Shower(prepared, rows, slices, exams, heat)
+    daggers = {c.value: () for c in mapped}
     order = [c for c in reversed(classes) if c in labelled]  # any first
-    found = [errors_gallery(c, *shower.of(c, list(classes).index(c))) for c in order]
+    found = [errors_gallery(c, *shower.of(c, list(classes).index(c)), mark(c, daggers)) for c in order]
     return tuple(each for each in found if each is not None)
 
 

@@ -13,7 +13,7 @@ from ichnos.evaluation import PatientResamples, evaluate
 from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.evaluation.readout import fit_readout
-from ichnos.files import write_json
+from ichnos.files import replacing, write_json
 from ichnos.models.checkpoint import load_checkpoint, read_tensors
 from ichnos.models.initial_weights import origins
 from ichnos.predictions import Predictions
@@ -27,6 +27,7 @@ from ichnos.workflows.errors import error_pictures
 from ichnos.workflows.measured import (
     BOOTSTRAP_SEED,
     SCORECARD,
+    SLICES,
     EvaluationOptions,
     about_the_set,
     demographics_of,
@@ -119,6 +120,7 @@ def evaluate_run(
     scorecard = _scorecard(opened, said, asked, options) | _localised(opened, maps, options, progress)
     scorecard["model"] |= {"map_cells": maps.side} if maps else {}
     write_tables(out, said.predictions, said.judged[Level.EXAM], opened.reported)
+    _write_calibrated(opened, said, out)
     write_evaluation(EvaluationReport(scorecard, said.judged, opened.reported, _errors(opened, said, maps)), out)
     write_json(out / SCORECARD, scorecard)
     return scorecard
@@ -179,6 +181,17 @@ def _readout(opened: _Opened, progress: Progress) -> tuple[Readout, str]:
     validation = opened.model.predict(opened.data, Part.VALIDATION, progress, device=opened.device)
     patients = len(np.unique(validation.patient))
     return fit_readout(validation).readout, f"fixed before: chosen on the run's {patients} validation patients"
+
+
+def _write_calibrated(opened: _Opened, said: _Said, out: Path) -> None:
+    """SLICES: what the readout made of them, by which they are called; of the run's own classes among positives."""
+    judged = said.judged[Level.SLICE]
+    columns = {"classes": opened.reported, "probabilities": judged.probabilities, "labels": judged.labels}
+    table = replace(said.predictions, **columns)
+    if opened.positives_only:
+        table = table.restrict(opened.model.recipe.classes)
+    with replacing(out / SLICES) as temporary:
+        table.write_parquet(temporary)
 
 
 def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: EvaluationOptions) -> Tree:

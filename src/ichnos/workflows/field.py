@@ -27,14 +27,24 @@ from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.training.journal import read_journal
 from ichnos.workflows.cost import cost_of_run
-from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, SLICES, FoldsJudged
-from ichnos.workflows.folds import FoldOptions, open_folds, prevalence_words, study_folds, with_levels
-from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS
+from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged
+from ichnos.workflows.folds import (
+    FoldOptions,
+    open_folds,
+    patients_of_folds,
+    prevalence_words,
+    study_folds,
+    with_levels,
+)
+from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES
 from ichnos.workflows.train import OpenData, Sets, data_words
 
 Tree = dict[str, Any]
 
 LEVELS = {"slices": Level.SLICE, "exams": Level.EXAM, "patients": Level.PATIENT}
+
+_MEASURED_BESIDE = ("slices", "exams")
+"""Where gains are told of more than AUC, of any hemorrhage."""
 
 _OLD_KEYS = ("slices", "exams")
 """What of a study by folds stands in the scorecard under these names; `levels` has more of the same."""
@@ -108,7 +118,8 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
             if not all((out / name / table).exists() for table in (SLICES, EXAMS)):
                 judged.write_judged(out / name)  # of a study that ended before it wrote these
             if not _has_levels(card, options.prevalence):
-                card = with_levels(card, judged, recipe, out / name, options.prevalence)
+                told = card | patients_of_folds(recipe, opened, parts)
+                card = with_levels(told, judged, recipe, out / name, options.prevalence)
             cost = cost_of_run(out / name / "fold-0", recipe, progress)
             measured.append(_measured(name, recipe, card, judged, out / name, cost))
             task.advance()
@@ -215,8 +226,9 @@ def _copy(run: Path, target: Path, wanted: SliceRecipe) -> None:
 
 
 def _has_levels(card: Tree, prevalence: Prevalence) -> bool:
-    """Whether every level was measured there already, with these prevalences."""
-    return "levels" in card and card.get("prevalence") == {c.value: share for c, share in prevalence.items()}
+    """Whether patients are told of and every level was measured there already, with these prevalences."""
+    told = "levels" in card and "demographics" in card
+    return told and card.get("prevalence") == {c.value: share for c, share in prevalence.items()}
 
 
 def _measured(name: str, recipe: Recipe, card: Tree, judged: FoldsJudged, folder: Path, cost: Tree) -> MeasuredRecipe:
@@ -289,13 +301,16 @@ def _without_bins(tree: Tree) -> Tree:
 
 def _step(second: MeasuredRecipe, first: MeasuredRecipe) -> Tree:
     """What the second has gained over the first, where both were measured on the same."""
-    gains: Tree = {}
+    step: Tree = {"recipe": second.name, "against": first.name, "gains": {}, "measures": {}, "why_not": None}
     if second.recipe.population != first.recipe.population:
-        why = "they are of different slices: one of positives alone, or without some subtype"
-        return {"recipe": second.name, "against": first.name, "gains": gains, "why_not": why}
+        return step | {"why_not": "they are of different slices: one of positives alone, or without some subtype"}
     for level in _compared(first):
-        gains[level] = {gain.subtype.value: gain.to_json() for gain in _gains(first, second, level)}
-    return {"recipe": second.name, "against": first.name, "gains": gains, "why_not": None}
+        gains = _gains(first, second, level)
+        step["gains"][level] = {gain.subtype.value: gain.to_json() for gain in gains}
+        told = [gain.measures.to_json() for gain in gains if gain.subtype is Subtype.ANY]
+        if told and level in _MEASURED_BESIDE:
+            step["measures"][level] = {Subtype.ANY.value: told[0]}
+    return step
 
 
 def _compared(measured: MeasuredRecipe) -> list[str]:

@@ -18,13 +18,10 @@ from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.readout import POINTS, Readout
 from ichnos.recipe import Population
 from ichnos.subtypes import Subtype
-from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, Tree, table_of_exams, thresholds_of
+from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, Tree, table_of_exams, thresholds_of
 
 OUT_OF_FOLD_TABLE = "out_of_fold.parquet"
 """What each fold's model gave its test patients' slices, as it gave it: what a bundle is calibrated on."""
-
-SLICES = "slices.parquet"
-"""The same slices as each fold's readout smoothed and calibrated them; beside it `EXAMS`, what it made of exams."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +33,7 @@ from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.fold_measures import FoldsJudged, measured_levels
 from ichnos.workflows.growing import slices_out_of_fold
-from ichnos.workflows.measured import BOOTSTRAP_SEED
+from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_stages
 from ichnos.workflows.trained import open_run
@@ -131,12 +131,26 @@ def study_folds(
     ]
     judged = FoldsJudged.of([fold.test for fold in folds], [fold.readout.readout for fold in folds])
     scorecard = _scorecard(recipe, opened, folds, judged, out) | {"command": options.command(data, out)}
+    scorecard |= patients_of_folds(recipe, opened, parts)
     judged.write_given(out)
     judged.write_judged(out)
     scorecard = with_levels(scorecard, judged, recipe, out, options.prevalence)
     if options.bundle is not None:
         _final(recipe, opened, folds, out, options, progress, device)
     return scorecard
+
+
+def patients_of_folds(recipe: Recipe, opened: OpenData, folds: Sequence[int | None]) -> dict[str, Any]:
+    """{"demographics": who tests in some fold, see `demographics_of`; "parts": of each part its patients in each fold}.
+
+    folds: what `open_folds` gave.
+    """
+    rows = {part: [replace(opened, fold=fold).rows(recipe.population, part) for fold in folds] for part in Part}
+    patients = opened.prepared.index["patient"]
+    return {
+        "demographics": demographics_of(opened.prepared, np.concatenate(rows[Part.TEST])),
+        "parts": {part.value: [patients.gather(each).n_unique() for each in found] for part, found in rows.items()},
+    }
 
 
 def with_levels(

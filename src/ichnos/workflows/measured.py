@@ -28,6 +28,10 @@ BOOTSTRAP_SEED = 0
 SCORECARD, PREDICTIONS, EXAMS = "scorecard.json", "predictions.parquet", "exams.parquet"
 """What an evaluation writes beside its report."""
 
+SLICES = "slices.parquet"
+"""Slices as a readout smoothed and calibrated them, where PREDICTIONS, or a study's table of folds, has them as the
+network gave them; beside it EXAMS, what it made of exams."""
+
 Tree = dict[str, Any]
 ClassMapping = Mapping[Subtype, tuple[Subtype, ...]]
 """For a class of the model those of the set that it stands for."""

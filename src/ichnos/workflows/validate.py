@@ -29,6 +29,7 @@ from ichnos.workflows.localise import MapsAgainstMasks
 from ichnos.workflows.measured import (
     BOOTSTRAP_SEED,
     SCORECARD,
+    ClassMapping,
     EvaluationOptions,
     about_the_set,
     demographics_of,
@@ -105,7 +106,7 @@ def evaluate_bundle(
     if localised:
         scorecard |= {"localisation": localised}
     write_tables(out, validated.predictions, validated.judged[Level.EXAM], readout.reported)
-    report = EvaluationReport(scorecard, validated.judged, readout.reported, _errors(validated))
+    report = EvaluationReport(scorecard, validated.judged, readout.reported, _errors(validated, options.mapping))
     write_evaluation(report, out)
     write_json(out / SCORECARD, scorecard)
     return scorecard
@@ -175,7 +176,7 @@ def slices_of(prepared: PreparedSet, rows: NDArray[np.intp]) -> list[NDArray[np.
     return [prepared.hu(int(row)) for row in rows]
 
 
-def _errors(validated: Validated) -> tuple[Picture, ...]:
+def _errors(validated: Validated, mapping: ClassMapping) -> tuple[Picture, ...]:
     """The surest errors, with maps that are made again: those of all slices would fill a memory."""
     prepared, classes = validated.prepared, validated.bundle.manifest.readout.classes
     offsets = prepared.index["offset"].to_numpy().astype(np.float64)
@@ -190,7 +191,9 @@ def _errors(validated: Validated) -> tuple[Picture, ...]:
 
     slices, exams = validated.judged[Level.SLICE], validated.judged[Level.EXAM]
     rows = np.arange(len(slices))
-    return error_pictures(prepared, rows, slices, exams, validated.predictions.classes, validated.labelled, heat)
+    return error_pictures(
+        prepared, rows, slices, exams, validated.predictions.classes, validated.labelled, heat, mapping
+    )
 
 
 def about_the_bundle(bundle: Bundle) -> Tree:

@@ -1,0 +1,140 @@
+"""Two models on the same cases: differences of what is not tested, each with its interval, by the same resamples."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ichnos.evaluation.calls import measure_calls_with_samples
+from ichnos.evaluation.comparison import Comparison, difference
+from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.probabilities import measure_calibration_with_samples, measure_kaggle_loss_with_samples
+from ichnos.evaluation.resampling import PatientResamples, Samples
+from ichnos.readout import POINTS
+from ichnos.subtypes import Subtype
+
+RATES = ("sensitivity", "specificity", "f1")
+"""Of calls at an operating point."""
+
+SCORES = ("brier", "log_loss")
+"""Of probabilities: the lower, the better."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A measure of two models on the same cases, and the second less the first with its 95 % interval.
+
+    There is no p, and the interval is not widened for there being many.
+    """
+
+    first: Estimate
+    second: Estimate
+    difference: Estimate
+
+    def to_json(self) -> dict[str, Any]:
+        """Three estimates."""
+        return {name: getattr(self, name).to_json() for name in ("first", "second", "difference")}
+
+
+@dataclass(frozen=True, eq=False)
+class Called:
+    """What a model calls at its own operating points, each (n, classes); or why nobody knows."""
+
+    points: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict[str, NDArray[np.bool_]])
+    why_not: str | None = None
+
+
+@dataclass(frozen=True)
+class PairedMeasures:
+    """Of one class, beside its AUC."""
+
+    average_precision: Paired
+    brier: Paired
+    log_loss: Paired
+    points: Mapping[str, Mapping[str, Paired]]
+    """For each operating point RATES: each model by its own thresholds."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Each measure by its name; those of calls under operating_points."""
+        return {
+            **{name: getattr(self, name).to_json() for name in ("average_precision", *SCORES)},
+            "operating_points": {
+                point: {name: rate.to_json() for name, rate in rates.items()} for point, rates in self.points.items()
+            },
+        }
+
+
+def paired_measures(
+    probabilities: tuple[NDArray[np.float64], NDArray[np.float64]],
+    called: tuple[Called, Called],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+    ranked: Comparison,
+) -> dict[Subtype, PairedMeasures]:
+    """Second less first of every class. Arrays are (n, classes) of the same cases in the same order.
+
+    ranked: what `compare` gave of the same probabilities and resamples, which holds average precision.
+    """
+    points = {point: _paired_calls(point, called, labels, classes, resamples) for point in POINTS}
+    found: dict[Subtype, PairedMeasures] = {}
+    for k, c in enumerate(classes):
+        scores = _paired_scores(probabilities[0][:, k], probabilities[1][:, k], labels[:, k], resamples)
+        key = ("average_precision", c)
+        precision = Paired(ranked.first[key], ranked.second[key], ranked[key].estimate)
+        found[c] = PairedMeasures(precision, **scores, points={point: rates[c] for point, rates in points.items()})
+    return found
+
+
+def paired_kaggle_loss(
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+) -> Paired:
+    """Kaggle's weighted log loss of slices, second less first; not defined unless all six classes are there."""
+    one, before = measure_kaggle_loss_with_samples(first, labels, classes, resamples)
+    two, after = measure_kaggle_loss_with_samples(second, labels, classes, resamples)
+    return _pair(one, two, before, after, resamples)
+
+
+def _paired_scores(
+    first: NDArray[np.float64], second: NDArray[np.float64], positive: NDArray[np.bool_], resamples: PatientResamples
+) -> dict[str, Paired]:
+    one, before = measure_calibration_with_samples(first, positive, resamples)
+    two, after = measure_calibration_with_samples(second, positive, resamples)
+    return {n: _pair(one[n], two[n], before[n, None], after[n, None], resamples) for n in SCORES}
+
+
+def _paired_calls(
+    point: str,
+    called: tuple[Called, Called],
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+) -> dict[Subtype, dict[str, Paired]]:
+    (one, before), (two, after) = (_rates(each, point, labels, classes, resamples) for each in called)
+    return {c: {n: _pair(one[c][n], two[c][n], before[n, c], after[n, c], resamples) for n in RATES} for c in classes}
+
+
+def _rates(
+    called: Called, point: str, labels: NDArray[np.bool_], classes: Sequence[Subtype], resamples: PatientResamples
+) -> tuple[dict[Subtype, dict[str, Estimate]], Samples]:
+    if called.why_not is None:
+        return measure_calls_with_samples(called.points[point], labels, classes, resamples, {})
+    nothing = Estimate(None, None, f"not defined ({called.why_not})")
+    never = np.full(len(resamples), np.nan)
+    return {c: dict.fromkeys(RATES, nothing) for c in classes}, {(n, c): never for c in classes for n in RATES}
+
+
+def _pair(
+    first: Estimate,
+    second: Estimate,
+    before: NDArray[np.float64],
+    after: NDArray[np.float64],
+    resamples: PatientResamples,
+) -> Paired:
+    return Paired(first, second, difference(first, second, after - before, resamples.patients).estimate)
