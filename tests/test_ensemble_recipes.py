@@ -7,11 +7,12 @@ from pydantic import ValidationError
 
 from ichnos import recipes
 from ichnos.errors import RecipeError
-from ichnos.recipe import EnsembleRecipe, SliceRecipe
+from ichnos.recipe import EnsembleRecipe, SliceRecipe, exam_networks, fits_of
 from ichnos.subtypes import CLASSES, SUBTYPES
 
 READER = recipes.find("reader").of_one_model
 CASCADE = recipes.find("cascade").recipe
+BIGRU = recipes.find("bigru").recipe
 ENSEMBLE = recipes.find("ensemble").recipe
 
 
@@ -66,6 +67,37 @@ def test_stages_lie_in_folders_and_fields_of_the_same_names() -> None:
     assert [stage.fit.epochs for stage in changed.stages.values()] == [2, 2, 2]
     assert EnsembleRecipe.model_validate_json(changed.model_dump_json()) == changed
     assert changed.fingerprint() != whole.fingerprint()
+
+
+def test_networks_of_exams_are_members_with_folders_and_fields_of_their_own() -> None:
+    whole = of(reader=READER, bigru=BIGRU)
+    assert list(whole.stages) == ["members/reader", "members/bigru/slices"]
+    assert list(whole.composites) == ["members/bigru", ""]
+    assert fits_of(whole)["members/bigru/exam"] == "members.bigru.fit"
+    assert exam_networks(whole) == {"members/bigru": BIGRU}
+    assert whole.reads_exams_whole
+    assert not of(one=READER, two=CASCADE).reads_exams_whole
+    changed = whole.override({"members.bigru.head.hidden": "8", "members.bigru.slices.fit.epochs": "2"})
+    assert EnsembleRecipe.model_validate_json(changed.model_dump_json()) == changed
+    assert changed.stages["members/bigru/slices"].fit.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("eleventh_place", "exams has boosted trees, which learn from the validation patients"),
+        ("conv_lstm", "exams looks at class maps, and an ensemble has one set of maps"),
+    ],
+)
+def test_heads_that_cannot_stand_beside_others_are_refused(name: str, complaint: str) -> None:
+    with pytest.raises(ValidationError, match=complaint):
+        of(reader=READER, exams=recipes.find(name).recipe)
+
+
+def test_networks_of_exams_are_not_stacked_on_each_other() -> None:
+    whole = of(reader=READER, bigru=BIGRU)
+    with pytest.raises(ValidationError, match="among the members of this one are networks of exams"):
+        BIGRU.derive(slices=whole.model_dump(mode="json"))
 
 
 def test_weights_are_shares() -> None:

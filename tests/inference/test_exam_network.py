@@ -13,6 +13,7 @@ from ichnos.errors import BundleError, InputError
 from ichnos.inference.bundle import EXAM_NETWORK, Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import Manifest
+from ichnos.recipe import EnsembleRecipe
 from tests.inference.exam_networks import exam_manifest, tilted
 from tests.inference.networks import brightness, manifest, slices
 
@@ -67,6 +68,20 @@ def test_a_head_that_looks_at_maps_is_given_them() -> None:
     assert told.exam_inputs == ("features", "logits", "offsets", "maps")
     with pytest.raises(ValidationError, match="looks at class maps, and the slices' network has none"):
         Manifest.model_validate(told.model_dump(mode="json") | {"map_side": 0})
+
+
+def test_an_ensembles_network_of_exams_is_given_each_members_logits() -> None:
+    told = exam_manifest()
+    members = {"slice": manifest().recipe.model_dump(mode="json"), "exam": told.recipe.model_dump(mode="json")}
+    recipe = EnsembleRecipe.model_validate({"name": "both", "title": "Both", "members": members})
+    told = Manifest.model_validate(told.model_dump(mode="json") | {"recipe": recipe.model_dump(mode="json")})
+    assert (told.reads_exams_whole, told.slice_logits) == (True, 12)
+    joined = tilted(12, outputs=6).SerializeToString()
+    engine = Engine(Bundle(told, "", brightness(12).SerializeToString(), "", joined), 1)
+    alone = opened(tilted()).run(slices(40, 50))
+    np.testing.assert_allclose(engine.run(slices(40, 50)).logits, alone.logits, rtol=1e-5)
+    with pytest.raises(BundleError, match="gives no finite numbers for its classes"):
+        Engine(Bundle(told, "", NETWORK, "", joined), 1).run(slices(40, 50))
 
 
 def test_written_read_and_written_again(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_stages_that_differ_are_told_apart() -> None:
     assert isinstance(CASCADE, CascadeRecipe)
     recipe = CASCADE.derive(**{"gate.sampling": "balanced", "gate.fit.loss": {"kind": "focal", "weights": {"any": 2}}})
     seen = {"origin": {"everyone": False}, "epoch": 4, "validation_loss": 0.3}
-    stages = stages_of_run(recipe, {"gate": seen, "subtypes": {"origin": {"everyone": True}, "epoch": 9}}, None)
+    stages = stages_of_run(recipe, {"gate": seen, "subtypes": {"origin": {"everyone": True}, "epoch": 9}}, {})
     chosen, imbalance = selection(stages) or "", class_imbalance(stages) or ""
     assert chosen.startswith("gate: epoch 4 of at most ")
     assert "; subtypes: none: the last of " in chosen
@@ -104,7 +104,7 @@ def test_stages_that_differ_are_told_apart() -> None:
 
 
 def test_a_bundle_tells_what_its_recipe_says() -> None:
-    (stage,) = stages_of_run(READER.derive(**{"network.init": "/home/me/weights.pth"}), {"": {}}, None)
+    (stage,) = stages_of_run(READER.derive(**{"network.init": "/home/me/weights.pth"}), {"": {}}, {})
     assert "/home" not in str(stage), "folders of somebody's machine"
     assert initial_weights([stage]) == "backbone weights.pth"
     assert (preprocessing([stage]) or "").startswith(

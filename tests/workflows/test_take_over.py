@@ -10,7 +10,7 @@ from ichnos.data.preparing import prepare
 from ichnos.data.splits import Part, split
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.progress import SILENT
-from ichnos.recipe import EnsembleRecipe, SliceRecipe, TestTime
+from ichnos.recipe import EnsembleRecipe, ExamRecipe, SliceRecipe, TestTime
 from ichnos.recipes import find
 from ichnos.workflows.field import _take_over
 from ichnos.workflows.train import OpenData, open_data, train_stages
@@ -79,3 +79,30 @@ def test_an_ensemble_takes_over_its_members(data: OpenData, recipe: SliceRecipe,
     assert (run / "members" / "first" / "best.safetensors").stat().st_mtime_ns == taken
     assert open_run(run).recipe == ensemble
     assert goes_on(ensemble, data, run)
+
+
+def test_an_ensemble_takes_over_a_members_network_of_exams(data: OpenData, recipe: SliceRecipe, out: Path) -> None:
+    head = find("bigru").recipe.derive(slices=recipe.model_dump(mode="json"), **{"head.hidden": 4, "fit.epochs": 2})
+    assert isinstance(head, ExamRecipe)
+    _take_over(head, out, "bigru", 1)
+    alone = out / "bigru" / "fold-0"
+    train_stages(head, data, alone, SILENT, device="cpu")
+    slower = head.derive(**{"fit.learning_rate": 1e-5})
+    members = {"first": recipe, "bigru": head, "slower": slower}
+    ensemble = EnsembleRecipe(name="exams", title="Exams", members=members)
+    _take_over(ensemble, out, "exams", 1)
+    run = out / "exams" / "fold-0"
+    taken = {path.name for path in (run / "members" / "bigru" / "exam").iterdir()}
+    assert taken >= {
+        "best.safetensors",
+        "last.safetensors",
+        "slices_train.safetensors",
+        "slices_validation.safetensors",
+    }
+    assert not (run / "members" / "slower" / "exam").exists(), "it is trained in another way"
+    before = (run / "members" / "bigru" / "exam" / "best.safetensors").stat().st_mtime_ns
+    train_stages(ensemble, data, run, SILENT, device="cpu")
+    assert (run / "members" / "bigru" / "exam" / "best.safetensors").stat().st_mtime_ns == before
+    member = open_run(run / "members" / "bigru")
+    said, wanted = (each.predict(data, Part.TEST, SILENT, device="cpu") for each in (member, open_run(alone)))
+    assert (said.probabilities == wanted.probabilities).all()

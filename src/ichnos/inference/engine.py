@@ -45,6 +45,7 @@ class Engine:
         self._session = open_network(bundle.network, "the bundle's network")
         self._threads = threads or cores()
         self._outputs = len(bundle.manifest.readout.classes)
+        self._slice_logits = bundle.manifest.slice_logits
         self._input = bundle.manifest.recipe.widest
         self._wanted = ["logits", "features", *(["maps"] if bundle.manifest.has_maps else [])]
         largest = max(stage.input.size for stage in bundle.manifest.recipe.stages.values())
@@ -77,7 +78,7 @@ class Engine:
             with ThreadPoolExecutor(min(self._threads, len(batches)), "ichnos-engine") as pool:
                 parts = list(pool.map(run, batches))
         logits, features, *maps = (np.concatenate(each) for each in zip(*parts, strict=True))
-        if logits.shape != (len(hu), self._outputs) or not np.isfinite(logits).all():
+        if logits.shape != (len(hu), self._slice_logits) or not np.isfinite(logits).all():
             raise BundleError("the bundle's network gives no finite numbers for its classes: it is damaged or not ours")
         said = SliceAnswers(logits, features, maps[0] if maps else None)
         if self._exams is not None:

@@ -13,7 +13,7 @@ class SliceAnswers(NamedTuple):
     """What the slices' network says of an exam's n slices, from foot to head. All float32."""
 
     logits: NDArray[np.float32]
-    """(n, outputs)."""
+    """(n, outputs); of an ensemble with networks of exams each member's, side by side."""
     features: NDArray[np.float32]
     """(n, features)."""
     maps: NDArray[np.float32] | None
@@ -23,9 +23,9 @@ class SliceAnswers(NamedTuple):
 class ExamEngine:
     """An open network of exams. Threads may share it.
 
-    Input: float32 `features` (n, F), `logits` (n, outputs), `offsets` (n,), mm above the lowest slice, and where the
-    recipe's head looks at them `maps` (n, outputs, h, w). Output: float32 `answers` (n, outputs), logits too. n is 1 or
-    more.
+    Input: float32 `features` (n, F), `logits` (n, outputs; of an ensemble see SliceAnswers), `offsets` (n,), mm above
+    the lowest slice, and where the recipe's head looks at them `maps` (n, outputs, h, w). Output: float32 `answers`
+    (n, outputs), logits too. n is 1 or more.
     """
 
     def __init__(self, session: ort.InferenceSession, inputs: tuple[str, ...], outputs: int) -> None:

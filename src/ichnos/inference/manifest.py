@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ichnos.networks import Architecture
 from ichnos.readout import Bound, Readout
-from ichnos.recipe import CascadeRecipe, ExamRecipe, Recipe
+from ichnos.recipe import CascadeRecipe, EnsembleRecipe, ExamRecipe, Recipe
 from ichnos.subtypes import Subtype
 
 BUNDLE_VERSION = 5
@@ -21,7 +21,8 @@ BUNDLE_VERSION = 5
 4: of another network than EfficientNet-B0 with a hidden layer. `map_side` says how large its class maps are. What has
 no other network in it is still written as version 2 or 3.
 5: of an ensemble: several networks side by side, each behind an input road of its own, in the one graph; or with a
-network of exams (exam.onnx), which takes the slices' answers and gives them anew; or of a recipe with views at test
+network of exams (exam.onnx), which takes the slices' answers and gives them anew, and of an ensemble with such members
+joins them; or of a recipe with views at test
 time, whose mean the graph gives, with raw HU beside the windows, with masks in training, or with a network that was not
 there before; or whose readout holds any between two bounds.
 """
@@ -128,14 +129,22 @@ class Manifest(_Part):
     @property
     def reads_exams_whole(self) -> bool:
         """Whether the bundle has a network of exams, exam.onnx."""
-        return isinstance(self.recipe, ExamRecipe)
+        return any(isinstance(each, ExamRecipe) for each in self.recipe.composites.values())
 
     @property
     def exam_inputs(self) -> tuple[str, ...]:
         """What its network of exams takes, by the names of the graph's inputs; nothing where there is none."""
-        if not isinstance(self.recipe, ExamRecipe):
+        if not self.reads_exams_whole:
             return ()
-        return ("features", "logits", "offsets", *(("maps",) if self.recipe.head.sees_maps else ()))
+        sees_maps = isinstance(self.recipe, ExamRecipe) and self.recipe.head.sees_maps
+        return ("features", "logits", "offsets", *(("maps",) if sees_maps else ()))
+
+    @property
+    def slice_logits(self) -> int:
+        """How many logits of a slice the graph gives: one an output; of an ensemble with networks of exams each
+        member's, side by side, which exam.onnx joins."""
+        apart = isinstance(self.recipe, EnsembleRecipe) and self.reads_exams_whole
+        return len(self.readout.classes) * (len(self.recipe.parts) if apart else 1)
 
     @property
     def has_maps(self) -> bool:

@@ -51,6 +51,7 @@ class AnomalyGraph(Graph):
         super().__init__()
         self.slices = SliceGraph([classifier])
         self.neighbours, self.map_side, self.place = self.slices.neighbours, 0, place
+        self.features = self.slices.features
         self.unusual = Unusual(density)
         self.eval()
 

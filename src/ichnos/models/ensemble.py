@@ -15,17 +15,20 @@ class EnsembleGraph(Graph):
     """Raw HU → the members' logits made one, their features side by side, and the mean of their Grad-CAM maps.
 
     Members may be ensembles' or cascades' graphs as well. The maps are weighed by `shares` and brought to the finest
-    one's size by the road's own filter; where a member has none, there are none.
+    one's size by the road's own filter; where a member has none, there are none. Without a combination the members'
+    logits stand side by side, as their features do: where some of them are answered for by networks of exams, what
+    joins them comes after these (ichnos.models.exam_ensemble).
     """
 
-    def __init__(self, members: Sequence[Graph], combination: Linear | Ranks, shares: Sequence[float]) -> None:
+    def __init__(self, members: Sequence[Graph], combination: Linear | Ranks | None, shares: Sequence[float]) -> None:
         super().__init__()
         sides = [member.map_side for member in members]
         self.map_side = max(sides) if all(sides) else 0
         self.neighbours = max(member.neighbours for member in members)
+        self.features = sum(member.features for member in members)
         self.members = nn.ModuleList(members)
         self.shares = tuple(shares)
-        self.combination = combination_layer(combination)
+        self.combination = Beside() if combination is None else combination_layer(combination)
         self.sides = tuple(sides)
         for k, side in enumerate(sides):
             self.register_buffer(f"resize_{k}", map_resize(side, self.map_side), persistent=False)
@@ -33,7 +36,9 @@ class EnsembleGraph(Graph):
 
     def forward(self, hu: Tensor, stacks: Tensor | None = None) -> tuple[Tensor, ...]:
         """As SliceGraph.forward; stacks: of the member that shows most neighbours, where any shows some."""
-        logits, features, *maps = zip(*(self._said(member, hu, stacks) for member in self.members), strict=True)
+        asked = dict.fromkeys(self.members)  # a graph that stands for several members is asked once
+        said_by = {member: self._said(member, hu, stacks) for member in asked}
+        logits, features, *maps = zip(*(said_by[member] for member in self.members), strict=True)
         said = self.combination(list(logits)), torch.cat(features, dim=1)
         if not self.map_side:
             return said
@@ -49,6 +54,13 @@ class EnsembleGraph(Graph):
             return maps
         resize: Tensor = self.get_buffer(f"resize_{k}")
         return resize @ maps @ resize.T
+
+
+class Beside(nn.Module):
+    """A list of (n, classes) logits, a member each → (n, members · classes)."""
+
+    def forward(self, logits: list[Tensor]) -> Tensor:
+        return torch.cat(logits, dim=1)
 
 
 def combination_layer(combination: Linear | Ranks) -> nn.Module:

@@ -28,15 +28,23 @@ def export_exam_network(network: ExamNetwork) -> bytes:
 
     Self-contained, only ONNX's own operators; the same network gives the same bytes.
     """
-    graph = _ExamGraph(network)
     recipe, sizes = network.recipe, network.sizes
+    maps = (len(recipe.classes), sizes.map_side, sizes.map_side) if recipe.head.sees_maps else None
+    return exported_exams(ExamGraph(network), features=sizes.features, logits=len(recipe.classes), maps=maps)
+
+
+def exported_exams(graph: nn.Module, *, features: int, logits: int, maps: tuple[int, int, int] | None = None) -> bytes:
+    """The ONNX file of any graph of an exam's slices, with the interface and the properties of export_exam_network's.
+
+    features, logits: numbers a slice; maps: the shape of a slice's class maps where the graph looks at them.
+    """
     example = {
-        "features": torch.zeros(_EXAMPLE, sizes.features),
-        "logits": torch.zeros(_EXAMPLE, len(recipe.classes)),
+        "features": torch.zeros(_EXAMPLE, features),
+        "logits": torch.zeros(_EXAMPLE, logits),
         "offsets": torch.arange(_EXAMPLE) * 5.0,
     }
-    if recipe.head.sees_maps:
-        example["maps"] = torch.zeros(_EXAMPLE, len(recipe.classes), sizes.map_side, sizes.map_side)
+    if maps is not None:
+        example["maps"] = torch.zeros(_EXAMPLE, *maps)
     axis = torch.export.Dim(_SLICES)
     with quiet(), _quiet_about_axes(), torch.no_grad():
         program = torch.onnx.export(
@@ -57,8 +65,8 @@ def export_exam_network(network: ExamNetwork) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-class _ExamGraph(nn.Module):
-    """One exam, no padding."""
+class ExamGraph(nn.Module):
+    """A network of exams as it is exported: one exam, no padding. Recurrent layers say nothing here before they are."""
 
     def __init__(self, network: ExamNetwork) -> None:
         """Takes a copy, on the CPU, in evaluation mode."""

@@ -36,6 +36,8 @@ class Graph(nn.Module):
     """To each side of a slice; of several networks the most."""
     map_side: int
     """Rows and columns of the maps; 0: there are none."""
+    features: int
+    """Of a slice, all networks' together."""
 
 
 class SliceGraph(Graph):
@@ -62,6 +64,7 @@ class SliceGraph(Graph):
         self.channels = copy.deepcopy(classifiers[0].channels)
         self.views = Views(first.test_time, first.input.size)
         self.map_side = common_map_side(classifiers)
+        self.features = sum(classifier.backbone.feature_channels for classifier in classifiers)
         self.networks = nn.ModuleList(_Network(classifier, self.map_side) for classifier in classifiers)
         self.eval()
 
@@ -108,6 +111,7 @@ class CascadeGraph(Graph):
         self.gate = SliceGraph([gate])
         self.subtypes = SliceGraph([subtypes])
         self.neighbours = max(self.gate.neighbours, self.subtypes.neighbours)
+        self.features = self.gate.features + self.subtypes.features
         self.any_column = gate.recipe.classes.index(Subtype.ANY)
         self.map_side = self.subtypes.map_side if self.gate.map_side else 0
         self.register_buffer("resize", map_resize(self.gate.map_side, self.map_side), persistent=False)

@@ -49,9 +49,21 @@ Recipe = Annotated[AnyKind, Field(discriminator="kind")]
 
 def fits_of(recipe: AnyKind) -> dict[str, str]:
     """Every network that is trained, by its folder in a run: the field that says how (`fit`, `slices.gate.fit`)."""
-    fields = {path: ".".join(filter(None, (path.replace("/", "."), "fit"))) for path in recipe.stages}
-    has_network = isinstance(recipe, ExamRecipe) and isinstance(recipe.head, SequenceHead)
-    return fields | ({EXAM: "fit"} if has_network else {})
+    fields = {path: _field(path, "fit") for path in recipe.stages}
+    return fields | {join(path, EXAM): _field(path, "fit") for path in exam_networks(recipe)}
+
+
+def exam_networks(recipe: AnyKind) -> dict[str, ExamRecipe]:
+    """Every recipe in it that trains a network of exams, itself too, by its folder. Boosted trees are none."""
+    return {
+        path: each
+        for path, each in recipe.composites.items()
+        if isinstance(each, ExamRecipe) and isinstance(each.head, SequenceHead)
+    }
+
+
+def _field(path: str, name: str) -> str:
+    return ".".join(filter(None, (path.replace("/", "."), name)))
 
 
 class RecipeFile(Grammar):

@@ -10,8 +10,9 @@ from ichnos.recipe.slices import SliceRecipe
 if TYPE_CHECKING:
     from ichnos.recipe.cascade import CascadeRecipe
     from ichnos.recipe.ensemble import EnsembleRecipe
+    from ichnos.recipe.exam import ExamRecipe
 
-Part = Union[SliceRecipe, "CascadeRecipe", "EnsembleRecipe"]
+Part = Union[SliceRecipe, "CascadeRecipe", "EnsembleRecipe", "ExamRecipe"]
 """What can stand within another recipe."""
 
 

@@ -1,7 +1,7 @@
 """Recipes of several models that answer together."""
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, Union
 
 from pydantic import Field, model_validator
 
@@ -10,6 +10,12 @@ from ichnos.recipe.composite import CompositeRecipe
 from ichnos.recipe.slices import SliceRecipe
 from ichnos.recipe.training import Population
 from ichnos.subtypes import Subtype
+
+if TYPE_CHECKING:
+    from ichnos.recipe.exam import ExamRecipe  # which may stand on an ensemble, and completes this one's fields
+
+Member = Union[SliceRecipe, CascadeRecipe, "ExamRecipe"]
+"""What can answer in an ensemble."""
 
 MEMBERS = "members"
 """The field of an EnsembleRecipe, and the folder of its run, that holds its members."""
@@ -29,9 +35,10 @@ class EnsembleRecipe(CompositeRecipe):
     title: str
     members: Mapping[
         Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")],
-        Annotated[SliceRecipe | CascadeRecipe, Field(discriminator="kind")],
+        Annotated[Member, Field(discriminator="kind")],
     ]
-    """At least two, by names that are those of their folders in RUN/members too."""
+    """At least two, by names that are those of their folders in RUN/members too. Of networks of exams those that look
+    at features and logits."""
     combine: Combine = "mean"
     """`mean`: the weighted mean of the members' logits, which is how runs of one recipe are averaged too; `rank`: the
     weighted mean of the places that each member's logit takes among those of the validation slices, as a log-odds;
@@ -61,13 +68,21 @@ class EnsembleRecipe(CompositeRecipe):
                     f"the members of an ensemble are of the same slices; {first} is of {_said(one.population)}, {name} "
                     f"of {_said(other.population)}: make population the same"
                 )
+        for name, member in self.members.items():
+            if member.kind == "exam":
+                _check_head(name, member)
         self.check_spacings()
         return self
 
     @property
-    def parts(self) -> dict[str, SliceRecipe | CascadeRecipe]:
+    def parts(self) -> dict[str, Member]:
         """The members, by their folders."""
         return {f"{MEMBERS}/{name}": member for name, member in self.members.items()}
+
+    @property
+    def reads_exams_whole(self) -> bool:
+        """Whether a network of exams is among the members."""
+        return any(member.kind == "exam" for member in self.members.values())
 
     @property
     def shares(self) -> tuple[float, ...]:
@@ -84,6 +99,21 @@ class EnsembleRecipe(CompositeRecipe):
     def population(self) -> Population:
         """Which slices it is for and is measured on: every member's."""
         return next(iter(self.members.values())).population
+
+
+def _check_head(name: str, member: "ExamRecipe") -> None:
+    """Raise ValueError where the head cannot stand beside other members."""
+    if member.head.kind == "trees":
+        raise ValueError(
+            f"{name} has boosted trees, which learn from the validation patients: beside members that have not, they "
+            "would be heard too much there; give the ensemble its slice stage as a member, or make the ensemble the "
+            "slice stage of the trees"
+        )
+    if member.head.sees_maps:
+        raise ValueError(
+            f"{name} looks at class maps, and an ensemble has one set of maps for all its members; give it a head that "
+            "looks at features and logits: gru, lstm, transformer or two-stage"
+        )
 
 
 def _said(population: Population) -> str:

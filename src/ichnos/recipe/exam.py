@@ -137,7 +137,7 @@ class ExamRecipe(CompositeRecipe):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
     title: str
     slices: Annotated[SliceRecipe | CascadeRecipe | EnsembleRecipe, Field(discriminator="kind")]
-    """Of all slices: an exam is read whole."""
+    """Of all slices: an exam is read whole. An ensemble's members here are no networks of exams themselves."""
     head: ExamHead = SequenceHead()
     fit: ExamFit = ExamFit()
     """Of a network; boosted trees have all that they are grown by in `head`, and look at nothing here."""
@@ -148,6 +148,11 @@ class ExamRecipe(CompositeRecipe):
             raise ValueError(
                 "the slice stage of an exam's network is of all slices, as exams are read whole; set "
                 "population.slices=all and leave population.without out"
+            )
+        if isinstance(self.slices, EnsembleRecipe) and self.slices.reads_exams_whole:
+            raise ValueError(
+                "the slice stage of an exam's network judges slice by slice, and among the members of this one are "
+                "networks of exams: give it members without, or make this network a member of an ensemble beside them"
             )
         strangers = set(self.fit.loss.weights) - set(self.classes)
         if strangers:
@@ -168,3 +173,6 @@ class ExamRecipe(CompositeRecipe):
     def population(self) -> Population:
         """The slice stage's: all slices."""
         return self.slices.population
+
+
+EnsembleRecipe.model_rebuild(_types_namespace={"ExamRecipe": ExamRecipe})

@@ -23,6 +23,7 @@ def model_card(manifest: Mapping[str, Any], cells: int) -> str:
     return template.render(
         m=manifest,
         exam=_exam(manifest["recipe"]),
+        exams=_exams(manifest["recipe"]),
         parts=_parts(manifest["recipe"]),
         cells=cells,
         rows=[_row(manifest, c) for c in reported],
@@ -49,6 +50,12 @@ def _parts(recipe: Mapping[str, Any], within: str = "") -> list[tuple[str, Mappi
             return [(within, recipe)]
     named = {", ".join(filter(None, (within, name))): each for name, each in stages.items()}
     return [part for name, each in named.items() for part in _parts(each, name)]
+
+
+def _exams(recipe: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], str]]:
+    """Of an ensemble every member with a network of exams: its name, its recipe, and the network in a sentence."""
+    members: Mapping[str, Mapping[str, Any]] = recipe["members"] if recipe["kind"] == "ensemble" else {}
+    return [(f"`{name}`", member, _exam(member)) for name, member in members.items() if member["kind"] == "exam"]
 
 
 def _exam(recipe: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ from ichnos.recipe import (
     Sampling,
     SequenceHead,
     SliceRecipe,
+    exam_networks,
+    join,
 )
 from ichnos.recipe import WindowMerge as Merge
 from ichnos.subtypes import Subtype
@@ -109,7 +111,9 @@ def joined_words(recipe: AnyKind) -> str:
                 "rank": "the weighted mean of the places of their logits",
                 "stacking": "a logistic regression a class on their logits, fitted on validation patients",
             }[recipe.combine]
-            return f"{len(recipe.members)} members, {how}"
+            exams = {name: member for name, member in recipe.members.items() if isinstance(member, ExamRecipe)}
+            over = [f"in {name} {joined_words(member)}" for name, member in exams.items()]
+            return "; ".join([f"{len(recipe.members)} members, {how}", *over])
         case ExamRecipe():
             over = _HEADS[recipe.head.kind] if isinstance(recipe.head, SequenceHead) else "boosted trees"
             over += " over each exam"
@@ -133,8 +137,8 @@ def by_words(
         said = {path: say(stage) for path, stage in recipe.stages.items()}
         alike = len(set(said.values())) == 1
         told |= {name: next(iter(said.values()))} if alike else {f"{name}/{path}": w for path, w in said.items()}
-        if say_of_exams is not None and isinstance(recipe, ExamRecipe) and isinstance(recipe.head, SequenceHead):
-            told[f"{name}/{EXAM}"] = say_of_exams(recipe.fit)
+        if say_of_exams is not None:
+            told |= {f"{name}/{join(path, EXAM)}": say_of_exams(e.fit) for path, e in exam_networks(recipe).items()}
     return grouped(told)
 
 

@@ -17,7 +17,7 @@ from ichnos.models.checkpoint import load_classifier, save_checkpoint
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import InitialWeights, origins, weights_digest
 from ichnos.progress import Progress
-from ichnos.recipe import AnomalyRecipe, AnyKind, EnsembleRecipe, ExamRecipe, Population, SliceRecipe
+from ichnos.recipe import SLICES, AnomalyRecipe, AnyKind, EnsembleRecipe, ExamRecipe, Population, SliceRecipe, join
 from ichnos.training.batchnorm import measure_batchnorm
 from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
@@ -100,11 +100,13 @@ def adapt_on(
 def check_adaptable(run: Path, recipe: AnyKind, data: OpenData, method: Method) -> None:
     """Raises UsageError where a run of this recipe cannot be adapted so to this data: before anything is written."""
     composites = recipe.composites.values()
-    if any(isinstance(each, ExamRecipe) for each in composites):
-        raise UsageError(
-            f"{run.name} is of {recipe.in_words}, whose head goes by what its own slice stage says; adapt that stage, "
-            f"{run.name}/slices, which is a run too"
-        )
+    for path, each in recipe.composites.items():
+        if isinstance(each, ExamRecipe):
+            name = join(run.name, path)
+            raise UsageError(
+                f"{name} is of {each.in_words}, whose head goes by what its own slice stage says; adapt that stage, "
+                f"{name}/{SLICES}, which is a run too"
+            )
     if method is not Method.BATCHNORM:
         return
     if any(isinstance(each, AnomalyRecipe) for each in composites):

@@ -15,7 +15,7 @@ from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.recipe import AnyKind, EnsembleRecipe
 from ichnos.workflows.trained import COMBINATION, open_run
-from ichnos.workflows.trained_model import digest_of
+from ichnos.workflows.trained_together import digest_of_members
 
 if TYPE_CHECKING:
     from ichnos.workflows.train import OpenData
@@ -40,7 +40,7 @@ def combine_members(
         path.unlink(missing_ok=True)
         return
     members = [open_run(run / part) for part in recipe.parts]
-    checkpoints = digest_of([each for member in members for model in member.models for each in model.runs])
+    checkpoints = digest_of_members(members)
     if given is None and data.everyone:
         raise TrainingError(
             f"{recipe.name} joins its members by what is fitted on validation patients, and all are trained on: take "

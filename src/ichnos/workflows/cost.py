@@ -17,9 +17,9 @@ from ichnos.models.cost import cost_of, parameters_of
 from ichnos.models.exam_checkpoint import load_exam_network
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.progress import SILENT, Progress
-from ichnos.recipe import EXAM, ExamRecipe, Recipe, SliceRecipe, TreesHead
+from ichnos.recipe import EXAM, EnsembleRecipe, Recipe, SliceRecipe, exam_networks, join
 from ichnos.workflows.export import ExportOptions, export_runs
-from ichnos.workflows.trained_model import best_of
+from ichnos.workflows.trained_model import best_of, digest_of
 
 SLICES = 36
 """Of the exam that is read, 512 × 512 each."""
@@ -39,7 +39,7 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
         tree = json.loads(kept.read_bytes())
         if tree.get("recipe") == recipe.fingerprint():
             return tree
-    stages = recipe.stages.values()
+    stages = _asked(run, recipe)
     tree: dict[str, Any] = {
         "recipe": recipe.fingerprint(),
         "parameters": parameters_of_run(run, recipe),
@@ -58,8 +58,22 @@ def cost_of_run(run: Path, recipe: Recipe, progress: Progress) -> dict[str, Any]
 
 
 def parameters_of_run(run: Path, recipe: Recipe) -> int:
-    """Of everything that reads: the networks of slices, and the network of exams over them."""
-    return sum(map(_reading_parameters, recipe.stages.values())) + _head_parameters(run, recipe)
+    """Of everything that reads: the networks of slices, and networks of exams, whose sizes their slice stages decide
+    (boosted trees have none)."""
+    return sum(map(_reading_parameters, _asked(run, recipe))) + sum(
+        parameters_of(load_exam_network(best_of(run / path / EXAM))[0]) for path in exam_networks(recipe)
+    )
+
+
+def _asked(run: Path, recipe: Recipe) -> list[SliceRecipe]:
+    """Every network of slices that reads. Of an ensemble's members whose slice networks are the same, one is asked."""
+    if not isinstance(recipe, EnsembleRecipe):
+        return [*recipe.stages.values()]
+    asked: dict[str, list[SliceRecipe]] = {}
+    for path, member in recipe.parts.items():
+        stages = {join(path, stage): each for stage, each in member.stages.items()}
+        asked.setdefault(digest_of([run / stage for stage in stages]), [*stages.values()])
+    return [stage for stages in asked.values() for stage in stages]
 
 
 def _reading_parameters(stage: SliceRecipe) -> int:
@@ -74,13 +88,6 @@ def _of_network(stage: SliceRecipe) -> int:
 
 def _views(stage: SliceRecipe) -> int:
     return 1 if stage.test_time is None else stage.test_time.views
-
-
-def _head_parameters(run: Path, recipe: Recipe) -> int:
-    """Of a network of exams, whose size its slice stage decides; 0 where there is none (boosted trees have none)."""
-    if not isinstance(recipe, ExamRecipe) or isinstance(recipe.head, TreesHead):
-        return 0
-    return parameters_of(load_exam_network(best_of(run / EXAM))[0])
 
 
 def _read_by(run: Path, progress: Progress) -> dict[str, Any]:

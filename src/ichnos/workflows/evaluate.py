@@ -43,8 +43,8 @@ from ichnos.workflows.provenance import stages_of_run, versions_of, versions_of_
 from ichnos.workflows.run_maps import RunMaps
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run, population_text
-from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
+from ichnos.workflows.trained_together import exams_within
 
 Tree = dict[str, Any]
 
@@ -270,7 +270,7 @@ def _about(opened: _Opened, said: _Said) -> Tree:
     model = opened.model
     runs = {path: each.runs[0] for path, each in zip(model.recipe.stages, model.models, strict=True)}
     checkpoints = {path: load_checkpoint(best_of(run)).metadata for path, run in runs.items()}
-    exam = model.metadata if isinstance(model, TrainedExam) else None
+    exams = {path: each.metadata for path, each in exams_within(model).items()}
     return {
         "kind": "run",
         "title": model.recipe.title,
@@ -280,7 +280,7 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "population": population_text(model.recipe),
         "demonstration": None,
         "calibrated": said.readout.calibrated,
-        "stages": stages_of_run(model.recipe, checkpoints, exam),
+        "stages": stages_of_run(model.recipe, checkpoints, exams),
         "operating_points": said.points,
     }
 
@@ -299,7 +299,7 @@ def _doubts(opened: _Opened) -> list[str]:
 
 def checkpoints_of(model: Trained) -> list[Path]:
     """Of every part that has learnt from patients."""
-    heads = [best_of(model.run)] if isinstance(model, TrainedExam) else []
+    heads = [best_of(each.run) for each in exams_within(model).values()]
     return [best_of(each.runs[0]) for each in model.models] + heads
 
 

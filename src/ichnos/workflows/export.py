@@ -31,6 +31,7 @@ from ichnos.workflows.train import OpenData, Sets, open_data
 from ichnos.workflows.trained import open_runs, population_text
 from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import Trained, best_of
+from ichnos.workflows.trained_together import TrainedEnsemble, exams_within
 from ichnos.workflows.trained_trees import TrainedTrees
 
 AGREEMENT = 1e-4
@@ -38,6 +39,9 @@ AGREEMENT = 1e-4
 
 _COMPARED = 24
 """Slices on which the two are compared at export."""
+
+_READ_EXAMS = (TrainedExam, TrainedTrees, TrainedEnsemble)
+"""What may have an exam.onnx."""
 
 _MADE_WITH = ("ichnos", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
@@ -122,7 +126,7 @@ def export_runs(
     with progress.task("Exporting the network", 1) as task:
         graph = model.graph()
         network = exported(graph)
-        exam_network = model.exam_graph() if isinstance(model, TrainedExam | TrainedTrees) else None
+        exam_network = model.exam_graph() if isinstance(model, _READ_EXAMS) else None
         task.advance()
     manifest = _manifest(model, graph.map_side, options, data, fitted, origin, card)
     bundle = Bundle(manifest, "", network, "", exam_network)
@@ -172,8 +176,8 @@ def _fit(
     for stage in model.models:
         for run in stage.runs:
             _check_unseen(run, stage.recipe, data, progress)
-    if isinstance(model, TrainedExam):
-        model.check_unseen(data)
+    for exams in exams_within(model).values():
+        exams.check_unseen(data)
     predictions = model.predict(data, Part.VALIDATION, progress, device=device)
     split = "the split" if data.fold is None else f"fold {data.fold}"
     return fit_readout(

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ichnos import recipes as package
-from ichnos.errors import OutputError, UsageError
+from ichnos.errors import OutputError, UsageError, WeightsError
 from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.fold_comparison import FoldGain, compare_folds
 from ichnos.evaluation.levels import Level
@@ -19,8 +19,10 @@ from ichnos.evaluation.multiplicity import holm
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
 from ichnos.files import write_json
 from ichnos.models.checkpoint import copy_checkpoint, load_checkpoint
+from ichnos.models.exam_checkpoint import load_exam_checkpoint
 from ichnos.progress import Progress
-from ichnos.recipe import Recipe, SliceRecipe, fits_of
+from ichnos.recipe import EXAM, ExamRecipe, Recipe, SliceRecipe, exam_networks, fits_of
+from ichnos.recipe import SLICES as SLICE_STAGE
 from ichnos.reporting.field import FieldReport, write_field
 from ichnos.reporting.field_gains import printed_gains
 from ichnos.reporting.measured_recipe import MeasuredRecipe
@@ -38,6 +40,7 @@ from ichnos.workflows.folds import (
 )
 from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES
 from ichnos.workflows.train import OpenData, Sets, data_words
+from ichnos.workflows.trained import open_run
 
 Tree = dict[str, Any]
 
@@ -191,6 +194,30 @@ def _take_over(recipe: Recipe, out: Path, name: str, folds: int) -> None:
                 if _is_the_same(found, wanted) and _ended(found.parent):
                     _copy(found.parent, target, wanted)
                     break
+        for path, head in exam_networks(recipe).items():
+            _take_over_head(head, out / name / f"fold-{k}" / path, sorted(out.glob(f"*/fold-{k}/**/{EXAM}")))
+
+
+def _take_over_head(wanted: ExamRecipe, whole: Path, others: Sequence[Path]) -> None:
+    """The same of a network of exams: one of the very same slice stage, with what that said of the exams."""
+    target = whole / EXAM
+    if (target / "last.safetensors").exists():
+        return
+    try:
+        slices = open_run(whole / SLICE_STAGE).digest()
+    except WeightsError:
+        return  # not trained yet, so no network of exams is of it
+    for found in others:
+        if not all((found / name).exists() for name in _TRAINED):
+            continue
+        last = load_exam_checkpoint(found / "last.safetensors")
+        if (last.recipe, last.metadata["slices"]) == (wanted, slices) and last.metadata["state"]["finished"]:
+            kept = [path.name for path in found.glob("slices_*.safetensors")]
+            target.mkdir(parents=True, exist_ok=True)
+            for name in (*kept, *sorted(_TRAINED, key=lambda each: each == "last.safetensors")):
+                shutil.copyfile(found / name, target / f".{name}.tmp")
+                (target / f".{name}.tmp").replace(target / name)
+            return
 
 
 def _is_the_same(found: Path, wanted: SliceRecipe) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ichnos.inference.manifest import Manifest
-from ichnos.recipe import AnyKind, ExamFit, ExamRecipe, Fit, SliceRecipe, TreesHead
+from ichnos.recipe import EXAM, AnyKind, ExamFit, Fit, SliceRecipe, exam_networks, join
 
 Tree = dict[str, Any]
 
@@ -15,16 +15,16 @@ Tree = dict[str, Any]
 def stages_of_bundle(manifest: Manifest) -> list[Tree]:
     """Every network of a bundle, by its recipe alone: which epoch was taken, a bundle does not say."""
     parts = [_stage(path, recipe, None) for path, recipe in manifest.recipe.stages.items()]
-    return [*parts, *_exam_stage(manifest.recipe, None)]
+    return [*parts, *_exam_stages(manifest.recipe, {})]
 
 
 def stages_of_run(
-    recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]], exam: Mapping[str, Any] | None
+    recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]], exams: Mapping[str, Mapping[str, Any]]
 ) -> list[Tree]:
-    """Every network of a run. checkpoints: the metadata of each stage's, by its name in `recipe.stages`; exam: of the
-    network of exams, where there is one."""
+    """Every network of a run. checkpoints: the metadata of each stage's, by its name in `recipe.stages`; exams: of the
+    networks of exams, by the folders of their recipes."""
     parts = [_stage(path, stage, checkpoints[path]) for path, stage in recipe.stages.items()]
-    return [*parts, *_exam_stage(recipe, exam)]
+    return [*parts, *_exam_stages(recipe, exams)]
 
 
 def versions_of_run(run: Path) -> dict[str, str]:
@@ -66,10 +66,11 @@ def _stage(path: str, recipe: SliceRecipe, checkpoint: Mapping[str, Any] | None)
     }
 
 
-def _exam_stage(recipe: AnyKind, checkpoint: Mapping[str, Any] | None) -> list[Tree]:
-    if not isinstance(recipe, ExamRecipe) or isinstance(recipe.head, TreesHead):
-        return []
-    return [{"part": "exam", "recipe": recipe.name, "selection": _selection(recipe.fit, checkpoint)}]
+def _exam_stages(recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]]) -> list[Tree]:
+    return [
+        {"part": join(path, EXAM), "recipe": each.name, "selection": _selection(each.fit, checkpoints.get(path))}
+        for path, each in exam_networks(recipe).items()
+    ]
 
 
 def _selection(fit: Fit | ExamFit, checkpoint: Mapping[str, Any] | None) -> Tree:

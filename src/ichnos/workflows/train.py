@@ -35,6 +35,7 @@ from ichnos.recipe import (
     SliceRecipe,
     Synthetic,
     TreesHead,
+    exam_networks,
     join,
 )
 from ichnos.training.devices import AS_USUAL, Execution, by_several
@@ -219,7 +220,8 @@ def train_model(
         progress.message(_who_is_left_out(opened.splits, fold))
     summaries = train_stages(recipe, opened, run, progress, device=device, execution=execution)
     names = {path: stage.name for path, stage in recipe.stages.items()}
-    trees = {path: _summary(summary, names.get(path, recipe.name)) for path, summary in summaries.items()}
+    names |= {join(path, EXAM): each.name for path, each in exam_networks(recipe).items()}
+    trees = {path: _summary(summary, names[path]) for path, summary in summaries.items()}
     return {"run": str(run), "recipe": recipe.name} | trees.pop("", {}) | trees
 
 

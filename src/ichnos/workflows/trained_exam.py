@@ -81,9 +81,13 @@ class TrainedExam:
 
     def logits(self, hu: NDArray[np.int16]) -> NDArray[np.float64]:
         """As TrainedModel.logits: the slices' by torch behind numpy's road, features and maps by the graph in torch."""
+        return self.logits_at(hu, np.arange(len(hu)) * self.recipe.widest.neighbour_spacing)
+
+    def logits_at(self, hu: NDArray[np.int16], offsets: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The same of slices that lie so far, in mm, above the lowest; what is shown beside one is the next."""
         road = self.recipe.widest
-        offsets = np.arange(len(hu)) * road.neighbour_spacing
-        _, features, maps = said_of_exam(self.graph(), road, list(hu), offsets, maps=self.recipe.head.sees_maps)
+        beside = np.arange(len(hu)) * road.neighbour_spacing
+        _, features, maps = said_of_exam(self.graph(), road, list(hu), beside, maps=self.recipe.head.sees_maps)
         given = (features, self.slices.logits(hu).astype(np.float32), offsets.astype(np.float32), maps)
         with torch.inference_mode():
             tensors = [None if each is None else torch.from_numpy(each) for each in given]
