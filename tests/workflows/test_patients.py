@@ -17,8 +17,9 @@ from ichnos.errors import OutputError, UsageError
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import EXAM, ExamFit, Fit, Recipe, SliceRecipe, exam_networks, join
 from ichnos.recipes.bigru import RECIPE as BIGRU
+from ichnos.recipes.ensemble_field import RECIPE as ENSEMBLE_FIELD
 from ichnos.recipes.from_scratch import RECIPE as FROM_SCRATCH
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
 from ichnos.recipes.reader import RECIPE as READER
@@ -244,6 +245,17 @@ def test_every_repeat_has_seeds_of_its_own() -> None:
         BIGRU.fit.seed + 2,
         BIGRU.slices.stages[""].fit.seed + 2,
     )
+    ensemble = of_repeat(ENSEMBLE_FIELD, 2)
+    seeds = {name: fit.seed for name, fit in _fits(ensemble).items()}
+    assert seeds == {name: fit.seed + 2 for name, fit in _fits(ENSEMBLE_FIELD).items()}
+    assert "members/bigru/exam" in seeds
+    assert "The network of exams has its recipe's epochs" in equal_words(ENSEMBLE_FIELD, Equal.STEPS)
+
+
+def _fits(recipe: Recipe) -> dict[str, Fit | ExamFit]:
+    """How every network of a recipe is trained, by its folder."""
+    fits: dict[str, Fit | ExamFit] = {path: stage.fit for path, stage in recipe.stages.items()}
+    return fits | {join(path, EXAM): each.fit for path, each in exam_networks(recipe).items()}
 
 
 def test_what_was_fitted_on_validation_patients_was_fitted_on_them_however_few_were_trained_on(

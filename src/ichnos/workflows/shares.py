@@ -15,7 +15,7 @@ from ichnos.counting import counted
 from ichnos.data.drawing import PatientOrder, order_patients
 from ichnos.data.splits import Part
 from ichnos.errors import UsageError
-from ichnos.recipe import EXAM, ExamRecipe, Recipe, SequenceHead, fits_of
+from ichnos.recipe import EXAM, ExamRecipe, Recipe, exam_networks, fits_of, join
 from ichnos.reporting.recipe_words import grouped
 from ichnos.subtypes import Subtype
 from ichnos.training.sampling import steps_of_epoch, synthetic_of_batch
@@ -199,12 +199,9 @@ def of_repeat(recipe: Recipe, repeat: int) -> Recipe:
     """The recipe with seeds of training of its own."""
     if not repeat:
         return recipe
-    fits = {path: stage.fit for path, stage in recipe.stages.items()}
-    places = fits_of(recipe)
-    seeds = {f"{places[path]}.seed": fit.seed + repeat for path, fit in fits.items()}
-    if isinstance(recipe, ExamRecipe) and EXAM in places:
-        seeds[f"{places[EXAM]}.seed"] = recipe.fit.seed + repeat
-    return recipe.derive(**seeds)
+    seeds = {path: stage.fit.seed for path, stage in recipe.stages.items()}
+    seeds |= {join(path, EXAM): each.fit.seed for path, each in exam_networks(recipe).items()}
+    return recipe.derive(**{f"{place}.seed": seeds[path] + repeat for path, place in fits_of(recipe).items()})
 
 
 def equal_words(recipe: Recipe, equal: Equal) -> str:
@@ -222,8 +219,8 @@ def equal_words(recipe: Recipe, equal: Equal) -> str:
             "Epochs are held equal, at most as many as the recipe has. An epoch of fewer patients has fewer optimiser "
             "steps, so smaller points are trained less too; `--equal steps` holds the steps equal instead."
         )
+    if exam_networks(recipe):
+        return f"{said} The network of exams has its recipe's epochs at every point: fewer exams are fewer steps."
     if not isinstance(recipe, ExamRecipe):
         return said
-    if isinstance(recipe.head, SequenceHead):
-        return f"{said} The network of exams has its recipe's epochs at every point: fewer exams are fewer steps."
     return f"{said} Boosted trees are grown on the validation patients, all of them at every point."
