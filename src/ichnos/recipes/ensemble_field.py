@@ -7,7 +7,7 @@ Differs from `ensemble`: `bigru` is a member beside the four, so that whoever ju
 heard too. The mean of the logits of all five, all alike; nothing is fitted for it. The slice stage of `bigru` is
 `reader` itself, which so counts twice: alone, and with the head on it.
 
-Expected: not measured yet.
+Expected: docs/field.md has what it gave over five folds of ct-ich: no more than `reader`, which is among its members.
 Cost: its members, one after the other; in a field study that has trained them it costs nothing but its measuring. Where
 `reader` and the slice stage of `bigru` have the same weights, as they have there, the bundle holds and asks them once.
 Command: ichnos train ensemble_field --data SET --out RUN

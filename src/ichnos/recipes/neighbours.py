@@ -7,7 +7,7 @@ Differs from `model_2_any` in the neighbours, and in the first weights that belo
 seen all slices of synthetic heads, three at a time, and `any`); `model_2_any_25d` has the weights alone. `reader` is
 this with synthetic lesions.
 
-Expected: docs/field.md has what it gave over five folds of ct-ich.
+Expected: docs/field.md has what it gave over five folds of ct-ich: no more than `model_2_any_25d`.
 Cost: as `model_2_any`.
 Command: ichnos train neighbours --data SET --out RUN
 """
