@@ -28,7 +28,9 @@ FOLDS = {
     "reader-ct-ich-seed-1": "the same, other folds (split seed 1)",
     "reader-ct-ich-seed-2": "the same, other folds (split seed 2)",
     "reader-ct-ich-seed-3": "the same, other folds (split seed 3)",
-    "reader-views-ct-ich": "the first folds' networks, each slice with its mirror image: the bundle's procedure",
+    "reader-views-ct-ich": "the first folds' networks, each slice with its mirror image",
+    "single-ct-ich": "single slices from the same weights, no synthetic lesions",
+    "single-views-ct-ich": "the same networks, each slice with its mirror image: the bundle's procedure",
 }
 
 
@@ -82,7 +84,7 @@ def reader_table() -> str:
 def classes_tables() -> str:
     """Every class of the two studies side by side, slice and exam."""
     parts: list[str] = []
-    for name in ("reader-views-ct-ich", "reader-from-scratch-ct-ich"):
+    for name in ("single-views-ct-ich", "reader-from-scratch-ct-ich"):
         path = ROOT / "results" / f"{name}.json"
         if path.exists():
             card = json.loads(path.read_text(encoding="utf-8"))

@@ -1,8 +1,7 @@
 """The reader: any hemorrhage and five subtypes on all slices, neighbours as channels, from the phantom's weights.
 
 Source: ours, after what the RSNA 2019 challenge's best shared: slices without hemorrhage in training, `any` as a sixth
-class, neighbouring slices as channels. The bundle that comes with ichnos is this recipe on ct-ich, asked of each
-slice's mirror image too (`reader_views`).
+class, neighbouring slices as channels.
 
 Differs from `paper_model_2`:
 - All slices and `any`, so that it can read exams; natural sampling, as six sevenths of all slices are negative.
