@@ -1,7 +1,10 @@
 """What `ichnos bench train` measures is there, of the work that was asked for; no time is judged."""
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +12,7 @@ import pytest
 import torch
 
 from ichnos import recipes
-from ichnos.errors import BenchmarkError, UsageError
+from ichnos.errors import OutputError, TrainingError, UsageError
 from ichnos.progress import SILENT
 from ichnos.training import Execution
 from ichnos.workflows.bench import train as module
@@ -78,11 +81,50 @@ def test_a_mistake_is_one_line(changes: dict[str, Any], complaint: str) -> None:
         TrainBench(**changes)
 
 
-@pytest.mark.slow
-def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(BenchmarkError, match="torch sees no CUDA device"):
-        bench_train(TrainBench("cuda", slices=12, size=32, steps=1, batch_size=4, rounds=1), SILENT)
+@pytest.fixture
+def unmade(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins to make a cache fails the test."""
+
+    def make(*_: object) -> None:
+        pytest.fail("the cache was made, or begun")
+
+    monkeypatch.setattr(np.random, "default_rng", make)
+
+
+@pytest.mark.parametrize(
+    ("device", "complaint"),
+    [("cuda", "torch sees no CUDA device; use --device cpu"), ("cuda:x", "no such device: cuda:x; there are auto")],
+)
+@pytest.mark.usefixtures("unmade")
+def test_a_device_that_is_not_there_is_told_before_a_cache_is_made(
+    device: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match=complaint):
+        bench_train(TrainBench(device, slices=12, size=32, steps=1, batch_size=4, rounds=1), SILENT)
+
+
+@pytest.mark.usefixtures("full")
+def test_too_small_a_disk_is_told_before_a_cache_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    options = TrainBench("cpu", slices=752_803)
+    with pytest.raises(OutputError, match=r"take 38\.1 GB, and .* has 2\.0 GB free; .*TMPDIR") as raised:
+        bench_train(options, SILENT)
+    assert str(tmp_path) in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch, unmade: None) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000_000))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
+def test_a_disk_that_fills_while_a_cache_is_made(tmp_path: Path) -> None:
+    (tmp_path / "cache").symlink_to("/dev/full")
+    work = TrainWork(str(tmp_path / "cache"), str(tmp_path / "runs"), "cpu", 40, 32, 1, 16)
+    with pytest.raises(OutputError, match=r"cannot be written to .*: No space left on device; free .*TMPDIR"):
+        write_cache(work, SILENT)
 
 
 LEARNT = {
@@ -131,6 +173,7 @@ class OnPretendedGpu:
 def pretended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(module, "Contender", OnPretendedGpu)
     monkeypatch.setattr(module, "_on_gpu", lambda device: device == "cuda")
+    monkeypatch.setattr(module, "choose", lambda device, precision: None)
     options = TrainBench("cuda", slices=32, steps=8, rounds=2, cores=1)
     return json.loads(json.dumps(bench_train(options, SILENT), allow_nan=False))
 

@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from ichnos import recipes
+from ichnos.errors import OutputError
 from ichnos.models.classifier import SliceClassifier
 from ichnos.progress import Progress
 from ichnos.recipe import SliceRecipe
@@ -37,6 +38,11 @@ Tree = dict[str, Any]
 
 _AT_ONCE = 256
 """Slices made up together."""
+
+_CHECKPOINTS = 300_000_000
+"""Bytes on the disk, beside the cache, of the runs that are trained: of each a `best` and a `last` of Model 2."""
+
+_ANOTHER_PLACE = "free some space there, give fewer --slices, or let TMPDIR name a folder on another disk"
 
 _FED = 2048
 """Slices that are read in one round, or all where there are fewer."""
@@ -93,13 +99,34 @@ class TrainWork:
 
 
 def write_cache(work: TrainWork, progress: Progress) -> None:
-    """Noise: no step of training asks what the pixels show."""
+    """Noise: no step of training asks what the pixels show. Raises OutputError where its disk has no room for it."""
+    path = Path(work.cache)
+    _check_room(path.parent, work.bytes)
     rng = np.random.default_rng(0)
-    with Path(work.cache).open("wb") as file, progress.task("Making a cache", work.slices) as task:
-        for start in range(0, work.slices, _AT_ONCE):
-            count = min(_AT_ONCE, work.slices - start)
-            file.write(rng.bytes(count * work.bytes // work.slices))
-            task.advance(count)
+    try:
+        with path.open("wb") as file, progress.task("Making a cache", work.slices) as task:
+            for start in range(0, work.slices, _AT_ONCE):
+                count = min(_AT_ONCE, work.slices - start)
+                file.write(rng.bytes(count * work.bytes // work.slices))
+                task.advance(count)
+    except OSError as error:
+        raise OutputError(
+            f"the benchmark's cache of {_size(work.bytes)} cannot be written to {path.parent}: {error.strerror}; "
+            f"{_ANOTHER_PLACE}"
+        ) from error
+
+
+def _check_room(folder: Path, cache: int) -> None:
+    wanted, free = cache + _CHECKPOINTS, shutil.disk_usage(folder).free
+    if free < wanted:
+        raise OutputError(
+            f"the benchmark's cache and checkpoints take {_size(wanted)}, and {folder.parent} has {_size(free)} free; "
+            f"{_ANOTHER_PLACE}"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"
 
 
 def fed(work: TrainWork) -> Callable[[], Tree]:
