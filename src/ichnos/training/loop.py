@@ -79,8 +79,8 @@ def train(
     origin: plain JSON that says where the slices come from; every checkpoint keeps it.
 
     Raises TrainingError (slices do not fit, another run is in the folder, memory runs out, the loss is not finite),
-    WeightsError (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains here); of
-    several processes also FailedElsewhereError and WorkerError.
+    WeightsError (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains
+    here); of several processes also FailedElsewhereError and WorkerError.
     """
     training.check(recipe, "training", at_least=_FEWEST_SLICES)
     if validation is not None:

@@ -13,7 +13,7 @@ _FEWEST = 2
 
 @contextmanager
 def told_without_room(work: str, asked: str, device: torch.device, otherwise: str = "") -> Iterator[None]:
-    """Raise TrainingError where the device's memory runs out in the block, which is of no use to split further.
+    """Raise TrainingError where the device's memory runs out in the block, for which no trial says what would fit.
 
     work: what it does, as "validation"; asked: how much at once, as "batches of 64 slices"; otherwise: what else helps.
     """

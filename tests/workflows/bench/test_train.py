@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +17,7 @@ from ichnos.errors import OutputError, TrainingError, UsageError
 from ichnos.progress import SILENT
 from ichnos.training import Execution
 from ichnos.workflows.bench import train as module
+from ichnos.workflows.bench import train_own
 from ichnos.workflows.bench.contenders import Taken
 from ichnos.workflows.bench.table import train_circumstances, train_rows
 from ichnos.workflows.bench.train import TrainBench, bench_train
@@ -57,7 +59,8 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     assert "12 slices of 32×32" in train_circumstances(tree)
 
 
-def test_every_slice_of_a_round_is_read(tmp_path: Path) -> None:
+def test_every_slice_of_a_round_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_own, "_AT_LEAST", 0.0)
     work = TrainWork(str(tmp_path / "cache"), str(tmp_path / "runs"), "cpu", 40, 32, 1, 16)
     write_cache(work, SILENT)
     assert (tmp_path / "cache").stat().st_size == work.bytes
@@ -65,6 +68,19 @@ def test_every_slice_of_a_round_is_read(tmp_path: Path) -> None:
     assert [len(batch) for batch in work.batches(0)] == [14, 13, 13]
     assert not np.array_equal(work.batches(0)[0], work.batches(1)[0]), "a file cache would know a round that repeats"
     assert fed(work)()["slices"] == copied(work)()["slices"] == 40
+
+
+@pytest.mark.parametrize("contender", [fed, copied])
+def test_few_slices_are_read_and_copied_again(
+    contender: Callable[[TrainWork], Callable[[], dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_own, "_AT_LEAST", 0.1)
+    work = TrainWork(str(tmp_path / "cache"), str(tmp_path / "runs"), "cpu", 40, 32, 1, 16)
+    write_cache(work, SILENT)
+    done = contender(work)()
+    assert 0.1 <= done["seconds"] < 10
+    assert done["slices"] > 40
+    assert done["slices"] % 40 == 0, "each as often"
 
 
 @pytest.mark.parametrize(
