@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from ichnos.cli import failures
-from ichnos.cli.main import run
+from ichnos.cli.main import app, run
 from ichnos.errors import OutputError
 from ichnos.workflows.bench import evaluate, growth, predict, prepare, train
 
@@ -75,3 +76,12 @@ def test_what_cannot_be_written_in_the_end_is_printed(
     printed = capsys.readouterr()
     assert printed.out == ('{\n  "what": "a slice"\n}\n' if words else "a slice: 1 s  (aim: ≤ 2 s)\nOn this machine.\n")
     assert "the disk is full" in printed.err
+
+
+def test_help_is_not_cut_short() -> None:
+    listed = CliRunner().invoke(app, ["bench", "--help"], terminal_width=80).output
+    assert "growth" in listed
+    assert "..." not in listed.replace("COMMAND [ARGS]...", "")
+    told = " ".join(CliRunner().invoke(app, ["bench", "train", "--help"], terminal_width=80).output.split())
+    assert "cuda:1 of several" in told
+    assert "by default 32-true on a CPU" in told

@@ -29,7 +29,7 @@ def benchmarks() -> None:
     """Measure how fast ichnos is on this machine, against other stacks and against what the machine can do at best."""
 
 
-@app.command("predict")
+@app.command("predict", short_help="The reading of exams: warm, from a cold start, many.")
 def predict(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="A bundle to read with; an untrained one (needs torch) by default.")
@@ -70,7 +70,7 @@ def predict(
     _measure(partial(bench_predict, options), predict_rows, predict_circumstances, out, as_json=as_json)
 
 
-@app.command("evaluate")
+@app.command("evaluate", short_help="The measuring of predictions, with intervals.")
 def evaluate(
     slices: Annotated[int, typer.Option("--slices", help="Predictions; RSNA 2019 has 752,803.")] = 752_803,
     resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap by patient.")] = 1000,
@@ -91,7 +91,7 @@ def evaluate(
     _measure(partial(bench_evaluate, options), evaluate_rows, evaluate_circumstances, out, as_json=as_json)
 
 
-@app.command("prepare")
+@app.command("prepare", short_help="The preparing of RSNA's layout, and of a cache.")
 def prepare(
     exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 40,
     matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
@@ -113,9 +113,9 @@ def prepare(
     _measure(partial(bench_prepare, options), prepare_rows, prepare_circumstances, out, as_json=as_json)
 
 
-@app.command("train")
+@app.command("train", short_help="The feeding and the training of Model 2.")
 def train(
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 of several.")] = "auto",
     slices: Annotated[
         int, typer.Option("--slices", help="Of the made-up cache; RSNA 2019's 752,803 take 38 GB.")
     ] = 4096,
@@ -123,7 +123,12 @@ def train(
     steps: Annotated[int, typer.Option("--steps", help="Of training that are timed.")] = 8,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Slices of a step.")] = 32,
     precision: Annotated[
-        str | None, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed; what the device gains by.")
+        str | None,
+        typer.Option(
+            "--precision",
+            help="32-true, bf16-mixed or 16-mixed; by default 32-true on a CPU, bf16-mixed on a GPU that has it, else "
+            "16-mixed.",
+        ),
     ] = None,
     rounds: Rounds = 3,
     cores: Cores = 2,
@@ -142,7 +147,7 @@ def train(
     _measure(partial(bench_train, options), train_rows, train_circumstances, out, as_json=as_json)
 
 
-@app.command("growth")
+@app.command("growth", short_help="What a slice costs, and memory, as the work grows.")
 def growth(
     times: Annotated[
         str, typer.Option("--times", metavar="N,N,...", help="How many times the base size each is measured at.")
