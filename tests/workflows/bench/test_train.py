@@ -41,6 +41,7 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     assert list(tree["parts_ms"]) == ["read", "to the device", "augment", "forward", "backward", "optimizer"]
     assert tree["parts_ms"]["backward"]["median"] > 0
     assert (tree["trained"]["device"], tree["trained"]["precision"]) == ("cpu", "32-true")
+    assert tree["trained"]["compiled"] is False
     shares = tree["trained"]["to_floor"]["each"]
     rates = tree["trained"]["slices_a_second"]["each"], tree["floor"]["on_device"]["slices_a_second"]["each"]
     assert shares == pytest.approx([one / other for one, other in zip(*rates, strict=True)], rel=1e-2)
@@ -156,7 +157,7 @@ LEARNT = {
 
 
 SECONDS = {"fed": 0.1, "copied": 0.1, "trained": 0.25, "on_device": 0.2, "eager": 0.5, "parts": 0.2}
-ABOUT = {"device": "NVIDIA H200", "precision": "bf16-mixed", "compiled": "True", "compilation": ""}
+ABOUT = {"device": "NVIDIA H200", "precision": "bf16-mixed", "compiled": True, "compilation": ""}
 
 
 class OnPretendedGpu:
@@ -199,6 +200,7 @@ def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:
     measured, aim = rows["Model 2 trained on NVIDIA H200, bf16-mixed, compiled"]
     assert measured == "8,192 slices a second (8,192 to 8,192), 900 MB"
     assert aim == "≥ 6,000 slices a second (a GPU of H200's class)"
+    assert pretended["trained"]["compiled"] is True
     assert rows["training against that"] == ("0.80 × (0.80 to 0.80) the rate", "≥ 0.9 ×")
     assert rows["an epoch of RSNA's 752,803 slices, reckoned from Model 2's rate"][0] == "1.53 min (1.53 to 1.53)"
     assert (
@@ -212,10 +214,16 @@ def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:
 
 
 def test_why_a_gpus_code_is_not_compiled_is_in_the_table(pretended: dict[str, Any]) -> None:
-    pretended["trained"] |= {"compiled": "False", "compilation": "not compiled, as torch.compile failed: no g++"}
+    pretended["trained"] |= {"compiled": False, "compilation": "not compiled, as torch.compile failed: no g++"}
     rows = {what: measured for what, measured, _ in train_rows(pretended)}
     assert rows["torch.compile"] == "not compiled, as torch.compile failed: no g++"
     assert "Model 2 trained on NVIDIA H200, bf16-mixed" in rows
+
+
+@pytest.mark.parametrize(("said", "shown"), [("True", ", compiled"), ("False", "")])
+def test_a_table_of_the_first_version_says_the_same(said: str, shown: str, pretended: dict[str, Any]) -> None:
+    pretended["trained"] |= {"compiled": said}
+    assert f"Model 2 trained on NVIDIA H200, bf16-mixed{shown}" in {what for what, _, _ in train_rows(pretended)}
 
 
 def test_the_shortest_epoch_is_of_the_highest_rate(pretended: dict[str, Any]) -> None:

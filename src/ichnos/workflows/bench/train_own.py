@@ -225,9 +225,8 @@ def _bare(work: TrainWork, execution: Execution) -> Callable[[], Tree]:
     planes = torch.from_numpy(work.images[: work.batch_size].copy()).to(fabric.device)
     targets = torch.zeros((len(planes), len(recipe.classes)), device=fabric.device)
     loss_of = torch.nn.BCEWithLogitsLoss()
-    about = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
-    about["compiled"] = str(compiled)  # where training compiles
-    about["compilation"] = " ".join(told.messages)
+    about: Tree = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
+    about |= {"compiled": compiled, "compilation": " ".join(told.messages)}  # where training compiles
 
     def once() -> Tree:
         module.train()
