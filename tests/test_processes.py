@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ichnos.errors import WorkerError
-from ichnos.processes import in_processes
+from ichnos.processes import cores, in_processes
 
 
 def square(number: int) -> int:
@@ -53,6 +53,23 @@ def sleep(folder: Path, number: int) -> int:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_every_item_is_done_once(workers: int) -> None:
     assert sorted(in_processes(square, range(50), workers)) == [n * n for n in range(50)]
+
+
+def process(number: int) -> tuple[int, int]:
+    return number, os.getpid()
+
+
+@pytest.mark.parametrize(("may_use", "has"), [({3}, 8), (None, 1)])
+def test_as_many_processes_as_cores_that_may_be_used(
+    may_use: set[int] | None, has: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if may_use is None:
+        monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    else:
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _: may_use, raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: has)
+    assert cores() == 1
+    assert list(in_processes(process, range(3))) == [(n, os.getpid()) for n in range(3)], "one core needs no process"
 
 
 def test_nothing_to_do() -> None:

@@ -110,6 +110,15 @@ def can_be_written(folder: Path) -> bool:
         return error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+def check_can_be_written(path: Path) -> None:
+    """Raise OutputError where a file `path` could not be written at the end of long work; nothing is made now."""
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; give the name of a file with --out")
+    there = next(folder for folder in path.absolute().parents if folder.exists())
+    with explained(path), TemporaryFile(dir=there):
+        pass
+
+
 def cache_folder() -> Path:
     """Where what can be made or fetched again is kept: $ICHNOS_CACHE, else ichnos in $XDG_CACHE_HOME or ~/.cache."""
     own = os.environ.get("ICHNOS_CACHE")

@@ -27,7 +27,8 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: Workers = None) -> Iterator[Result]:
-    """Yield work(item) of every item as it is done, in any order. workers: None takes a process a core.
+    """Yield work(item) of every item as it is done, in any order. workers: None takes a process for each
+    core that this process may use.
 
     `work` and the items are pickled, so `work` is a function of a module or a partial of one; a script that comes here
     needs its `if __name__ == "__main__":`, as the processes import it. With one worker or one item the work is done
@@ -39,7 +40,7 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers:
     if isinstance(workers, Cluster):
         yield from on_cluster(partial(_in_kept_memory, work), items, workers)
         return
-    workers = min(workers or os.cpu_count() or 1, len(items))
+    workers = min(workers or cores(), len(items))
     if workers <= 1:
         yield from map(work, items)
         return
@@ -52,6 +53,11 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers:
                 "a worker process was killed, most often because memory ran out; what was finished is kept: "
                 "give the same command again, with fewer cores if it happens again"
             ) from error
+
+
+def cores() -> int:
+    """Cores that this process may use; all that there are where the system does not say (macOS, Windows)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _as_done(submit: Callable[[Item], Future[Result]], items: Sequence[Item], ahead: int) -> Iterator[Result]:

@@ -114,6 +114,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
         (SetError("no set"), 1, "ichnos: no set"),
         (RecipeError("no field"), 2, "ichnos: no field"),
         (KeyboardInterrupt(), 130, "give the same command again to go on"),
+        (failures.NothingKeptError(), 130, "Nothing is kept"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "pip install 'ichnos[train]'"),
         (ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"), 1, "pip install 'ichnos[train]'"),
         (ZeroDivisionError("oops"), 1, "please report it"),

@@ -12,6 +12,7 @@ import torch
 from ichnos import recipes
 from ichnos.errors import TrainingError
 from ichnos.models.exam_checkpoint import load_exam_checkpoint, load_exam_network
+from ichnos.models.exam_network import ExamNetwork
 from ichnos.recipe import ExamRecipe, SequenceHead
 from ichnos.training.exam_loop import train_exam_network
 from ichnos.training.exam_session import ExamSession, answers_of
@@ -160,3 +161,25 @@ def test_what_is_refused(tmp_path: Path) -> None:
         train_exam_network(RECIPE, dataclasses.replace(part(1), made_by="x"), part(2), tmp_path, device="cpu")
     with pytest.raises(TrainingError, match=r"another recipe \(head\.hidden: 8 there, 4 here\)"):
         trained(tmp_path, RECIPE.derive(**{"head.hidden": 4}))
+
+
+@pytest.mark.parametrize(
+    ("learning", "said"),
+    [
+        (True, "in training of a network of exams, with batches of 3 exams: .*lower fit.batch_size"),
+        (False, "in prediction by a network of exams, with one exam at a time"),
+    ],
+)
+def test_memory_that_runs_out_says_in_what(
+    learning: bool, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answered = ExamNetwork.forward
+
+    def out_of_memory(self: ExamNetwork, *given: object) -> object:
+        if self.training is learning:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return answered(self, *given)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(ExamNetwork, "forward", out_of_memory)
+    with pytest.raises(TrainingError, match=said):
+        trained(tmp_path)

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ichnos.errors import OutputError, TrainingError, WeightsError
-from ichnos.models import load_checkpoint
+from ichnos.models import SliceClassifier, load_checkpoint
 from ichnos.recipe import SliceRecipe
-from ichnos.training import TrainingSlices, session, train
+from ichnos.training import TrainingSlices, predict, session, train
 from ichnos.training.folder import RunFolder
 from ichnos.training.loss import MultilabelLoss
 from tests.training.test_training import Parts, Recorder
@@ -166,3 +166,47 @@ def test_memory_that_runs_out_says_which_batch_fits(
     with pytest.raises(TrainingError, match=said):
         train(recipe, *tiny, tmp_path, device="cpu")
     assert not (tmp_path / "last.safetensors").exists(), "weights that a trial moved are not kept"
+
+
+@pytest.fixture
+def crowded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that has room for training, and none for what comes after it."""
+    said = SliceClassifier.logits
+
+    def out_of_memory(self: SliceClassifier, unit: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return said(self, unit)
+
+    monkeypatch.setattr(SliceClassifier, "logits", out_of_memory)
+
+
+@pytest.mark.usefixtures("crowded")
+@pytest.mark.parametrize(
+    ("anew", "work", "asked"),
+    [(False, "validation", "batches of 64 slices: .*give the same command again"), (True, "BatchNorm's", "10 slices")],
+)
+def test_memory_that_runs_out_after_an_epoch_says_in_what(
+    anew: bool, work: str, asked: str, recipe: SliceRecipe, tiny: Parts, tmp_path: Path
+):
+    with pytest.raises(TrainingError, match=f"out of memory on cpu in .*{work}.*, with .*{asked}.*or use --device cpu"):
+        train(short(recipe, **{"fit.reestimate_batchnorm": anew}), *tiny, tmp_path, device="cpu")
+
+
+@pytest.mark.usefixtures("crowded")
+def test_memory_that_runs_out_in_prediction(recipe: SliceRecipe, tiny: Parts):
+    classifier = SliceClassifier.seeded(recipe, 0)
+    with pytest.raises(TrainingError, match="in prediction, with batches of 3 slices"):
+        predict(classifier, tiny[1].images, tiny[1].rows, batch_size=3, device="cpu")
+    assert classifier.training, "given back as it was"
+
+
+def test_memory_that_runs_out_before_the_first_step(
+    recipe: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def out_of_memory(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(MultilabelLoss, "to", out_of_memory)
+    with pytest.raises(TrainingError, match="in training, with batches of 4 slices"):
+        train(short(recipe), *tiny, tmp_path, device="cpu")

@@ -1,11 +1,17 @@
 """`ichnos bench ...`: how fast it is here, against others and against what the machine can do."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ichnos.cli.failures import NothingKeptError
+from ichnos.progress import Progress
+
+Tree = dict[str, Any]
 
 Rounds = Annotated[int, typer.Option("--rounds", help="How often everything is timed.")]
 Cores = Annotated[int, typer.Option("--cores", help="Cores to use, where the system can hold to it.")]
@@ -23,7 +29,7 @@ def benchmarks() -> None:
     """Measure how fast ichnos is on this machine, against other stacks and against what the machine can do at best."""
 
 
-@app.command("predict")
+@app.command("predict", short_help="The reading of exams: warm, from a cold start, many.")
 def predict(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="A bundle to read with; an untrained one (needs torch) by default.")
@@ -48,7 +54,6 @@ def predict(
     Exams are synthetic and uncompressed. Every contender runs in a process of its own, all in turn, in one run.
     """
     from ichnos.cli.parsing import parse_assignments
-    from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.bench.predict import PredictBench, bench_predict
     from ichnos.workflows.bench.table import predict_circumstances, predict_rows
 
@@ -62,12 +67,10 @@ def predict(
         changes=parse_assignments(changes or []),
         peers=_peers(peers),
     )
-    with on_standard_error() as progress:
-        tree = bench_predict(options, progress)
-    _tell(tree, predict_rows(tree), predict_circumstances(tree), out, as_json=as_json)
+    _measure(partial(bench_predict, options), predict_rows, predict_circumstances, out, as_json=as_json)
 
 
-@app.command("evaluate")
+@app.command("evaluate", short_help="The measuring of predictions, with intervals.")
 def evaluate(
     slices: Annotated[int, typer.Option("--slices", help="Predictions; RSNA 2019 has 752,803.")] = 752_803,
     resamples: Annotated[int, typer.Option("--resamples", help="Of the bootstrap by patient.")] = 1000,
@@ -81,17 +84,14 @@ def evaluate(
 
     Predictions are made up, in RSNA's proportions. Every contender runs in a process of its own, all in turn.
     """
-    from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.bench.evaluate import EvaluateBench, bench_evaluate
     from ichnos.workflows.bench.table import evaluate_circumstances, evaluate_rows
 
     options = EvaluateBench(slices, resamples, rounds=rounds, cores=cores, peers=_peers(peers))
-    with on_standard_error() as progress:
-        tree = bench_evaluate(options, progress)
-    _tell(tree, evaluate_rows(tree), evaluate_circumstances(tree), out, as_json=as_json)
+    _measure(partial(bench_evaluate, options), evaluate_rows, evaluate_circumstances, out, as_json=as_json)
 
 
-@app.command("prepare")
+@app.command("prepare", short_help="The preparing of RSNA's layout, and of a cache.")
 def prepare(
     exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 40,
     matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
@@ -106,19 +106,16 @@ def prepare(
 
     Exams are synthetic. Every contender runs in a process of its own, all in turn, each time into an empty folder.
     """
-    from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.bench.prepare import PrepareBench, bench_prepare
     from ichnos.workflows.bench.table import prepare_circumstances, prepare_rows
 
     options = PrepareBench(exams, matrix, size, rounds=rounds, cores=cores, peers=_peers(peers))
-    with on_standard_error() as progress:
-        tree = bench_prepare(options, progress)
-    _tell(tree, prepare_rows(tree), prepare_circumstances(tree), out, as_json=as_json)
+    _measure(partial(bench_prepare, options), prepare_rows, prepare_circumstances, out, as_json=as_json)
 
 
-@app.command("train")
+@app.command("train", short_help="The feeding and the training of Model 2.")
 def train(
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 of several.")] = "auto",
     slices: Annotated[
         int, typer.Option("--slices", help="Of the made-up cache; RSNA 2019's 752,803 take 38 GB.")
     ] = 4096,
@@ -126,7 +123,12 @@ def train(
     steps: Annotated[int, typer.Option("--steps", help="Of training that are timed.")] = 8,
     batch_size: Annotated[int, typer.Option("--batch-size", help="Slices of a step.")] = 32,
     precision: Annotated[
-        str | None, typer.Option("--precision", help="32-true, bf16-mixed or 16-mixed; what the device gains by.")
+        str | None,
+        typer.Option(
+            "--precision",
+            help="32-true, bf16-mixed or 16-mixed; by default 32-true on a CPU, bf16-mixed on a GPU that has it, else "
+            "16-mixed.",
+        ),
     ] = None,
     rounds: Rounds = 3,
     cores: Cores = 2,
@@ -138,17 +140,14 @@ def train(
     The cache is noise. Every contender runs in a process of its own, all in turn. On a GPU also: its memory, the same
     network without torch.compile, and whether it learns there what single precision does.
     """
-    from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.bench.table import train_circumstances, train_rows
     from ichnos.workflows.bench.train import TrainBench, bench_train
 
     options = TrainBench(device, slices, size, steps, batch_size, precision, rounds=rounds, cores=cores)
-    with on_standard_error() as progress:
-        tree = bench_train(options, progress)
-    _tell(tree, train_rows(tree), train_circumstances(tree), out, as_json=as_json)
+    _measure(partial(bench_train, options), train_rows, train_circumstances, out, as_json=as_json)
 
 
-@app.command("growth")
+@app.command("growth", short_help="What a slice costs, and memory, as the work grows.")
 def growth(
     times: Annotated[
         str, typer.Option("--times", metavar="N,N,...", help="How many times the base size each is measured at.")
@@ -162,14 +161,11 @@ def growth(
 
     Each size is a process of its own. Exams and predictions are synthetic.
     """
-    from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.bench.growth import GrowthBench, bench_growth
     from ichnos.workflows.bench.table import growth_circumstances, growth_rows
 
     options = GrowthBench(times, rounds=rounds, cores=cores)
-    with on_standard_error() as progress:
-        tree = bench_growth(options, progress)
-    _tell(tree, growth_rows(tree), growth_circumstances(tree), out, as_json=as_json)
+    _measure(partial(bench_growth, options), growth_rows, growth_circumstances, out, as_json=as_json)
 
 
 def _peers(given: Path | None) -> Path | None:
@@ -179,17 +175,33 @@ def _peers(given: Path | None) -> Path | None:
     return given or (PEERS if PEERS.is_dir() else None)
 
 
-def _tell(
-    tree: dict[str, Any], rows: Iterable[tuple[str, str, str]], circumstances: str, out: Path | None, *, as_json: bool
+def _measure(
+    bench: Callable[[Progress], Tree],
+    rows_of: Callable[[Tree], Iterable[tuple[str, str, str]]],
+    circumstances_of: Callable[[Tree], str],
+    out: Path | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """Write and print what a benchmark measured."""
-    from ichnos.files import write_json
+    """Run a benchmark, print what it measured, and write it: last, so that it is seen even where it cannot be written.
+
+    That it can be is tried before, as far as one can.
+    """
+    from ichnos.cli.progress import on_standard_error
+    from ichnos.files import check_can_be_written, write_json
 
     if out is not None:
-        write_json(out, tree)
+        check_can_be_written(out)
+    try:
+        with on_standard_error() as progress:
+            tree = bench(progress)
+    except KeyboardInterrupt as stopped:
+        raise NothingKeptError from stopped
     if as_json:
         print(json.dumps(tree, indent=2, ensure_ascii=False))
-        return
-    for what, measured, aim in rows:
-        print(f"{what}: {measured}{f'  (aim: {aim})' if aim else ''}")
-    print(circumstances)
+    else:
+        for what, measured, aim in rows_of(tree):
+            print(f"{what}: {measured}{f'  (aim: {aim})' if aim else ''}")
+        print(circumstances_of(tree))
+    if out is not None:
+        write_json(out, tree)

@@ -21,6 +21,10 @@ _EXTRAS = {
 """Which optional part of the installation brings which modules."""
 
 
+class NothingKeptError(Exception):
+    """Ctrl-C ended a command that keeps nothing of what it did. (Typer hides a KeyboardInterrupt from `run`.)"""
+
+
 def exit_code(error: BaseException) -> int:
     """Say on standard error what went wrong, and return 1 (failed), 2 (wrong use) or 130 (stopped by the user).
 
@@ -32,6 +36,9 @@ def exit_code(error: BaseException) -> int:
 
             if is_first_of_training():
                 print("Stopped. What was finished is kept: give the same command again to go on.", file=sys.stderr)
+            return STOPPED
+        case NothingKeptError():
+            print("Stopped. Nothing is kept of it: the same command begins again from its start.", file=sys.stderr)
             return STOPPED
         case FailedElsewhereError(told=True):
             return 1

@@ -1,6 +1,5 @@
 """The engine: a bundle's network on ONNX Runtime, any number of slices in the memory of a few."""
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from ichnos.errors import BundleError, InputError
 from ichnos.inference.bundle import Bundle
 from ichnos.inference.exam_network import ExamEngine, SliceAnswers
 from ichnos.inputs import MATRIX, neighbour_stacks, to_matrix
+from ichnos.processes import cores
 
 BATCH_PIXELS = 2 * 224 * 224
 """Of the network's input, that a core takes at once. More are slower on a CPU, as their feature maps leave its caches,
@@ -126,11 +126,6 @@ def open_network(network: bytes, name: str) -> ort.InferenceSession:
         return ort.InferenceSession(network, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors have no common base but Exception
         raise BundleError(f"ONNX Runtime cannot open {name}: {_first_line(error)}") from error
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _square(hu: NDArray[np.int16]) -> NDArray[np.int16]:

@@ -15,6 +15,7 @@ from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm as _Norm  # what all of torch's, and ours, have in common
 
 from ichnos.training.batches import in_batches, read_ahead
+from ichnos.training.memory import told_without_room
 from ichnos.training.ranks import Ranks
 from ichnos.training.slices import TrainingSlices, spread
 
@@ -133,7 +134,9 @@ def _measure(
         return
     rows = training.rows[spread(len(training), _IMAGES)]
     batches = [ranks.share(batch) for batch in in_batches(rows, max(batch_size, 2 * ranks.size))]
+    asked = f"batches of {max(map(len, batches))} slices"
     with (
+        told_without_room("the measuring of BatchNorm's statistics", asked, fabric.device),
         torch.no_grad(),
         fabric.autocast(),
         _averaging(module, norms),

@@ -21,6 +21,7 @@ from ichnos.training.interruption import interruptible
 from ichnos.training.journal import open_journal
 from ichnos.training.loop import TrainingSummary, summary_of
 from ichnos.training.loss import MultilabelLoss
+from ichnos.training.memory import told_without_room
 from ichnos.training.state import RunState, restore_state
 
 
@@ -52,7 +53,9 @@ def train_exam_network(
         checkpoint = _resumable(folder, data)
         if checkpoint is not None and checkpoint.metadata["state"]["finished"]:
             return summary_of(folder, recipe.fit, RunState(**checkpoint.metadata["state"]))
-        with torch.random.fork_rng():
+        asked, fewer = f"batches of {recipe.fit.batch_size} exams", "lower fit.batch_size and give another folder, "
+        place = choose(device, "32-true").device
+        with told_without_room("training of a network of exams", asked, place, fewer), torch.random.fork_rng():
             provenance = {"data": data, "origin": dict(origin or {}), "slices": training.made_by}
             session = _open(recipe, (training, validation), folder, checkpoint, provenance, device)
             if checkpoint is None:

@@ -23,6 +23,7 @@ from ichnos.training.folder import RunFolder
 from ichnos.training.interruption import Interruption
 from ichnos.training.journal import Journal
 from ichnos.training.loss import LossWatch, MultilabelLoss
+from ichnos.training.memory import told_without_room
 from ichnos.training.randomness import exams_generator, order_generator, seed_step
 from ichnos.training.schedule import learning_rate
 from ichnos.training.state import RunState
@@ -167,10 +168,16 @@ class ExamSession:
 
 
 def answers_of(network: ExamNetwork, part: ExamSlices, device: torch.device) -> NDArray[np.float64]:
-    """Logits (slices, classes) of a part, exam by exam as a bundle asks; the network is left in evaluation mode."""
+    """Logits (slices, classes) of a part, exam by exam as a bundle asks; the network is left in evaluation mode.
+
+    Raises TrainingError where the device has no room for an exam.
+    """
     network.eval()
     said = np.empty(part.logits.shape)
-    with torch.inference_mode():
+    with (
+        told_without_room("prediction by a network of exams", "one exam at a time", device),
+        torch.inference_mode(),
+    ):
         for exam in range(part.exams):
             batch = batch_of(part, [exam], device)
             said[batch.rows] = network(batch.exams)[-1][0].double().cpu().numpy()

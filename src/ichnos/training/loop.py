@@ -26,6 +26,7 @@ from ichnos.training.folder import RunFolder, describe
 from ichnos.training.interruption import interruptible
 from ichnos.training.journal import open_journal, read_journal
 from ichnos.training.loss import MultilabelLoss
+from ichnos.training.memory import told_without_room
 from ichnos.training.ranks import Ranks
 from ichnos.training.sampling import BatchOrder
 from ichnos.training.segmentation import MaskTraining
@@ -77,9 +78,9 @@ def train(
     validation: None trains all of the recipe's epochs, chooses nothing, and takes the last weights as best.safetensors.
     origin: plain JSON that says where the slices come from; every checkpoint keeps it.
 
-    Raises TrainingError (slices do not fit, another run is in the folder, the loss is not finite), WeightsError
-    (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains here); of
-    several processes also FailedElsewhereError and WorkerError.
+    Raises TrainingError (slices do not fit, another run is in the folder, memory runs out, the loss is not finite),
+    WeightsError (first weights or last.safetensors) and OutputError (disk full, no permission, another process trains
+    here); of several processes also FailedElsewhereError and WorkerError.
     """
     training.check(recipe, "training", at_least=_FEWEST_SLICES)
     if validation is not None:
@@ -92,7 +93,8 @@ def train(
             _check_splits(recipe, execution, ranks)
         parts = (training, validation)
         told = progress if ranks.first else SILENT
-        return _train(recipe, parts, RunFolder(run), _Crew(fabric, ranks, execution), dict(origin or {}), told)
+        with told_without_room("training", f"batches of {recipe.fit.batch_size} slices", fabric.device):
+            return _train(recipe, parts, RunFolder(run), _Crew(fabric, ranks, execution), dict(origin or {}), told)
     finally:
         ranks.close()
 

@@ -1,6 +1,7 @@
 """Where a device's memory runs out: how large a batch it has room for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -8,6 +9,21 @@ from ichnos.errors import TrainingError
 
 _FEWEST = 2
 """BatchNorm measures nothing on one image."""
+
+
+@contextmanager
+def told_without_room(work: str, asked: str, device: torch.device, otherwise: str = "") -> Iterator[None]:
+    """Raise TrainingError where the device's memory runs out in the block, for which no trial says what would fit.
+
+    work: what it does, as "validation"; asked: how much at once, as "batches of 64 slices"; otherwise: what else helps.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise TrainingError(
+            f"out of memory on {device.type} in {work}, with {asked}: free the device's memory (other processes may "
+            f"hold some), {otherwise}or use --device cpu"
+        ) from error
 
 
 def too_large(

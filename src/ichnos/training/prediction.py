@@ -14,6 +14,7 @@ from ichnos.models.views import Viewed
 from ichnos.progress import SILENT, Progress
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.devices import choose
+from ichnos.training.memory import told_without_room
 
 BATCH_SIZE = 64
 """Slices predicted at once where nobody says otherwise: larger gains nothing on a CPU and little on a GPU."""
@@ -32,15 +33,18 @@ def predict(
     """Probabilities (len(rows), classes) for those rows of images (N, planes, S, S), in evaluation mode.
 
     The classifier is moved to the device and its mode is given back as it was. Raises TrainingError where the device
-    is not there.
+    is not there, or has no room for a batch.
     """
     if not len(rows):
         return np.empty((0, len(classifier.recipe.classes)))
     fabric = choose(device, precision)
     was_training = classifier.training
-    module = fabric.setup_module(classifier)
     try:
-        with progress.task("Predicting", len(rows)) as task:
+        with (
+            told_without_room("prediction", f"batches of {batch_size} slices", fabric.device),
+            progress.task("Predicting", len(rows)) as task,
+        ):
+            module = fabric.setup_module(classifier)
             return probabilities_of(fabric, module, images, rows, batch_size, task.advance)
     finally:
         classifier.train(was_training)

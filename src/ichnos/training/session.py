@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -29,7 +29,7 @@ from ichnos.training.folder import RunFolder
 from ichnos.training.interruption import Interrupted, Interruption
 from ichnos.training.journal import Journal
 from ichnos.training.loss import LossWatch, MultilabelLoss
-from ichnos.training.memory import too_large, too_large_for_share
+from ichnos.training.memory import told_without_room, too_large, too_large_for_share
 from ichnos.training.mixing import draw_mix
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.randomness import seed_step
@@ -238,7 +238,8 @@ class Session:
                 reestimate_batchnorm(self.fabric, self._asked, self.training, self._batch_size, self.ranks)
         validation = None if self.validation is None else self._metrics_on(self.validation, interruption)
         if self.masks is not None and self.validation is not None:
-            self._overlaps = self.masks.overlaps(self.validation, self._batch_size, lambda _: interruption.check())
+            with self._told_in_validation():
+                self._overlaps = self.masks.overlaps(self.validation, self._batch_size, lambda _: interruption.check())
         self._whole = False
         state.epoch, state.step, state.predictions = state.epoch + 1, 0, []
         if validation is None:
@@ -275,6 +276,10 @@ class Session:
         """Where nothing is learnt."""
         return max(BATCH_SIZE, self.recipe.fit.batch_size)
 
+    def _told_in_validation(self) -> AbstractContextManager[None]:
+        asked, last = f"batches of {self._batch_size} slices", "and give the same command again to go on, "
+        return told_without_room("validation", asked, self.fabric.device, last)
+
     def _metrics_on(self, part: TrainingSlices, interruption: Interruption) -> SliceMetrics:
         """Each process asks of its share of the slices; the first measures what all of them said."""
 
@@ -283,7 +288,8 @@ class Session:
             if not len(rows):
                 return np.empty((0, len(self.recipe.classes)))
             tick = partial(_check, interruption)
-            return probabilities_of(self.fabric, self._asked, part.images, rows, self._batch_size, tick)
+            with self._told_in_validation():
+                return probabilities_of(self.fabric, self._asked, part.images, rows, self._batch_size, tick)
 
         probabilities = np.concatenate(self.ranks.everyones(ask))
         return self.ranks.from_first(lambda: self._measured(probabilities, part))

@@ -25,6 +25,7 @@ from ichnos.progress import Progress
 from ichnos.recipe import AnomalyRecipe, AnyKind, Population
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.devices import choose
+from ichnos.training.memory import told_without_room
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.slices import TrainingSlices, spread
 from ichnos.workflows.trained_model import TrainedModel, table_of
@@ -98,7 +99,10 @@ class TrainedAnomaly:
         module = fabric.setup_module(self.network)
         said = np.zeros((0, len(self.recipe.classes)))
         if len(rows):
-            with progress.task("Predicting", len(rows)) as task:
+            with (
+                told_without_room("prediction", f"batches of {BATCH_SIZE} slices", fabric.device),
+                progress.task("Predicting", len(rows)) as task,
+            ):
                 said = probabilities_of(fabric, module, slices.images, slices.rows, BATCH_SIZE, task.advance)
         return table_of(self.recipe, data.prepared, rows, said, part)
 

@@ -22,6 +22,7 @@ from ichnos.recipe import InputSpec, Population
 from ichnos.subtypes import Subtype
 from ichnos.training.devices import choose
 from ichnos.training.exam_slices import ExamSlices, part_fingerprint
+from ichnos.training.memory import told_without_room
 from ichnos.workflows.trained_model import Trained
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def said_of_exam(
         shown, which = np.unique(stacks[start : start + _AT_ONCE], return_inverse=True)
         batch = torch.from_numpy(np.stack([to_matrix(hu[int(i)]) for i in shown])).to(device)
         beside = torch.from_numpy(which.reshape(-1, stacks.shape[1]).astype(np.int64)).to(device)
-        with torch.inference_mode():
+        with told_without_room("prediction", f"{_AT_ONCE} slices at a time", device), torch.inference_mode():
             answers = graph(batch, beside) if road.neighbours else graph(batch)
         parts.append([answer.float().cpu().numpy() for answer in answers[: 3 if maps else 2]])
     logits, features, *class_maps = (np.concatenate(each) for each in zip(*parts, strict=True))

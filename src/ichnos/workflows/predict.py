@@ -24,8 +24,7 @@ from ichnos.errors import BundleError, ExamError, InputError, OutputError, Stora
 from ichnos.files import explained, write_bytes, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import Bundle, ExamClassifier, load_bundle
-from ichnos.inference.engine import cores
-from ichnos.processes import in_processes
+from ichnos.processes import cores, in_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
 from ichnos.reporting.exam import ExamResult, Format, take_away, write_outputs

@@ -36,6 +36,7 @@ def test_it_answers_once_each_time(tmp_path: Path) -> None:
     ("text", "reason"),
     [
         ("import nothing_of_the_kind", "No module named 'nothing_of_the_kind'"),
+        ("from ichnos.errors import WeightsError\nraise WeightsError('no weights')", "gave no answer: no weights"),
         ("", "it said nothing"),
         ("print('Loading weights', flush=True); input()", "'Loading weights', which is no line of JSON"),
         ("print('[1]', flush=True); input()", "no line of JSON"),

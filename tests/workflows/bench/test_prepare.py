@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from ichnos.data.set import PreparedSet
+from ichnos.data.sources.rsna import RsnaSource
 from ichnos.errors import UsageError
 from ichnos.progress import SILENT
+from ichnos.workflows.bench import prepare_own
 from ichnos.workflows.bench.prepare import OURS, PrepareBench, _work, bench_prepare
-from ichnos.workflows.bench.prepare_own import folder, zip_file
+from ichnos.workflows.bench.prepare_own import PrepareWork, folder, zip_file
 from ichnos.workflows.bench.table import prepare_circumstances, prepare_rows
 
 PEER = """
@@ -47,6 +49,15 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     stack = tree["peers"]["stack"]
     assert stack["to_ours"]["median"] == pytest.approx(2 / tree["folder"]["seconds"]["median"], rel=1e-2)
     assert "No module named 'no_such_stack'" in tree["peers_not_run"]["absent"]
+
+
+def test_sets_are_prepared_as_unasked_whatever_cores_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(prepare_own, "prepare_set", lambda source, *_, workers=None: asked.extend((source, workers)))
+    work = PrepareWork("cohort", "cohort.zip", str(tmp_path), slices=400, bytes=1, size=32, cores=2)
+    folder(work)()
+    zip_file(work)()
+    assert asked == [RsnaSource(Path("cohort")), None, RsnaSource(Path("cohort.zip")), None]
 
 
 @pytest.mark.slow

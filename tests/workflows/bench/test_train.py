@@ -1,7 +1,11 @@
 """What `ichnos bench train` measures is there, of the work that was asked for; no time is judged."""
 
 import json
+import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,10 +13,11 @@ import pytest
 import torch
 
 from ichnos import recipes
-from ichnos.errors import BenchmarkError, UsageError
+from ichnos.errors import OutputError, TrainingError, UsageError
 from ichnos.progress import SILENT
 from ichnos.training import Execution
 from ichnos.workflows.bench import train as module
+from ichnos.workflows.bench import train_own
 from ichnos.workflows.bench.contenders import Taken
 from ichnos.workflows.bench.table import train_circumstances, train_rows
 from ichnos.workflows.bench.train import TrainBench, bench_train
@@ -36,6 +41,7 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     assert list(tree["parts_ms"]) == ["read", "to the device", "augment", "forward", "backward", "optimizer"]
     assert tree["parts_ms"]["backward"]["median"] > 0
     assert (tree["trained"]["device"], tree["trained"]["precision"]) == ("cpu", "32-true")
+    assert tree["trained"]["compiled"] is False
     shares = tree["trained"]["to_floor"]["each"]
     rates = tree["trained"]["slices_a_second"]["each"], tree["floor"]["on_device"]["slices_a_second"]["each"]
     assert shares == pytest.approx([one / other for one, other in zip(*rates, strict=True)], rel=1e-2)
@@ -54,7 +60,8 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     assert "12 slices of 32×32" in train_circumstances(tree)
 
 
-def test_every_slice_of_a_round_is_read(tmp_path: Path) -> None:
+def test_every_slice_of_a_round_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train_own, "_AT_LEAST", 0.0)
     work = TrainWork(str(tmp_path / "cache"), str(tmp_path / "runs"), "cpu", 40, 32, 1, 16)
     write_cache(work, SILENT)
     assert (tmp_path / "cache").stat().st_size == work.bytes
@@ -62,6 +69,19 @@ def test_every_slice_of_a_round_is_read(tmp_path: Path) -> None:
     assert [len(batch) for batch in work.batches(0)] == [14, 13, 13]
     assert not np.array_equal(work.batches(0)[0], work.batches(1)[0]), "a file cache would know a round that repeats"
     assert fed(work)()["slices"] == copied(work)()["slices"] == 40
+
+
+@pytest.mark.parametrize("contender", [fed, copied])
+def test_few_slices_are_read_and_copied_again(
+    contender: Callable[[TrainWork], Callable[[], dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train_own, "_AT_LEAST", 0.1)
+    work = TrainWork(str(tmp_path / "cache"), str(tmp_path / "runs"), "cpu", 40, 32, 1, 16)
+    write_cache(work, SILENT)
+    done = contender(work)()
+    assert 0.1 <= done["seconds"] < 10
+    assert done["slices"] > 40
+    assert done["slices"] % 40 == 0, "each as often"
 
 
 @pytest.mark.parametrize(
@@ -78,11 +98,50 @@ def test_a_mistake_is_one_line(changes: dict[str, Any], complaint: str) -> None:
         TrainBench(**changes)
 
 
-@pytest.mark.slow
-def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(BenchmarkError, match="torch sees no CUDA device"):
-        bench_train(TrainBench("cuda", slices=12, size=32, steps=1, batch_size=4, rounds=1), SILENT)
+@pytest.fixture
+def unmade(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever begins to make a cache fails the test."""
+
+    def make(*_: object) -> None:
+        pytest.fail("the cache was made, or begun")
+
+    monkeypatch.setattr(np.random, "default_rng", make)
+
+
+@pytest.mark.parametrize(
+    ("device", "complaint"),
+    [("cuda", "torch sees no CUDA device; use --device cpu"), ("cuda:x", "no such device: cuda:x; there are auto")],
+)
+@pytest.mark.usefixtures("unmade")
+def test_a_device_that_is_not_there_is_told_before_a_cache_is_made(
+    device: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match=complaint):
+        bench_train(TrainBench(device, slices=12, size=32, steps=1, batch_size=4, rounds=1), SILENT)
+
+
+@pytest.mark.usefixtures("full")
+def test_too_small_a_disk_is_told_before_a_cache_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    options = TrainBench("cpu", slices=752_803)
+    with pytest.raises(OutputError, match=r"take 38\.1 GB, and .* has 2\.0 GB free; .*TMPDIR") as raised:
+        bench_train(options, SILENT)
+    assert str(tmp_path) in str(raised.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch, unmade: None) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=2_000_000_000))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's disk that is always full")
+def test_a_disk_that_fills_while_a_cache_is_made(tmp_path: Path) -> None:
+    (tmp_path / "cache").symlink_to("/dev/full")
+    work = TrainWork(str(tmp_path / "cache"), str(tmp_path / "runs"), "cpu", 40, 32, 1, 16)
+    with pytest.raises(OutputError, match=r"cannot be written to .*: No space left on device; free .*TMPDIR"):
+        write_cache(work, SILENT)
 
 
 LEARNT = {
@@ -98,7 +157,7 @@ LEARNT = {
 
 
 SECONDS = {"fed": 0.1, "copied": 0.1, "trained": 0.25, "on_device": 0.2, "eager": 0.5, "parts": 0.2}
-ABOUT = {"device": "NVIDIA H200", "precision": "bf16-mixed", "compiled": "True", "compilation": ""}
+ABOUT = {"device": "NVIDIA H200", "precision": "bf16-mixed", "compiled": True, "compilation": ""}
 
 
 class OnPretendedGpu:
@@ -131,6 +190,7 @@ class OnPretendedGpu:
 def pretended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(module, "Contender", OnPretendedGpu)
     monkeypatch.setattr(module, "_on_gpu", lambda device: device == "cuda")
+    monkeypatch.setattr(module, "choose", lambda device, precision: None)
     options = TrainBench("cuda", slices=32, steps=8, rounds=2, cores=1)
     return json.loads(json.dumps(bench_train(options, SILENT), allow_nan=False))
 
@@ -140,6 +200,7 @@ def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:
     measured, aim = rows["Model 2 trained on NVIDIA H200, bf16-mixed, compiled"]
     assert measured == "8,192 slices a second (8,192 to 8,192), 900 MB"
     assert aim == "≥ 6,000 slices a second (a GPU of H200's class)"
+    assert pretended["trained"]["compiled"] is True
     assert rows["training against that"] == ("0.80 × (0.80 to 0.80) the rate", "≥ 0.9 ×")
     assert rows["an epoch of RSNA's 752,803 slices, reckoned from Model 2's rate"][0] == "1.53 min (1.53 to 1.53)"
     assert (
@@ -153,10 +214,16 @@ def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:
 
 
 def test_why_a_gpus_code_is_not_compiled_is_in_the_table(pretended: dict[str, Any]) -> None:
-    pretended["trained"] |= {"compiled": "False", "compilation": "not compiled, as torch.compile failed: no g++"}
+    pretended["trained"] |= {"compiled": False, "compilation": "not compiled, as torch.compile failed: no g++"}
     rows = {what: measured for what, measured, _ in train_rows(pretended)}
     assert rows["torch.compile"] == "not compiled, as torch.compile failed: no g++"
     assert "Model 2 trained on NVIDIA H200, bf16-mixed" in rows
+
+
+@pytest.mark.parametrize(("said", "shown"), [("True", ", compiled"), ("False", "")])
+def test_a_table_of_the_first_version_says_the_same(said: str, shown: str, pretended: dict[str, Any]) -> None:
+    pretended["trained"] |= {"compiled": said}
+    assert f"Model 2 trained on NVIDIA H200, bf16-mixed{shown}" in {what for what, _, _ in train_rows(pretended)}
 
 
 def test_the_shortest_epoch_is_of_the_highest_rate(pretended: dict[str, Any]) -> None:

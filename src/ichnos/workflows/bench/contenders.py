@@ -6,6 +6,7 @@ and answers with a line of JSON that has `seconds`. It ends when its standard in
 
 import contextlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,9 @@ from tempfile import TemporaryFile
 from typing import Any, Self, TypeVar
 
 from ichnos.errors import BenchmarkError
+
+_OURS = re.compile(r"^ichnos\.errors\.\w+: ")
+"""What a traceback puts before an error that ichnos raises on purpose, whose message is enough."""
 
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
@@ -139,4 +143,4 @@ def _taken(file: Path) -> Taken:
 def _last_line(errors: Any) -> str:
     errors.seek(0)
     lines = errors.read().decode("utf-8", errors="replace").strip().splitlines()
-    return lines[-1][:200] if lines else "it said nothing"
+    return _OURS.sub("", lines[-1])[:200] if lines else "it said nothing"

@@ -17,7 +17,8 @@ import numpy as np
 
 from ichnos.dicom.exams import find_exams, read_exam, read_found_exam
 from ichnos.inference import load_bundle, read_bundle
-from ichnos.inference.engine import Engine, cores
+from ichnos.inference.engine import Engine
+from ichnos.processes import cores
 from ichnos.progress import SILENT
 from ichnos.workflows.bench.contenders import answer_when_asked
 from ichnos.workflows.bench.machine import Stopwatch

@@ -6,7 +6,6 @@ slice takes, step by step, in one process.
 """
 
 import io
-import os
 import shutil
 import sys
 import time
@@ -61,23 +60,23 @@ class PrepareWork:
 
 def folder(work: PrepareWork) -> Callable[[], Tree]:
     """The unpacked folders to a prepared set."""
-    return partial(_prepare, Path(work.cohort), Path(work.out, "folder"), work.cores)
+    return partial(_prepare, Path(work.cohort), Path(work.out, "folder"))
 
 
 def zip_file(work: PrepareWork) -> Callable[[], Tree]:
     """The zip, never unpacked, to a prepared set."""
-    return partial(_prepare, Path(work.zip), Path(work.out, "zip"), work.cores)
+    return partial(_prepare, Path(work.zip), Path(work.out, "zip"))
 
 
 def cache(work: PrepareWork) -> Callable[[], Tree]:
     """A set's slices through three windows to pixels for a network, resized."""
-    prepared = prepare_set(RsnaSource(Path(work.cohort)), Path(work.out, "set"), SILENT, workers=work.cores)
+    prepared = prepare_set(RsnaSource(Path(work.cohort)), Path(work.out, "set"), SILENT)
     spec = _cached(work)
 
     def once() -> Tree:
         shutil.rmtree(prepared.path / "caches", ignore_errors=True)
         begun = time.perf_counter()
-        open_cache(prepared, spec, Population(slices="all"), SILENT, work.cores)
+        open_cache(prepared, spec, Population(slices="all"), SILENT)
         return {"seconds": time.perf_counter() - begun}
 
     return once
@@ -144,11 +143,11 @@ def _cached(work: PrepareWork) -> InputSpec:
     return InputSpec(windows=(BRAIN, BLOOD, BONE), merge=WindowMerge.STACK, size=work.size)
 
 
-def _prepare(root: Path, out: Path, cores: int) -> Tree:
+def _prepare(root: Path, out: Path) -> Tree:
+    """As unasked: by the cores that the benchmark keeps to, and with no more processes than few slices pay for."""
     shutil.rmtree(out, ignore_errors=True)
-    workers = None if cores == os.cpu_count() else cores  # unasked it begins no processes for few slices
     begun = time.perf_counter()
-    prepare_set(RsnaSource(root, workers=workers), out, SILENT, workers=workers)
+    prepare_set(RsnaSource(root), out, SILENT)
     return {"seconds": time.perf_counter() - begun}
 
 

@@ -95,7 +95,7 @@ def train_rows(tree: Tree) -> Iterator[Row]:
     yield "batches read, nothing made of them", _rate(tree["fed"]), fed
     yield "the same bytes copied in memory, one core", _rate(tree["floor"]["copied"]), ""
     yield "reading against copying", f"{_times(tree['fed']['to_floor'])} the rate", ""
-    how = f"{trained['precision']}{', compiled' if trained['compiled'] == 'True' else ''}"
+    how = f"{trained['precision']}{', compiled' if _is_compiled(trained) else ''}"
     yield f"Model 2 trained on {trained['device']}, {how}", _rate(trained), _GPU_AIM if stated and gpu else ""
     yield "the same network on one batch that lies on the device", _rate(tree["floor"]["on_device"]), ""
     yield "one step's parts, each waited for, ms", _parts(tree["parts_ms"], digits=0), ""
@@ -123,18 +123,22 @@ def _compiled(tree: Tree) -> str:
     trained, eager = tree["trained"], tree["floor"].get("eager")
     if trained["device"] == "cpu":
         return "not used: on a CPU only where `ichnos train --compile` asks for it"
-    if trained["compiled"] != "True":
+    if not _is_compiled(trained):
         return trained.get("compilation") or "not used"
     if eager is None:
         return "used"
     return f"{_times(eager['compiled_to_it'])} the rate without it, which is {_rate(eager)}"
 
 
+def _is_compiled(trained: Tree) -> bool:
+    return trained["compiled"] in (True, "True")  # text in version 1
+
+
 def _numerics_row(numerics: Tree | None, trained: Tree) -> Row:
     """Whether training as it is carried out here follows single precision."""
     what = "losses against fp32 without torch.compile"
     if numerics is None:
-        same = trained["precision"] == "32-true" and trained["compiled"] != "True"
+        same = trained["precision"] == "32-true" and not _is_compiled(trained)
         return what, "nothing to compare: training here is just that" if same else "not measured", ""
     how = numerics["precision"] + (", compiled" if numerics["compiled"] else "")
     here, single = (f"{each[0]:.3f} to {each[-1]:.3f}" for each in (numerics["losses"], numerics["single"]))

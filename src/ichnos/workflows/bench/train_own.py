@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from ichnos import recipes
+from ichnos.errors import OutputError
 from ichnos.models.classifier import SliceClassifier
 from ichnos.progress import Progress
 from ichnos.recipe import SliceRecipe
@@ -38,8 +39,16 @@ Tree = dict[str, Any]
 _AT_ONCE = 256
 """Slices made up together."""
 
-_FED = 2048
-"""Slices that are read in one round, or all where there are fewer."""
+_CHECKPOINTS = 300_000_000
+"""Bytes on the disk, beside the cache, of the runs that are trained: of each a `best` and a `last` of Model 2."""
+
+_ANOTHER_PLACE = "free some space there, give fewer --slices, or let TMPDIR name a folder on another disk"
+
+_AT_LEAST = 2.0
+"""Seconds that reading and copying go on in a round: in less, whatever else the machine does just then decides."""
+
+_COPIED = 2048
+"""Slices that are copied over and over, or all where there are fewer: 103 MB at 224 px, beyond a processor's caches."""
 
 
 @dataclass(frozen=True)
@@ -87,46 +96,72 @@ class TrainWork:
         return np.memmap(self.cache, dtype=np.uint8, mode="r", shape=self.shape)
 
     def batches(self, rounds: int) -> list[NDArray[np.int64]]:
-        """Rows in an order that is another each round."""
-        rows = np.random.default_rng(rounds).permutation(self.slices)[:_FED].astype(np.int64)
-        return in_batches(rows, self.batch_size)
+        """All rows, in an order that is another each round."""
+        return in_batches(np.random.default_rng(rounds).permutation(self.slices).astype(np.int64), self.batch_size)
 
 
 def write_cache(work: TrainWork, progress: Progress) -> None:
-    """Noise: no step of training asks what the pixels show."""
+    """Noise: no step of training asks what the pixels show. Raises OutputError where its disk has no room for it."""
+    path = Path(work.cache)
+    _check_room(path.parent, work.bytes)
     rng = np.random.default_rng(0)
-    with Path(work.cache).open("wb") as file, progress.task("Making a cache", work.slices) as task:
-        for start in range(0, work.slices, _AT_ONCE):
-            count = min(_AT_ONCE, work.slices - start)
-            file.write(rng.bytes(count * work.bytes // work.slices))
-            task.advance(count)
+    try:
+        with path.open("wb") as file, progress.task("Making a cache", work.slices) as task:
+            for start in range(0, work.slices, _AT_ONCE):
+                count = min(_AT_ONCE, work.slices - start)
+                file.write(rng.bytes(count * work.bytes // work.slices))
+                task.advance(count)
+    except OSError as error:
+        raise OutputError(
+            f"the benchmark's cache of {_size(work.bytes)} cannot be written to {path.parent}: {error.strerror}; "
+            f"{_ANOTHER_PLACE}"
+        ) from error
+
+
+def _check_room(folder: Path, cache: int) -> None:
+    wanted, free = cache + _CHECKPOINTS, shutil.disk_usage(folder).free
+    if free < wanted:
+        raise OutputError(
+            f"the benchmark's cache and checkpoints take {_size(wanted)}, and {folder.parent} has {_size(free)} free; "
+            f"{_ANOTHER_PLACE}"
+        )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"
 
 
 def fed(work: TrainWork) -> Callable[[], Tree]:
-    """As training reads: in random order, a batch ahead, onto the device."""
+    """As training reads: all slices in random order, some batches ahead, onto the device; again where they are few."""
     device, images, rounds = choose(work.device).device, work.images, iter(range(10**9))
 
     def once() -> Tree:
-        batches = work.batches(next(rounds))
-        begun = time.perf_counter()
-        with read_ahead(images, batches, device) as ready:
-            count = sum(len(batch) for batch in ready)
-        _wait(device)
-        return {"seconds": time.perf_counter() - begun, "slices": count}
+        seconds, count = 0.0, 0
+        while not count or seconds < _AT_LEAST:
+            batches = work.batches(next(rounds))
+            begun = time.perf_counter()
+            with read_ahead(images, batches, device) as ready:
+                count += sum(len(batch) for batch in ready)
+            _wait(device)
+            seconds += time.perf_counter() - begun
+        return {"seconds": seconds, "slices": count}
 
     return once
 
 
 def copied(work: TrainWork) -> Callable[[], Tree]:
-    """Memory to memory, one core, in order."""
-    count = min(_FED, work.slices)
-    source = np.array(work.images[:count])
-    target = np.empty_like(source)
+    """Memory to memory, one core, in order, in pieces of a batch's size to one place, which so stays in the caches."""
+    source = np.array(work.images[:_COPIED])
+    pieces = np.array_split(source, -(-len(source) // work.batch_size))
+    target = np.empty_like(pieces[0])
 
     def once() -> Tree:
-        begun = time.perf_counter()
-        np.copyto(target, source)
-        return {"seconds": time.perf_counter() - begun, "slices": count}
+        seconds, count, begun = 0.0, 0, time.perf_counter()
+        while not count or seconds < _AT_LEAST:
+            for piece in pieces:
+                np.copyto(target[: len(piece)], piece)
+            seconds, count = time.perf_counter() - begun, count + len(source)
+        return {"seconds": seconds, "slices": count}
 
     return once
 
@@ -190,9 +225,8 @@ def _bare(work: TrainWork, execution: Execution) -> Callable[[], Tree]:
     planes = torch.from_numpy(work.images[: work.batch_size].copy()).to(fabric.device)
     targets = torch.zeros((len(planes), len(recipe.classes)), device=fabric.device)
     loss_of = torch.nn.BCEWithLogitsLoss()
-    about = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
-    about["compiled"] = str(compiled)  # where training compiles
-    about["compilation"] = " ".join(told.messages)
+    about: Tree = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
+    about |= {"compiled": compiled, "compilation": " ".join(told.messages)}  # where training compiles
 
     def once() -> Tree:
         module.train()
@@ -223,13 +257,14 @@ def parts(work: TrainWork) -> Callable[[], Tree]:
     def once() -> Tree:
         module.train()
         augmented.train()
+        batch = work.batches(next(rows))[0]
         marks = [time.perf_counter()]
 
         def mark() -> None:
             _wait(fabric.device)
             marks.append(time.perf_counter())
 
-        planes = torch.from_numpy(images[work.batches(next(rows))[0]])
+        planes = torch.from_numpy(images[batch])
         mark()
         planes = planes.to(fabric.device)
         mark()
