@@ -32,11 +32,15 @@ GPU_HOUR, CORE_HOUR, TB_MONTH = 3.0, 0.04, 25.0
 
 @dataclass(frozen=True)
 class Rates:
-    """Slices a second of one core, as measured, and what measuring predictions takes."""
+    """Slices a second of one core, as measured, and what measuring predictions takes.
+
+    find: of the one process that finds exams before the first is predicted.
+    """
 
     prepare: float
     cache: float
     predict: float
+    find: float
     train_cpu: float
     evaluate_seconds: float
     evaluate_mb: float
@@ -50,6 +54,7 @@ class Rates:
             prepare=prepare["folder"]["slices_a_second"]["median"] / cores["prepare"],
             cache=prepare["cache"]["slices_a_second"]["median"] / cores["prepare"],
             predict=predict["batch"]["slices_a_second"] / cores["predict"],
+            find=predict["work"]["slices"] / predict["steps"]["find"]["median"],
             train_cpu=trees["train"]["trained"]["slices_a_second"]["median"] / cores["train"],
             evaluate_seconds=trees["evaluate"]["seconds"]["median"],
             evaluate_mb=trees["evaluate"]["peak_mb"],
@@ -71,6 +76,7 @@ def _rates(rates: Rates) -> str:
         ("prepare, folders to set", f"{rates.prepare:,.0f} slices a second and core", "measured"),
         ("set to cache of three windows, 224 px", f"{rates.cache:,.0f} slices a second and core", "measured"),
         ("predict, many exams", f"{rates.predict:,.0f} slices a second and core", "measured"),
+        ("predict: finding exams, one process", f"{rates.find:,.0f} slices a second", "measured"),
         ("train Model 2, 224 px, on a CPU", f"{rates.train_cpu:,.1f} images a second and core", "measured"),
         (
             f"evaluate {rates.evaluated:,} predictions, 1,000 resamples",
@@ -118,18 +124,20 @@ def _time(rates: Rates) -> str:
             caching = min(cores, CORES_A_MACHINE)
             together = ASSUMED_GPU_RATE * gpus * (1 if gpus == 1 else ASSUMED_SHARE)
             prepare, cache = slices / (rates.prepare * cores), slices / (rates.cache * caching)
-            train, predict = EPOCHS * slices / together, slices / (rates.predict * cores)
-            money = (prepare * cores + cache * caching + predict * cores) / 3600 * CORE_HOUR
+            train = EPOCHS * slices / together
+            find, predict = slices / rates.find, slices / (rates.predict * cores)
+            money = (prepare * cores + cache * caching + (find + predict) * cores) / 3600 * CORE_HOUR
             money += train / 3600 * gpus * GPU_HOUR
             rows.append(
                 (
                     f"{slices:,}",
                     f"{gpus}",
-                    *(_seconds(each) for each in (prepare, cache, train, predict)),
+                    *(_seconds(each) for each in (prepare, cache, train, find, find + predict)),
                     f"{money:,.0f} $",
                 )
             )
-    head = ("slices", "GPUs", "prepare", "cache", f"train, {EPOCHS} epochs", "predict on all", "cores and GPUs")
+    train = f"train, {EPOCHS} epochs"
+    head = ("slices", "GPUs", "prepare", "cache", train, "finding exams", "predict on all", "cores and GPUs")
     return _table(head, rows)
 
 
