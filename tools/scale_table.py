@@ -15,8 +15,12 @@ GPUS = (1, 8, 64)
 RAW_BYTES = 2 * 512 * 512
 SHRINKS = 2.8
 """Of a scanner's slices as the prepared set packs them (docs/architecture.md)."""
-CACHE_BYTES = 224 * 224
-"""A slice of one plane at 224 px; three windows take three times as much."""
+CACHE_BYTES = 3 * 224 * 224
+"""A slice of three windows at 224 px, whose time is measured; one plane takes a third."""
+HEADER_BYTES = 2000
+"""What predict holds of a slice between finding it and reading it (docs/performance.md)."""
+SCANNED_A_SECOND = 752_803 / 28
+"""Slices whose headers and labels prepare joins, in one process (docs/architecture.md)."""
 INDEX_BYTES = 170
 """A slice of the index, in the memory of training (docs/architecture.md)."""
 
@@ -74,6 +78,7 @@ def tables() -> dict[str, str]:
 def _rates(rates: Rates) -> str:
     rows = [
         ("prepare, folders to set", f"{rates.prepare:,.0f} slices a second and core", "measured"),
+        ("prepare: joining headers and labels, one process", f"{SCANNED_A_SECOND:,.0f} slices a second", "measured"),
         ("set to cache of three windows, 224 px", f"{rates.cache:,.0f} slices a second and core", "measured"),
         ("predict, many exams", f"{rates.predict:,.0f} slices a second and core", "measured"),
         ("predict: finding exams, one process", f"{rates.find:,.0f} slices a second", "measured"),
@@ -108,11 +113,22 @@ def _disk(rates: Rates) -> str:
                 _bytes(cache),
                 f"{month:,.0f} $",
                 _bytes(slices * INDEX_BYTES),
+                _bytes(slices * HEADER_BYTES),
                 _bytes(share * rates.evaluate_mb * 1e6),
                 _seconds(share * rates.evaluate_seconds),
             )
         )
-    head = ("slices", "DICOM", "set", "cache", "set and cache, a month", "index in memory", "evaluate", "its time")
+    head = (
+        "slices",
+        "DICOM",
+        "set",
+        "cache",
+        "set and cache, a month",
+        "index in memory",
+        "headers",
+        "evaluate",
+        "its time",
+    )
     return _table(head, rows)
 
 
@@ -123,21 +139,35 @@ def _time(rates: Rates) -> str:
             cores = gpus * CORES_A_GPU
             caching = min(cores, CORES_A_MACHINE)
             together = ASSUMED_GPU_RATE * gpus * (1 if gpus == 1 else ASSUMED_SHARE)
-            prepare, cache = slices / (rates.prepare * cores), slices / (rates.cache * caching)
+            scan, prepare = slices / SCANNED_A_SECOND, slices / (rates.prepare * cores)
+            cache = slices / (rates.cache * caching)
             train = EPOCHS * slices / together
             find, predict = slices / rates.find, slices / (rates.predict * cores)
-            money = (prepare * cores + cache * caching + (find + predict) * cores) / 3600 * CORE_HOUR
+            money = ((scan + prepare + find + predict) * cores + cache * caching) / 3600 * CORE_HOUR
             money += train / 3600 * gpus * GPU_HOUR
+            whole = scan + prepare + cache + train + find + predict
+            held = whole / 3600 * (gpus * GPU_HOUR + cores * CORE_HOUR)
             rows.append(
                 (
                     f"{slices:,}",
                     f"{gpus}",
-                    *(_seconds(each) for each in (prepare, cache, train, find, find + predict)),
+                    *(_seconds(each) for each in (scan + prepare, cache, train, find, find + predict)),
                     f"{money:,.0f} $",
+                    f"{held:,.0f} $",
                 )
             )
     train = f"train, {EPOCHS} epochs"
-    head = ("slices", "GPUs", "prepare", "cache", train, "finding exams", "predict on all", "cores and GPUs")
+    head = (
+        "slices",
+        "GPUs",
+        "prepare",
+        "cache",
+        train,
+        "finding exams",
+        "predict on all",
+        "each when used",
+        "all held",
+    )
     return _table(head, rows)
 
 
