@@ -12,8 +12,8 @@ from ichnos.reporting.exam.heat import placed
 from ichnos.subtypes import SUBTYPES, Subtype
 
 NOTES = (
-    "Pointing game: the share of marked slices where the map's largest value lies inside the mask, called or not.",
-    "By chance: the mask's mean share of the picture.",
+    "Pointing game: the share of marked slices where the map's largest cell overlaps the mask, called or not.",
+    "By chance: the mean share of a map's cells that overlap the mask. The fewer the cells, the more do.",
     "IoU: mask and map at half its largest value. A map has few cells, so it cannot outline a hemorrhage.",
 )
 
@@ -43,7 +43,7 @@ class MapsAgainstMasks:
             for k, c in enumerate(self._classes):
                 marked = mask != 0 if c is Subtype.ANY else (mask >> SUBTYPES.index(c) & 1).astype(np.bool_)
                 if marked.any():
-                    self._found[c].append((int(row), point(placed(own[k], mask.shape), marked)))
+                    self._found[c].append((int(row), point(own[k], placed(own[k], mask.shape), marked)))
 
     def tree(self, *, seed: int, resamples: int) -> dict[str, Any] | None:
         """For the scorecard; None where no slice has a mask that marks anything."""
