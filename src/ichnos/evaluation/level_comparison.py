@@ -21,7 +21,10 @@ from ichnos.subtypes import Subtype
 SLICES_HANG_TOGETHER = (
     "slices of an exam hang together, so DeLong's test, which takes cases for independent, is not of them"
 )
-EXAMS_RECUR = "some patients have several exams here, which DeLong's test takes for independent: read the patient level"
+EXAMS_RECUR = (
+    "some patients have several exams here, which DeLong's test would take for independent, so it is made of patients "
+    "alone"
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Row:
     bootstrap: Difference
     """By the bootstrap over patients: at every level."""
     delong: DeLong | None
-    """At exam and patient level."""
+    """At patient level, and of exams where every patient has one: it takes cases for independent."""
     bootstrap_holm: float | None = None
     delong_holm: float | None = None
     """Corrected over all classes and levels for which the same kind of test was made."""
@@ -145,6 +148,7 @@ def _rows(cases: Cases, seed: int, resamples: int) -> Iterator[Row]:
     drawn = PatientResamples.draw(cases.patient, seed, resamples)
     comparison = compare(cases.first, cases.second, cases.labels, cases.classes, drawn)
     scores = cases.first, cases.second
+    independent = cases.level is not Level.SLICE and drawn.patients == len(cases.patient)
     measures: dict[Subtype, PairedMeasures] = {}
     if cases.called is not None:
         measures = paired_measures(scores, cases.called, cases.labels, cases.classes, drawn, comparison)
@@ -160,6 +164,6 @@ def _rows(cases: Cases, seed: int, resamples: int) -> Iterator[Row]:
             comparison.first["auc", c].value,
             comparison.second["auc", c].value,
             comparison["auc", c],
-            None if cases.level is Level.SLICE else delong(cases.first[:, k], cases.second[:, k], positive),
+            delong(cases.first[:, k], cases.second[:, k], positive) if independent else None,
             measures=measures.get(c),
         )

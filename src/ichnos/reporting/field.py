@@ -18,7 +18,8 @@ from ichnos.reporting.unfitted import Unfitted
 WITHOUT_DELONG = (
     "Differences are tested by the bootstrap over patients. DeLong's test is of one model's scores on independent "
     "cases: over folds the scores are several models', and slices of a patient hang together. ichnos compare, given "
-    "the folders of two of these recipes, has it beside the bootstrap for exams and patients."
+    "the folders of two of these recipes, has it beside the bootstrap for patients, and for exams where every "
+    "patient has one."
 )
 """Why no p here is DeLong's."""
 
