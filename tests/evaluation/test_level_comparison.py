@@ -119,6 +119,24 @@ def test_a_class_of_few_patients_is_described_and_no_part_of_the_family(patients
     assert [row.bootstrap_holm for row in family] == holm([row.bootstrap.bootstrap_p for row in family])
 
 
+@pytest.mark.parametrize(("patients", "tested"), [(9, False), (10, True)])
+def test_a_class_that_few_patients_lack_is_described_too(patients: int, tested: bool) -> None:
+    """Of exams and patients; of their slices more patients have some without it."""
+    first, second = model(0.5, 1, exams=1), model(1.5, 2, exams=1)
+    labels = first.labels.copy()
+    lacking = np.unique(first.patient)[:patients]
+    labels[::5, 0] = True
+    labels[np.isin(first.patient, lacking), 0] = False
+    result = rows(replace(first, labels=labels), replace(second, labels=labels))
+    row = result[Level.EXAM, Subtype.SUBDURAL]
+    assert (row.positive_patients, row.negative_patients) == (40 - patients, patients)
+    assert row.descriptive_only is not tested
+    tree = row.to_json()
+    assert (tree["difference"]["holm_p"] is None) is (tree["delong"]["holm_p"] is None) is not tested
+    assert result[Level.SLICE, Subtype.SUBDURAL].negative_patients == 40
+    assert not result[Level.SLICE, Subtype.SUBDURAL].descriptive_only
+
+
 def test_tables_that_do_not_go_together_are_refused() -> None:
     first = model(0.5, 1)
     with pytest.raises(InputError, match=r"400 and 300 rows, 300 slices in both"):

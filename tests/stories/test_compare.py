@@ -89,7 +89,7 @@ def test_a_class_of_few_patients_is_described(tmp_path: Path) -> None:
     text = (out / "report.md").read_text()
     of_exams = next(line for line in text.splitlines() if line.startswith("| exam | any hemorrhage"))
     assert of_exams.endswith("| descriptive only | – |")
-    assert "fewer than ten patients have it, so there is no p" in text
+    assert "fewer than ten positive or fewer than ten negative patients, so there is no p" in text
 
 
 def test_what_cannot_be_compared_is_one_line(tables: tuple[str, str], tmp_path: Path) -> None:

@@ -29,8 +29,8 @@ def compare(
     Exams are scored by exams.parquet where it lies beside both tables, else by their largest slice; slices of runs and
     folds by slices.parquet; where labels are of exams, slices are not compared. Of AUC intervals and p by the bootstrap
     over patients; DeLong's test for patients, and for exams where each patient has one; p corrected after Holm; no p of
-    a class that fewer than ten patients have. Intervals alone of average precision, Brier score and log loss, and of
-    sensitivity, specificity and F1, each model by the thresholds of the scorecard.json beside its table. Writes
+    a class that fewer than ten patients have or lack. Intervals alone of average precision, Brier score and log loss,
+    and of sensitivity, specificity and F1, each model by the thresholds of the scorecard.json beside its table. Writes
     report.html too.
     """
     from ichnos.cli.progress import on_standard_error

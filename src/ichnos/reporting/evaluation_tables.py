@@ -240,7 +240,7 @@ def _title(level: str) -> str:
 def _few(tree: Tree, mapping: ClassMapping) -> tuple[str, ...]:
     notes: list[str] = [f"† {mapping_words(mapping)}."] if mapping else []
     if any(row["descriptive_only"] for _, row in _classes(tree)):
-        notes.append("* fewer than ten positive patients: descriptive only.")
+        notes.append("* fewer than ten positive or ten negative patients: descriptive only.")
     missing = [Subtype(c).display_name.lower() for c, row in tree["classes"].items() if not row["labelled"]]
     if missing:
         notes.append(f"Not labelled in this set, and so not measured: {', '.join(missing)}.")

@@ -16,7 +16,7 @@ Epidural, the rarest, is what synthetic lesions are drawn for; a fold has too fe
 
 TOO_FEW = "descriptive only"
 
-WHY_TOO_FEW = f"“{TOO_FEW}”: fewer than ten patients have it, so there is no p."
+WHY_TOO_FEW = f"“{TOO_FEW}”: fewer than ten positive or fewer than ten negative patients, so there is no p."
 
 _NO_P = f"{WHY_TOO_FEW} A dash: too few of the resamples define one."
 

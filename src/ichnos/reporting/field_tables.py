@@ -75,8 +75,11 @@ def subtypes(card: Tree, level: str) -> Table:
     few = {c: min(e[c.value]["positive_patients"] for e in entries.values() if c.value in e) for c in classes}
     columns = (Column("Recipe", Kind.TEXT), *(Column(f"{c.display_name} ({few[c]})", Kind.RATIO) for c in classes))
     rows = tuple((name, *(_auc(entry, c) for c in classes)) for name, entry in entries.items() if entry)
-    notes = ("In brackets: patients with the class among those measured. Fewer than ten are descriptive only.",)
-    return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, notes)
+    note = (
+        "In brackets: patients with the class among those measured. Fewer than ten, or fewer than ten without it, are "
+        "descriptive only."
+    )
+    return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, (note,))
 
 
 def ranking(card: Tree) -> Table:

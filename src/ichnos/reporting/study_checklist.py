@@ -230,8 +230,8 @@ def _comparison(card: Tree) -> str:
     return (
         f"paired differences of AUC on the same patients, {counted(steps, 'step')}: intervals and p by "
         f"{card['gain_resamples']:,} resamples of patients, Holm's correction over all {card['gain_tests']} p that are "
-        "printed; no p where fewer than ten patients have the class; differences of average precision, Brier score, "
-        "log loss, sensitivity, specificity and F1 have intervals and no p"
+        "printed; no p where fewer than ten patients have or lack the class; differences of average precision, "
+        "Brier score, log loss, sensitivity, specificity and F1 have intervals and no p"
     )
 
 
