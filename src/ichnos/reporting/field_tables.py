@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
-from ichnos.reporting.field_gains import gain_tables
+from ichnos.reporting.field_gains import TRAINED_ONCE, gain_tables
 from ichnos.reporting.field_levels import level_tables, shown_levels
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import Subtype
@@ -108,6 +108,7 @@ def ranking(card: Tree) -> Table:
         "The first is the best of these numbers, which flatters it: on other patients it would lead by less.",
         "Recipes whose p after Holm is above 0.05 cannot be told from the best here.",
         "Holm's correction is over the p of this table.",
+        TRAINED_ONCE,
     )
     return Table("ranking", "Ranking by exams", columns, tuple(rows), notes)
 
