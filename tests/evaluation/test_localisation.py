@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.localisation import Pointed, mean_of, point
-from ichnos.evaluation.subgroups import grouped
+from ichnos.evaluation.subgroups import _order, grouped
 from ichnos.reporting.exam.heat import placed
 
 MASK = np.zeros((8, 8), np.bool_)
@@ -59,6 +59,14 @@ def test_groups_of_words_and_of_numbers() -> None:
     assert bands[-1] == "not known"
     with pytest.raises(UsageError, match="make no subgroups"):
         grouped([f"exam {k}" for k in range(20)])
+
+
+def test_bands_of_numbers_do_not_overlap_and_stand_in_order() -> None:
+    ages = [30.0, 40.0, 57.0, 57.0, 60.0, 64.0, 70.0, 90.0, 110.0]
+    bands = grouped(ages)
+    assert list(dict.fromkeys(bands)) == ["30 to 57", "above 57 to 60", "above 60 to 70", "above 70 to 110"]
+    assert bands[2] == bands[3] == "30 to 57", "an edge belongs to the band that it ends"
+    assert sorted(["not known", *reversed(bands)], key=_order) == [*bands, "not known"]
 
 
 def cell(row: int, column: int, side: int = 3) -> NDArray[np.float32]:
