@@ -80,6 +80,6 @@ def compare_folds(
         else:
             change = difference(one.estimate, two.estimate, two.samples - one.samples, drawn.patients)
         positive = first.labels[:, k]
-        patients = (len(np.unique(first.patient[rows])) for rows in (positive, ~positive))
-        gains.append(FoldGain(c, *patients, change, pooled["auc", c], measures[c]))
+        having, lacking = (len(np.unique(first.patient[rows])) for rows in (positive, ~positive))
+        gains.append(FoldGain(c, having, lacking, change, pooled["auc", c], measures[c]))
     return gains
