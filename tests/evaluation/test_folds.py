@@ -62,6 +62,24 @@ def test_few_positive_patients_only_describe() -> None:
     assert not measured["any"]["descriptive_only"]
 
 
+@pytest.mark.parametrize(("patients", "tested"), [(9, False), (10, True)])
+def test_few_negative_patients_only_describe_too(patients: int, tested: bool) -> None:
+    """All slices of a patient are labelled alike; so many patients have none."""
+    table = scores()
+    labels = np.column_stack([table.labels[:, 0], ~np.isin(table.patient, np.unique(table.patient)[:patients])])
+    few, better = (
+        OutOfFold(table.patient, table.fold, said, said, labels, table.called)
+        for said in (table.probabilities, table.probabilities + 0.01 * labels)
+    )
+    measured = measure_folds(few, CLASSES, seed=0)["classes"]["any"]
+    assert (measured["positive_patients"], measured["negative_patients"]) == (40 - patients, patients)
+    assert measured["descriptive_only"] is not tested
+    gain = next(each for each in compare_folds(few, better, CLASSES, seed=0) if each.subtype is Subtype.ANY)
+    assert gain.descriptive_only is not tested
+    assert gain.pooled.bootstrap_p is not None, "there would be one"
+    assert (gain.to_json()["pooled"]["bootstrap_p"] is not None) is tested
+
+
 def test_a_class_that_nobody_has_is_not_defined() -> None:
     table = scores()
     none = OutOfFold(

@@ -46,7 +46,7 @@ def test_a_better_model_shows_at_every_level() -> None:
         assert row.bootstrap.sign == 1
         assert row.bootstrap_holm is not None
         assert (row.bootstrap.bootstrap_p or 0) <= row.bootstrap_holm < 0.05
-        assert (row.delong is None) == (level is Level.SLICE), "slices hang together"
+        assert (row.delong is None) == (level is not Level.PATIENT), "slices hang together, and exams of a patient"
     exam = result[Level.EXAM, Subtype.ANY]
     assert exam.n == 80
     assert result[Level.PATIENT, Subtype.ANY].n == 40
@@ -54,10 +54,23 @@ def test_a_better_model_shows_at_every_level() -> None:
 
 
 def test_exams_are_compared_by_their_largest_slice() -> None:
-    first, second = model(0.5, 1), model(1.0, 2)
-    scores = [each.probabilities[:, 1].reshape(-1, 5).max(axis=1) for each in (first, second)]
-    wanted = delong(*scores, first.labels[:, 1].reshape(-1, 5).any(axis=1))
-    assert rows(first, second)[Level.EXAM, Subtype.ANY].delong == wanted
+    for exams in (1, 2):
+        first, second = model(0.5, 1, exams=exams), model(1.0, 2, exams=exams)
+        scores = [each.probabilities[:, 1].reshape(-1, 5).max(axis=1) for each in (first, second)]
+        wanted = delong(*scores, first.labels[:, 1].reshape(-1, 5).any(axis=1))
+        assert wanted is not None
+        row = rows(first, second)[Level.EXAM, Subtype.ANY]
+        assert row.bootstrap.estimate.value == pytest.approx(wanted.difference)
+        assert row.delong == (wanted if exams == 1 else None)
+
+
+def test_exams_that_recur_are_no_part_of_delongs_family() -> None:
+    result = rows(model(0.5, 1), model(1.0, 2))
+    tested = [row for row in result.values() if row.delong is not None]
+    assert [(row.level, row.subtype) for row in tested] == [(Level.PATIENT, c) for c in TWO]
+    assert [row.delong_holm for row in tested] == holm([row.delong.p for row in tested if row.delong])
+    one_each = rows(model(0.5, 1, exams=1), model(1.0, 2, exams=1))
+    assert all((row.delong is None) == (level is Level.SLICE) for (level, _), row in one_each.items())
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -99,12 +112,29 @@ def test_a_class_of_few_patients_is_described_and_no_part_of_the_family(patients
         assert (tree["difference"]["bootstrap_p"] is None) is described
         assert (tree["difference"]["holm_p"] is None) is described
         assert tree["difference"]["low"] is not None
-        if level is Level.EXAM:
+        if level is Level.PATIENT:
             assert row.delong is not None
-            assert row.delong.p is not None, "there are ten exams, of fewer patients"
             assert (tree["delong"]["p"] is None) is (tree["delong"]["holm_p"] is None) is described
     family = [row for (_, c), row in result.items() if tested or c is Subtype.ANY]
     assert [row.bootstrap_holm for row in family] == holm([row.bootstrap.bootstrap_p for row in family])
+
+
+@pytest.mark.parametrize(("patients", "tested"), [(9, False), (10, True)])
+def test_a_class_that_few_patients_lack_is_described_too(patients: int, tested: bool) -> None:
+    """Of exams and patients; of their slices more patients have some without it."""
+    first, second = model(0.5, 1, exams=1), model(1.5, 2, exams=1)
+    labels = first.labels.copy()
+    lacking = np.unique(first.patient)[:patients]
+    labels[::5, 0] = True
+    labels[np.isin(first.patient, lacking), 0] = False
+    result = rows(replace(first, labels=labels), replace(second, labels=labels))
+    row = result[Level.EXAM, Subtype.SUBDURAL]
+    assert (row.positive_patients, row.negative_patients) == (40 - patients, patients)
+    assert row.descriptive_only is not tested
+    tree = row.to_json()
+    assert (tree["difference"]["holm_p"] is None) is (tree["delong"]["holm_p"] is None) is not tested
+    assert result[Level.SLICE, Subtype.SUBDURAL].negative_patients == 40
+    assert not result[Level.SLICE, Subtype.SUBDURAL].descriptive_only
 
 
 def test_tables_that_do_not_go_together_are_refused() -> None:
@@ -145,13 +175,18 @@ def test_exams_are_compared_by_what_was_said_of_them() -> None:
     found = {(r.level, r.subtype): r for r in compare_levels(first, second, exams=shuffled, seed=0, resamples=100)}
     for k, c in enumerate(TWO):
         scores = [each.probabilities[:, k] for each in exams]
-        assert found[Level.EXAM, c].delong == delong(*scores, exams[0].labels[:, k])
+        wanted = delong(*scores, exams[0].labels[:, k])
+        assert wanted is not None
+        assert found[Level.EXAM, c].bootstrap.estimate.value == pytest.approx(wanted.difference)
         of_patients = [each.reshape(-1, 2).max(axis=1) for each in scores]
         assert found[Level.PATIENT, c].delong == delong(*of_patients, exams[0].labels[:, k].reshape(-1, 2).any(axis=1))
     assert found[Level.SLICE, Subtype.ANY].n == 400
     alone = rows(*exams)
     assert {level for level, _ in alone} == {Level.EXAM, Level.PATIENT}
-    assert alone[Level.EXAM, Subtype.ANY].delong == found[Level.EXAM, Subtype.ANY].delong
+    for each in alone:
+        assert alone[each].delong == found[each].delong
+    key = (Level.EXAM, Subtype.ANY)
+    assert alone[key].bootstrap.estimate.value == found[key].bootstrap.estimate.value
 
 
 def test_slices_and_exams_are_not_compared_with_each_other() -> None:

@@ -1,5 +1,7 @@
 """A curve by training patients: its points are scikit-learn's AUC, its differences paired, its words honest."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
@@ -75,7 +77,11 @@ def test_few_positive_patients_are_described_and_none_are_not_defined() -> None:
     few = labels()
     few[3 * 5 :] = False
     tree = curve([judged(1.0, 1, few)], [judged(3.0, 2, few)]).to_json()
-    assert tree["classes"]["subdural"] == {"positive_patients": 5, "descriptive_only": True}
+    assert tree["classes"]["subdural"] == {
+        "positive_patients": 5,
+        "negative_patients": PATIENTS,
+        "descriptive_only": True,
+    }
     assert tree["points"][0]["subdural"]["gain_of_the_largest"]["bootstrap_p"] is None
     none = labels()
     none[:, 1] = False
@@ -92,6 +98,20 @@ def test_few_positive_patients_are_described_and_none_are_not_defined() -> None:
     alone[3:] = False
     assert "too narrow: SDH has 1 positive patient" in str(curve([judged(1, 1, alone)], [judged(1, 2, alone)])
                                                            .points[0][MEAN].auc.note)  # fmt: skip
+
+
+def test_few_negative_patients_are_described_too() -> None:
+    """Of one slice each, 31 patients have it and 9 do not."""
+    most = np.zeros((PATIENTS, 3), np.bool_)
+    most[:31, 1:] = True
+    names = np.array([f"p{k:02d}" for k in range(PATIENTS)])
+    runs = [replace(judged(strength, 1, most), patient=names) for strength in (1.0, 3.0)]
+    found = curve([runs[0]], [runs[1]])
+    tree = found.to_json()
+    assert found.negative_patients("any") == found.negative_patients(MEAN) == 9
+    assert {each["descriptive_only"] for each in tree["classes"].values()} == {True}
+    assert tree["points"][0]["any"]["gain_of_the_largest"]["bootstrap_p"] is None
+    assert tree["points"][0]["any"]["gain_of_the_largest"]["low"] is not None
 
 
 def test_runs_that_judged_others_do_not_compare() -> None:

@@ -38,19 +38,19 @@ def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str
     for row in tree["rows"]:
         assert row["auc_second"] > row["auc_first"]
         assert row["difference"]["low"] > 0
-        assert (row["delong"] is None) == (row["level"] == "slice")
+        assert (row["delong"] is None) == (row["level"] != "patient")
     report = (out / "report.md").read_text()
     assert tree["exam_score"] == "the largest of its slices, for both models"
     for words in (
         "hang together",
         "exams.parquet, as `ichnos evaluate` writes it, was not beside both tables",
-        "several exams",
+        "several exams here, which DeLong's test would take for independent",
         "Holm",
         "Not a medical device",
         "| exam | any hemorrhage | 80 |",
     ):
         assert words in report, words
-    assert tree["tested"] == {"bootstrap": 6, "delong": 4}
+    assert tree["tested"] == {"bootstrap": 6, "delong": 2}
     for row in tree["rows"]:
         for rates in row["measures"]["operating_points"].values():
             why = "no threshold was stated for an exam's largest slice"
@@ -63,7 +63,7 @@ def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str
     for words in (
         "Sensitivity, specificity and F1 of the second: not defined (no scorecard.json beside the table",
         "Differences of AUC alone are tested",
-        "6 by the bootstrap are one family, 4 by DeLong",
+        "6 by the bootstrap are one family, 2 by DeLong",
         "not defined (it is of six classes; without EDH, IPH, IVH, SAH)",
     ):
         assert words in page, words
@@ -88,8 +88,8 @@ def test_a_class_of_few_patients_is_described(tmp_path: Path) -> None:
     assert {row["difference"]["bootstrap_p"] for row in tree["rows"]} == {None}
     text = (out / "report.md").read_text()
     of_exams = next(line for line in text.splitlines() if line.startswith("| exam | any hemorrhage"))
-    assert of_exams.endswith("| descriptive only | descriptive only |")
-    assert "fewer than ten patients have it, so there is no p" in text
+    assert of_exams.endswith("| descriptive only | – |")
+    assert "fewer than ten positive or fewer than ten negative patients, so there is no p" in text
 
 
 def test_what_cannot_be_compared_is_one_line(tables: tuple[str, str], tmp_path: Path) -> None:
@@ -131,7 +131,8 @@ def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Pat
     wanted = delong(said[0].probabilities[:, -1], said[1].probabilities[:, -1], said[0].labels[:, -1])
     found = next(row for row in tree["rows"] if (row["level"], row["class"]) == ("exam", "any"))
     assert wanted is not None
-    assert found["delong"]["p"] == wanted.p
+    assert found["difference"]["value"] == pytest.approx(wanted.difference)
+    assert found["delong"] is None, "patients have two exams each"
     itself = ichnos("compare", *exams, "--out", str(tmp_path / "e"), "--resamples", "100", "--json")
     assert json.loads(itself.stdout)["rows"] == tree["rows"]
     assert "# Two models on the same exams" in (tmp_path / "e" / "report.md").read_text()

@@ -11,18 +11,21 @@ import pytest
 import torch
 
 from ichnos.data.set import PreparedSet
+from ichnos.data.splits import Part
 from ichnos.errors import UsageError, WeightsError
 from ichnos.models import SliceClassifier, save_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import Population, SliceRecipe
 from ichnos.recipes.reader import RECIPE as READER
+from ichnos.reporting.unfitted import LACKING
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.evaluate import evaluate_run
 from ichnos.workflows.exam_data import said_of_exam
 from ichnos.workflows.measured import EvaluationOptions
 from ichnos.workflows.run_maps import RunMaps
 from ichnos.workflows.stated_calls import AS_GIVEN, stated_calls, unmeasured
+from ichnos.workflows.train import open_data
 from ichnos.workflows.trained import open_run
 from tests.stories.running import ichnos
 from tests.workflows.bright import bright_set
@@ -107,6 +110,29 @@ def test_slices_and_exams_are_called_as_the_scorecard_says(measured: tuple[Path,
                 assert false == pytest.approx((1 - told["specificity"]["value"]) * (~positive).sum())
     given = out / "predictions.parquet"
     assert stated_calls(given, Predictions.read_parquet(given), card).why_not == AS_GIVEN
+
+
+@pytest.mark.slow
+def test_what_validation_lacks_is_said_beside_the_numbers(data: Path, tmp_path: Path) -> None:
+    """A run on its own set, whose few validation patients do not have every subtype."""
+    opened = open_data(data, 0)
+    out = tmp_path / "out"
+    card = evaluate_run(run_of(tmp_path / "run", origin=opened.origin), data, out, SILENT, FEW, device="cpu")
+    found = opened.prepared.labels_of(CLASSES)[opened.rows(Population(slices="all"), Part.VALIDATION)].any(axis=0)
+    lacking = {c for k, c in enumerate(CLASSES) if not found[k] and c is not Subtype.EPIDURAL}
+    assert lacking
+    assert Subtype.ANY not in lacking
+    for text in (card["model"]["operating_points"], card["model"]["uncalibrated"]):
+        assert {c for c in CLASSES if c.display_name.lower() in text} == lacking, "epidurals are not measured at all"
+    for c in lacking:
+        assert card["levels"]["exam"]["classes"][c.value]["operating_points"]["balanced"]["threshold"] == 0.5
+    thresholds, calibration = card["doubts"][-2:]
+    assert thresholds.startswith("Thresholds of 0.5 that nobody chose")
+    page, text = html.unescape((out / "report.html").read_text()), (out / "report.md").read_text()
+    for words in (thresholds, calibration):
+        assert words in page
+        assert words in text
+    assert f"reliability diagrams, before and after; not calibrated {LACKING}" in text
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ from ichnos.recipes.ensemble_field import RECIPE as ENSEMBLE_FIELD
 from ichnos.recipes.from_scratch import RECIPE as FROM_SCRATCH
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
 from ichnos.recipes.reader import RECIPE as READER
+from ichnos.reporting.patients import TRAINED_ONCE
 from ichnos.subtypes import Subtype
 from ichnos.training.sampling import BatchOrder
 from ichnos.workflows.evaluate import unseen
@@ -146,6 +147,7 @@ def test_the_scorecard_and_the_page_say_what_was_done(prepared: PreparedSet, stu
     for words in ("Mean of the classes", "Epochs are held equal", "descriptive only", "For a manuscript", "run-0"):
         assert words in page
         assert words in text
+    assert text.count(TRAINED_ONCE) == page.count(TRAINED_ONCE) == 3, "under each level's differences"
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert {path.name for path in (studied / "figures").iterdir()} == {"auc_by_patients.svg", "auc_by_patients.png"}
 
@@ -286,4 +288,5 @@ def test_repeats_are_averaged_and_more_of_them_added(
         assert runs[0] != runs[1], "other patients or another seed"
         assert point["any"]["auc"]["value"] == pytest.approx(np.mean(runs))
     assert "Runs, lowest to highest" in (tmp_path / "report.md").read_text()
+    assert TRAINED_ONCE not in (tmp_path / "report.md").read_text()
     assert set(pl.read_parquet(tmp_path / "training_patients.parquet")["repeat"]) == {0, 1}

@@ -16,6 +16,7 @@ from ichnos.inference import load_bundle
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.recipes.reader import RECIPE as READER
+from ichnos.reporting.evaluation_tables import evaluation_tables
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.export import _check_part
 from ichnos.workflows.measured import EvaluationOptions, demographics_of
@@ -252,6 +253,23 @@ def test_maps_are_judged_by_masks(bundle: Path, tmp_path: Path) -> None:
     assert 0 < row["iou"]["value"] <= 1
     assert "Class maps against masks" in (tmp_path / "out" / "report.html").read_text()
     assert "localisation" not in json.loads((evaluated(bundle, tmp_path) / "scorecard.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_mapping_is_of_masks_too(bundle: Path, tmp_path: Path) -> None:
+    """Patients bleed in the subtypes in turn: epidural masks are other slices than subdural ones."""
+    masked = bright_set(tmp_path / "set", masks=True)
+    mapped = EvaluationOptions(mapping={Subtype.SUBDURAL: (Subtype.EPIDURAL, Subtype.SUBDURAL)}, resamples=10)
+    card = evaluate_bundle(bundle, masked, tmp_path / "out", SILENT, mapped)
+    rows = card["localisation"]["classes"]
+    slices = dict.fromkeys((c.value for c in SUBTYPES), 8) | {"subdural": 16, "any": 40}
+    assert {c: row["slices"] for c, row in rows.items()} == slices
+    assert rows["subdural"]["patients"] == 2 * rows["epidural"]["patients"]
+    (table,) = (each for each in evaluation_tables(card) if each.name == "localisation")
+    assert [row[0] for row in table.rows if str(row[0]).endswith("†")] == ["Subdural †"]
+    said = "† Subdural is measured against epidural or subdural of the set, by their masks together."
+    assert table.notes[0] == said
+    assert said in (tmp_path / "out" / "report.md").read_text()
 
 
 def evaluated(bundle: Path, tmp_path: Path) -> Path:

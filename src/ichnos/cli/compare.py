@@ -28,9 +28,10 @@ def compare(
 
     Exams are scored by exams.parquet where it lies beside both tables, else by their largest slice; slices of runs and
     folds by slices.parquet; where labels are of exams, slices are not compared. Of AUC intervals and p by the bootstrap
-    over patients; DeLong's test for exams and patients; p corrected after Holm; no p of a class that fewer than ten
-    patients have. Intervals alone of average precision, Brier score and log loss, and of sensitivity, specificity and
-    F1, each model by the thresholds of the scorecard.json beside its table. Writes report.html too.
+    over patients; DeLong's test for patients, and for exams where each patient has one; p corrected after Holm; no p of
+    a class that fewer than ten patients have or lack. Intervals alone of average precision, Brier score and log loss,
+    and of sensitivity, specificity and F1, each model by the thresholds of the scorecard.json beside its table. Writes
+    report.html too.
     """
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.compare import compare_predictions

@@ -8,7 +8,7 @@ import numpy as np
 
 from ichnos.errors import InputError
 from ichnos.evaluation.comparison import Difference, compare, difference
-from ichnos.evaluation.folds import FEWEST_PATIENTS, OutOfFold, mean_of_folds
+from ichnos.evaluation.folds import OutOfFold, mean_of_folds, only_describes
 from ichnos.evaluation.intervals import Estimate
 from ichnos.evaluation.paired import Called, PairedMeasures, paired_measures
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
@@ -26,18 +26,19 @@ class FoldGain:
 
     subtype: Subtype
     positive_patients: int
+    negative_patients: int
     change: Difference
     pooled: Difference
     measures: PairedMeasures
 
     @property
     def descriptive_only(self) -> bool:
-        """Too few patients have the class for any p to mean something."""
-        return self.positive_patients < FEWEST_PATIENTS
+        """Too few patients have the class, or lack it, for any p to mean something."""
+        return only_describes(self.positive_patients, self.negative_patients)
 
     @property
     def tested(self) -> float | None:
-        """The p of `change`; None where there is none, or too few patients have the class."""
+        """The p of `change`; None where there is none, or too few patients have the class or lack it."""
         return None if self.descriptive_only else self.change.bootstrap_p
 
     @property
@@ -50,6 +51,7 @@ class FoldGain:
         return {
             "class": self.subtype.value,
             "positive_patients": self.positive_patients,
+            "negative_patients": self.negative_patients,
             "descriptive_only": self.descriptive_only,
             "difference": self.change.to_json() | {"bootstrap_p": self.tested},
             "pooled": self.pooled.to_json() | {"bootstrap_p": self.pooled_tested},
@@ -77,6 +79,7 @@ def compare_folds(
             change = Difference(Estimate(None, None, one.estimate.note), None)
         else:
             change = difference(one.estimate, two.estimate, two.samples - one.samples, drawn.patients)
-        positive = len(np.unique(first.patient[first.labels[:, k]]))
-        gains.append(FoldGain(c, positive, change, pooled["auc", c], measures[c]))
+        positive = first.labels[:, k]
+        having, lacking = (len(np.unique(first.patient[rows])) for rows in (positive, ~positive))
+        gains.append(FoldGain(c, having, lacking, change, pooled["auc", c], measures[c]))
     return gains

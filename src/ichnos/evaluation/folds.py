@@ -15,7 +15,15 @@ from ichnos.evaluation.resampling import PatientResamples
 from ichnos.subtypes import Subtype
 
 FEWEST_PATIENTS = 10
-"""Positive patients below which a class's numbers only describe."""
+"""Positive patients, and negative ones, below which a class's numbers only describe."""
+
+
+def only_describes(positive_patients: int, negative_patients: int) -> bool:
+    """Whether too few patients have a class, or too few lack it, for a p to mean something.
+
+    A patient is positive where some of their cases (slices, exams or themselves) have it, negative where some do not.
+    """
+    return min(positive_patients, negative_patients) < FEWEST_PATIENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +90,8 @@ def measure_folds(scores: OutOfFold, classes: Sequence[Subtype], seed: int) -> d
         tree["classes"][c.value] = {
             "positives": support.positive_slices,
             "positive_patients": support.positive_patients,
-            "descriptive_only": support.positive_patients < FEWEST_PATIENTS,
+            "negative_patients": support.negative_patients,
+            "descriptive_only": only_describes(support.positive_patients, support.negative_patients),
             "auc": pooled["auc", c].to_json(),
             "auc_mean_of_folds": mean_of_folds(scores, k, resamples).estimate.to_json(),
             "average_precision": pooled["average_precision", c].to_json(),

@@ -8,7 +8,7 @@ import numpy as np
 
 from ichnos.evaluation.comparison import Difference, compare
 from ichnos.evaluation.delong import DeLong, delong
-from ichnos.evaluation.folds import FEWEST_PATIENTS
+from ichnos.evaluation.folds import only_describes
 from ichnos.evaluation.intervals import Estimate, evaluate
 from ichnos.evaluation.levels import Level
 from ichnos.evaluation.multiplicity import holm
@@ -21,7 +21,10 @@ from ichnos.subtypes import Subtype
 SLICES_HANG_TOGETHER = (
     "slices of an exam hang together, so DeLong's test, which takes cases for independent, is not of them"
 )
-EXAMS_RECUR = "some patients have several exams here, which DeLong's test takes for independent: read the patient level"
+EXAMS_RECUR = (
+    "some patients have several exams here, which DeLong's test would take for independent, so it is made of patients "
+    "alone"
+)
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,13 @@ class Row:
     patients: int
     positives: int
     positive_patients: int
+    negative_patients: int
     first: float | None
     second: float | None
     bootstrap: Difference
     """By the bootstrap over patients: at every level."""
     delong: DeLong | None
-    """At exam and patient level."""
+    """At patient level, and of exams where every patient has one: it takes cases for independent."""
     bootstrap_holm: float | None = None
     delong_holm: float | None = None
     """Corrected over all classes and levels for which the same kind of test was made."""
@@ -48,12 +52,12 @@ class Row:
 
     @property
     def descriptive_only(self) -> bool:
-        """Too few patients have the class for any p to mean something."""
-        return self.positive_patients < FEWEST_PATIENTS
+        """Too few patients have the class, or lack it, for any p to mean something."""
+        return only_describes(self.positive_patients, self.negative_patients)
 
     @property
     def bootstrap_tested(self) -> float | None:
-        """The bootstrap's p; None where there is none, or too few patients have the class."""
+        """The bootstrap's p; None where there is none, or too few patients have the class or lack it."""
         return None if self.descriptive_only else self.bootstrap.bootstrap_p
 
     @property
@@ -71,6 +75,7 @@ class Row:
             "patients": self.patients,
             "positives": self.positives,
             "positive_patients": self.positive_patients,
+            "negative_patients": self.negative_patients,
             "descriptive_only": self.descriptive_only,
             "auc_first": self.first,
             "auc_second": self.second,
@@ -101,7 +106,7 @@ def compare_levels(
     Slices are compared where both the rows and the labels are of slices. exams: what each model said of whole exams;
     where there is none, the score of an exam is that of its largest slice. A patient's is the largest of their exams'.
     Rows of any table may be in any order. The patient level is left out where every patient has one exam, as it is the
-    exam level then. A class that fewer than FEWEST_PATIENTS have is described, not tested.
+    exam level then. A class that fewer than FEWEST_PATIENTS have or lack is described, not tested.
     called: what both call of the slices and of the exams (without `exams`, of the slices' table by exam); with it each
     row has its measures beside AUC, of which none is tested.
     Raises InputError where the tables are not of the same slices or exams with the same labels, or share no class.
@@ -145,6 +150,7 @@ def _rows(cases: Cases, seed: int, resamples: int) -> Iterator[Row]:
     drawn = PatientResamples.draw(cases.patient, seed, resamples)
     comparison = compare(cases.first, cases.second, cases.labels, cases.classes, drawn)
     scores = cases.first, cases.second
+    independent = cases.level is not Level.SLICE and drawn.patients == len(cases.patient)
     measures: dict[Subtype, PairedMeasures] = {}
     if cases.called is not None:
         measures = paired_measures(scores, cases.called, cases.labels, cases.classes, drawn, comparison)
@@ -157,9 +163,10 @@ def _rows(cases: Cases, seed: int, resamples: int) -> Iterator[Row]:
             drawn.patients,
             int(positive.sum()),
             len(np.unique(cases.patient[positive])),
+            len(np.unique(cases.patient[~positive])),
             comparison.first["auc", c].value,
             comparison.second["auc", c].value,
             comparison["auc", c],
-            None if cases.level is Level.SLICE else delong(cases.first[:, k], cases.second[:, k], positive),
+            delong(cases.first[:, k], cases.second[:, k], positive) if independent else None,
             measures=measures.get(c),
         )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ichnos.errors import UsageError
 from ichnos.evaluation.calibration import reliability_table
 from ichnos.evaluation.calls import Prevalence, check_prevalence, exact_match, measure_calls
-from ichnos.evaluation.folds import FEWEST_PATIENTS
+from ichnos.evaluation.folds import only_describes
 from ichnos.evaluation.intervals import Estimate, estimate_of, support_of
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.evaluation.probabilities import measure_calibration_of, measure_kaggle_loss
@@ -107,7 +107,7 @@ def _ranking(
         "positives": support[c].positive_slices,
         "positive_patients": support[c].positive_patients,
         "negative_patients": support[c].negative_patients,
-        "descriptive_only": support[c].positive_patients < FEWEST_PATIENTS,
+        "descriptive_only": only_describes(support[c].positive_patients, support[c].negative_patients),
         **{name: estimate.to_json() for name, estimate in estimates.items()},
     }
 

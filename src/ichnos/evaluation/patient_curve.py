@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ichnos.errors import InputError
 from ichnos.evaluation.comparison import Difference, difference
-from ichnos.evaluation.folds import FEWEST_PATIENTS
+from ichnos.evaluation.folds import only_describes
 from ichnos.evaluation.intervals import Estimate, Support, estimate_of, support_of
 from ichnos.evaluation.levels import Judged
 from ichnos.evaluation.ranking import Ranking
@@ -58,10 +58,16 @@ class LevelCurve:
             return min((self.support[c].positive_patients for c in self.mean_over), default=0)
         return self.support[Subtype(name)].positive_patients
 
+    def negative_patients(self, name: str) -> int:
+        """Test patients without a class in some slice or exam; of the mean the fewest that any of its classes has."""
+        if name == MEAN:
+            return min((self.support[c].negative_patients for c in self.mean_over), default=0)
+        return self.support[Subtype(name)].negative_patients
+
     def to_json(self) -> dict[str, Any]:
-        """Counts, then a tree a point. A class that too few patients have has no p."""
+        """Counts, then a tree a point. A class that too few patients have or lack has no p."""
         names = [*(c.value for c in self.support), MEAN]
-        few = {name for name in names if self.positive_patients(name) < FEWEST_PATIENTS}
+        few = {name for name in names if only_describes(self.positive_patients(name), self.negative_patients(name))}
         points = [{name: each.to_json() for name, each in point.items()} for point in self.points]
         for point in points:
             for name in few:
@@ -72,7 +78,11 @@ class LevelCurve:
             "patients": self.patients,
             "mean_over": [c.value for c in self.mean_over],
             "classes": {
-                name: {"positive_patients": self.positive_patients(name), "descriptive_only": name in few}
+                name: {
+                    "positive_patients": self.positive_patients(name),
+                    "negative_patients": self.negative_patients(name),
+                    "descriptive_only": name in few,
+                }
                 for name in names
             },
             "points": points,

@@ -18,6 +18,12 @@ from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
 """Candidates; the smaller one wins where two are equal."""
 
+NO_TEMPERATURE = "no temperature"
+"""How a note goes on behind the name of a class that could not be calibrated."""
+
+AT_HALF = "thresholds of 0.5"
+"""And behind that name and `slice` or `exam`, of one whose thresholds could not be chosen."""
+
 _FIRES = 0.5
 """A network, or a cascade's gate, whose P(any) is below this on every slice is said never to fire."""
 
@@ -126,7 +132,7 @@ def _scalings(logits: NDArray[np.float64], predictions: Predictions, notes: list
     for k, c in enumerate(predictions.classes):
         fitted = fit_scaling(logits[:, k], predictions.labels[:, k])
         if fitted is None:
-            notes.append(f"{c.value}: no temperature, as not both slices with and without it are there")
+            notes.append(f"{c.value}: {NO_TEMPERATURE}, as not both slices with and without it are there")
         scalings[c] = fitted or Scaling()
     return scalings
 
@@ -171,7 +177,7 @@ def _points(
     for k, c in enumerate(classes):
         chosen = operating_points(probabilities[:, k], labels[:, k], sensitivity)
         if chosen is None:
-            notes.append(f"{c.value}: {of} thresholds of 0.5, as not both {of}s with and without it are there")
+            notes.append(f"{c.value}: {of} {AT_HALF}, as not both {of}s with and without it are there")
             half = OperatingPoint(threshold=0.5)
             chosen = Thresholds(high_sensitivity=half, balanced=half)
         points[c] = chosen

@@ -17,6 +17,9 @@ MOST_VALUES = 12
 _BANDS = 4
 """Quartiles, of numbers that take more than so many values."""
 
+_ABOVE = "above "
+"""Begins the name of every band but the first: its lower end belongs to the band before it."""
+
 NOT_KNOWN = "not known"
 
 
@@ -54,7 +57,8 @@ def measure_subgroups(
 
 def _bands(values: Sequence[object], known: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
     edges = np.unique(np.quantile(known, np.linspace(0, 1, _BANDS + 1)))
-    names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+    first, *others = pairwise(edges)
+    names = [f"{first[0]:g} to {first[1]:g}", *(f"{_ABOVE}{low:g} to {high:g}" for low, high in others)]
     inner = edges[1:-1]
 
     def band(value: object) -> str:
@@ -73,7 +77,7 @@ def _text(value: object) -> str:
 
 def _order(name: str) -> tuple[bool, float, str]:
     """Bands by their lower end, words by the alphabet, what is not known last."""
-    first = name.split(" to ")[0]
+    first = name.removeprefix(_ABOVE).split(" to ")[0]
     try:
         return name == NOT_KNOWN, float(first), name
     except ValueError:

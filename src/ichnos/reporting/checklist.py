@@ -10,6 +10,7 @@ from typing import Any
 
 from ichnos.counting import counted
 from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection
+from ichnos.reporting.unfitted import LACKING
 from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
@@ -107,7 +108,7 @@ def _about_numbers(card: Tree) -> list[Item]:
         Item(
             "Calibration",
             _BOTH,
-            f"{calibration}, before and after"
+            f"{calibration}, before and after{_uncalibrated(model)}"
             if model["calibrated"]
             else f"{calibration}; the model is not calibrated",
         ),
@@ -123,6 +124,11 @@ def _about_numbers(card: Tree) -> list[Item]:
         ),
         Item("External validation", _BOTH, "yes" if card["external"] else "no: held-out patients of the training set"),
     ]
+
+
+def _uncalibrated(model: Tree) -> str:
+    """Of a run whose readout was fitted here: the classes that this could not calibrate."""
+    return f"; not calibrated {LACKING}: {model['uncalibrated']}" if model.get("uncalibrated") else ""
 
 
 def _about_errors(card: Tree, errors: int | None) -> list[Item]:

@@ -182,7 +182,7 @@ def _name(row: Tree, mapping: Tree) -> str:
 
 def _few(rows: Sequence[Tree]) -> tuple[str, ...]:
     few = any(row["descriptive_only"] for row in rows)
-    return ("* fewer than ten positive patients: descriptive only.",) if few else ()
+    return ("* fewer than ten positive or ten negative patients: descriptive only.",) if few else ()
 
 
 def _daggers(mapping: Tree) -> tuple[str, ...]:

@@ -195,9 +195,10 @@ def localisation(card: Tree) -> Table:
         Column("By chance", Kind.RATIO),
         Column("IoU", Kind.RATIO),
     )
+    mapping = {c: to for c, to in card.get("mapping", {}).items() if c in card["localisation"]["classes"]}
     rows = tuple(
         (
-            Subtype(c).display_name,
+            Subtype(c).display_name + mark(Subtype(c), mapping),
             row["slices"],
             row["patients"],
             Estimate.from_json(row["pointing"]),
@@ -206,7 +207,11 @@ def localisation(card: Tree) -> Table:
         )
         for c, row in card["localisation"]["classes"].items()
     )
-    return Table("localisation", "Class maps against masks", columns, rows, tuple(card["localisation"]["notes"]))
+    notes = (
+        *([f"† {mapping_words(mapping)}, by their masks together."] if mapping else []),
+        *card["localisation"]["notes"],
+    )
+    return Table("localisation", "Class maps against masks", columns, rows, notes)
 
 
 def _classes(tree: Tree) -> list[tuple[Subtype, Tree]]:
@@ -235,7 +240,7 @@ def _title(level: str) -> str:
 def _few(tree: Tree, mapping: ClassMapping) -> tuple[str, ...]:
     notes: list[str] = [f"† {mapping_words(mapping)}."] if mapping else []
     if any(row["descriptive_only"] for _, row in _classes(tree)):
-        notes.append("* fewer than ten positive patients: descriptive only.")
+        notes.append("* fewer than ten positive or ten negative patients: descriptive only.")
     missing = [Subtype(c).display_name.lower() for c, row in tree["classes"].items() if not row["labelled"]]
     if missing:
         notes.append(f"Not labelled in this set, and so not measured: {', '.join(missing)}.")

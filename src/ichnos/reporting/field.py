@@ -13,11 +13,13 @@ from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.folds import doubts, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.reporting.study_checklist import answers_of_field, left_of_study, widest
+from ichnos.reporting.unfitted import Unfitted
 
 WITHOUT_DELONG = (
     "Differences are tested by the bootstrap over patients. DeLong's test is of one model's scores on independent "
     "cases: over folds the scores are several models', and slices of a patient hang together. ichnos compare, given "
-    "the folders of two of these recipes, has it beside the bootstrap for exams and patients."
+    "the folders of two of these recipes, has it beside the bootstrap for patients, and for exams where every "
+    "patient has one."
 )
 """Why no p here is DeLong's."""
 
@@ -40,7 +42,7 @@ def write_field(report: FieldReport, out: Path) -> None:
         "title": card["title"] or f"{len(report.measured)} recipes on {card['source']}",
         "counts": first["counts"],
         "how": " ".join(how_measured(first)),
-        "doubts": doubts(card["source"], list(recipes.values())),
+        "doubts": [*doubts(card["source"], list(recipes.values())), *_unfitted(cards)],
         "no_delong": WITHOUT_DELONG,
         "tables": field_tables(card),
         "items": answers_of_field(card, recipes, cards),
@@ -50,3 +52,15 @@ def write_field(report: FieldReport, out: Path) -> None:
     page = environment(html=True).get_template("field.html.j2")
     write_text(out / "report.md", environment(html=False).get_template("field.md.j2").render(**told))
     write_text(out / "report.html", page.render(**told, figures=field_figures(report.measured), source=source))
+
+
+def _unfitted(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the readouts of the recipes, by name, lack: each sentence once, with whom it is of unless it is of all."""
+    who: dict[str, list[str]] = {}
+    for name, card in cards.items():
+        for sentence in Unfitted.of_folds(card).sentences:
+            who.setdefault(sentence, []).append(name)
+    return [
+        sentence if len(names) == len(cards) else f"{', '.join(names)}: {sentence[0].lower()}{sentence[1:]}"
+        for sentence, names in who.items()
+    ]

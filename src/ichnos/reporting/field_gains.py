@@ -16,7 +16,13 @@ Epidural, the rarest, is what synthetic lesions are drawn for; a fold has too fe
 
 TOO_FEW = "descriptive only"
 
-WHY_TOO_FEW = f"“{TOO_FEW}”: fewer than ten patients have it, so there is no p."
+WHY_TOO_FEW = f"“{TOO_FEW}”: fewer than ten positive or fewer than ten negative patients, so there is no p."
+
+TRAINED_ONCE = (
+    "Each recipe is trained once, over folds once a fold, by one seed: intervals and p are of these trained networks "
+    "on other patients, not of the procedures trained again."
+)
+"""What no resample of patients can tell."""
 
 _NO_P = f"{WHY_TOO_FEW} A dash: too few of the resamples define one."
 
@@ -73,7 +79,11 @@ def epidural_gains(card: Tree) -> Table:
             if row is not None:
                 names = (step["recipe"], step["against"], level)
                 rows.append((*names, row["positive_patients"], *_cells(row, "pooled")))
-    notes = ("Resamples and correction are those of the table of any hemorrhage: both are one family.", _NO_P)
+    notes = (
+        "Resamples and correction are those of the table of any hemorrhage: both are one family.",
+        _NO_P,
+        TRAINED_ONCE,
+    )
     return Table("gains_epidural", "What each step gains: epidural", columns, tuple(rows), notes, grouped=True)
 
 
@@ -82,7 +92,11 @@ def score_gains(card: Tree) -> Table:
     titles = {"average_precision": "average precision", "brier": "Brier score", "log_loss": "log loss"}
     columns = (*_NAMES, *(Column(f"Change of {title}", Kind.CHANGE) for title in titles.values()))
     rows = tuple((*names, *(_change(measures[name]) for name in titles)) for names, measures in _measured(card))
-    notes = ("Brier score and log loss (nats): the lower, the better, so a change below 0 is a gain.", _UNTESTED)
+    notes = (
+        "Brier score and log loss (nats): the lower, the better, so a change below 0 is a gain.",
+        _UNTESTED,
+        TRAINED_ONCE,
+    )
     title = "What each step gains beside AUC: average precision, Brier score and log loss, any hemorrhage"
     return Table("gains_scores", title, columns, rows, notes, grouped=True, folded=True)
 
@@ -100,7 +114,11 @@ def call_gains(card: Tree) -> Table:
         for names, measures in _measured(card)
         for point, point_title in POINTS.items()
     )
-    notes = ("Each recipe is called by its own thresholds, set on each fold's validation patients.", _UNTESTED)
+    notes = (
+        "Each recipe is called by its own thresholds, set on each fold's validation patients.",
+        _UNTESTED,
+        TRAINED_ONCE,
+    )
     title = "What each step gains beside AUC: sensitivity, specificity and F1, any hemorrhage"
     return Table("gains_calls", title, columns, rows, notes, grouped=True, folded=True)
 
@@ -141,4 +159,5 @@ def _notes(card: Tree) -> tuple[str, ...]:
         f"Holm's correction is over {tests} of changes, of any hemorrhage and of epidural together.",
         "An interval that holds 0 shows no gain.",
         _NO_P,
+        TRAINED_ONCE,
     )

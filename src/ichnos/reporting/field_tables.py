@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
-from ichnos.reporting.field_gains import gain_tables
+from ichnos.reporting.field_gains import TRAINED_ONCE, gain_tables
 from ichnos.reporting.field_levels import level_tables, shown_levels
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import Subtype
@@ -75,8 +75,11 @@ def subtypes(card: Tree, level: str) -> Table:
     few = {c: min(e[c.value]["positive_patients"] for e in entries.values() if c.value in e) for c in classes}
     columns = (Column("Recipe", Kind.TEXT), *(Column(f"{c.display_name} ({few[c]})", Kind.RATIO) for c in classes))
     rows = tuple((name, *(_auc(entry, c) for c in classes)) for name, entry in entries.items() if entry)
-    notes = ("In brackets: patients with the class among those measured. Fewer than ten are descriptive only.",)
-    return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, notes)
+    note = (
+        "In brackets: patients with the class among those measured. Fewer than ten, or fewer than ten without it, are "
+        "descriptive only."
+    )
+    return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, (note,))
 
 
 def ranking(card: Tree) -> Table:
@@ -105,6 +108,7 @@ def ranking(card: Tree) -> Table:
         "The first is the best of these numbers, which flatters it: on other patients it would lead by less.",
         "Recipes whose p after Holm is above 0.05 cannot be told from the best here.",
         "Holm's correction is over the p of this table.",
+        TRAINED_ONCE,
     )
     return Table("ranking", "Ranking by exams", columns, tuple(rows), notes)
 

@@ -62,8 +62,8 @@ def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|",
         *_rows(scorecard, _point_cells),
         "",
-        "\\* fewer than ten positive patients: descriptive only. Raw: a slice's as the network gives it, an exam's as",
-        "the fitted aggregator makes it of these, not yet scaled.",
+        "\\* fewer than ten positive or ten negative patients: descriptive only. Raw: a slice's as the network gives",
+        "it, an exam's as the fitted aggregator makes it of these, not yet scaled.",
     ]
 
 

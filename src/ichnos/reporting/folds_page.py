@@ -17,6 +17,7 @@ from ichnos.reporting.folds import doubts, first_weights, folds_tables, folds_te
 from ichnos.reporting.level_curves import level_curves
 from ichnos.reporting.study_checklist import answers_of_folds, left_of_study
 from ichnos.reporting.table import Column, Kind, Table
+from ichnos.reporting.unfitted import Unfitted
 from ichnos.subtypes import Subtype
 
 
@@ -44,7 +45,7 @@ def write_folds(report: FoldsReport, out: Path) -> None:
         "card": shown,
         "title": f"{card['recipe']['title']}: {folds_text(card)} of {card['source']}",
         "how": " ".join(how_measured(card)),
-        "doubts": doubts(card["source"], [report.recipe]),
+        "doubts": [*doubts(card["source"], [report.recipe]), *Unfitted.of_folds(card).sentences],
         "same": len(levels) < len(card["levels"]),
         "first_weights": first_weights(card["first_weights"]),
         "left_out": [f"{each['reason']}: {counted(each['count'], 'slice')}" for each in card.get("skipped", [])],

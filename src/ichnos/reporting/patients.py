@@ -22,6 +22,13 @@ from ichnos.subtypes import CLASSES, Subtype
 Tree = Mapping[str, Any]
 
 
+TRAINED_ONCE = (
+    "Each point is trained once, by one seed: intervals and p are of these trained networks on other test patients, "
+    "not of the procedure trained again."
+)
+"""What no resample of patients can tell, where a point has one run."""
+
+
 def write_patients(card: Tree, recipe: AnyKind, out: Path) -> None:
     """Write report.md, report.html and figures/ into `out`; the page holds everything it shows."""
     figure = patients_figure(card)
@@ -145,6 +152,7 @@ def _of_level(card: Tree, level: str) -> Table:
         if card["tests"]
         else "No p stands on this page, so none is corrected.",
         f"{WHY_TOO_FEW} Of the mean: its rarest class decides.",
+        *((TRAINED_ONCE,) if card["repeats"] == 1 else ()),
     )
     title = f"By {level}: {tree['n']:,} {level}s of {counted(tree['patients'], 'test patient')}"
     return Table(level, title, columns, rows, notes, grouped=True)

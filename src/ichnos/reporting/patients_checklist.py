@@ -72,9 +72,10 @@ def _measures(card: Tree) -> list[Item]:
 
 def _comparison(card: Tree) -> str:
     tested = (
-        f"Holm's correction over all {card['tests']} p printed, none where fewer than ten patients have the class"
+        f"Holm's correction over all {card['tests']} p printed, none where fewer than ten patients have or lack "
+        "the class"
         if card["tests"]
-        else "no p, as fewer than ten patients have any class"
+        else "no p, as fewer than ten patients have or lack each class"
     )
     return (
         "the largest point less each smaller one, paired on the same test patients: intervals by "

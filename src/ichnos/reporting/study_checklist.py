@@ -4,7 +4,7 @@ The guidelines and the form of an answer: ichnos.reporting.checklist.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from ichnos.counting import counted
 from ichnos.recipe import AnyKind
@@ -21,6 +21,7 @@ from ichnos.reporting.recipe_words import (
     road_words,
     training_words,
 )
+from ichnos.reporting.unfitted import LACKING, Unfitted
 from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
@@ -60,7 +61,7 @@ def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
     return [
         *_data(card),
         *model_items({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
-        *_measures(card),
+        *_measures({recipe.name: card}),
         Item("Comparison of models", BOTH, "none: one procedure is measured"),
         *_limits(card),
     ]
@@ -73,7 +74,7 @@ def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[
     return [
         *_data(most),
         *model_items(recipes, cards, parameters),
-        *_measures(most),
+        *_measures(cards),
         Item("Comparison of models", BOTH, _comparison(card)),
         *_limits(card),
     ]
@@ -174,7 +175,9 @@ def _first_weights(card: Tree) -> str:
     return ", ".join(f"{', '.join(stages)}: {remark}" for remark, stages in told.items())
 
 
-def _measures(card: Tree) -> list[Item]:
+def _measures(cards: Mapping[str, Tree]) -> list[Item]:
+    """cards: of each recipe, by name; what they measure is said of the one that measured most."""
+    card = widest(cards)
     levels = card["levels"]
     measures = "AUC, average precision, sensitivity, specificity, PPV, NPV, F1, exact match"
     loss = levels["slice"]["kaggle_loss"]["after"]["value"]
@@ -188,7 +191,7 @@ def _measures(card: Tree) -> list[Item]:
             "Thresholds",
             BOTH,
             "set on each fold's validation patients: at least 95 % sensitivity there, and the largest sensitivity + "
-            "specificity",
+            f"specificity{_but_not(cards, 'at_half', '; 0.5')}",
         ),
         Item(
             "Performance measures",
@@ -202,7 +205,8 @@ def _measures(card: Tree) -> list[Item]:
             "Calibration",
             BOTH,
             "a temperature and a shift a class, and a slope and an intercept for exams, fitted on validation patients; "
-            "Brier score and expected calibration error with intervals, and reliability diagrams, before and after",
+            "Brier score and expected calibration error with intervals, and reliability diagrams, before and after"
+            + _but_not(cards, "uncalibrated", "; not fitted"),
         ),
         Item(
             "Uncertainty",
@@ -213,6 +217,12 @@ def _measures(card: Tree) -> list[Item]:
     ]
 
 
+def _but_not(cards: Mapping[str, Tree], what: Literal["at_half", "uncalibrated"], words: str) -> str:
+    """The exceptions of the recipes, by name; nothing where there are none."""
+    told = {name: getattr(Unfitted.of_folds(card), what) or "none" for name, card in cards.items()}
+    return f"{words} {LACKING}: {grouped(told)}" if set(told.values()) != {"none"} else ""
+
+
 def _comparison(card: Tree) -> str:
     steps = sum(1 for step in card["steps"] if not step["why_not"])
     if not steps:
@@ -220,8 +230,8 @@ def _comparison(card: Tree) -> str:
     return (
         f"paired differences of AUC on the same patients, {counted(steps, 'step')}: intervals and p by "
         f"{card['gain_resamples']:,} resamples of patients, Holm's correction over all {card['gain_tests']} p that are "
-        "printed; no p where fewer than ten patients have the class; differences of average precision, Brier score, "
-        "log loss, sensitivity, specificity and F1 have intervals and no p"
+        "printed; no p where fewer than ten patients have or lack the class; differences of average precision, "
+        "Brier score, log loss, sensitivity, specificity and F1 have intervals and no p"
     )
 
 

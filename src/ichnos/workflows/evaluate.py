@@ -22,6 +22,7 @@ from ichnos.readout import Readout
 from ichnos.recipe import Population
 from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
 from ichnos.reporting.style import Picture
+from ichnos.reporting.unfitted import LACKING, Unfitted
 from ichnos.subtypes import Subtype
 from ichnos.workflows.errors import error_pictures
 from ichnos.workflows.measured import (
@@ -91,6 +92,8 @@ class _Said:
     readout: Readout
     points: str
     """Where its operating points come from, in words."""
+    unfitted: Unfitted
+    """What of its readout could not be fitted."""
     judged: dict[Level, Judged]
 
 
@@ -165,22 +168,30 @@ def _ask(opened: _Opened, progress: Progress) -> _Said:
     predictions = opened.model.predict(opened.data, Part.TEST, progress, device=opened.device)
     rows = opened.data.rows(opened.model.recipe.population, Part.TEST)
     labels = opened.data.prepared.labels_of(opened.reported)[rows]
-    readout, points = _readout(opened, progress)
-    return _Said(predictions, readout, points, judge(predictions, labels, readout))
+    readout, points, unfitted = _readout(opened, progress)
+    return _Said(predictions, readout, points, unfitted, judge(predictions, labels, readout))
 
 
-def _readout(opened: _Opened, progress: Progress) -> tuple[Readout, str]:
-    """Fitted on the run's own validation patients where they are at hand; and in words where it comes from."""
+def _readout(opened: _Opened, progress: Progress) -> tuple[Readout, str, Unfitted]:
+    """Fitted on the run's own validation patients where they are at hand; in words where it comes from; its gaps."""
+    measured = frozenset(c.value for c in opened.measured)
+    nothing = Unfitted((), measured)
     classes = opened.model.recipe.classes
     if opened.positives_only:
-        return Readout.uncalibrated(classes), "0.5: single slices with hemorrhage need no others"
+        return Readout.uncalibrated(classes), "0.5: single slices with hemorrhage need no others", nothing
     if opened.external:
-        return Readout.uncalibrated(classes), (
-            "0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"
+        return (
+            Readout.uncalibrated(classes),
+            ("0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"),
+            nothing,
         )
     validation = opened.model.predict(opened.data, Part.VALIDATION, progress, device=opened.device)
     patients = len(np.unique(validation.patient))
-    return fit_readout(validation).readout, f"fixed before: chosen on the run's {patients} validation patients"
+    fitted = fit_readout(validation)
+    unfitted = Unfitted((fitted.report["notes"],), measured)
+    points = f"fixed before: chosen on the run's {patients} validation patients"
+    points += f"; 0.5 {LACKING}: {unfitted.at_half}" if unfitted.at_half else ""
+    return fitted.readout, points, unfitted
 
 
 def _write_calibrated(opened: _Opened, said: _Said, out: Path) -> None:
@@ -208,7 +219,7 @@ def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: Evaluati
         **about_the_set(prepared, opened.measured, options),
         "demographics": demographics_of(prepared, opened.data.rows(opened.model.recipe.population, Part.TEST)),
         **_parts(opened),
-        "doubts": _doubts(opened),
+        "doubts": [*_doubts(opened), *said.unfitted.sentences],
         "software": {
             "measured": versions_of("ichnos", "torch", "numpy", "scikit-learn"),
             "trained": versions_of_run(opened.model.models[0].runs[0]),
@@ -280,6 +291,7 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "population": population_text(model.recipe),
         "demonstration": None,
         "calibrated": said.readout.calibrated,
+        "uncalibrated": said.unfitted.uncalibrated,
         "stages": stages_of_run(model.recipe, checkpoints, exams),
         "operating_points": said.points,
     }

@@ -306,6 +306,7 @@ def _entry(each: MeasuredRecipe) -> Tree:
         "inner": each.inner(),
         "folds": [
             {name: fold[name] for name in ("epochs", "best_epoch", "seconds", "aggregator", "validation_auc")}
+            | {"notes": fold.get("notes", [])}
             for fold in card["folds"]
         ],
         **{level: card[level] for level in _OLD_KEYS},

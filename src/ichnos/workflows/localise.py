@@ -1,6 +1,7 @@
 """A model's class maps against a set's masks, while its slices are read."""
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,11 @@ from ichnos.evaluation.localisation import Pointed, mean_of, point
 from ichnos.reporting.exam.heat import placed
 from ichnos.subtypes import SUBTYPES, Subtype
 
+NOTHING_MAPPED: Mapping[Subtype, Sequence[Subtype]] = {}
+
 NOTES = (
-    "Pointing game: the share of marked slices where the map's largest value lies inside the mask, called or not.",
-    "By chance: the mask's mean share of the picture.",
+    "Pointing game: the share of marked slices where the map's largest cell overlaps the mask, called or not.",
+    "By chance: the mean share of a map's cells that overlap the mask. The fewer the cells, the more do.",
     "IoU: mask and map at half its largest value. A map has few cells, so it cannot outline a hemorrhage.",
 )
 
@@ -21,10 +24,17 @@ NOTES = (
 class MapsAgainstMasks:
     """Collects, slice by slice, how each class's map lies to its mask."""
 
-    def __init__(self, prepared: PreparedSet, classes: tuple[Subtype, ...]) -> None:
-        """classes: the network's outputs, in the order of its maps."""
+    def __init__(
+        self,
+        prepared: PreparedSet,
+        classes: tuple[Subtype, ...],
+        mapping: Mapping[Subtype, Sequence[Subtype]] = NOTHING_MAPPED,
+    ) -> None:
+        """classes: the network's outputs, in the order of its maps. mapping: for an output those classes of the set
+        whose masks together are its own, where it is not itself."""
         self._prepared = prepared
         self._classes = classes
+        self._mapping = mapping
         self._has_mask = prepared.index["mask_length"].is_not_null().to_numpy()
         self._patients = prepared.index["patient"].to_numpy().astype(np.str_)
         self._found: defaultdict[Subtype, list[tuple[int, Pointed]]] = defaultdict(list)
@@ -41,9 +51,9 @@ class MapsAgainstMasks:
             if mask is None or not mask.any():
                 continue
             for k, c in enumerate(self._classes):
-                marked = mask != 0 if c is Subtype.ANY else (mask >> SUBTYPES.index(c) & 1).astype(np.bool_)
+                marked = np.logical_or.reduce([_of_class(mask, each) for each in self._mapping.get(c, (c,))])
                 if marked.any():
-                    self._found[c].append((int(row), point(placed(own[k], mask.shape), marked)))
+                    self._found[c].append((int(row), point(own[k], placed(own[k], mask.shape), marked)))
 
     def tree(self, *, seed: int, resamples: int) -> dict[str, Any] | None:
         """For the scorecard; None where no slice has a mask that marks anything."""
@@ -63,3 +73,8 @@ class MapsAgainstMasks:
                 "iou": mean_of(overlaps, patients, seed=seed, resamples=resamples).to_json(),
             }
         return {"notes": list(NOTES), "classes": classes}
+
+
+def _of_class(mask: NDArray[np.uint8], c: Subtype) -> NDArray[np.bool_]:
+    """Where a set's mask marks a class; a mask of no subtype counts for `any` alone."""
+    return mask != 0 if c is Subtype.ANY else (mask >> SUBTYPES.index(c) & 1).astype(np.bool_)

@@ -119,7 +119,7 @@ def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options:
     readout = bundle.manifest.readout
     labels, labelled = labels_for(prepared, readout.reported, options.mapping)
     see_that_prevalence_is_of(labelled, options)
-    engine, localised = Engine(bundle), MapsAgainstMasks(prepared, readout.classes)
+    engine, localised = Engine(bundle), MapsAgainstMasks(prepared, readout.classes, options.mapping)
     outputs = outputs_of(engine, prepared, readout.classes, progress, watch=localised)
     judged = judge(outputs, labels, readout)
     said = Predictions(
