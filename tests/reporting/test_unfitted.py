@@ -48,7 +48,7 @@ def test_a_class_that_validation_lacks_is_named_with_its_folds() -> None:
     assert len(lacking) == 3, "a temperature, and thresholds of slices and of exams"
     several = Unfitted.of_folds(told(lacking, notes_without(), notes_without(Subtype.EPIDURAL, Subtype.SUBDURAL)))
     assert several.uncalibrated == "epidural (fold 2), subdural (folds 0 and 2)"
-    assert several.at_half == f"{several.uncalibrated}, slices and exams"
+    assert several.at_half == f"of slices and exams for {several.uncalibrated}"
     assert several.sentences == [
         f"Thresholds of 0.5 that nobody chose, {LACKING}: {several.at_half}.",
         f"Not calibrated, {LACKING}: {several.uncalibrated}.",
@@ -60,7 +60,7 @@ def test_a_class_that_validation_lacks_is_named_with_its_folds() -> None:
 def test_thresholds_of_exams_alone_and_a_silent_network_are_told_apart() -> None:
     notes = ["any: exam thresholds of 0.5, as not both", "any: never fires: before calibration"]
     thresholds, silent = Unfitted.of_folds(told(notes, [])).sentences
-    assert thresholds.endswith("any hemorrhage (fold 0), exams alone.")
+    assert thresholds.endswith(": of exams for any hemorrhage (fold 0).")
     assert silent.startswith("The network never fires (fold 0)")
 
 
@@ -75,7 +75,7 @@ def test_the_answers_for_a_manuscript_name_the_exception() -> None:
     lacking, whole = notes_without(Subtype.SUBDURAL), notes_without()
     recipe = recipes.find("reader").recipe
     items = by_topic(answers_of_folds(told(whole, lacking), recipe))
-    assert items["Thresholds"].endswith(f"; 0.5 {LACKING}: subdural (fold 1), slices and exams")
+    assert items["Thresholds"].endswith(f"; 0.5 {LACKING}: of slices and exams for subdural (fold 1)")
     assert items["Calibration"].endswith(f"; not fitted {LACKING}: subdural (fold 1)")
     assert LACKING not in "".join(by_topic(answers_of_folds(told(whole, whole), recipe)).values())
 
@@ -95,4 +95,4 @@ def test_a_field_says_once_what_all_recipes_lack_and_of_whom_what_some_do() -> N
         "versions": {"ichnos": "0.1.0"},
     }
     thresholds = by_topic(answers_of_field(study, chosen, one))["Thresholds"]
-    assert thresholds.endswith("subdural (fold 1), slices and exams (reader); none (cascade)")
+    assert thresholds.endswith("of slices and exams for subdural (fold 1) (reader); none (cascade)")

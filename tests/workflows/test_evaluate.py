@@ -128,6 +128,7 @@ def test_what_validation_lacks_is_said_beside_the_numbers(data: Path, tmp_path: 
         assert card["levels"]["exam"]["classes"][c.value]["operating_points"]["balanced"]["threshold"] == 0.5
     thresholds, calibration = card["doubts"][-2:]
     assert thresholds.startswith("Thresholds of 0.5 that nobody chose")
+    assert ": of slices and exams for " in thresholds
     page, text = html.unescape((out / "report.html").read_text()), (out / "report.md").read_text()
     for words in (thresholds, calibration):
         assert words in page

@@ -40,11 +40,11 @@ class Unfitted:
         """The same of thresholds of 0.5, which nobody chose: of slices, of exams or of both."""
         of = {
             "slices and exams": lambda notes, c: _at_half(notes, c) == {"slice", "exam"},
-            "slices alone": lambda notes, c: _at_half(notes, c) == {"slice"},
-            "exams alone": lambda notes, c: _at_half(notes, c) == {"exam"},
+            "slices": lambda notes, c: _at_half(notes, c) == {"slice"},
+            "exams": lambda notes, c: _at_half(notes, c) == {"exam"},
         }
         told = {words: self._which(applies) for words, applies in of.items()}
-        return "; ".join(f"{who}, {words}" for words, who in told.items() if who)
+        return "; ".join(f"of {words} for {who}" for words, who in told.items() if who)
 
     @property
     def sentences(self) -> list[str]:

@@ -189,7 +189,7 @@ def _readout(opened: _Opened, progress: Progress) -> tuple[Readout, str, Unfitte
     patients = len(np.unique(validation.patient))
     fitted = fit_readout(validation)
     unfitted = Unfitted((fitted.report["notes"],), measured)
-    points = f"fixed before: chosen on the run's {patients} validation patients"
+    points = f"fixed before: chosen on the run's {counted(patients, 'validation patient')}"
     points += f"; 0.5 {LACKING}: {unfitted.at_half}" if unfitted.at_half else ""
     return fitted.readout, points, unfitted
 
