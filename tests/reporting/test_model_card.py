@@ -1,25 +1,44 @@
 """The card says what the network has seen."""
 
+from typing import Any
+
+from ichnos import recipes
 from ichnos.inference import INCLUDED, read_bundle
 from ichnos.reporting.model_card import model_card
 
+MAP_CELLS = 3
+
+
+def card_of(recipe: dict[str, Any]) -> str:
+    tree = read_bundle(INCLUDED).manifest.model_dump(mode="json")
+    return model_card(tree | {"recipe": recipe}, MAP_CELLS)
+
+
+def reader() -> dict[str, Any]:
+    return recipes.find("reader").recipe.model_dump(mode="json")
+
 
 def test_synthetic_slices_are_said() -> None:
-    manifest = read_bundle(INCLUDED).manifest
-    tree = manifest.model_dump(mode="json")
-    assert "40 % of its training slices are synthetic" in model_card(tree, manifest.map_cells)
-    tree["recipe"]["synthetic"] = None
-    assert "synthetic:" not in model_card(tree, manifest.map_cells)
+    recipe = reader()
+    assert "40 % of its training slices are synthetic" in card_of(recipe)
+    assert "synthetic:" not in card_of(recipe | {"synthetic": None})
+
+
+def test_neighbours_and_single_slices_are_said() -> None:
+    recipe = reader()
+    assert "3 slices as channels" in card_of(recipe)
+    single = recipe | {"input": recipe["input"] | {"neighbours": 0}}
+    assert "slices as channels" not in card_of(single)
+    assert "Slices are read one by one: what only neighbours show is not seen." in card_of(single)
 
 
 def test_raw_hu_and_masks_are_said() -> None:
-    manifest = read_bundle(INCLUDED).manifest
-    tree = manifest.model_dump(mode="json")
-    plain = model_card(tree, manifest.map_cells)
+    recipe = reader()
+    plain = card_of(recipe)
     assert "raw HU" not in plain
     assert "masks" not in plain
-    tree["recipe"]["input"]["raw_hu"] = True
-    tree["recipe"]["segmentation"] = {"weight": 1.0}
-    said = model_card(tree, manifest.map_cells)
+    said = card_of(
+        recipe | {"input": recipe["input"] | {"raw_hu": True}, "segmentation": {"weight": 1.0}},
+    )
     assert "HU (mean), and raw HU, 3 slices as channels" in said
     assert "taught by masks too, those of drawn lesions among them" in said
