@@ -14,6 +14,7 @@ from ichnos.models import SliceClassifier, save_checkpoint
 from ichnos.progress import SILENT
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.subtypes import CLASSES
+from ichnos.workflows import submit
 from ichnos.workflows.submit import check_submission, read_sample
 from tests.data.sources.rsna_trees import EXAMS, SLICES, image_id, write_tree, zip_tree
 from tests.stories.running import ichnos
@@ -124,6 +125,30 @@ def test_other_sets_and_models_are_refused(data: Path, bundle: Path, tmp_path: P
     done = ichnos("submit", str(bundle), "--data", str(other), "--out", str(tmp_path / "s.csv"))
     assert done.exit_code == 1
     assert "other names than RSNA 2019's images" in done.stderr
+
+
+def test_what_is_wrong_is_told_before_the_network_is_asked(
+    data: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RSNA's 121,232 test slices take hours of a laptop."""
+
+    def asked(*_: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(submit, "outputs_of", asked)
+    other = bright_set(tmp_path / "other")
+    lacking = write_sample(tmp_path / "lacking.csv", [*IMAGES, "ID_0000000ff"])
+    torn = tmp_path / "torn.csv"
+    torn.write_text("ID,Label\nID_1_any,0.5\n")
+    for where, sample, said in (
+        (other, None, "other names than RSNA"),
+        (data, lacking, "1 image of the submission"),
+        (data, torn, "wanted are six of each"),
+    ):
+        with pytest.raises(InputError, match=said):
+            submit.write_submission(bundle, where, tmp_path / "s.csv", SILENT, bundle=True, sample=sample)
+    with pytest.raises(AssertionError, match="asked"):  # and it is, where all is well
+        submit.write_submission(bundle, data, tmp_path / "s.csv", SILENT, bundle=True)
 
 
 def run_of(folder: Path, origin: dict[str, object]) -> Path:

@@ -66,20 +66,25 @@ def write_submission(
             "this set has labels, which Kaggle's test images have not: no submission there, but a file to check with; "
             "`ichnos evaluate` measures the model on it"
         )
-    table = _of_bundle(model, prepared, progress) if bundle else _of_run(model, prepared, progress, device)
-    said = _by_image(table)
+    images = _images(prepared)
     rows = (
-        read_sample(sample) if sample else [(image, c) for image in sorted(said | _left_out(prepared)) for c in CLASSES]
+        read_sample(sample)
+        if sample
+        else [(image, c) for image in sorted(images | _left_out(prepared)) for c in CLASSES]
     )
     wanted = {image: None for image, _ in rows}
-    missing = [image for image in wanted if image not in said]
+    if not wanted:
+        raise InputError("there are no images to submit")
+    missing = [image for image in wanted if image not in images]
+    filled = _filled(missing, fill_from, prepared) if missing else {}
     if missing:
-        said |= _filled(missing, fill_from, prepared)
         progress.message(
             f"{counted(len(missing), 'image')} could not be read; the prevalence of {fill_from} stands there"
         )
-    if unasked := len(said.keys() - wanted.keys()):
+    if unasked := len(images.keys() - wanted.keys()):
         progress.message(f"{counted(unasked, 'image')} of the set not in the sample, and left out")
+    table = _of_bundle(model, prepared, progress) if bundle else _of_run(model, prepared, progress, device)
+    said = dict(zip(table.slice_name.tolist(), table.probabilities, strict=True)) | filled
     check_submission(said, wanted)
     with replacing(out) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
         file.write(",".join(HEADER) + "\n")
@@ -109,8 +114,6 @@ def read_sample(sample: Path) -> list[Row]:
 def check_submission(said: Mapping[str, NDArray[np.float64]], images: Mapping[str, None]) -> None:
     """Raise InputError unless every image has six probabilities in [0, 1], `any` no smaller than the others."""
     values = np.array([said[image] for image in images])
-    if not len(values):
-        raise InputError("there are no images to submit")
     if not np.isfinite(values).all() or ((values < 0) | (values > 1)).any():
         raise InputError("some probabilities are no numbers in [0, 1]: the model is damaged")
     if (values[:, -1:] < values[:, :-1]).any():
@@ -138,6 +141,7 @@ def _of_bundle(model: Path, prepared: PreparedSet, progress: Progress) -> Predic
     bundle = read_bundle(model)
     refuse_positives_only(bundle)
     readout = bundle.manifest.readout
+    _refuse_lacking(readout)
     return _read_out(outputs_of(Engine(bundle), prepared, readout.classes, progress), readout)
 
 
@@ -151,14 +155,18 @@ def _of_run(run: Path, prepared: PreparedSet, progress: Progress, device: str) -
             "this run was trained on slices with hemorrhage only, and the test images are not; make it the second "
             "stage of a cascade: `ichnos export GATE_RUN SUBTYPE_RUN --out FILE`"
         )
+    _refuse_lacking(Readout.uncalibrated(model.recipe.classes))
     table = model.predict(OpenData(prepared, all_tested(prepared)), Part.TEST, progress, device=device)
     return _read_out(table, Readout.uncalibrated(table.classes))
 
 
-def _read_out(outputs: Predictions, readout: Readout) -> Predictions:
+def _refuse_lacking(readout: Readout) -> None:
     if readout.reported != CLASSES:
         lacking = ", ".join(c for c in CLASSES if c not in readout.reported)
         raise UsageError(f"the competition asks for six classes, and this model does not name {lacking}")
+
+
+def _read_out(outputs: Predictions, readout: Readout) -> Predictions:
     logits = smoothed_by_exam(logit(outputs.probabilities, certain=1e-15), outputs, readout.smoothing)
     said = readout.slice_probabilities(logits)
     return Predictions(
@@ -172,8 +180,9 @@ def _read_out(outputs: Predictions, readout: Readout) -> Predictions:
     )
 
 
-def _by_image(table: Predictions) -> dict[str, NDArray[np.float64]]:
-    names = table.slice_name.tolist()
+def _images(prepared: PreparedSet) -> dict[str, None]:
+    """Those of the set."""
+    names = prepared.index["name"].to_list()
     if odd := [name for name in names if not _IMAGE.fullmatch(name)]:
         raise InputError(
             f"{counted(len(odd), 'slice')} of this set have other names than RSNA 2019's images (ID_000012eaf); "
@@ -181,7 +190,7 @@ def _by_image(table: Predictions) -> dict[str, NDArray[np.float64]]:
         )
     if len(set(names)) != len(names):
         raise InputError(f"{len(names) - len(set(names))} images are in this set twice; prepare it again")
-    return dict(zip(names, table.probabilities, strict=True))
+    return dict.fromkeys(names)
 
 
 def _left_out(prepared: PreparedSet) -> dict[str, None]:
