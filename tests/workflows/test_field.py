@@ -312,6 +312,15 @@ def test_it_goes_on_without_training_or_measuring_again(data: Path, options: Fie
     assert {path: path.stat().st_mtime_ns for path in studied.glob("*/scorecard.json")} == times
 
 
+def test_each_recipe_can_be_measured_against_the_same_one(
+    data: Path, options: FieldOptions, studied: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(studied, tmp_path / "out")
+    two = replace(options, recipes=options.recipes[:3], against={"each": "three", "two_stages": "single"})
+    card = study_field(data, tmp_path / "out", two, SILENT, device="cpu")
+    assert {step["recipe"]: step["against"] for step in card["steps"]} == {"single": "three", "two_stages": "single"}
+
+
 def test_one_split_without_a_ranking(data: Path, options: FieldOptions, tmp_path: Path) -> None:
     once = FieldOptions(options.recipes[:1], changes={"fit.epochs": "1"}, folds=1, ranking=False)
     card = study_field(data, tmp_path / "once", once, SILENT, device="cpu")
@@ -329,6 +338,7 @@ def test_one_split_without_a_ranking(data: Path, options: FieldOptions, tmp_path
         ({"recipes": ()}, "give --recipes"),
         ({"recipes": ("reader", "cascade", "reader")}, "--recipes: reader given twice; name each recipe once"),
         ({"recipes": ("reader",), "against": {"reader": "cascade"}}, "cascade is not in this study"),
+        ({"recipes": ("reader",), "against": {"each": "cascade"}}, "cascade is not in this study"),
         ({"recipes": ("reader",), "against": {"reader": "reader"}}, "gains nothing over itself"),
         ({"recipes": ("reader",), "changes": {"fit.lr": "1"}}, r"no such field: fit\.lr"),
     ],

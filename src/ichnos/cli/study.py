@@ -142,7 +142,11 @@ def field(
     split_seed: SplitSeed = None,
     against: Annotated[
         list[str] | None,
-        typer.Option("--against", metavar="RECIPE=OTHER", help="Report RECIPE's gain over OTHER, not the one before."),
+        typer.Option(
+            "--against",
+            metavar="RECIPE=OTHER",
+            help="Report RECIPE's gain over OTHER, not the one before; `each=OTHER`: everyone's.",
+        ),
     ] = None,
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe's stages.")

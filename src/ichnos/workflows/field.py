@@ -52,6 +52,9 @@ _MEASURED_BESIDE = ("slices", "exams")
 _OLD_KEYS = ("slices", "exams")
 """What of a study by folds stands in the scorecard under these names; `levels` has more of the same."""
 
+EACH = "each"
+"""In the place of a recipe: each one that has none of its own to be measured against."""
+
 RESAMPLES = 10_000
 """Of differences: the least p that so many can show, 2 in 10,001, is below 0.05 in a family of up to 250; with 1,000 no
 more than 25 could be corrected and any of them still be told from chance."""
@@ -67,7 +70,7 @@ class FieldOptions:
     recipes: tuple[str, ...]
     """Names, or paths of files, in the order in which they are shown."""
     against: Mapping[str, str] = field(default_factory=dict[str, str])
-    """For a recipe the one of which its gain is reported; the one before it where it is not named."""
+    """For a recipe the one over which its gain is reported; without it that of `each`, or the one before it."""
     changes: Mapping[str, str] = field(default_factory=dict[str, str])
     """Fields that are set in every recipe, in every stage of it."""
     folds: int | None = None
@@ -159,17 +162,18 @@ def _chosen(options: FieldOptions) -> dict[str, Recipe]:
 
 
 def _against(options: FieldOptions, names: Sequence[str]) -> dict[str, str]:
-    """For each recipe but the first, which one it is measured against."""
+    """For each recipe but the first, which one it is measured against: its own, that of `each`, or the one before."""
     for name, other in options.against.items():
-        for each in (name, other):
-            if each not in names:
-                raise UsageError(f"--against {name}={other}: {each} is not in this study, it has {', '.join(names)}")
+        for one in (name, other):
+            if one not in names and not (one == name == EACH):
+                raise UsageError(f"--against {name}={other}: {one} is not in this study, it has {', '.join(names)}")
         if name == other:
             raise UsageError(f"--against {name}={other}: a recipe gains nothing over itself")
-    before = dict(zip(names[1:], names[:-1], strict=True))
-    return {name: options.against.get(name, before.get(name, "")) for name in names if before.get(name)} | {
-        name: other for name, other in options.against.items() if name not in before
-    }
+    others = dict(zip(names[1:], names[:-1], strict=True))
+    if EACH in options.against:
+        others = {name: options.against[EACH] for name in names if name != options.against[EACH]}
+    others |= {name: other for name, other in options.against.items() if name != EACH}
+    return {name: others[name] for name in names if name in others}
 
 
 def _ended_study(folder: Path, recipe: Recipe, opened: OpenData, folds: int) -> Tree | None:

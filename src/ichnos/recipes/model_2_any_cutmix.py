@@ -1,0 +1,19 @@
+"""Single slices with a rectangle of another slice laid in, labels by area.
+
+Source: Yun 2019.
+
+Differs from `model_2_any_25d` in the augmentation alone: a rectangle of another image of the batch is laid
+into each, of an area from Beta(1, 1), and the labels are mixed by it.
+
+Expected: not measured yet. docs/field.md has the command that compares it with `model_2_any_25d` over the same folds.
+Cost: as `model_2_any`.
+Command: ichnos train model_2_any_cutmix --data SET --out RUN
+"""
+
+from ichnos.recipes.model_2_any_25d import RECIPE as SINGLE
+
+RECIPE = SINGLE.derive(
+    name="model_2_any_cutmix",
+    title="Model 2 with negatives and any, cutmix",
+    **{"augmentation.cutmix": 1.0},
+)
