@@ -10,6 +10,11 @@ os.environ.pop("ICHNOS_BUNDLE", None)  # what whoever runs the tests takes unask
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests stand side by side, a core each, and their images are small
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that none of them is begun last, alone, beside idle cores."""
+    items.sort(key=lambda item: item.get_closest_marker("longest") is None)
+
+
 @pytest.fixture(scope="module")
 def undrawn() -> Iterator[None]:
     """Figures are made and not drawn, which takes longer than all else that a small report needs. For tests that look

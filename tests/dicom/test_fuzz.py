@@ -143,6 +143,7 @@ def test_three_hundred_damaged_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(3600)
 def test_ten_thousand_damaged_files(tmp_path: Path, shared_data: Path) -> None:
     with Decoder() as decoder:

@@ -10,6 +10,7 @@ from ichnos.workflows.demo import run_demo
 
 
 @pytest.mark.slow
+@pytest.mark.longest
 @pytest.mark.timeout(1800)
 def test_the_demo_runs_from_nothing_to_its_report(tmp_path: Path) -> None:
     report = run_demo(tmp_path / "demo", SILENT)
