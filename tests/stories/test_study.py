@@ -138,8 +138,10 @@ def test_imagenet_weights_that_cannot_be_had_end_in_one_line(folder: Path, monke
     nowhere = "http://127.0.0.1:9/efficientnet-b0-355c32eb.pth"
     monkeypatch.setattr("ichnos.models.initial_weights._released_at", lambda network: nowhere)
     words = ("train", "paper_model_1", "--data", str(folder / "set"), "--out", str(folder / "third"))
-    result = ichnos(*words, "--set", "input.size=32")
+    caches = sorted((folder / "set" / "caches").iterdir())
+    result = ichnos(*words, "--set", "input.size=64")
     assert result.exit_code == 1
+    assert sorted((folder / "set" / "caches").iterdir()) == caches, "told before an hour of work, not after it"
     assert "give network.init as random" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
     as_told = ichnos(*words, *SHORT[:-2], "--set", "network.init=random")

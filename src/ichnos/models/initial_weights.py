@@ -51,22 +51,36 @@ def initialise(classifier: SliceClassifier, init: str, *, seed: int, progress: P
     network = _network(classifier, init)
     if init == "random":
         return InitialWeights("random", "random", f"random first weights, seed {seed}")
+    path = find_weights(network, progress)
+    assert path is not None  # of random ones alone there is no file
+    digest = weights_digest(network)
     if init == "imagenet":
-        path = imagenet_file(progress, _released_at(network))
-        return _take_common_form(classifier, path, ("imagenet", "ImageNet"), weights_digest(network), seed)
+        return _take_common_form(classifier, path, ("imagenet", "ImageNet"), digest, seed)
     if init in FILES:
-        weights = phantom_weights(FILES[init])
+        weights = phantom_weights(path)
         name = (init, f"{init} (synthetic heads)")
-        return _take(classifier, weights.backbone, weights.head, weights.recipe, name, weights_digest(network), seed)
-    path = Path(init).expanduser()
+        return _take(classifier, weights.backbone, weights.head, weights.recipe, name, digest, seed)
+    if path.suffix == ".safetensors":
+        return _take_checkpoint(classifier, path, seed)
+    return _take_common_form(classifier, path, (path.name, f"{path.name} (SHA-256 {digest})"), digest, seed)
+
+
+def find_weights(network: Network, progress: Progress = SILENT) -> Path | None:
+    """The file of first weights, ImageNet's downloaded if they are not in the cache yet; None for random ones.
+
+    Raises WeightsError, in one line that says what to do, where they cannot be had.
+    """
+    init = network.init
+    if init == "random":
+        return None
+    if init == "imagenet":
+        return imagenet_file(progress, _released_at(network))
+    path = FILES[init] if init in FILES else Path(init).expanduser()
     if not path.is_file():
         raise WeightsError(
             f"network.init is none of imagenet, phantom, phantom-2.5d, random, nor a file: no file at {path}"
         )
-    if path.suffix == ".safetensors":
-        return _take_checkpoint(classifier, path, seed)
-    digest = weights_digest(network)
-    return _take_common_form(classifier, path, (path.name, f"{path.name} (SHA-256 {digest})"), digest, seed)
+    return path
 
 
 def weights_digest(network: Network) -> str | None:

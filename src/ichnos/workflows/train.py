@@ -20,6 +20,7 @@ from ichnos.data.splits import Part, Splits, stored_splits
 from ichnos.errors import SetError, TrainingError, UsageError
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.files import write_json
+from ichnos.models.initial_weights import find_weights
 from ichnos.predictions import Predictions
 from ichnos.processes import is_first_of_training
 from ichnos.progress import Progress
@@ -39,6 +40,7 @@ from ichnos.recipe import (
     join,
 )
 from ichnos.training.devices import AS_USUAL, Execution, by_several
+from ichnos.training.folder import RunFolder
 from ichnos.training.loop import TrainingSummary, train
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.anomaly import Scale, fit_anomaly
@@ -333,13 +335,16 @@ def train_on(
 ) -> TrainingSummary:
     """Train `recipe` on data that is open already; on everyone all its epochs are trained, and none is chosen.
 
-    Raises TrainingError where the set does not say of each slice what it shows.
+    Raises TrainingError where the set does not say of each slice what it shows, WeightsError where first weights
+    cannot be had.
     """
     if not data.prepared.header.teaches:
         raise TrainingError(
             "nothing can be learnt from this set: it has no labels of single slices, only of whole exams or none at "
             "all; measure a model on it with `ichnos evaluate`, and train on a set with labelled slices"
         )
+    if is_first_of_training() and not RunFolder(run).last.exists():
+        find_weights(recipe.network, progress)  # before a cache is made, which can take an hour
     training = data.slices(recipe, Part.TRAIN, progress)
     validation = None if data.everyone else data.slices(recipe, Part.VALIDATION, progress)
     return train(
