@@ -30,6 +30,9 @@ class FoldGain:
     change: Difference
     pooled: Difference
     measures: PairedMeasures
+    identical: bool = False
+    """Both gave every case the same probability of the class, as a cascade and its gate do: both differences are 0
+    whatever patients are drawn, and there is nothing to test."""
 
     @property
     def descriptive_only(self) -> bool:
@@ -38,13 +41,14 @@ class FoldGain:
 
     @property
     def tested(self) -> float | None:
-        """The p of `change`; None where there is none, or too few patients have the class or lack it."""
-        return None if self.descriptive_only else self.change.bootstrap_p
+        """The p of `change`; None where there is none, the answers are the same, or too few patients have the class or
+        lack it."""
+        return None if self.identical or self.descriptive_only else self.change.bootstrap_p
 
     @property
     def pooled_tested(self) -> float | None:
         """The same of `pooled`."""
-        return None if self.descriptive_only else self.pooled.bootstrap_p
+        return None if self.identical or self.descriptive_only else self.pooled.bootstrap_p
 
     def to_json(self) -> dict[str, Any]:
         """The class, how many patients have it, and both differences of AUC."""
@@ -53,6 +57,7 @@ class FoldGain:
             "positive_patients": self.positive_patients,
             "negative_patients": self.negative_patients,
             "descriptive_only": self.descriptive_only,
+            "identical": self.identical,
             "difference": self.change.to_json() | {"bootstrap_p": self.tested},
             "pooled": self.pooled.to_json() | {"bootstrap_p": self.pooled_tested},
         }
@@ -65,8 +70,10 @@ def compare_folds(
 
     Raises InputError where the two are not of the same slices or exams, in one order and the same folds.
     """
-    same = len(first.labels) == len(second.labels) and first.labels.shape == second.labels.shape
-    if not same or any((getattr(first, name) != getattr(second, name)).any() for name in ("patient", "fold", "labels")):
+    alike = len(first.labels) == len(second.labels) and first.labels.shape == second.labels.shape
+    if not alike or any(
+        (getattr(first, name) != getattr(second, name)).any() for name in ("patient", "fold", "labels")
+    ):
         raise InputError("a paired comparison needs the same slices or exams, labels and folds; these two differ")
     drawn = PatientResamples.draw(first.patient, seed, resamples)
     pooled = compare(first.probabilities, second.probabilities, first.labels, classes, drawn)
@@ -81,5 +88,6 @@ def compare_folds(
             change = difference(one.estimate, two.estimate, two.samples - one.samples, drawn.patients)
         positive = first.labels[:, k]
         having, lacking = (len(np.unique(first.patient[rows])) for rows in (positive, ~positive))
-        gains.append(FoldGain(c, having, lacking, change, pooled["auc", c], measures[c]))
+        same = bool((first.probabilities[:, k] == second.probabilities[:, k]).all())
+        gains.append(FoldGain(c, having, lacking, change, pooled["auc", c], measures[c], same))
     return gains

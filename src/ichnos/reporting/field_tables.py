@@ -1,10 +1,10 @@
 """The tables of a comparison of many recipes, made from its scorecard."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
-from ichnos.reporting.field_gains import TRAINED_ONCE, gain_tables
+from ichnos.reporting.field_gains import THE_SAME, TRAINED_ONCE, gain_tables, why_the_same
 from ichnos.reporting.field_levels import level_tables, shown_levels
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import Subtype
@@ -94,23 +94,25 @@ def ranking(card: Tree) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for row in card["ranking"]["rows"]:
         entry = card["recipes"][row["recipe"]]["exams"]["classes"]["any"]
-        difference = row["difference"]
-        rows.append(
-            (
-                row["recipe"],
-                Estimate.from_json(entry["auc_mean_of_folds"]),
-                Estimate.from_json(difference) if difference else None,
-                difference["bootstrap_p"] if difference else None,
-                difference["holm_p"] if difference else None,
-            )
-        )
+        rows.append((row["recipe"], Estimate.from_json(entry["auc_mean_of_folds"]), *_behind(row)))
     notes = (
         "The first is the best of these numbers, which flatters it: on other patients it would lead by less.",
         "Recipes whose p after Holm is above 0.05 cannot be told from the best here.",
         "Holm's correction is over the p of this table.",
+        *why_the_same(card["ranking"]["rows"]),
         TRAINED_ONCE,
     )
     return Table("ranking", "Ranking by exams", columns, tuple(rows), notes)
+
+
+def _behind(row: Tree) -> tuple[Cell, Cell, Cell]:
+    """How far behind the best, p and corrected p; nothing of the best itself."""
+    difference = row["difference"]
+    if difference is None:
+        return None, None, None
+    if row.get("identical"):
+        return "0", THE_SAME, THE_SAME
+    return Estimate.from_json(difference), difference["bootstrap_p"], difference["holm_p"]
 
 
 def cost(card: Tree) -> Table:
@@ -124,7 +126,7 @@ def cost(card: Tree) -> Table:
         Column("Reading 36 slices, s, one core", Kind.TEXT),
     )
     rows: list[tuple[Cell, ...]] = []
-    notes: list[str] = []
+    unread: list[str] = []
     for name, entry in card["recipes"].items():
         taken = entry["cost"]
         minutes = sum(fold["seconds"] for fold in entry["folds"]) / len(entry["folds"]) / 60
@@ -135,16 +137,50 @@ def cost(card: Tree) -> Table:
                 f"{taken['multiply_adds'] / 1e9:.2f}",
                 None if taken["bundle_bytes"] is None else f"{taken['bundle_bytes'] / 1e6:.1f}",
                 f"{minutes:.1f}",
-                None if taken["seconds"] is None else f"{taken['seconds']:.2f}",
+                _seconds(taken),
             )
         )
-        notes += [f"{name}: {taken['note']}"] if taken["note"] else []
-    notes.append(
-        "Training and reading were timed on the machine that made this report, whatever else ran there. Reading is the "
-        "exported graph's, from Hounsfield units to logits and maps. Multiply-adds are those of the slice networks; "
-        "what answers for exams over them is not counted."
-    )
-    return Table("cost", "What each costs", columns, tuple(rows), tuple(notes))
+        unread += [f"{name}: {taken['note']}"] if taken["note"] else []
+    notes = (*unread, *_about_cost([entry["cost"] for entry in card["recipes"].values()]))
+    return Table("cost", "What each costs", columns, tuple(rows), notes)
+
+
+def _seconds(taken: Tree) -> str | None:
+    """The lowest time, and the highest beside it; costs from before have one alone."""
+    if taken["seconds"] is None:
+        return None
+    highest = taken.get("seconds_highest")
+    return f"{taken['seconds']:.2f}" if highest is None else f"{taken['seconds']:.2f} to {highest:.2f}"
+
+
+def _about_cost(costs: Sequence[Tree]) -> list[str]:
+    """Which columns were measured and which computed, and how reading was timed."""
+    notes = [
+        _COMPUTED,
+        _MEASURED,
+    ]
+    timed = [cost for cost in costs if cost["seconds"] is not None]
+    rounds = {cost["rounds"] for cost in timed if cost.get("rounds")}
+    if rounds:
+        notes.append(
+            f"Reading: the lowest to the highest of {max(rounds)} rounds, in each of which every recipe reads the exam "
+            "once. Compare the lowest; the highest says how busy the machine was."
+        )
+    if any(not cost.get("rounds") for cost in timed):
+        notes.append("Reading with one number: each recipe by itself, the median of three.")
+    return notes
+
+
+_COMPUTED = (
+    "Computed, the same on any machine: parameters (the numbers that training sets), multiply-adds (the work of reading "
+    "one slice, in thousand millions) and the size of the bundle, the file that reads. Multiply-adds are those of the "
+    "slice networks; what answers for exams over them is not counted."
+)
+
+_MEASURED = (
+    "Measured, on the machine that made this report and whatever else ran there: training and reading. Reading is the "
+    "exported graph's, from Hounsfield units to logits and maps, on one core."
+)
 
 
 def _classes(entry: Tree, level: str) -> Tree:

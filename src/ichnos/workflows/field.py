@@ -28,7 +28,7 @@ from ichnos.reporting.field_gains import printed_gains
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.training.journal import read_journal
-from ichnos.workflows.cost import cost_of_run
+from ichnos.workflows.cost import costs_of_runs
 from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged
 from ichnos.workflows.folds import (
     FoldOptions,
@@ -108,7 +108,7 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
     opened, parts = open_folds(data, options.split_seed, options.folds)
-    measured: list[MeasuredRecipe] = []
+    studied: list[tuple[Tree, FoldsJudged]] = []
     with progress.task("Recipes", len(chosen)) as task:
         for name, recipe in chosen.items():
             progress.message(f"{name}: {recipe.title}")
@@ -123,9 +123,13 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
             if not _has_levels(card, options.prevalence):
                 told = card | patients_of_folds(recipe, opened, parts)
                 card = with_levels(told, judged, recipe, out / name, options.prevalence)
-            cost = cost_of_run(out / name / "fold-0", recipe, progress)
-            measured.append(_measured(name, recipe, card, judged, out / name, cost))
+            studied.append((card, judged))
             task.advance()
+    costs = costs_of_runs({name: (out / name / "fold-0", recipe) for name, recipe in chosen.items()}, progress)
+    measured = [
+        _measured(name, recipe, card, judged, out / name, costs[name])
+        for (name, recipe), (card, judged) in zip(chosen.items(), studied, strict=True)
+    ]
     scorecard = _scorecard(measured, against, options, progress) | {
         "source": opened.prepared.header.source,
         "set": opened.prepared.header.fingerprint,
