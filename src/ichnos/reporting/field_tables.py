@@ -172,9 +172,9 @@ def _about_cost(costs: Sequence[Tree]) -> list[str]:
 
 
 _COMPUTED = (
-    "Computed, the same on any machine: parameters (the numbers that training sets), multiply-adds (the work of reading "
-    "one slice, in thousand millions) and the size of the bundle, the file that reads. Multiply-adds are those of the "
-    "slice networks; what answers for exams over them is not counted."
+    "Computed, the same on any machine: parameters (the numbers that training sets), multiply-adds (the work of "
+    "reading one slice, in thousand millions) and the size of the bundle, the file that reads. Multiply-adds are those "
+    "of the slice networks; what answers for exams over them is not counted."
 )
 
 _MEASURED = (
