@@ -7,6 +7,7 @@ from typing import Any
 
 import ichnos
 from ichnos.files import write_text
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.field_figures import field_figures
 from ichnos.reporting.field_tables import field_tables
@@ -32,7 +33,7 @@ class FieldReport:
     measured: tuple[MeasuredRecipe, ...]
 
 
-def write_field(report: FieldReport, out: Path) -> None:
+def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> None:
     """Write report.md and report.html into `out`; the page holds everything it shows."""
     card, first = report.scorecard, report.measured[0].card
     recipes = {each.name: each.recipe for each in report.measured}
@@ -51,7 +52,9 @@ def write_field(report: FieldReport, out: Path) -> None:
     }
     page = environment(html=True).get_template("field.html.j2")
     write_text(out / "report.md", environment(html=False).get_template("field.md.j2").render(**told))
-    write_text(out / "report.html", page.render(**told, figures=field_figures(report.measured), source=source))
+    write_text(
+        out / "report.html", page.render(**told, figures=field_figures(report.measured, progress), source=source)
+    )
 
 
 def _unfitted(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Figures of a comparison of many recipes: AUC with intervals, ROC curves, validation by epoch."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ichnos.evaluation import curves
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.level_curves import LEAST_IN_BIN
 from ichnos.reporting.measured_recipe import MeasuredRecipe
-from ichnos.reporting.style import BLUE, GREY, MODELS, VERMILION, Picture, panels, picture, styled, unit_square
+from ichnos.reporting.style import BLUE, GREY, MODELS, VERMILION, Picture, drawn, panels, picture, styled, unit_square
 from ichnos.subtypes import Subtype
 
 _PER_ROW = 4
@@ -21,11 +23,11 @@ _LINES: dict[str, dict[str, Any]] = {
 }
 
 
-def field_figures(measured: Sequence[MeasuredRecipe]) -> tuple[Picture, ...]:
+def field_figures(measured: Sequence[MeasuredRecipe], progress: Progress = SILENT) -> tuple[Picture, ...]:
     """Those that can be drawn."""
     whole = [each for each in measured if each.auc("slices") is not None]
-    drawn = [aucs(whole), rocs(whole), reliability(whole)] if whole else []
-    return (*drawn, epochs(measured))
+    of_any = [partial(figure, whole) for figure in (aucs, rocs, reliability)] if whole else []
+    return drawn([*of_any, partial(epochs, measured)], progress)
 
 
 def aucs(measured: Sequence[MeasuredRecipe]) -> Picture:

@@ -109,13 +109,13 @@ def compare_predictions(
         raise UsageError(f"{first} and {second} are one file; give the predictions of two models")
     sides = _read(_as_judged(first, second))
     called = sides.called()
-    with progress.task("Comparing", 1) as task:
-        rows = compare_levels(*sides.tables, exams=sides.exams, called=called, seed=SEED, resamples=resamples)
-        kaggle = _kaggle_loss(sides, resamples)
-        task.advance()
+    rows = compare_levels(
+        *sides.tables, exams=sides.exams, called=called, seed=SEED, resamples=resamples, progress=progress
+    )
+    kaggle = _kaggle_loss(sides, resamples)
     tree = _tree(sides, rows, called, kaggle, resamples)
     write_json(out / "comparison.json", tree)
-    write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out)
+    write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out, progress)
     return tree
 
 

@@ -19,6 +19,7 @@ from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.evaluation.subgroups import grouped, measure_subgroups
 from ichnos.files import replacing
 from ichnos.predictions import Predictions
+from ichnos.progress import SILENT, Progress
 from ichnos.readout import POINTS, Readout
 from ichnos.subtypes import Subtype
 
@@ -94,10 +95,17 @@ def levels_of(prepared: PreparedSet) -> tuple[Level, ...]:
 
 
 def measure_levels(
-    judged: Mapping[Level, Judged], levels: Sequence[Level], readout: Readout, asked: Measuring
+    judged: Mapping[Level, Judged],
+    levels: Sequence[Level],
+    readout: Readout,
+    asked: Measuring,
+    progress: Progress = SILENT,
 ) -> dict[str, Tree]:
     """Every measure of each level, by its name."""
-    return {level.value: measure_level(level, judged[level], thresholds_of(readout, level), asked) for level in levels}
+    return {
+        level.value: measure_level(level, judged[level], thresholds_of(readout, level), asked, progress)
+        for level in levels
+    }
 
 
 def thresholds_of(readout: Readout, level: Level) -> dict[str, dict[Subtype, float]]:
