@@ -115,7 +115,7 @@ def compare_levels(
     Raises InputError where the tables are not of the same slices or exams with the same labels, or share no class.
     """
     tables = aligned(first, second)
-    levels = cases_of_levels(tables, aligned(*exams) if exams else tables, called)
+    levels = list(cases_of_levels(tables, aligned(*exams) if exams else tables, called))
     rows: list[Row] = []
     with progress.task("Comparing, by resamples of patients", sum(len(cases.patient) for cases in levels)) as task:
         for cases in levels:

@@ -65,12 +65,12 @@ def measure(result: StudyResult, progress: Progress = SILENT) -> MeasuredStudy:
     models: list[MeasuredModel] = []
     with progress.task("Measuring, by resamples of patients", 2 * len(result.models)) as task:
         for model in result.models:
-            measured: list[Evaluation] = []
-            for part in (model.validation, model.test):
-                measured.append(_evaluate(part, result))
-                task.advance()
+            validation = _evaluate(model.validation, result)
+            task.advance()
+            test = _evaluate(model.test, result)
+            task.advance()
             confused = confusion(model.test.probabilities, model.test.labels, model.test.classes)
-            models.append(MeasuredModel(model, *measured, confused))
+            models.append(MeasuredModel(model, validation, test, confused))
     return MeasuredStudy(result, tuple(models), _pairs(result, progress))
 
 
