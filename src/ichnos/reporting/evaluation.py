@@ -14,7 +14,7 @@ from ichnos.counting import counted
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
-from ichnos.reporting.checklist import answers, left_to_the_author
+from ichnos.reporting.checklist import answers, left_to_the_author, who_words
 from ichnos.reporting.evaluation_tables import evaluation_tables, mapping_words
 from ichnos.reporting.folds import estimate_text
 from ichnos.reporting.level_curves import level_curves
@@ -52,6 +52,7 @@ def write_evaluation(report: EvaluationReport, out: Path, progress: Progress = S
         "items": answers(card, errors),
         "left": left_to_the_author(errors, card),
         "version": ichnos.__version__,
+        "who": who_words(card),
         "in_short": in_short(card),
         "measured": measured_words(card),
         "mapped": mapping_words(card["mapping"]),

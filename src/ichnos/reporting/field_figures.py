@@ -17,6 +17,9 @@ from ichnos.subtypes import Subtype
 
 _PER_ROW = 4
 
+_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (9, 3)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+"""Of lines in one panel, beside their colours: either tells them apart, also where one lies on another."""
+
 _LINES: dict[str, dict[str, Any]] = {
     "training": {"color": BLUE, "linestyle": (0, (4, 2))},
     "validation": {"color": VERMILION},
@@ -71,12 +74,12 @@ def rocs(measured: Sequence[MeasuredRecipe]) -> Picture:
         for axes, group in zip(places, groups, strict=False):
             axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
             unit_square(axes, "False-positive rate (1 − specificity)", "Sensitivity")
-            for colour, each in zip(MODELS, group, strict=False):
+            for colour, dashes, each in zip(MODELS, _DASHES, group, strict=False):
                 table = each.of_classes("exams", (Subtype.ANY,))
                 curve = curves.roc(table.probabilities[:, 0], table.labels[:, 0])
                 x, y = ([], []) if curve is None else (curve.x, curve.y)
-                axes.plot(x, y, color=colour, label=each.name)
-            axes.legend(loc="lower right")
+                axes.plot(x, y, color=colour, linestyle=dashes, label=each.name)
+            axes.legend(loc="lower right", handlelength=3.2)
         return picture(
             figure,
             "rocs",
@@ -148,5 +151,6 @@ def _epochs(axes: Axes, journals: Sequence[Sequence[Any]]) -> None:
             known = [(e["epoch"], e[part]["mean_auc"]) for e in journal if e.get(part)]
             values = [np.nan if value is None else value for _, value in known]
             axes.plot([epoch for epoch, _ in known], values, linewidth=1.2, marker=".", **line)
-    axes.set_ylim(0.4, 1.02)
+    lowest = min([0.4, *(value for line in axes.get_lines() for value in np.asarray(line.get_ydata()) if value >= 0)])
+    axes.set_ylim(lowest - 0.02, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ichnos.counting import counted
 from ichnos.evaluation.intervals import Estimate
 from ichnos.reporting.field_gains import THE_SAME, TRAINED_ONCE, gain_tables, why_the_same
 from ichnos.reporting.field_levels import level_tables, shown_levels
@@ -61,10 +62,21 @@ def any_hemorrhage(card: Tree) -> Table:
             )
         )
     notes = (
+        *_counted(card),
         "Inner validation: the patients who choose epochs, calibration and thresholds. Choose recipes by these.",
         "Mean of folds: each model by itself. Pooled: the folds' calibrated probabilities ranked against each other.",
     )
     return Table("any", "Any hemorrhage", columns, tuple(rows), notes)
+
+
+def _counted(card: Tree) -> tuple[str, ...]:
+    """On how much the numbers of any hemorrhage stand."""
+    whole = [entry for entry in card["recipes"].values() if "any" in entry["exams"]["classes"]]
+    if not whole:
+        return ()
+    each = [(counted(whole[0][level]["n"], LEVELS[level]), whole[0][level]["classes"]["any"]) for level in _JUDGED]
+    said = " and ".join(f"{n} ({row['positives']:,} with a hemorrhage)" for n, row in each)
+    return (f"Measured on {said} of {counted(whole[0]['exams']['patients'], 'patient')}.",)
 
 
 def subtypes(card: Tree, level: str) -> Table:
@@ -76,8 +88,8 @@ def subtypes(card: Tree, level: str) -> Table:
     columns = (Column("Recipe", Kind.TEXT), *(Column(f"{c.display_name} ({few[c]})", Kind.RATIO) for c in classes))
     rows = tuple((name, *(_auc(entry, c) for c in classes)) for name, entry in entries.items() if entry)
     note = (
-        "In brackets: patients with the class among those measured. Fewer than ten, or fewer than ten without it, are "
-        "descriptive only."
+        "In parentheses: patients with the class among those measured. Fewer than ten, or fewer than ten without it, "
+        "are descriptive only."
     )
     return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, (note,))
 
@@ -119,11 +131,11 @@ def cost(card: Tree) -> Table:
     """A row a recipe: what it takes."""
     columns = (
         Column("Recipe", Kind.TEXT),
-        Column("Parameters, million", Kind.TEXT),
-        Column("Multiply-adds a slice, G", Kind.TEXT),
-        Column("Bundle, MB", Kind.TEXT),
-        Column("Training, minutes a fold", Kind.TEXT),
-        Column("Reading 36 slices, s, one core", Kind.TEXT),
+        Column("Parameters, million", Kind.NUMBER),
+        Column("Multiply-adds a slice, G", Kind.NUMBER),
+        Column("Bundle, MB", Kind.NUMBER),
+        Column("Training, minutes a fold", Kind.NUMBER),
+        Column("Reading 36 slices, s, one core", Kind.NUMBER),
     )
     rows: list[tuple[Cell, ...]] = []
     unread: list[str] = []

@@ -13,6 +13,7 @@ from ichnos.evaluation.levels import Level
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
 from ichnos.recipe import AnyKind
+from ichnos.reporting.checklist import who_words
 from ichnos.reporting.evaluation import environment, in_short, source
 from ichnos.reporting.evaluation_tables import evaluation_tables
 from ichnos.reporting.folds import doubts, first_weights, folds_tables, folds_text, how_measured
@@ -50,6 +51,7 @@ def write_folds(report: FoldsReport, out: Path, progress: Progress = SILENT) -> 
         "title": f"{card.get('title') or card['recipe']['title']}: {folds_text(card)} of {card['source']}",
         "how": " ".join(how_measured(card)),
         "doubts": [*doubts(card["source"], [report.recipe]), *Unfitted.of_folds(card).sentences],
+        "who": who_words(card),
         "same": len(levels) < len(card["levels"]),
         "first_weights": first_weights(card["first_weights"]),
         "left_out": [f"{each['reason']}: {counted(each['count'], 'slice')}" for each in card.get("skipped", [])],

@@ -121,6 +121,7 @@ def evaluate_run(
     asked = Measuring(opened.reported, opened.measured, options.prevalence, BOOTSTRAP_SEED, options.resamples)
     maps = None if opened.positives_only else RunMaps(opened.model, opened.data.prepared, device=device)
     scorecard = _scorecard(opened, said, asked, options, progress) | _localised(opened, maps, options, progress)
+    scorecard["command"] = options.command(run, data, out, fold)
     scorecard["model"] |= {"map_cells": maps.side} if maps else {}
     write_tables(out, said.predictions, said.judged[Level.EXAM], opened.reported)
     _write_calibrated(opened, said, out)

@@ -104,6 +104,7 @@ def evaluate_bundle(
     localised = validated.localised.tree(seed=BOOTSTRAP_SEED, resamples=options.resamples)
     if localised:
         scorecard |= {"localisation": localised}
+    scorecard["command"] = options.command(bundle, data, out)
     write_tables(out, validated.predictions, validated.judged[Level.EXAM], readout.reported)
     report = EvaluationReport(
         scorecard, validated.judged, readout.reported, _errors(validated, options.mapping, progress)
