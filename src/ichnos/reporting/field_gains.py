@@ -20,6 +20,8 @@ WHY_TOO_FEW = f"“{TOO_FEW}”: fewer than ten positive or fewer than ten negat
 
 THE_SAME = "the same answers"
 
+SAME = Estimate(0.0, None, THE_SAME)
+
 _WHY_THE_SAME = (
     f"“{THE_SAME}”: both recipes gave every case the same probability, as a cascade and the model that is its first "
     "stage do. The difference is exactly 0, there is no p, and Holm's correction does not count it."
@@ -154,7 +156,7 @@ def _cells(row: Tree, which: str) -> tuple[Cell, Cell, Cell]:
     """A change, its p and its corrected p; where too few patients have the class, that it only describes."""
     tree = row[which]
     if row.get("identical") and tree["value"] is not None:  # not told by scorecards from before
-        return "0", THE_SAME, THE_SAME
+        return SAME, None, None
     if row["descriptive_only"]:
         return Estimate.from_json(tree), TOO_FEW, TOO_FEW
     return Estimate.from_json(tree), tree.get("bootstrap_p"), tree.get("holm_p")

@@ -5,7 +5,7 @@ from typing import Any
 
 from ichnos.counting import counted
 from ichnos.evaluation.intervals import Estimate
-from ichnos.reporting.field_gains import THE_SAME, TRAINED_ONCE, gain_tables, why_the_same
+from ichnos.reporting.field_gains import SAME, TRAINED_ONCE, gain_tables, why_the_same
 from ichnos.reporting.field_levels import level_tables, shown_levels
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import Subtype
@@ -123,7 +123,7 @@ def _behind(row: Tree) -> tuple[Cell, Cell, Cell]:
     if difference is None:
         return None, None, None
     if row.get("identical"):
-        return "0", THE_SAME, THE_SAME
+        return SAME, None, None
     return Estimate.from_json(difference), difference["bootstrap_p"], difference["holm_p"]
 
 
