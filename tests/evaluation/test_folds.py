@@ -80,6 +80,21 @@ def test_few_negative_patients_only_describe_too(patients: int, tested: bool) ->
     assert (gain.to_json()["pooled"]["bootstrap_p"] is not None) is tested
 
 
+def test_the_same_answers_are_not_tested() -> None:
+    """Epidural is answered alike, any is not; so a cascade whose gate is the other model differs in subtypes alone."""
+    table = scores()
+    moved = table.probabilities + np.array([0.0, 0.01]) * table.labels
+    other = OutOfFold(table.patient, table.fold, moved, moved, table.labels, table.called)
+    epidural, any_of_them = compare_folds(table, other, CLASSES, seed=0, resamples=100)
+    assert (epidural.identical, any_of_them.identical) == (True, False)
+    told = epidural.to_json()
+    assert told["identical"]
+    assert not told["descriptive_only"]
+    for which in ("difference", "pooled"):
+        assert (told[which]["value"], told[which]["bootstrap_p"]) == (0, None)
+    assert any_of_them.to_json()["pooled"]["bootstrap_p"] is not None
+
+
 def test_a_class_that_nobody_has_is_not_defined() -> None:
     table = scores()
     none = OutOfFold(
@@ -112,7 +127,7 @@ def test_fold_differences_are_paired() -> None:
     """The same scores twice differ by nothing in every resample; a better one by something."""
     table = scores()
     same = compare_folds(table, table, CLASSES, seed=0)
-    assert [(gain.change.estimate.value, gain.tested) for gain in same] == [(0.0, 1.0), (0.0, 1.0)]
+    assert [(gain.change.estimate.value, gain.tested, gain.identical) for gain in same] == [(0.0, None, True)] * 2
     better = scores(seed=0)
     sharper = np.clip(better.probabilities + 0.2 * better.labels, 0, 1)
     better = type(better)(better.patient, better.fold, sharper, sharper, better.labels, better.called)

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ichnos.reporting.field_gains import TRAINED_ONCE
+from ichnos.reporting.field_gains import THE_SAME, TRAINED_ONCE
 from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.table import Kind
 
@@ -15,3 +15,31 @@ def test_every_table_of_differences_says_that_each_recipe_was_trained_once() -> 
     of_differences = {name for name, table in tables.items() if any(c.kind is Kind.CHANGE for c in table.columns)}
     assert of_differences >= {"gains", "gains_epidural", "ranking"}
     assert {name for name, table in tables.items() if TRAINED_ONCE in table.notes} == of_differences
+
+
+def test_the_same_answers_are_told_and_have_no_p() -> None:
+    card = json.loads(STUDY.read_text(encoding="utf-8"))
+    assert THE_SAME not in field_tables(card)["gains"].to_markdown(), "a scorecard from before does not know"
+    step = next(step for step in card["steps"] if step["recipe"] == "cascade")
+    for level in step["gains"].values():
+        level["any"]["identical"] = True
+    text = field_tables(card)["gains"].to_markdown()
+    assert f"| cascade | reader | slices | +0.000 ({THE_SAME}) | – | – | +0.000 ({THE_SAME}) | – | – |" in text
+    assert "Holm's correction does not count it" in text
+    row = next(row for row in card["ranking"]["rows"] if row["recipe"] == "cascade")
+    row["identical"] = True
+    assert f"| +0.000 ({THE_SAME}) | – | – |" in field_tables(card)["ranking"].to_markdown()
+
+
+def test_costs_say_what_was_measured_and_how_far_times_reach() -> None:
+    card = json.loads(STUDY.read_text(encoding="utf-8"))
+    table = field_tables(card)["cost"]
+    assert table.rows[0][-1] == "0.29", "a scorecard from before has one time"
+    assert "the median of three" in " ".join(table.notes)
+    assert "Computed, the same on any machine: parameters" in table.notes[0]
+    for entry in card["recipes"].values():
+        entry["cost"] |= {"seconds_highest": 2 * entry["cost"]["seconds"], "rounds": 7}
+    again = field_tables(card)["cost"]
+    assert again.rows[0][-1] == "0.29 to 0.58"
+    assert "lowest to the highest of 7 rounds" in " ".join(again.notes)
+    assert "median" not in " ".join(again.notes)

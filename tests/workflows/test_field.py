@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def no_exports() -> Iterator[None]:
     """Costs have a test of their own: to export each of these networks takes longer than to train them."""
     untimed = {"parameters": 1, "multiply_adds": 1, "slices": 36, "bundle_bytes": 1, "seconds": 0.1, "note": None}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(field, "cost_of_run", lambda *_: untimed)
+        patch.setattr(field, "costs_of_runs", lambda runs, _: dict.fromkeys(runs, untimed))
         yield
 
 
@@ -278,18 +279,54 @@ def test_what_another_recipe_has_trained_is_taken_over(studied: Path) -> None:
         assert (gate / "gate" / "best.safetensors").read_bytes() == (three / "best.safetensors").read_bytes()
 
 
+def test_reading_is_timed_in_rounds_of_all_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is made up: each recipe has its own times, and one is kept from before."""
+    took = {"first": [3.0, 1.0, 2.0, 2.0, 2.0, 9.0, 2.0], "second": [0.5] * 7}
+    order: list[str] = []
+
+    class Timed:
+        def __init__(self, name: str, threads: int) -> None:
+            self.name, self.threads = name, threads
+
+        def run(self, hu: np.ndarray) -> None:
+            if len(hu) == cost.SLICES:
+                clock.append(clock[-1] + took[self.name][order.count(self.name)])
+                order.append(self.name)
+
+    clock = [0.0]
+    recipe = find("reader").recipe
+    runs = {name: (tmp_path / name / "fold-0", recipe) for name in ("first", "old", "second")}
+    for run, _ in runs.values():
+        run.mkdir(parents=True)
+    (tmp_path / "old" / "cost.json").write_text(json.dumps({"recipe": recipe.fingerprint(), "seconds": 0.3}))
+    monkeypatch.setattr(cost, "Engine", Timed)
+    monkeypatch.setattr(cost, "make_exam", lambda *_: SimpleNamespace(hu=np.zeros((cost.SLICES, 1, 1), np.int16)))
+    monkeypatch.setattr(cost, "read_bundle", lambda path: path.read_text())
+    monkeypatch.setattr(cost, "export_runs", lambda run, bundle, *_, **__: bundle.write_text(run[0].parent.name))
+    monkeypatch.setattr(cost, "parameters_of_run", lambda *_: 1)
+    monkeypatch.setattr(cost.time, "perf_counter", lambda: clock[-1])
+    costs = cost.costs_of_runs(runs, SILENT)
+    assert order == ["first", "second"] * 7
+    assert list(costs) == ["first", "old", "second"]
+    assert (costs["first"]["seconds"], costs["first"]["seconds_highest"]) == (1, 9)
+    assert costs["old"] == {"recipe": recipe.fingerprint(), "seconds": 0.3}
+    assert json.loads((tmp_path / "second" / "cost.json").read_text()) == costs["second"]
+
+
 @pytest.mark.slow
 def test_costs_are_counted_and_measured(studied: Path, options: FieldOptions, tmp_path: Path) -> None:
     recipes = [find(name).recipe for name in options.recipes[1:]]
     run = tmp_path / "positives"
     shutil.copytree(studied / "positives" / "fold-0", run)
-    costs = [cost.cost_of_run(run, recipes[2], SILENT)]
+    costs = [cost.costs_of_runs({"positives": (run, recipes[2])}, SILENT)["positives"]]
     three, two_stages = (sum(parameters_of(SliceClassifier(s)) for s in r.stages.values()) for r in recipes[:2])
     assert two_stages == three + costs[0]["parameters"]
-    assert costs[0]["seconds"] > 0
+    assert 0 < costs[0]["seconds"] <= costs[0]["seconds_highest"]
     assert costs[0]["bundle_bytes"] > 4 * costs[0]["parameters"]
     (tmp_path / "positives" / "best.safetensors").unlink()
-    assert cost.cost_of_run(run, recipes[2], SILENT) == costs[0], "kept: nothing is timed again"
+    assert cost.costs_of_runs({"positives": (run, recipes[2])}, SILENT)["positives"] == costs[0], (
+        "kept: nothing is timed again"
+    )
 
 
 def test_the_report_stands_alone(studied: Path) -> None:

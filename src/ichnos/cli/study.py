@@ -83,7 +83,7 @@ def by_folds(
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
     ] = None,
-    title: Annotated[str | None, typer.Option("--title", help="The bundle's.")] = None,
+    title: Annotated[str | None, typer.Option("--title", help="Of the report and the bundle.")] = None,
     licence: Annotated[
         str | None, typer.Option("--licence", help="Of the bundle; by default its data's, where that is known.")
     ] = None,

@@ -1,6 +1,6 @@
 """Two models on the same slices: paired differences of every metric, by the bootstrap over patients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from ichnos.counting import counted
 from ichnos.errors import InputError
 from ichnos.evaluation.intervals import Estimate, Evaluation, Interval, evaluate_with_samples, percentile_interval
 from ichnos.evaluation.metrics import THRESHOLD
-from ichnos.evaluation.resampling import MetricKey, PatientResamples
+from ichnos.evaluation.resampling import MetricKey, PatientResamples, Samples
 from ichnos.subtypes import Subtype
 
 LEAST_PATIENTS = 10
@@ -65,18 +65,31 @@ def compare(
     classes: Sequence[Subtype],
     resamples: PatientResamples,
     threshold: float = THRESHOLD,
+    advance: Callable[[], None] | None = None,
 ) -> Comparison:
     """Second less first, for every metric. first, second, labels: (n, classes) of the same slices in the same order.
 
-    The same patients are drawn for both, so that what is hard for both cancels out.
+    The same patients are drawn for both, so that what is hard for both cancels out. advance: called after either.
     """
     if first.shape != second.shape:
         raise InputError(f"a paired comparison needs the same slices and classes, got {first.shape} and {second.shape}")
-    one, before = evaluate_with_samples(first, labels, classes, resamples, threshold)
-    two, after = evaluate_with_samples(second, labels, classes, resamples, threshold)
-    patients = resamples.patients
-    differences = {key: difference(one[key], two[key], after[key] - before[key], patients) for key in before}
-    return Comparison(one, two, differences)
+    measured: list[tuple[Evaluation, Samples]] = []
+    for each in (first, second):
+        measured.append(evaluate_with_samples(each, labels, classes, resamples, threshold))
+        if advance is not None:
+            advance()
+    return compared(measured[0], measured[1])
+
+
+def compared(first: tuple[Evaluation, Samples], second: tuple[Evaluation, Samples]) -> Comparison:
+    """What `compare` gives of two models that were measured already (`evaluate_with_samples`), in the same resamples:
+    every metric of which both have samples."""
+    (one, before), (two, after) = first, second
+    return Comparison(
+        one,
+        two,
+        {key: difference(one[key], two[key], after[key] - before[key], one.patients) for key in before if key in after},
+    )
 
 
 def difference(first: Estimate, second: Estimate, values: NDArray[np.float64], patients: int) -> Difference:

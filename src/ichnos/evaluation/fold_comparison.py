@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from ichnos.errors import InputError
-from ichnos.evaluation.comparison import Difference, compare, difference
-from ichnos.evaluation.folds import OutOfFold, mean_of_folds, only_describes
-from ichnos.evaluation.intervals import Estimate
-from ichnos.evaluation.paired import Called, PairedMeasures, paired_measures
-from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
+from ichnos.evaluation.comparison import Difference, compared, difference
+from ichnos.evaluation.folds import MeanOfFolds, OutOfFold, mean_of_folds, only_describes
+from ichnos.evaluation.intervals import Estimate, Evaluation, evaluate_with_samples
+from ichnos.evaluation.paired import Called, PairedMeasures, Side, measure_side, paired_sides
+from ichnos.evaluation.resampling import RESAMPLES, PatientResamples, Samples
 from ichnos.subtypes import Subtype
 
 
@@ -30,6 +30,9 @@ class FoldGain:
     change: Difference
     pooled: Difference
     measures: PairedMeasures
+    identical: bool = False
+    """Both gave every case the same probability of the class, as a cascade and its gate do: both differences are 0
+    whatever patients are drawn, and there is nothing to test."""
 
     @property
     def descriptive_only(self) -> bool:
@@ -38,13 +41,14 @@ class FoldGain:
 
     @property
     def tested(self) -> float | None:
-        """The p of `change`; None where there is none, or too few patients have the class or lack it."""
-        return None if self.descriptive_only else self.change.bootstrap_p
+        """The p of `change`; None where there is none, the answers are the same, or too few patients have the class or
+        lack it."""
+        return None if self.identical or self.descriptive_only else self.change.bootstrap_p
 
     @property
     def pooled_tested(self) -> float | None:
         """The same of `pooled`."""
-        return None if self.descriptive_only else self.pooled.bootstrap_p
+        return None if self.identical or self.descriptive_only else self.pooled.bootstrap_p
 
     def to_json(self) -> dict[str, Any]:
         """The class, how many patients have it, and both differences of AUC."""
@@ -53,9 +57,38 @@ class FoldGain:
             "positive_patients": self.positive_patients,
             "negative_patients": self.negative_patients,
             "descriptive_only": self.descriptive_only,
+            "identical": self.identical,
             "difference": self.change.to_json() | {"bootstrap_p": self.tested},
             "pooled": self.pooled.to_json() | {"bootstrap_p": self.pooled_tested},
         }
+
+
+@dataclass(frozen=True, eq=False)
+class FoldSide:
+    """One procedure over folds in every resample of its patients: measured once, and then compared with any others."""
+
+    scores: OutOfFold
+    classes: tuple[Subtype, ...]
+    pooled: tuple[Evaluation, Samples]
+    """Of the resamples AUC and average precision alone are kept."""
+    means: tuple[MeanOfFolds, ...]
+    """A class."""
+    measured: Side
+
+    @classmethod
+    def of(cls, scores: OutOfFold, classes: Sequence[Subtype], drawn: PatientResamples) -> "FoldSide":
+        """classes: the columns of `scores`. drawn: of its patients."""
+        whole, samples = evaluate_with_samples(scores.probabilities, scores.labels, classes, drawn)
+        return cls(
+            scores,
+            tuple(classes),
+            (whole, {key: values for key, values in samples.items() if key[0] in _KEPT}),
+            tuple(mean_of_folds(scores, k, drawn) for k in range(len(classes))),
+            measure_side(scores.probabilities, Called(scores.called), scores.labels, classes, drawn),
+        )
+
+
+_KEPT = ("auc", "average_precision")
 
 
 def compare_folds(
@@ -65,21 +98,36 @@ def compare_folds(
 
     Raises InputError where the two are not of the same slices or exams, in one order and the same folds.
     """
-    same = len(first.labels) == len(second.labels) and first.labels.shape == second.labels.shape
-    if not same or any((getattr(first, name) != getattr(second, name)).any() for name in ("patient", "fold", "labels")):
-        raise InputError("a paired comparison needs the same slices or exams, labels and folds; these two differ")
+    _see_that_they_pair(first, second)
     drawn = PatientResamples.draw(first.patient, seed, resamples)
-    pooled = compare(first.probabilities, second.probabilities, first.labels, classes, drawn)
-    scores, called = (first.probabilities, second.probabilities), (Called(first.called), Called(second.called))
-    measures = paired_measures(scores, called, first.labels, classes, drawn, pooled)
+    return compare_sides(FoldSide.of(first, classes, drawn), FoldSide.of(second, classes, drawn))
+
+
+def compare_sides(first: FoldSide, second: FoldSide) -> list[FoldGain]:
+    """The same of two that were measured already, in the same resamples. Raises InputError as `compare_folds` does."""
+    one, two = first.scores, second.scores
+    _see_that_they_pair(one, two)
+    pooled = compared(first.pooled, second.pooled)
+    measures = paired_sides(first.measured, second.measured, first.classes, pooled)
     gains: list[FoldGain] = []
-    for k, c in enumerate(classes):
-        one, two = (mean_of_folds(each, k, drawn) for each in (first, second))
-        if one.samples is None or two.samples is None:
-            change = Difference(Estimate(None, None, one.estimate.note), None)
-        else:
-            change = difference(one.estimate, two.estimate, two.samples - one.samples, drawn.patients)
-        positive = first.labels[:, k]
-        having, lacking = (len(np.unique(first.patient[rows])) for rows in (positive, ~positive))
-        gains.append(FoldGain(c, having, lacking, change, pooled["auc", c], measures[c]))
+    for k, c in enumerate(first.classes):
+        change = _change(first.means[k], second.means[k], pooled.first.patients)
+        positive = one.labels[:, k]
+        having, lacking = (len(np.unique(one.patient[rows])) for rows in (positive, ~positive))
+        same = bool((one.probabilities[:, k] == two.probabilities[:, k]).all())
+        gains.append(FoldGain(c, having, lacking, change, pooled["auc", c], measures[c], same))
     return gains
+
+
+def _change(first: MeanOfFolds, second: MeanOfFolds, patients: int) -> Difference:
+    if first.samples is None or second.samples is None:
+        return Difference(Estimate(None, None, first.estimate.note), None)
+    return difference(first.estimate, second.estimate, second.samples - first.samples, patients)
+
+
+def _see_that_they_pair(first: OutOfFold, second: OutOfFold) -> None:
+    alike = len(first.labels) == len(second.labels) and first.labels.shape == second.labels.shape
+    if not alike or any(
+        (getattr(first, name) != getattr(second, name)).any() for name in ("patient", "fold", "labels")
+    ):
+        raise InputError("a paired comparison needs the same slices or exams, labels and folds; these two differ")

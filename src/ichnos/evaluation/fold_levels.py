@@ -7,6 +7,7 @@ from ichnos.evaluation.folds import OutOfFold, mean_of_folds
 from ichnos.evaluation.level_measures import Measuring, StatedThresholds, Tree, measure_level
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.evaluation.resampling import PatientResamples
+from ichnos.progress import SILENT, Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +26,11 @@ class JudgedFolds:
 
 
 def measure_fold_levels(
-    judged: JudgedFolds, levels: Sequence[Level], thresholds: Mapping[Level, StatedThresholds], asked: Measuring
+    judged: JudgedFolds,
+    levels: Sequence[Level],
+    thresholds: Mapping[Level, StatedThresholds],
+    asked: Measuring,
+    progress: Progress = SILENT,
 ) -> dict[str, Tree]:
     """What `measure_level` gives of all folds together, by level, and for each class auc_mean_of_folds beside it.
 
@@ -35,7 +40,7 @@ def measure_fold_levels(
     """
     trees: dict[str, Tree] = {}
     for level in levels:
-        tree = measure_level(level, judged.pooled(level), thresholds[level], asked)
+        tree = measure_level(level, judged.pooled(level), thresholds[level], asked, progress)
         scores = judged.out_of_fold(level)
         resamples = PatientResamples.draw(scores.patient, asked.seed, asked.resamples)
         for k in asked.columns:

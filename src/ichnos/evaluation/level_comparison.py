@@ -1,7 +1,8 @@
 """Two models on the same slices, at slice, exam and patient level: differences of AUC, and how sure they are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ichnos.evaluation.paired import Paired, PairedMeasures, paired_kaggle_loss,
 from ichnos.evaluation.paired_cases import Cases, LevelCalls, aligned, cases_of_levels
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
 from ichnos.predictions import Predictions
+from ichnos.progress import SILENT, Progress
 from ichnos.subtypes import Subtype
 
 SLICES_HANG_TOGETHER = (
@@ -100,6 +102,7 @@ def compare_levels(
     called: LevelCalls | None = None,
     seed: int,
     resamples: int = RESAMPLES,
+    progress: Progress = SILENT,
 ) -> list[Row]:
     """Second less first for every class that both have, at every level that rows and labels allow.
 
@@ -112,8 +115,12 @@ def compare_levels(
     Raises InputError where the tables are not of the same slices or exams with the same labels, or share no class.
     """
     tables = aligned(first, second)
-    levels = cases_of_levels(tables, aligned(*exams) if exams else tables, called)
-    rows = [row for cases in levels for row in _rows(cases, seed, resamples)]
+    levels = list(cases_of_levels(tables, aligned(*exams) if exams else tables, called))
+    rows: list[Row] = []
+    with progress.task("Comparing, by resamples of patients", sum(len(cases.patient) for cases in levels)) as task:
+        for cases in levels:
+            task.note(f"{cases.level.value}s")
+            rows += _rows(cases, seed, resamples, partial(task.advance, len(cases.patient) / 4))
     bootstrap = holm([row.bootstrap_tested for row in rows])
     exact = holm([row.delong_tested for row in rows])
     return [
@@ -146,14 +153,17 @@ def auc_of_levels(table: Predictions, *, seed: int, resamples: int = RESAMPLES) 
     return found
 
 
-def _rows(cases: Cases, seed: int, resamples: int) -> Iterator[Row]:
+def _rows(cases: Cases, seed: int, resamples: int, advance: Callable[[], None]) -> Iterator[Row]:
+    """advance: called four times."""
     drawn = PatientResamples.draw(cases.patient, seed, resamples)
-    comparison = compare(cases.first, cases.second, cases.labels, cases.classes, drawn)
+    comparison = compare(cases.first, cases.second, cases.labels, cases.classes, drawn, advance=advance)
     scores = cases.first, cases.second
     independent = cases.level is not Level.SLICE and drawn.patients == len(cases.patient)
     measures: dict[Subtype, PairedMeasures] = {}
     if cases.called is not None:
         measures = paired_measures(scores, cases.called, cases.labels, cases.classes, drawn, comparison)
+    advance()
+    advance()
     for k, c in enumerate(cases.classes):
         positive = cases.labels[:, k]
         yield Row(

@@ -16,6 +16,7 @@ from ichnos.evaluation.levels import Judged, Level
 from ichnos.evaluation.probabilities import measure_calibration_of, measure_kaggle_loss
 from ichnos.evaluation.ranking import Ranking
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
+from ichnos.progress import SILENT, Progress
 from ichnos.subtypes import Subtype
 
 Tree = dict[str, Any]
@@ -49,7 +50,9 @@ class Measuring:
         return [k for k, c in enumerate(self.classes) if c in self.labelled]
 
 
-def measure_level(level: Level, judged: Judged, thresholds: StatedThresholds, asked: Measuring) -> Tree:
+def measure_level(
+    level: Level, judged: Judged, thresholds: StatedThresholds, asked: Measuring, progress: Progress = SILENT
+) -> Tree:
     """All measures of slices, exams or patients. thresholds: for the record, what was called is in `judged`.
 
     {"n", "patients", "resamples", "exact_match": {point}, "kaggle_loss": {before, after} of slices, "classes":
@@ -74,16 +77,18 @@ def measure_level(level: Level, judged: Judged, thresholds: StatedThresholds, as
             for when, values in (("before", raw), ("after", said))
         }
     rows: dict[str, Tree] = {c.value: {"labelled": False} for c in asked.classes}
-    for k, c in enumerate(classes):
-        rows[c.value] = {
-            "labelled": True,
-            **_ranking(said, labels, classes, k, resamples),
-            "operating_points": {
-                name: {"threshold": thresholds[name][c], **{rate: e.to_json() for rate, e in point[c].items()}}
-                for name, point in points.items()
-            },
-            "calibration": _calibration(raw[:, k], said[:, k], labels[:, k], resamples),
-        }
+    with progress.task(f"Measuring {level.value}s", len(classes)) as task:
+        for k, c in enumerate(classes):
+            rows[c.value] = {
+                "labelled": True,
+                **_ranking(said, labels, classes, k, resamples),
+                "operating_points": {
+                    name: {"threshold": thresholds[name][c], **{rate: e.to_json() for rate, e in point[c].items()}}
+                    for name, point in points.items()
+                },
+                "calibration": _calibration(raw[:, k], said[:, k], labels[:, k], resamples),
+            }
+            task.advance()
     return tree | {"classes": rows}
 
 

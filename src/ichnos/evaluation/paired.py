@@ -78,13 +78,50 @@ def paired_measures(
 
     ranked: what `compare` gave of the same probabilities and resamples, which holds average precision.
     """
-    points = {point: _paired_calls(point, called, labels, classes, resamples) for point in POINTS}
+    sides = [
+        measure_side(said, calls, labels, classes, resamples) for said, calls in zip(probabilities, called, strict=True)
+    ]
+    return paired_sides(sides[0], sides[1], classes, ranked)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """One model in every resample: what is needed to pair it with any number of others."""
+
+    scores: Sequence[tuple[Mapping[str, Estimate], Samples]]
+    """SCORES of each class."""
+    rates: Mapping[str, tuple[Mapping[Subtype, Mapping[str, Estimate]], Samples]]
+    """RATES of each operating point."""
+
+
+def measure_side(
+    probabilities: NDArray[np.float64],
+    called: Called,
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+) -> Side:
+    """Of (n, classes) arrays of the same cases."""
+    scores: list[tuple[Mapping[str, Estimate], Samples]] = []
+    for k in range(len(classes)):
+        estimates, drawn = measure_calibration_with_samples(probabilities[:, k], labels[:, k], resamples)
+        scores.append((estimates, {key: values for key, values in drawn.items() if key[0] in SCORES}))
+    return Side(scores, {point: _rates(called, point, labels, classes, resamples) for point in POINTS})
+
+
+def paired_sides(
+    first: Side, second: Side, classes: Sequence[Subtype], ranked: Comparison
+) -> dict[Subtype, PairedMeasures]:
+    """Second less first of every class; both were measured in the resamples that `ranked` is of."""
+    patients = ranked.first.patients
     found: dict[Subtype, PairedMeasures] = {}
     for k, c in enumerate(classes):
-        scores = _paired_scores(probabilities[0][:, k], probabilities[1][:, k], labels[:, k], resamples)
+        (one, before), (two, after) = first.scores[k], second.scores[k]
+        scores = {n: _pair(one[n], two[n], before[n, None], after[n, None], patients) for n in SCORES}
         key = ("average_precision", c)
         precision = Paired(ranked.first[key], ranked.second[key], ranked[key].estimate)
-        found[c] = PairedMeasures(precision, **scores, points={point: rates[c] for point, rates in points.items()})
+        points = {point: _paired_rates(first.rates[point], second.rates[point], c, patients) for point in POINTS}
+        found[c] = PairedMeasures(precision, **scores, points=points)
     return found
 
 
@@ -98,33 +135,25 @@ def paired_kaggle_loss(
     """Kaggle's weighted log loss of slices, second less first; not defined unless all six classes are there."""
     one, before = measure_kaggle_loss_with_samples(first, labels, classes, resamples)
     two, after = measure_kaggle_loss_with_samples(second, labels, classes, resamples)
-    return _pair(one, two, before, after, resamples)
+    return _pair(one, two, before, after, resamples.patients)
 
 
-def _paired_scores(
-    first: NDArray[np.float64], second: NDArray[np.float64], positive: NDArray[np.bool_], resamples: PatientResamples
+def _paired_rates(
+    first: tuple[Mapping[Subtype, Mapping[str, Estimate]], Samples],
+    second: tuple[Mapping[Subtype, Mapping[str, Estimate]], Samples],
+    c: Subtype,
+    patients: int,
 ) -> dict[str, Paired]:
-    one, before = measure_calibration_with_samples(first, positive, resamples)
-    two, after = measure_calibration_with_samples(second, positive, resamples)
-    return {n: _pair(one[n], two[n], before[n, None], after[n, None], resamples) for n in SCORES}
-
-
-def _paired_calls(
-    point: str,
-    called: tuple[Called, Called],
-    labels: NDArray[np.bool_],
-    classes: Sequence[Subtype],
-    resamples: PatientResamples,
-) -> dict[Subtype, dict[str, Paired]]:
-    (one, before), (two, after) = (_rates(each, point, labels, classes, resamples) for each in called)
-    return {c: {n: _pair(one[c][n], two[c][n], before[n, c], after[n, c], resamples) for n in RATES} for c in classes}
+    (one, before), (two, after) = first, second
+    return {n: _pair(one[c][n], two[c][n], before[n, c], after[n, c], patients) for n in RATES}
 
 
 def _rates(
     called: Called, point: str, labels: NDArray[np.bool_], classes: Sequence[Subtype], resamples: PatientResamples
 ) -> tuple[dict[Subtype, dict[str, Estimate]], Samples]:
     if called.why_not is None:
-        return measure_calls_with_samples(called.points[point], labels, classes, resamples, {})
+        estimates, drawn = measure_calls_with_samples(called.points[point], labels, classes, resamples, {})
+        return estimates, {key: values for key, values in drawn.items() if key[0] in RATES}
     nothing = Estimate(None, None, f"not defined ({called.why_not})")
     never = np.full(len(resamples), np.nan)
     return {c: dict.fromkeys(RATES, nothing) for c in classes}, {(n, c): never for c in classes for n in RATES}
@@ -135,6 +164,6 @@ def _pair(
     second: Estimate,
     before: NDArray[np.float64],
     after: NDArray[np.float64],
-    resamples: PatientResamples,
+    patients: int,
 ) -> Paired:
-    return Paired(first, second, difference(first, second, after - before, resamples.patients).estimate)
+    return Paired(first, second, difference(first, second, after - before, patients).estimate)

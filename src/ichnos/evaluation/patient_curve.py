@@ -1,6 +1,6 @@
 """How AUC grows with the patients that were learnt from: each point, and what the largest gained over it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -107,6 +107,10 @@ class _Aucs:
         return tuple(None if np.isnan(value) else float(value) for value in self.runs)
 
 
+def _nothing() -> None:
+    """Nobody waits for it."""
+
+
 def measure_curve(
     points: Sequence[Sequence[Judged]],
     reported: Sequence[Subtype],
@@ -114,13 +118,14 @@ def measure_curve(
     *,
     seed: int,
     resamples: int,
+    advance: Callable[[], None] = _nothing,
 ) -> LevelCurve:
     """AUC at every point, and what the last gained over each before it, with 95 % intervals by the bootstrap over test
     patients: the same patients are drawn for all.
 
     points: in order of patients learnt from, each the runs that are of it, as they judged the same slices, exams or
     patients; a point's AUC is the mean of its runs'. reported: the columns; named: those of them that are measured.
-    Raises InputError where two runs did not judge the same.
+    advance: called after every point. Raises InputError where two runs did not judge the same.
     """
     first = points[0][0]
     for each in (run for runs in points for run in runs):
@@ -131,7 +136,10 @@ def measure_curve(
     drawn = PatientResamples.draw(first.patient, seed, resamples)
     support = support_of(labels, labels, named, drawn)
     defined = tuple(c for k, c in enumerate(named) if labels[:, k].any() and not labels[:, k].all())
-    measured = [_of_point([run.probabilities[:, columns] for run in runs], labels, named, drawn) for runs in points]
+    measured: list[dict[str, _Aucs]] = []
+    for runs in points:
+        measured.append(_of_point([run.probabilities[:, columns] for run in runs], labels, named, drawn))
+        advance()
     estimates = [
         {name: _estimate(name, each, support, defined, drawn.patients) for name, each in point.items()}
         for point in measured

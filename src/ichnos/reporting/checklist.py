@@ -190,8 +190,15 @@ def demographics_words(card: Tree) -> str:
     return f"{'; '.join(said)}, as far as the set's index tells" if said else ""
 
 
+def who_words(card: Tree) -> str:
+    """The same as a sentence."""
+    words = demographics_words(card)
+    return f"{words[0].upper()}{words[1:]}." if words else ""
+
+
 def _range(tree: Tree) -> str:
-    return f"{tree['median']:g} ({tree['low']:g} to {tree['high']:g})"
+    median, low, high = (round(tree[name], 2) for name in ("median", "low", "high"))
+    return f"{median:g} ({low:g} to {high:g})"
 
 
 def _unknown(patients: int, sexes: Mapping[str, int]) -> str:

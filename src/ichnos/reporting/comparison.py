@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import ichnos
 from ichnos.evaluation.intervals import ALL_AGREE
 from ichnos.evaluation.paired_cases import Cases
 from ichnos.files import write_text
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.comparison_figures import forest, rocs
 from ichnos.reporting.comparison_tables import (
     UNTESTED,
@@ -22,6 +24,7 @@ from ichnos.reporting.comparison_tables import (
 from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.evaluation_tables import LEVELS, mapping_words, mark
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
+from ichnos.reporting.style import drawn
 from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
@@ -39,16 +42,16 @@ class ComparisonReport:
     cases: tuple[Cases, ...]
 
 
-def write_comparison(report: ComparisonReport, out: Path) -> None:
+def write_comparison(report: ComparisonReport, out: Path, progress: Progress = SILENT) -> None:
     """Write report.md and report.html into `out`; the page holds everything it shows."""
     tree = report.tree
-    figures = {
-        each.level.value: (
-            rocs(each, rows_of(tree, each.level.value), tree["mapping"]),
-            forest(each.level.value, rows_of(tree, each.level.value), tree["mapping"]),
-        )
+    wanted = [
+        partial(figure, of, rows_of(tree, each.level.value), tree["mapping"])
         for each in report.cases
-    }
+        for figure, of in ((rocs, each), (forest, each.level.value))
+    ]
+    made = drawn(wanted, progress)
+    figures = {each.level.value: made[2 * k : 2 * k + 2] for k, each in enumerate(report.cases)}
     page = environment(html=True).get_template("comparison.html.j2").render(
         tree=tree,
         mapped=mapping_words(tree["mapping"]),

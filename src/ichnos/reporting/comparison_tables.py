@@ -165,7 +165,7 @@ def p_text(p: float | None) -> str:
 
 def _notes(rows: Sequence[Tree], mapping: Tree) -> tuple[str, ...]:
     few = any(row["descriptive_only"] for row in rows)
-    return (*((WHY_TOO_FEW,) if few else ()), *untested(rows), *_daggers(mapping))
+    return (*((f"* {WHY_TOO_FEW}",) if few else ()), *untested(rows), *_daggers(mapping))
 
 
 def untested(rows: Sequence[Tree]) -> list[str]:

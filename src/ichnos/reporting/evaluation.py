@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import ichnos
 from ichnos.counting import counted
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.files import write_text
-from ichnos.reporting.checklist import answers, left_to_the_author
+from ichnos.progress import SILENT, Progress
+from ichnos.reporting.checklist import answers, left_to_the_author, who_words
 from ichnos.reporting.evaluation_tables import evaluation_tables, mapping_words
 from ichnos.reporting.folds import estimate_text
 from ichnos.reporting.level_curves import level_curves
-from ichnos.reporting.style import Picture
+from ichnos.reporting.style import Picture, drawn
 from ichnos.subtypes import Subtype
 
 
@@ -33,14 +35,15 @@ class EvaluationReport:
     errors: tuple[Picture, ...] | None = None
 
 
-def write_evaluation(report: EvaluationReport, out: Path) -> None:
+def write_evaluation(report: EvaluationReport, out: Path, progress: Progress = SILENT) -> None:
     """Write report.md and report.html into `out`; the page holds everything it shows."""
     card = report.scorecard
     labelled = [Subtype(c) for c in card["labelled"]]
-    curves = [
-        level_curves(level, report.judged[Level(level)], report.classes, labelled, tree, card["mapping"])
+    figures = [
+        partial(level_curves, level, report.judged[Level(level)], report.classes, labelled, tree, card["mapping"])
         for level, tree in card["levels"].items()
     ]
+    curves = drawn(figures, progress)
     errors = None if report.errors is None else len(report.errors)
     told: dict[str, Any] = {
         "card": card,
@@ -49,6 +52,7 @@ def write_evaluation(report: EvaluationReport, out: Path) -> None:
         "items": answers(card, errors),
         "left": left_to_the_author(errors, card),
         "version": ichnos.__version__,
+        "who": who_words(card),
         "in_short": in_short(card),
         "measured": measured_words(card),
         "mapped": mapping_words(card["mapping"]),
@@ -102,5 +106,5 @@ def environment(*, html: bool) -> Environment:
 
 def source(picture: Picture) -> str:
     """The picture itself as a data URI: pixels as PNG, lines as SVG."""
-    kind, data = ("png", picture.png) if picture.raster else ("svg+xml", picture.svg)
+    kind, data = picture.shown
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

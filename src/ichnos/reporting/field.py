@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import ichnos
+from ichnos.counting import counted
 from ichnos.files import write_text
+from ichnos.progress import SILENT, Progress
+from ichnos.reporting.checklist import who_words
 from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.field_figures import field_figures
+from ichnos.reporting.field_gains import printed_gains
 from ichnos.reporting.field_tables import field_tables
-from ichnos.reporting.folds import doubts, how_measured
+from ichnos.reporting.folds import doubts, estimate_text, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.reporting.study_checklist import answers_of_field, left_of_study, widest
 from ichnos.reporting.unfitted import Unfitted
@@ -32,7 +36,7 @@ class FieldReport:
     measured: tuple[MeasuredRecipe, ...]
 
 
-def write_field(report: FieldReport, out: Path) -> None:
+def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> None:
     """Write report.md and report.html into `out`; the page holds everything it shows."""
     card, first = report.scorecard, report.measured[0].card
     recipes = {each.name: each.recipe for each in report.measured}
@@ -42,6 +46,8 @@ def write_field(report: FieldReport, out: Path) -> None:
         "title": card["title"] or f"{len(report.measured)} recipes on {card['source']}",
         "counts": first["counts"],
         "how": " ".join(how_measured(first)),
+        "who": who_words(first),
+        "in_short": field_in_short(card),
         "doubts": [*doubts(card["source"], list(recipes.values())), *_unfitted(cards)],
         "no_delong": WITHOUT_DELONG,
         "tables": field_tables(card),
@@ -51,7 +57,41 @@ def write_field(report: FieldReport, out: Path) -> None:
     }
     page = environment(html=True).get_template("field.html.j2")
     write_text(out / "report.md", environment(html=False).get_template("field.md.j2").render(**told))
-    write_text(out / "report.html", page.render(**told, figures=field_figures(report.measured), source=source))
+    write_text(
+        out / "report.html", page.render(**told, figures=field_figures(report.measured, progress), source=source)
+    )
+
+
+def field_in_short(card: Mapping[str, Any]) -> list[str]:
+    """Which recipe leads, of how many it can be told, and which steps can be told from chance; only what was ranked
+    and compared."""
+    said: list[str] = []
+    if card["ranking"] and card["ranking"]["rows"]:
+        best, *others = card["ranking"]["rows"]
+        auc = card["recipes"][best["recipe"]]["exams"]["classes"]["any"]["auc_mean_of_folds"]
+        told = sum(_is_told(row["difference"]) for row in others)
+        said.append(
+            f"Any hemorrhage in exams: {best['recipe']} has the largest AUC, {estimate_text(auc)}, mean of folds. "
+            f"{told} of {counted(len(others), 'other')} can be told from it (p after Holm below 0.05)."
+        )
+    steps = [step for step in card["steps"] if not step["why_not"]]
+    found = [step for step in steps if any(_is_told(gain) for gain in printed_gains(step["gains"]))]
+    if steps:
+        names = ", ".join(f"{step['recipe']} against {step['against']}" for step in found)
+        said.append(
+            f"Steps whose AUC changes by more than chance explains (p after Holm below 0.05): {names or 'none'}, of "
+            f"{len(steps)} compared."
+        )
+    return said
+
+
+def _is_told(difference: Mapping[str, Any]) -> bool:
+    p = difference.get("holm_p")
+    return p is not None and p < SURE
+
+
+SURE = 0.05
+"""Below it a corrected p tells a difference from chance."""
 
 
 def _unfitted(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Figures of a comparison of many recipes: AUC with intervals, ROC curves, validation by epoch."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,16 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ichnos.evaluation import curves
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.level_curves import LEAST_IN_BIN
 from ichnos.reporting.measured_recipe import MeasuredRecipe
-from ichnos.reporting.style import BLUE, GREY, MODELS, VERMILION, Picture, panels, picture, styled, unit_square
+from ichnos.reporting.style import BLUE, GREY, MODELS, VERMILION, Picture, drawn, panels, picture, styled, unit_square
 from ichnos.subtypes import Subtype
 
 _PER_ROW = 4
+
+_DASHES = ("-", (0, (6, 2)), (0, (2, 1.5)), (0, (6, 2, 1, 2)), (0, (9, 3)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
+"""Of lines in one panel, beside their colours: either tells them apart, also where one lies on another."""
 
 _LINES: dict[str, dict[str, Any]] = {
     "training": {"color": BLUE, "linestyle": (0, (4, 2))},
@@ -21,11 +26,11 @@ _LINES: dict[str, dict[str, Any]] = {
 }
 
 
-def field_figures(measured: Sequence[MeasuredRecipe]) -> tuple[Picture, ...]:
+def field_figures(measured: Sequence[MeasuredRecipe], progress: Progress = SILENT) -> tuple[Picture, ...]:
     """Those that can be drawn."""
     whole = [each for each in measured if each.auc("slices") is not None]
-    drawn = [aucs(whole), rocs(whole), reliability(whole)] if whole else []
-    return (*drawn, epochs(measured))
+    of_any = [partial(figure, whole) for figure in (aucs, rocs, reliability)] if whole else []
+    return drawn([*of_any, partial(epochs, measured)], progress)
 
 
 def aucs(measured: Sequence[MeasuredRecipe]) -> Picture:
@@ -69,12 +74,12 @@ def rocs(measured: Sequence[MeasuredRecipe]) -> Picture:
         for axes, group in zip(places, groups, strict=False):
             axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8)
             unit_square(axes, "False-positive rate (1 − specificity)", "Sensitivity")
-            for colour, each in zip(MODELS, group, strict=False):
+            for colour, dashes, each in zip(MODELS, _DASHES, group, strict=False):
                 table = each.of_classes("exams", (Subtype.ANY,))
                 curve = curves.roc(table.probabilities[:, 0], table.labels[:, 0])
                 x, y = ([], []) if curve is None else (curve.x, curve.y)
-                axes.plot(x, y, color=colour, label=each.name)
-            axes.legend(loc="lower right")
+                axes.plot(x, y, color=colour, linestyle=dashes, label=each.name)
+            axes.legend(loc="lower right", handlelength=3.2)
         return picture(
             figure,
             "rocs",
@@ -146,5 +151,6 @@ def _epochs(axes: Axes, journals: Sequence[Sequence[Any]]) -> None:
             known = [(e["epoch"], e[part]["mean_auc"]) for e in journal if e.get(part)]
             values = [np.nan if value is None else value for _, value in known]
             axes.plot([epoch for epoch, _ in known], values, linewidth=1.2, marker=".", **line)
-    axes.set_ylim(0.4, 1.02)
+    lowest = min([0.4, *(value for line in axes.get_lines() for value in np.asarray(line.get_ydata()) if value >= 0)])
+    axes.set_ylim(lowest - 0.02, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))

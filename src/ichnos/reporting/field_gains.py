@@ -1,6 +1,6 @@
 """What recipes of a comparison gained over others: the tables of paired differences, each with its corrected p."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
@@ -17,6 +17,15 @@ Epidural, the rarest, is what synthetic lesions are drawn for; a fold has too fe
 TOO_FEW = "descriptive only"
 
 WHY_TOO_FEW = f"“{TOO_FEW}”: fewer than ten positive or fewer than ten negative patients, so there is no p."
+
+THE_SAME = "the same answers"
+
+SAME = Estimate(0.0, None, THE_SAME)
+
+_WHY_THE_SAME = (
+    f"“{THE_SAME}”: both recipes gave every case the same probability, as a cascade and the model that is its first "
+    "stage do. The difference is exactly 0, there is no p, and Holm's correction does not count it."
+)
 
 TRAINED_ONCE = (
     "Each recipe is trained once, over folds once a fold, by one seed: intervals and p are of these trained networks "
@@ -81,7 +90,7 @@ def epidural_gains(card: Tree) -> Table:
                 rows.append((*names, row["positive_patients"], *_cells(row, "pooled")))
     notes = (
         "Resamples and correction are those of the table of any hemorrhage: both are one family.",
-        _NO_P,
+        *_why_no_p(card, Subtype.EPIDURAL),
         TRAINED_ONCE,
     )
     return Table("gains_epidural", "What each step gains: epidural", columns, tuple(rows), notes, grouped=True)
@@ -146,6 +155,8 @@ _NAMES = (Column("Recipe", Kind.TEXT), Column("Against", Kind.TEXT), Column("Of"
 def _cells(row: Tree, which: str) -> tuple[Cell, Cell, Cell]:
     """A change, its p and its corrected p; where too few patients have the class, that it only describes."""
     tree = row[which]
+    if row.get("identical") and tree["value"] is not None:  # not told by scorecards from before
+        return SAME, None, None
     if row["descriptive_only"]:
         return Estimate.from_json(tree), TOO_FEW, TOO_FEW
     return Estimate.from_json(tree), tree.get("bootstrap_p"), tree.get("holm_p")
@@ -158,6 +169,16 @@ def _notes(card: Tree) -> tuple[str, ...]:
         f"On the same patients: 95 % intervals and p by {drawn} patients, drawn alike for both recipes.",
         f"Holm's correction is over {tests} of changes, of any hemorrhage and of epidural together.",
         "An interval that holds 0 shows no gain.",
-        _NO_P,
+        *_why_no_p(card, Subtype.ANY),
         TRAINED_ONCE,
     )
+
+
+def _why_no_p(card: Tree, c: Subtype) -> tuple[str, ...]:
+    found = [level[c.value] for step in card["steps"] for level in step["gains"].values() if c.value in level]
+    return (_NO_P, *why_the_same(found))
+
+
+def why_the_same(gains: Iterable[Tree]) -> tuple[str, ...]:
+    """What “the same answers” means, where some of these differences have it."""
+    return (_WHY_THE_SAME,) if any(gain.get("identical") for gain in gains) else ()

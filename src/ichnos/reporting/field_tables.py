@@ -1,10 +1,11 @@
 """The tables of a comparison of many recipes, made from its scorecard."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ichnos.counting import counted
 from ichnos.evaluation.intervals import Estimate
-from ichnos.reporting.field_gains import TRAINED_ONCE, gain_tables
+from ichnos.reporting.field_gains import SAME, TRAINED_ONCE, gain_tables, why_the_same
 from ichnos.reporting.field_levels import level_tables, shown_levels
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import Subtype
@@ -61,10 +62,21 @@ def any_hemorrhage(card: Tree) -> Table:
             )
         )
     notes = (
+        *_counted(card),
         "Inner validation: the patients who choose epochs, calibration and thresholds. Choose recipes by these.",
         "Mean of folds: each model by itself. Pooled: the folds' calibrated probabilities ranked against each other.",
     )
     return Table("any", "Any hemorrhage", columns, tuple(rows), notes)
+
+
+def _counted(card: Tree) -> tuple[str, ...]:
+    """On how much the numbers of any hemorrhage stand."""
+    whole = [entry for entry in card["recipes"].values() if "any" in entry["exams"]["classes"]]
+    if not whole:
+        return ()
+    each = [(counted(whole[0][level]["n"], LEVELS[level]), whole[0][level]["classes"]["any"]) for level in _JUDGED]
+    said = " and ".join(f"{n} ({row['positives']:,} with a hemorrhage)" for n, row in each)
+    return (f"Measured on {said} of {counted(whole[0]['exams']['patients'], 'patient')}.",)
 
 
 def subtypes(card: Tree, level: str) -> Table:
@@ -76,8 +88,8 @@ def subtypes(card: Tree, level: str) -> Table:
     columns = (Column("Recipe", Kind.TEXT), *(Column(f"{c.display_name} ({few[c]})", Kind.RATIO) for c in classes))
     rows = tuple((name, *(_auc(entry, c) for c in classes)) for name, entry in entries.items() if entry)
     note = (
-        "In brackets: patients with the class among those measured. Fewer than ten, or fewer than ten without it, are "
-        "descriptive only."
+        "In parentheses: patients with the class among those measured. Fewer than ten, or fewer than ten without it, "
+        "are descriptive only."
     )
     return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, (note,))
 
@@ -94,37 +106,39 @@ def ranking(card: Tree) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for row in card["ranking"]["rows"]:
         entry = card["recipes"][row["recipe"]]["exams"]["classes"]["any"]
-        difference = row["difference"]
-        rows.append(
-            (
-                row["recipe"],
-                Estimate.from_json(entry["auc_mean_of_folds"]),
-                Estimate.from_json(difference) if difference else None,
-                difference["bootstrap_p"] if difference else None,
-                difference["holm_p"] if difference else None,
-            )
-        )
+        rows.append((row["recipe"], Estimate.from_json(entry["auc_mean_of_folds"]), *_behind(row)))
     notes = (
         "The first is the best of these numbers, which flatters it: on other patients it would lead by less.",
         "Recipes whose p after Holm is above 0.05 cannot be told from the best here.",
         "Holm's correction is over the p of this table.",
+        *why_the_same(card["ranking"]["rows"]),
         TRAINED_ONCE,
     )
     return Table("ranking", "Ranking by exams", columns, tuple(rows), notes)
+
+
+def _behind(row: Tree) -> tuple[Cell, Cell, Cell]:
+    """How far behind the best, p and corrected p; nothing of the best itself."""
+    difference = row["difference"]
+    if difference is None:
+        return None, None, None
+    if row.get("identical"):
+        return SAME, None, None
+    return Estimate.from_json(difference), difference["bootstrap_p"], difference["holm_p"]
 
 
 def cost(card: Tree) -> Table:
     """A row a recipe: what it takes."""
     columns = (
         Column("Recipe", Kind.TEXT),
-        Column("Parameters, million", Kind.TEXT),
-        Column("Multiply-adds a slice, G", Kind.TEXT),
-        Column("Bundle, MB", Kind.TEXT),
-        Column("Training, minutes a fold", Kind.TEXT),
-        Column("Reading 36 slices, s, one core", Kind.TEXT),
+        Column("Parameters, million", Kind.NUMBER),
+        Column("Multiply-adds a slice, G", Kind.NUMBER),
+        Column("Bundle, MB", Kind.NUMBER),
+        Column("Training, minutes a fold", Kind.NUMBER),
+        Column("Reading 36 slices, s, one core", Kind.NUMBER),
     )
     rows: list[tuple[Cell, ...]] = []
-    notes: list[str] = []
+    unread: list[str] = []
     for name, entry in card["recipes"].items():
         taken = entry["cost"]
         minutes = sum(fold["seconds"] for fold in entry["folds"]) / len(entry["folds"]) / 60
@@ -135,16 +149,50 @@ def cost(card: Tree) -> Table:
                 f"{taken['multiply_adds'] / 1e9:.2f}",
                 None if taken["bundle_bytes"] is None else f"{taken['bundle_bytes'] / 1e6:.1f}",
                 f"{minutes:.1f}",
-                None if taken["seconds"] is None else f"{taken['seconds']:.2f}",
+                _seconds(taken),
             )
         )
-        notes += [f"{name}: {taken['note']}"] if taken["note"] else []
-    notes.append(
-        "Training and reading were timed on the machine that made this report, whatever else ran there. Reading is the "
-        "exported graph's, from Hounsfield units to logits and maps. Multiply-adds are those of the slice networks; "
-        "what answers for exams over them is not counted."
-    )
-    return Table("cost", "What each costs", columns, tuple(rows), tuple(notes))
+        unread += [f"{name}: {taken['note']}"] if taken["note"] else []
+    notes = (*unread, *_about_cost([entry["cost"] for entry in card["recipes"].values()]))
+    return Table("cost", "What each costs", columns, tuple(rows), notes)
+
+
+def _seconds(taken: Tree) -> str | None:
+    """The lowest time, and the highest beside it; costs from before have one alone."""
+    if taken["seconds"] is None:
+        return None
+    highest = taken.get("seconds_highest")
+    return f"{taken['seconds']:.2f}" if highest is None else f"{taken['seconds']:.2f} to {highest:.2f}"
+
+
+def _about_cost(costs: Sequence[Tree]) -> list[str]:
+    """Which columns were measured and which computed, and how reading was timed."""
+    notes = [
+        _COMPUTED,
+        _MEASURED,
+    ]
+    timed = [cost for cost in costs if cost["seconds"] is not None]
+    rounds = {cost["rounds"] for cost in timed if cost.get("rounds")}
+    if rounds:
+        notes.append(
+            f"Reading: the lowest to the highest of {max(rounds)} rounds, in each of which every recipe reads the exam "
+            "once. Compare the lowest; the highest says how busy the machine was."
+        )
+    if any(not cost.get("rounds") for cost in timed):
+        notes.append("Reading with one number: each recipe by itself, the median of three.")
+    return notes
+
+
+_COMPUTED = (
+    "Computed, the same on any machine: parameters (the numbers that training sets), multiply-adds (the work of "
+    "reading one slice, in thousand millions) and the size of the bundle, the file that reads. Multiply-adds are those "
+    "of the slice networks; what answers for exams over them is not counted."
+)
+
+_MEASURED = (
+    "Measured, on the machine that made this report and whatever else ran there: training and reading. Reading is the "
+    "exported graph's, from Hounsfield units to logits and maps, on one core."
+)
 
 
 def _classes(entry: Tree, level: str) -> Tree:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,15 @@ from ichnos.counting import counted
 from ichnos.evaluation.fold_levels import JudgedFolds
 from ichnos.evaluation.levels import Level
 from ichnos.files import write_text
+from ichnos.progress import SILENT, Progress
 from ichnos.recipe import AnyKind
+from ichnos.reporting.checklist import who_words
 from ichnos.reporting.evaluation import environment, in_short, source
 from ichnos.reporting.evaluation_tables import evaluation_tables
 from ichnos.reporting.folds import doubts, first_weights, folds_tables, folds_text, how_measured
 from ichnos.reporting.level_curves import level_curves
 from ichnos.reporting.study_checklist import answers_of_folds, left_of_study
+from ichnos.reporting.style import drawn
 from ichnos.reporting.table import Column, Kind, Table
 from ichnos.reporting.unfitted import Unfitted
 from ichnos.subtypes import Subtype
@@ -31,21 +35,23 @@ class FoldsReport:
     reported: tuple[Subtype, ...]
 
 
-def write_folds(report: FoldsReport, out: Path) -> None:
+def write_folds(report: FoldsReport, out: Path, progress: Progress = SILENT) -> None:
     """Write report.md and report.html into `out`; the page holds everything it shows."""
     card = report.scorecard
     levels = _shown_levels(card)
     shown = {**card, "levels": levels}
     labelled = [c for c in report.reported if c.value in levels["slice"]["classes"]]
-    curves = [
-        level_curves(level, report.judged.pooled(Level(level)), report.reported, labelled, tree)
+    figures = [
+        partial(level_curves, level, report.judged.pooled(Level(level)), report.reported, labelled, tree)
         for level, tree in levels.items()
     ]
+    curves = drawn(figures, progress)
     told: dict[str, Any] = {
         "card": shown,
-        "title": f"{card['recipe']['title']}: {folds_text(card)} of {card['source']}",
+        "title": f"{card.get('title') or card['recipe']['title']}: {folds_text(card)} of {card['source']}",
         "how": " ".join(how_measured(card)),
         "doubts": [*doubts(card["source"], [report.recipe]), *Unfitted.of_folds(card).sentences],
+        "who": who_words(card),
         "same": len(levels) < len(card["levels"]),
         "first_weights": first_weights(card["first_weights"]),
         "left_out": [f"{each['reason']}: {counted(each['count'], 'slice')}" for each in card.get("skipped", [])],

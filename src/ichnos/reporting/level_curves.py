@@ -10,7 +10,7 @@ from ichnos.evaluation import curves
 from ichnos.evaluation.levels import Judged
 from ichnos.reporting.evaluation_tables import LEVELS, NOTHING_MAPPED, ClassMapping, Tree, mapping_words, mark
 from ichnos.reporting.style import CLASS_LINES, GREY, Picture, panels, picture, styled, unit_square
-from ichnos.subtypes import Subtype
+from ichnos.subtypes import SUBTYPES, Subtype
 
 LEAST_IN_BIN = 5
 """Of a bin: with fewer it says nothing of reliability and is not drawn."""
@@ -19,7 +19,9 @@ LEAST_IN_BIN = 5
 _CAPTION = (
     "One line a class, the same in all panels; in the legends AUC and average precision (AP). Grey diagonals: chance "
     "in the ROC panel; in the others a probability that means what it says. Reliability in ten bins of probability, "
-    f"those of {LEAST_IN_BIN} {{}} or more. A class that is not defined has no line."
+    f"those of {LEAST_IN_BIN} {{}} or more. A class that is not defined has no line. "
+    + ", ".join(f"{c.abbreviation}: {c.display_name.lower()}" for c in SUBTYPES)
+    + "."
 )
 
 

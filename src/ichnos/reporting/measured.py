@@ -11,6 +11,7 @@ from ichnos.errors import InputError
 from ichnos.evaluation import Comparison, Evaluation, PatientResamples, compare, evaluate
 from ichnos.evaluation.confusion import Confusion, confusion
 from ichnos.predictions import Predictions
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.study import ModelResult, StudyResult
 
 Part = Literal["validation", "test"]
@@ -59,18 +60,18 @@ class MeasuredStudy:
     pairs: tuple[MeasuredPair, ...]
 
 
-def measure(result: StudyResult) -> MeasuredStudy:
+def measure(result: StudyResult, progress: Progress = SILENT) -> MeasuredStudy:
     """Evaluate every model on validation and test, and the like-for-like pair where the study names one."""
-    models = tuple(
-        MeasuredModel(
-            model,
-            _evaluate(model.validation, result),
-            _evaluate(model.test, result),
-            confusion(model.test.probabilities, model.test.labels, model.test.classes),
-        )
-        for model in result.models
-    )
-    return MeasuredStudy(result, models, _pairs(result))
+    models: list[MeasuredModel] = []
+    with progress.task("Measuring, by resamples of patients", 2 * len(result.models)) as task:
+        for model in result.models:
+            validation = _evaluate(model.validation, result)
+            task.advance()
+            test = _evaluate(model.test, result)
+            task.advance()
+            confused = confusion(model.test.probabilities, model.test.labels, model.test.classes)
+            models.append(MeasuredModel(model, validation, test, confused))
+    return MeasuredStudy(result, tuple(models), _pairs(result, progress))
 
 
 def _evaluate(predictions: Predictions, result: StudyResult) -> Evaluation:
@@ -78,22 +79,23 @@ def _evaluate(predictions: Predictions, result: StudyResult) -> Evaluation:
     return evaluate(predictions.probabilities, predictions.labels, predictions.classes, resamples)
 
 
-def _pairs(result: StudyResult) -> tuple[MeasuredPair, ...]:
+def _pairs(result: StudyResult, progress: Progress) -> tuple[MeasuredPair, ...]:
     if result.like_for_like is None:
         return ()
     full = result.model(result.like_for_like.full)
     reduced = result.model(result.like_for_like.reduced)
     pairs: list[MeasuredPair] = []
-    for part in reversed(PARTS):
-        second = reduced.test if part == "test" else reduced.validation
-        first = full.test if part == "test" else full.validation
-        pairs.append(MeasuredPair(part, None, full.label, reduced.label, _compare(first, second, result)))
-        for epochs, (validation, test) in sorted(full.until_milestone.items()):
-            if epochs >= len(full.history):
-                continue  # the same checkpoint as the best of all epochs
-            early = test if part == "test" else validation
-            label = f"{full.label}, best of {counted(epochs, 'epoch')}"
-            pairs.append(MeasuredPair(part, epochs, label, reduced.label, _compare(early, second, result)))
+    early = [epochs for epochs in sorted(full.until_milestone) if epochs < len(full.history)]  # else the best of all
+    rounds: list[int | None] = [None, *early]
+    with progress.task("Differences", len(PARTS) * len(rounds)) as task:
+        for part in reversed(PARTS):
+            second = reduced.test if part == "test" else reduced.validation
+            for epochs in rounds:
+                given = (full.validation, full.test) if epochs is None else full.until_milestone[epochs]
+                first = given[1] if part == "test" else given[0]
+                label = full.label if epochs is None else f"{full.label}, best of {counted(epochs, 'epoch')}"
+                pairs.append(MeasuredPair(part, epochs, label, reduced.label, _compare(first, second, result)))
+                task.advance()
     return tuple(pairs)
 
 

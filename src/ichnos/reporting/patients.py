@@ -1,6 +1,7 @@
 """A curve by training patients as one self-contained page, as Markdown, and its figure."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import ichnos
 from ichnos.counting import counted
 from ichnos.evaluation.intervals import Estimate
 from ichnos.files import write_bytes, write_text
+from ichnos.progress import SILENT, Progress
 from ichnos.recipe import AnyKind
 from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
@@ -16,6 +18,7 @@ from ichnos.reporting.folds_page import of_stages
 from ichnos.reporting.patients_checklist import answers_of_patients
 from ichnos.reporting.patients_figure import curve_names, curve_title, patients_figure
 from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY
+from ichnos.reporting.style import drawn
 from ichnos.reporting.table import Cell, Column, Kind, Table, Written, write_cell
 from ichnos.subtypes import CLASSES, Subtype
 
@@ -29,9 +32,9 @@ TRAINED_ONCE = (
 """What no resample of patients can tell, where a point has one run."""
 
 
-def write_patients(card: Tree, recipe: AnyKind, out: Path) -> None:
+def write_patients(card: Tree, recipe: AnyKind, out: Path, progress: Progress = SILENT) -> None:
     """Write report.md, report.html and figures/ into `out`; the page holds everything it shows."""
-    figure = patients_figure(card)
+    (figure,) = drawn([partial(patients_figure, card)], progress)
     told: dict[str, Any] = {
         "card": card,
         "title": f"{card['recipe']['title']}: by patients learnt from, {card['source']}",
@@ -46,8 +49,8 @@ def write_patients(card: Tree, recipe: AnyKind, out: Path) -> None:
         "machines": machines(card),
         "version": ichnos.__version__,
     }
-    for kind, drawn in (("svg", figure.svg), ("png", figure.png)):
-        write_bytes(out / "figures" / f"{figure.name}.{kind}", drawn)
+    for kind, data in (("svg", figure.svg), ("png", figure.png)):
+        write_bytes(out / "figures" / f"{figure.name}.{kind}", data)
     write_text(out / "report.md", environment(html=False).get_template("patients.md.j2").render(**told))
     page = environment(html=True).get_template("patients.html.j2")
     write_text(out / "report.html", page.render(**told, figure=figure, source=source))

@@ -2,11 +2,15 @@
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import ichnos
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.class_curves import class_curves
 from ichnos.reporting.confusion_matrix import confusion_matrix
 from ichnos.reporting.gallery import gallery
@@ -14,7 +18,7 @@ from ichnos.reporting.learning_curves import learning_curves
 from ichnos.reporting.measured import MeasuredStudy
 from ichnos.reporting.overview import overview
 from ichnos.reporting.study import ModelResult
-from ichnos.reporting.style import Picture
+from ichnos.reporting.style import Picture, drawn
 from ichnos.reporting.table import Table
 from ichnos.reporting.verdict import HYPOTHESIS, headline, verdict
 from ichnos.reporting.what_models_say import what_models_say
@@ -38,16 +42,24 @@ class Pictures:
         return (self.overview, *self.learning, *self.confusion, *self.curves, self.said, *self.gallery)
 
 
-def draw(study: MeasuredStudy) -> Pictures:
+def draw(study: MeasuredStudy, progress: Progress = SILENT) -> Pictures:
     """Draw every figure of a study."""
-    return Pictures(
-        overview=overview(study),
-        learning=tuple(learning_curves(m.model, k) for k, m in enumerate(study.models, start=1)),
-        curves=class_curves(study),
-        confusion=tuple(confusion_matrix(m) for m in study.models),
-        said=what_models_say(study.result),
-        gallery=tuple(gallery(m, study.result.slice_picture) for m in study.models),
-    )
+    figures: dict[str, list[Callable[[], tuple[Picture, ...]]]] = {
+        "overview": [lambda: (overview(study),)],
+        "learning": [partial(_one, learning_curves, m.model, k) for k, m in enumerate(study.models, start=1)],
+        "curves": [lambda: class_curves(study)],
+        "confusion": [partial(_one, confusion_matrix, m) for m in study.models],
+        "said": [lambda: (what_models_say(study.result),)],
+        "gallery": [partial(_one, gallery, m, study.result.slice_picture) for m in study.models],
+    }
+    made = iter(drawn([figure for group in figures.values() for figure in group], progress))
+    groups = {name: tuple(each for _ in group for each in next(made)) for name, group in figures.items()}
+    (whole,), (said,) = groups.pop("overview"), groups.pop("said")
+    return Pictures(overview=whole, said=said, **groups)
+
+
+def _one(figure: Callable[..., Picture], *of: Any) -> tuple[Picture, ...]:
+    return (figure(*of),)
 
 
 def report_html(study: MeasuredStudy, tables: tuple[Table, ...], pictures: Pictures) -> str:
@@ -84,5 +96,5 @@ def _recipe_json(model: ModelResult) -> str:
 
 def _source(picture: Picture) -> str:
     """The picture itself as a data URI: pixels as PNG, lines as SVG."""
-    kind, data = ("png", picture.png) if picture.raster else ("svg+xml", picture.svg)
+    kind, data = picture.shown
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

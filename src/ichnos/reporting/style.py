@@ -2,16 +2,18 @@
 
 import io
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import cached_property
+from typing import Any, TypeVar, cast
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ichnos.progress import Progress
 from ichnos.subtypes import Subtype
 
 # Okabe and Ito 2008, "Color Universal Design": told apart with any colour vision
@@ -57,24 +59,51 @@ _SETTINGS: dict[str, Any] = {
     "savefig.facecolor": "white",
     "image.interpolation": "antialiased",
 }
+Drawn = TypeVar("Drawn")
+"""A picture, or some."""
+
 _DOTS_PER_INCH = 200
 _CSS_PIXELS_PER_INCH = 96
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure as bytes, with what is said of it."""
+    """A figure, drawn when its bytes are first asked for, with what is said of it."""
 
     name: str
     """File name without its end."""
     title: str
     caption: str
-    svg: bytes
-    png: bytes
-    width: int
-    """CSS pixels at which its text has the size that it says."""
+    figure: Figure
     raster: bool = False
     """It is made of pixels (CT slices): a report shows the PNG."""
+
+    @cached_property
+    def svg(self) -> bytes:
+        """Lines as lines."""
+        return self._drawn("svg", metadata={"Date": None, "Creator": None})
+
+    @cached_property
+    def png(self) -> bytes:
+        """200 dots per inch."""
+        return self._drawn("png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
+
+    @property
+    def shown(self) -> tuple[str, bytes]:
+        """What a page shows: the subtype of its media type image/..., and the bytes."""
+        return ("png", self.png) if self.raster else ("svg+xml", self.svg)
+
+    @property
+    def width(self) -> int:
+        """CSS pixels at which its text has the size that it says."""
+        return round(self.figure.get_figwidth() * _CSS_PIXELS_PER_INCH)
+
+    def _drawn(self, form: str, **settings: Any) -> bytes:
+        file = io.BytesIO()
+        with styled():
+            self.figure.savefig(file, format=form, **settings)
+            self.figure.set_layout_engine("none")  # as laid out once: a second drawing costs half
+        return file.getvalue()
 
 
 @contextmanager
@@ -105,10 +134,17 @@ def unit_square(axes: Axes, xlabel: str, ylabel: str) -> None:
 
 
 def picture(figure: Figure, name: str, title: str, caption: str, raster: bool = False) -> Picture:
-    """Draw a figure as SVG and as PNG; the same figure always gives the same bytes."""
-    svg, png = io.BytesIO(), io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    figure.set_layout_engine("none")  # as laid out once: the second drawing costs half
-    figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, metadata={"Software": None})
-    width = round(figure.get_figwidth() * _CSS_PIXELS_PER_INCH)
-    return Picture(name, title, caption, svg.getvalue(), png.getvalue(), width, raster)
+    """A figure drawn as a page shows it; the same figure always gives the same bytes."""
+    made = Picture(name, title, caption, figure, raster)
+    _ = made.shown
+    return made
+
+
+def drawn(figures: Sequence[Callable[[], Drawn]], progress: Progress) -> tuple[Drawn, ...]:
+    """Make each: drawing takes most of the time that a report takes."""
+    made: list[Drawn] = []
+    with progress.task("Drawing figures", len(figures)) as task:
+        for figure in figures:
+            made.append(figure())
+            task.advance()
+    return tuple(made)

@@ -21,6 +21,8 @@ class Kind(StrEnum):
     """Three decimals."""
     CHANGE = "change"
     """Three decimals with a sign."""
+    NUMBER = "number"
+    """Numbers that are written already, such as `0.29 to 0.41`."""
     P = "p"
     """A p value."""
 
@@ -123,7 +125,7 @@ def write_number(value: float, kind: Kind) -> str:
             return f"{value:,.0f}"
         case Kind.P:
             return "< 0.01" if value < 0.01 else f"{value:.2f}"
-        case Kind.TEXT:
+        case Kind.TEXT | Kind.NUMBER:
             return str(value)
         case _:
             assert_never(kind)

@@ -10,6 +10,7 @@ import polars as pl
 
 from ichnos.errors import OutputError
 from ichnos.predictions import Predictions
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.measured import MeasuredStudy, measure
 from ichnos.reporting.report import draw, report_html
 from ichnos.reporting.scorecard import scorecard_of
@@ -17,7 +18,7 @@ from ichnos.reporting.study import StudyResult
 from ichnos.reporting.tables import study_tables
 
 
-def write_study(result: StudyResult, out: Path) -> Path:
+def write_study(result: StudyResult, out: Path, progress: Progress = SILENT) -> Path:
     """Measure a study and write it into the folder `out`; what is there under the same names is replaced.
 
     report.html, scorecard.json, predictions.parquet, tables/*.csv and *.md, figures/*.svg and *.png. Returns the
@@ -25,7 +26,7 @@ def write_study(result: StudyResult, out: Path) -> Path:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)  # before the long work
-        _write_all(measure(result), out)
+        _write_all(measure(result, progress), out, progress)
     except OSError as error:
         raise OutputError(
             f"the report cannot be written: {error.strerror}; free space or choose another --out"
@@ -33,16 +34,18 @@ def write_study(result: StudyResult, out: Path) -> Path:
     return out / "report.html"
 
 
-def _write_all(study: MeasuredStudy, out: Path) -> None:
+def _write_all(study: MeasuredStudy, out: Path, progress: Progress) -> None:
     tables = study_tables(study)
-    pictures = draw(study)
+    pictures = draw(study, progress)
     page = report_html(study, tables, pictures)
     for table in tables:
         _write_bytes(out / "tables" / f"{table.name}.csv", table.to_csv().encode())
         _write_bytes(out / "tables" / f"{table.name}.md", table.to_markdown().encode())
-    for picture in pictures.all():
-        _write_bytes(out / "figures" / f"{picture.name}.svg", picture.svg)
-        _write_bytes(out / "figures" / f"{picture.name}.png", picture.png)
+    with progress.task("Writing figures", len(pictures.all())) as task:
+        for picture in pictures.all():
+            _write_bytes(out / "figures" / f"{picture.name}.svg", picture.svg)
+            _write_bytes(out / "figures" / f"{picture.name}.png", picture.png)
+            task.advance()
     _write(out / "predictions.parquet", all_predictions(study.result).write_parquet)
     card = json.dumps(scorecard_of(study), indent=2, ensure_ascii=False, allow_nan=False)
     _write_bytes(out / "scorecard.json", f"{card}\n".encode())

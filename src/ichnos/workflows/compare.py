@@ -1,6 +1,7 @@
 """From two models' predictions of the same slices or exams to what tells them apart, and how surely."""
 
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from ichnos.reporting.comparison import ComparisonReport, write_comparison
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE
 from ichnos.workflows.measured import EXAMS, PREDICTIONS, SLICES
+from ichnos.workflows.provenance import versions_of
 from ichnos.workflows.stated_calls import LARGEST, as_given, scorecard_beside, stated_calls, unmeasured
 
 SEED = 0
@@ -104,18 +106,25 @@ def compare_predictions(
     """
     if (out / "comparison.json").exists():
         raise OutputError(f"{out} holds a comparison already; give --out another folder")
+    given = first, second
     first, second = _table_in(first), _table_in(second)
     if first.exists() and second.exists() and first.samefile(second):
         raise UsageError(f"{first} and {second} are one file; give the predictions of two models")
     sides = _read(_as_judged(first, second))
     called = sides.called()
-    with progress.task("Comparing", 1) as task:
-        rows = compare_levels(*sides.tables, exams=sides.exams, called=called, seed=SEED, resamples=resamples)
-        kaggle = _kaggle_loss(sides, resamples)
-        task.advance()
+    rows = compare_levels(
+        *sides.tables, exams=sides.exams, called=called, seed=SEED, resamples=resamples, progress=progress
+    )
+    kaggle = _kaggle_loss(sides, resamples)
     tree = _tree(sides, rows, called, kaggle, resamples)
+    tree |= {
+        "command": shlex.join(
+            ["ichnos", "compare", *map(str, given), "--out", str(out), "--resamples", str(resamples)]
+        ),
+        "versions": versions_of("ichnos", "numpy", "scikit-learn"),
+    }
     write_json(out / "comparison.json", tree)
-    write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out)
+    write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out, progress)
     return tree
 
 

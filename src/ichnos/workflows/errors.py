@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.set import PreparedSet
 from ichnos.evaluation.levels import Judged
+from ichnos.progress import SILENT, Progress
 from ichnos.reporting.errors_gallery import COLUMNS, ShownError, errors_gallery
 from ichnos.reporting.evaluation_tables import mark
 from ichnos.reporting.style import Picture
@@ -25,13 +26,18 @@ def error_pictures(
     labelled: Sequence[Subtype],
     heat: Heat | None,
     mapped: Collection[Subtype] = (),
+    progress: Progress = SILENT,
 ) -> tuple[Picture, ...]:
     """A gallery a class. rows: of the set's index for each of `slices`; classes: the columns of both tables; mapped:
     those that are measured against other classes of the set."""
     shower = _Shower(prepared, rows, slices, exams, heat)
     daggers = {c.value: () for c in mapped}
     order = [c for c in reversed(classes) if c in labelled]  # any first
-    found = [errors_gallery(c, *shower.of(c, list(classes).index(c)), mark(c, daggers)) for c in order]
+    found: list[Picture | None] = []
+    with progress.task("Drawing the surest errors", len(order)) as task:
+        for c in order:
+            found.append(errors_gallery(c, *shower.of(c, list(classes).index(c)), mark(c, daggers)))
+            task.advance()
     return tuple(each for each in found if each is not None)
 
 

@@ -120,11 +120,13 @@ def evaluate_run(
     said = _ask(opened, progress)
     asked = Measuring(opened.reported, opened.measured, options.prevalence, BOOTSTRAP_SEED, options.resamples)
     maps = None if opened.positives_only else RunMaps(opened.model, opened.data.prepared, device=device)
-    scorecard = _scorecard(opened, said, asked, options) | _localised(opened, maps, options, progress)
+    scorecard = _scorecard(opened, said, asked, options, progress) | _localised(opened, maps, options, progress)
+    scorecard["command"] = options.command(run, data, out, fold)
     scorecard["model"] |= {"map_cells": maps.side} if maps else {}
     write_tables(out, said.predictions, said.judged[Level.EXAM], opened.reported)
     _write_calibrated(opened, said, out)
-    write_evaluation(EvaluationReport(scorecard, said.judged, opened.reported, _errors(opened, said, maps)), out)
+    errors = _errors(opened, said, maps, progress)
+    write_evaluation(EvaluationReport(scorecard, said.judged, opened.reported, errors), out, progress)
     write_json(out / SCORECARD, scorecard)
     return scorecard
 
@@ -205,7 +207,7 @@ def _write_calibrated(opened: _Opened, said: _Said, out: Path) -> None:
         table.write_parquet(temporary)
 
 
-def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: EvaluationOptions) -> Tree:
+def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: EvaluationOptions, progress: Progress) -> Tree:
     prepared = opened.data.prepared
     card: Tree = {
         "form": "ichnos-evaluation",
@@ -224,7 +226,7 @@ def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: Evaluati
             "measured": versions_of("ichnos", "torch", "numpy", "scikit-learn"),
             "trained": versions_of_run(opened.model.models[0].runs[0]),
         },
-        "levels": measure_levels(said.judged, opened.levels, said.readout, asked),
+        "levels": measure_levels(said.judged, opened.levels, said.readout, asked, progress),
     }
     if opened.positives_only:
         del card["levels"][Level.SLICE]["classes"][Subtype.ANY]  # labelled, but on every slice: nothing to measure
@@ -266,14 +268,16 @@ def _localised(opened: _Opened, maps: RunMaps | None, options: EvaluationOptions
     return {"localisation": tree} if tree else {}
 
 
-def _errors(opened: _Opened, said: _Said, maps: RunMaps | None) -> tuple[Picture, ...] | None:
+def _errors(opened: _Opened, said: _Said, maps: RunMaps | None, progress: Progress) -> tuple[Picture, ...] | None:
     """The surest errors in exams, with maps where the network has some; None where exams are not judged."""
     if opened.positives_only:
         return None
     rows = opened.data.rows(opened.model.recipe.population, Part.TEST)
     judged = said.judged[Level.SLICE], said.judged[Level.EXAM]
     heat = maps.heat if maps is not None and maps.side else None
-    return error_pictures(opened.data.prepared, rows, *judged, opened.reported, opened.measured, heat)
+    return error_pictures(
+        opened.data.prepared, rows, *judged, opened.reported, opened.measured, heat, progress=progress
+    )
 
 
 def _about(opened: _Opened, said: _Said) -> Tree:

@@ -13,9 +13,6 @@ from pydantic import ValidationError
 from ichnos import recipes as package
 from ichnos.errors import OutputError, UsageError, WeightsError
 from ichnos.evaluation.calls import Prevalence, check_prevalence
-from ichnos.evaluation.fold_comparison import FoldGain, compare_folds
-from ichnos.evaluation.levels import Level
-from ichnos.evaluation.multiplicity import holm
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
 from ichnos.files import write_json
 from ichnos.models.checkpoint import copy_checkpoint, load_checkpoint
@@ -26,9 +23,19 @@ from ichnos.recipe import SLICES as SLICE_STAGE
 from ichnos.reporting.field import FieldReport, write_field
 from ichnos.reporting.field_gains import printed_gains
 from ichnos.reporting.measured_recipe import MeasuredRecipe
-from ichnos.subtypes import CLASSES, Subtype
+from ichnos.subtypes import Subtype
 from ichnos.training.journal import read_journal
-from ichnos.workflows.cost import cost_of_run
+from ichnos.workflows.cost import costs_of_runs
+from ichnos.workflows.field_pairs import (
+    LEVELS,
+    RESAMPLES,
+    Pairs,
+    compared_levels,
+    correct,
+    gains_of_step,
+    ranked,
+    ranking_of,
+)
 from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged
 from ichnos.workflows.folds import (
     FoldOptions,
@@ -44,20 +51,11 @@ from ichnos.workflows.trained import open_run
 
 Tree = dict[str, Any]
 
-LEVELS = {"slices": Level.SLICE, "exams": Level.EXAM, "patients": Level.PATIENT}
-
-_MEASURED_BESIDE = ("slices", "exams")
-"""Where gains are told of more than AUC, of any hemorrhage."""
-
 _OLD_KEYS = ("slices", "exams")
 """What of a study by folds stands in the scorecard under these names; `levels` has more of the same."""
 
 EACH = "each"
 """In the place of a recipe: each one that has none of its own to be measured against."""
-
-RESAMPLES = 10_000
-"""Of differences: the least p that so many can show, 2 in 10,001, is below 0.05 in a family of up to 250; with 1,000 no
-more than 25 could be corrected and any of them still be told from chance."""
 
 _TRAINED = ("recipe.json", "best.safetensors", "last.safetensors", "journal.jsonl", "environment.json")
 """Files of a run that has ended, without which it is none."""
@@ -94,6 +92,8 @@ class FieldOptions:
         words += ["--folds", str(self.folds)] if self.folds is not None else []
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
         words += prevalence_words(self.prevalence)
+        words += ["--title", self.title] if self.title else []
+        words += ["--note", self.note] if self.note else []
         words += [] if self.ranking else ["--no-ranking"]
         return shlex.join(words)
 
@@ -111,7 +111,7 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
     opened, parts = open_folds(data, options.split_seed, options.folds)
-    measured: list[MeasuredRecipe] = []
+    studied: list[tuple[Tree, FoldsJudged]] = []
     with progress.task("Recipes", len(chosen)) as task:
         for name, recipe in chosen.items():
             progress.message(f"{name}: {recipe.title}")
@@ -125,10 +125,14 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
                 judged.write_judged(out / name)  # of a study that ended before it wrote these
             if not _has_levels(card, options.prevalence):
                 told = card | patients_of_folds(recipe, opened, parts)
-                card = with_levels(told, judged, recipe, out / name, options.prevalence)
-            cost = cost_of_run(out / name / "fold-0", recipe, progress)
-            measured.append(_measured(name, recipe, card, judged, out / name, cost))
+                card = with_levels(told, judged, recipe, out / name, options.prevalence, progress)
+            studied.append((card, judged))
             task.advance()
+    costs = costs_of_runs({name: (out / name / "fold-0", recipe) for name, recipe in chosen.items()}, progress)
+    measured = [
+        _measured(name, recipe, card, judged, out / name, costs[name])
+        for (name, recipe), (card, judged) in zip(chosen.items(), studied, strict=True)
+    ]
     scorecard = _scorecard(measured, against, options, progress) | {
         "source": opened.prepared.header.source,
         "set": opened.prepared.header.fingerprint,
@@ -136,7 +140,7 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
         "command": options.command(data, out),
     }
     write_json(out / "scorecard.json", scorecard)
-    write_field(FieldReport(scorecard, tuple(measured)), out)
+    write_field(FieldReport(scorecard, tuple(measured)), out, progress)
     return scorecard
 
 
@@ -275,13 +279,18 @@ def _scorecard(
     measured: Sequence[MeasuredRecipe], against: Mapping[str, str], options: FieldOptions, progress: Progress
 ) -> Tree:
     by_name = {each.name: each for each in measured}
+    pairs = Pairs()
     steps: list[Tree] = []
-    with progress.task("Differences", len(against)) as task:
+    levels = len(compared_levels(measured[0]))
+    order = ranked(measured) if options.ranking else []
+    with progress.task("Differences", levels * len(against) + len(order[1:])) as task:
         for name, other in against.items():
-            steps.append(_step(by_name[name], by_name[other]))
-            task.advance()
+            task.note(f"{name} less {other}")
+            steps.append(gains_of_step(by_name[name], by_name[other], pairs))
+            task.advance(levels)
+        ranking = ranking_of(order, pairs, task.advance) if options.ranking else None
     printed = [gain for step in steps for gain in printed_gains(step["gains"])]
-    _correct(printed)
+    correct(printed)
     return {
         "form": "ichnos-field",
         "notice": "Research use only. Not a medical device.",
@@ -295,7 +304,7 @@ def _scorecard(
         "changes": dict(options.changes),
         "recipes": {each.name: _entry(each) for each in measured},
         "steps": steps,
-        "ranking": _ranking(measured) if options.ranking else None,
+        "ranking": ranking,
         "versions": measured[0].card["versions"],
     }
 
@@ -329,51 +338,3 @@ def _without_bins(tree: Tree) -> Tree:
                 for when, scaled in row["calibration"].items()
             }
     return tree | {"classes": classes}
-
-
-def _step(second: MeasuredRecipe, first: MeasuredRecipe) -> Tree:
-    """What the second has gained over the first, where both were measured on the same."""
-    step: Tree = {"recipe": second.name, "against": first.name, "gains": {}, "measures": {}, "why_not": None}
-    if second.recipe.population != first.recipe.population:
-        return step | {"why_not": "they are of different slices: one of positives alone, or without some subtype"}
-    for level in _compared(first):
-        gains = _gains(first, second, level)
-        step["gains"][level] = {gain.subtype.value: gain.to_json() for gain in gains}
-        told = [gain.measures.to_json() for gain in gains if gain.subtype is Subtype.ANY]
-        if told and level in _MEASURED_BESIDE:
-            step["measures"][level] = {Subtype.ANY.value: told[0]}
-    return step
-
-
-def _compared(measured: MeasuredRecipe) -> list[str]:
-    """The levels of paired differences: patients where some have several exams, else they are the exams."""
-    several = len(measured.judged["patients"].patient) < len(measured.judged["exams"].patient)
-    return [level for level in LEVELS if level != "patients" or several]
-
-
-def _gains(first: MeasuredRecipe, second: MeasuredRecipe, level: str) -> list[FoldGain]:
-    shared = tuple(c for c in CLASSES if c in first.reported and c in second.reported)
-    one, two = (each.of_classes(level, shared) for each in (first, second))
-    return compare_folds(one, two, shared, seed=BOOTSTRAP_SEED, resamples=RESAMPLES)
-
-
-def _ranking(measured: Sequence[MeasuredRecipe]) -> Tree:
-    """Of the recipes of all slices, by exams with any hemorrhage: the best, and how far the others are behind it."""
-    ranked = [each for each in measured if each.recipe.population.slices == "all" and each.auc("exams") is not None]
-    if not ranked:
-        return {"of": "exams", "class": Subtype.ANY.value, "rows": []}
-    ranked.sort(key=lambda each: each.auc("exams") or 0.0, reverse=True)
-    best, *others = ranked
-    rows: list[Tree] = [{"recipe": best.name, "difference": None}]
-    for each in others:
-        (gain,) = (g for g in _gains(best, each, "exams") if g.subtype is Subtype.ANY)
-        rows.append({"recipe": each.name} | gain.to_json())
-    _correct([row["difference"] for row in rows[1:]])
-    return {"of": "exams", "class": Subtype.ANY.value, "rows": rows}
-
-
-def _correct(differences: Sequence[Tree]) -> None:
-    """Lay Holm's p beside each one's own: all of these are one family."""
-    corrected = holm([each["bootstrap_p"] for each in differences])
-    for each, p in zip(differences, corrected, strict=True):
-        each["holm_p"] = p

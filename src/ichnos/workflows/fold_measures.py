@@ -15,6 +15,7 @@ from ichnos.evaluation.readout import reported_labels
 from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.files import replacing
 from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
+from ichnos.progress import SILENT, Progress
 from ichnos.readout import POINTS, Readout
 from ichnos.recipe import Population
 from ichnos.subtypes import Subtype
@@ -85,7 +86,9 @@ class FoldsJudged:
         return {point: {c: [fold[point][c] for fold in each] for c in self.reported} for point in POINTS}
 
 
-def measured_levels(folds: FoldsJudged, population: Population, prevalence: Prevalence) -> Tree:
+def measured_levels(
+    folds: FoldsJudged, population: Population, prevalence: Prevalence, progress: Progress = SILENT
+) -> Tree:
     """What a scorecard of folds says of every level, and by what.
 
     A recipe of positives alone is measured in slices and of its subtypes: every one of its slices has a hemorrhage, so
@@ -96,7 +99,7 @@ def measured_levels(folds: FoldsJudged, population: Population, prevalence: Prev
     named = tuple(c for c in folds.reported if c is not Subtype.ANY) if positives_only else folds.reported
     asked = Measuring(folds.reported, named, prevalence, BOOTSTRAP_SEED)
     thresholds = {level: folds.thresholds(level) for level in levels}
-    trees = measure_fold_levels(folds.judged, levels, thresholds, asked)
+    trees = measure_fold_levels(folds.judged, levels, thresholds, asked, progress)
     for tree in trees.values():
         tree["classes"] = {c.value: tree["classes"][c.value] for c in named}
     return {

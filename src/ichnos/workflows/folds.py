@@ -58,6 +58,7 @@ class FoldOptions:
     bundle: Path | None = None
     """Train a final model on everyone afterwards and export it there."""
     title: str | None = None
+    """Of the bundle, and of the page."""
     licence: str | None = None
     """Of the bundle; None: that of the data, where its source states one."""
     demonstration: str | None = None
@@ -80,6 +81,7 @@ class FoldOptions:
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
         words += ["--folds", str(self.folds)] if self.folds is not None else []
         words += prevalence_words(self.prevalence)
+        words += ["--title", self.title] if self.title else []
         return shlex.join(words)
 
 
@@ -130,11 +132,14 @@ def study_folds(
         for k, fold in enumerate(parts)
     ]
     judged = FoldsJudged.of([fold.test for fold in folds], [fold.readout.readout for fold in folds])
-    scorecard = _scorecard(recipe, opened, folds, judged, out) | {"command": options.command(data, out)}
+    scorecard = _scorecard(recipe, opened, folds, judged, out, progress) | {
+        "title": options.title,
+        "command": options.command(data, out),
+    }
     scorecard |= patients_of_folds(recipe, opened, parts)
     judged.write_given(out)
     judged.write_judged(out)
-    scorecard = with_levels(scorecard, judged, recipe, out, options.prevalence)
+    scorecard = with_levels(scorecard, judged, recipe, out, options.prevalence, progress)
     if options.bundle is not None:
         _final(recipe, opened, folds, out, options, progress, device)
     return scorecard
@@ -154,14 +159,19 @@ def patients_of_folds(recipe: Recipe, opened: OpenData, folds: Sequence[int | No
 
 
 def with_levels(
-    scorecard: dict[str, Any], judged: FoldsJudged, recipe: Recipe, out: Path, prevalence: Prevalence
+    scorecard: dict[str, Any],
+    judged: FoldsJudged,
+    recipe: Recipe,
+    out: Path,
+    prevalence: Prevalence,
+    progress: Progress,
 ) -> dict[str, Any]:
     """The scorecard with every level measured and predictive values at these prevalences; it and its reports are
     written into `out`. Of a study that ended before it asked for these, nothing is trained or predicted again."""
     parameters = {"parameters": parameters_of_run(out / "fold-0", recipe)}
-    whole = scorecard | parameters | measured_levels(judged, recipe.population, prevalence)
+    whole = scorecard | parameters | measured_levels(judged, recipe.population, prevalence, progress)
     write_json(out / "scorecard.json", whole)
-    write_folds(FoldsReport(whole, recipe, judged.judged, judged.reported), out)
+    write_folds(FoldsReport(whole, recipe, judged.judged, judged.reported), out, progress)
     return whole
 
 
@@ -242,8 +252,15 @@ def _auc_only(part: Judged, readout: Readout) -> dict[str, float | None]:
     return values
 
 
-def _scorecard(recipe: Recipe, data: OpenData, folds: list[_Fold], judged: FoldsJudged, out: Path) -> dict[str, Any]:
+def _scorecard(
+    recipe: Recipe, data: OpenData, folds: list[_Fold], judged: FoldsJudged, out: Path, progress: Progress
+) -> dict[str, Any]:
     index = data.prepared.index
+    levels: dict[str, Any] = {}
+    with progress.task("Measuring all folds together", 2) as task:
+        for name, level in (("slices", Level.SLICE), ("exams", Level.EXAM)):
+            levels[name] = measure_folds(judged.judged.out_of_fold(level), judged.reported, BOOTSTRAP_SEED)
+            task.advance()
     return {
         "form": "ichnos-folds",
         "notice": "Research use only. Not a medical device.",
@@ -263,8 +280,7 @@ def _scorecard(recipe: Recipe, data: OpenData, folds: list[_Fold], judged: Folds
         "skipped": [asdict(reason) for reason in skipped_reasons(data.prepared)],
         "versions": {name: version(name) for name in VERSIONS},
         "folds": [_fold_json(fold, k) for k, fold in enumerate(folds)],
-        "slices": measure_folds(judged.judged.out_of_fold(Level.SLICE), judged.reported, BOOTSTRAP_SEED),
-        "exams": measure_folds(judged.judged.out_of_fold(Level.EXAM), judged.reported, BOOTSTRAP_SEED),
+        **levels,
     }
 
 

@@ -1,5 +1,6 @@
 """What `ichnos evaluate` measures of a run and of a bundle alike: every level, and what stands beside it."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.evaluation.subgroups import grouped, measure_subgroups
 from ichnos.files import replacing
 from ichnos.predictions import Predictions
+from ichnos.progress import SILENT, Progress
 from ichnos.readout import POINTS, Readout
 from ichnos.subtypes import Subtype
 
@@ -55,6 +57,21 @@ class EvaluationOptions:
         check_prevalence(self.prevalence)
         if self.table is not None and self.by is None:
             raise UsageError("a table of subgroups needs --by COLUMN, which says which column makes them")
+
+    def command(self, model: Path, data: Path, out: Path, fold: int | None = None) -> str:
+        """What to type to measure the same again."""
+        words = ["ichnos", "evaluate", str(model), "--data", str(data), "--out", str(out)]
+        words += ["--fold", str(fold)] if fold is not None else []
+        words += [word for c, share in self.prevalence.items() for word in ("--prevalence", f"{c.value}={share:g}")]
+        words += [
+            word
+            for c, theirs in self.mapping.items()
+            for word in ("--map", f"{c.value}={'+'.join(each.value for each in theirs)}")
+        ]
+        words += ["--by", self.by] if self.by else []
+        words += ["--table", str(self.table)] if self.table else []
+        words += ["--resamples", str(self.resamples)] if self.resamples != RESAMPLES else []
+        return shlex.join(words)
 
 
 def see_that_it_is_free(out: Path) -> None:
@@ -94,10 +111,17 @@ def levels_of(prepared: PreparedSet) -> tuple[Level, ...]:
 
 
 def measure_levels(
-    judged: Mapping[Level, Judged], levels: Sequence[Level], readout: Readout, asked: Measuring
+    judged: Mapping[Level, Judged],
+    levels: Sequence[Level],
+    readout: Readout,
+    asked: Measuring,
+    progress: Progress = SILENT,
 ) -> dict[str, Tree]:
     """Every measure of each level, by its name."""
-    return {level.value: measure_level(level, judged[level], thresholds_of(readout, level), asked) for level in levels}
+    return {
+        level.value: measure_level(level, judged[level], thresholds_of(readout, level), asked, progress)
+        for level in levels
+    }
 
 
 def thresholds_of(readout: Readout, level: Level) -> dict[str, dict[Subtype, float]]:

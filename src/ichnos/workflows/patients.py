@@ -96,10 +96,9 @@ def study_patients(
                 progress.message(_announced(point, draw, len(point.draws)))
                 runs[-1].append(_run(of_repeat(recipe, draw.repeat), opened, out, draw, progress, device))
                 task.advance(point.patients)
-    progress.message(f"measuring with {options.resamples:,} bootstrap resamples by patient, drawing the figure")
     card = _scorecard(recipe, opened, points, runs, options, progress) | {"command": options.command(data, out)}
     write_json(out / SCORECARD, card)
-    write_patients(card, recipe, out)
+    write_patients(card, recipe, out, progress)
     return card
 
 
@@ -241,11 +240,12 @@ def _levels(recipe: Recipe, runs: Sequence[Sequence[_Run]], resamples: int, prog
     if len(first.judged[Level.PATIENT]) == len(first.judged[Level.EXAM]):
         levels = [level for level in levels if level is not Level.PATIENT]
     found: dict[str, LevelCurve] = {}
-    with progress.task("Measuring", len(levels)) as task:
+    with progress.task("Measuring, by resamples of patients", len(levels) * len(runs)) as task:
         for level in levels:
             judged = [[run.judged[level] for run in each] for each in runs]
-            found[level.value] = measure_curve(judged, reported, named, seed=BOOTSTRAP_SEED, resamples=resamples)
-            task.advance()
+            found[level.value] = measure_curve(
+                judged, reported, named, seed=BOOTSTRAP_SEED, resamples=resamples, advance=task.advance
+            )
     return {level: curve.to_json() for level, curve in found.items()}
 
 

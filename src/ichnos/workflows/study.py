@@ -111,8 +111,7 @@ def study_paper(data: Path, out: Path, options: StudyOptions, progress: Progress
             summary = train_on(_with_milestone(recipe, chosen), opened, run, progress, device=device)
             results.append(_measured(recipe, summary, opened, progress, device))
             task.advance()
-    progress.message("measuring with 1,000 bootstrap resamples by patient, drawing the figures")
-    return write_study(_result(tuple(results), opened, options, data, out), out)
+    return write_study(_result(tuple(results), opened, options, data, out), out, progress)
 
 
 def _with_milestone(recipe: SliceRecipe, chosen: list[SliceRecipe]) -> SliceRecipe:

@@ -81,7 +81,6 @@ def evaluate_bundle(
     readout = opened.manifest.readout
     asked = Measuring(readout.reported, validated.labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples)
     subgroups = subgroups_of(validated.prepared, validated.judged[Level.EXAM], readout, options, asked)
-    progress.message(f"measuring with {options.resamples:,} bootstrap resamples by patient")
     scorecard: Tree = {
         "form": "ichnos-evaluation",
         "notice": "Research use only. Not a medical device.",
@@ -95,7 +94,7 @@ def evaluate_bundle(
             "measured": versions_of("ichnos", "onnxruntime", "numpy", "scikit-learn"),
             "exported": dict(opened.manifest.made_with),
         },
-        "levels": measure_levels(validated.judged, levels_of(validated.prepared), readout, asked),
+        "levels": measure_levels(validated.judged, levels_of(validated.prepared), readout, asked, progress),
     }
     if options.mapping and Level.SLICE in scorecard["levels"]:
         none = Estimate(None, None, "not Kaggle's: classes are mapped").to_json()
@@ -105,9 +104,12 @@ def evaluate_bundle(
     localised = validated.localised.tree(seed=BOOTSTRAP_SEED, resamples=options.resamples)
     if localised:
         scorecard |= {"localisation": localised}
+    scorecard["command"] = options.command(bundle, data, out)
     write_tables(out, validated.predictions, validated.judged[Level.EXAM], readout.reported)
-    report = EvaluationReport(scorecard, validated.judged, readout.reported, _errors(validated, options.mapping))
-    write_evaluation(report, out)
+    report = EvaluationReport(
+        scorecard, validated.judged, readout.reported, _errors(validated, options.mapping, progress)
+    )
+    write_evaluation(report, out, progress)
     write_json(out / SCORECARD, scorecard)
     return scorecard
 
@@ -176,7 +178,7 @@ def slices_of(prepared: PreparedSet, rows: NDArray[np.intp]) -> list[NDArray[np.
     return [prepared.hu(int(row)) for row in rows]
 
 
-def _errors(validated: Validated, mapping: ClassMapping) -> tuple[Picture, ...]:
+def _errors(validated: Validated, mapping: ClassMapping, progress: Progress) -> tuple[Picture, ...]:
     """The surest errors, with maps that are made again: those of all slices would fill a memory."""
     prepared, classes = validated.prepared, validated.bundle.manifest.readout.classes
     offsets = prepared.index["offset"].to_numpy().astype(np.float64)
@@ -192,7 +194,7 @@ def _errors(validated: Validated, mapping: ClassMapping) -> tuple[Picture, ...]:
     slices, exams = validated.judged[Level.SLICE], validated.judged[Level.EXAM]
     rows = np.arange(len(slices))
     return error_pictures(
-        prepared, rows, slices, exams, validated.predictions.classes, validated.labelled, heat, mapping
+        prepared, rows, slices, exams, validated.predictions.classes, validated.labelled, heat, mapping, progress
     )
 
 
