@@ -13,7 +13,7 @@ SLICES = (1_000_000, 10_000_000, 100_000_000)
 GPUS = (1, 8, 64)
 
 RAW_BYTES = 2 * 512 * 512
-SHRINKS = 2.8
+SHRINKS = 3.4
 """Of a scanner's slices as the prepared set packs them (docs/architecture.md)."""
 CACHE_BYTES = 3 * 224 * 224
 """A slice of three windows at 224 px, whose time is measured; one plane takes a third."""
