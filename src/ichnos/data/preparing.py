@@ -123,8 +123,10 @@ def _prepare(source: Source, depot: Depot, progress: Progress, workers: Workers,
     if isinstance(workers, Cluster) and depot.target is None:  # its machines write the shards
         workers = workers.sharing(out / "prepare.json")
     work, items = partial(_write_shard, source, depot.shards), Lazily(shard, todo)
-    few = len(todo) < _WORTH_PROCESSES and not isinstance(workers, Cluster)
-    done = in_threads(work, items, workers) if few else in_processes(work, items, workers)
+    if len(todo) < _WORTH_PROCESSES and not isinstance(workers, Cluster):
+        done = in_threads(work, items, workers)
+    else:
+        done = in_processes(work, items, workers)
     with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task, closing(done) as parts:
         task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
         for part in parts:
