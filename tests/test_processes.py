@@ -5,13 +5,16 @@ import platform
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ichnos.errors import WorkerError
-from ichnos.processes import cores, in_processes
+from ichnos.processes import cores, in_processes, in_threads
 
 
 def square(number: int) -> int:
@@ -89,6 +92,36 @@ def test_a_worker_keeps_the_memory_of_arrays_that_come_and_go() -> None:
 def test_what_the_work_raises_comes_out() -> None:
     with pytest.raises(ValueError, match="not"):
         list(in_processes(refuse, [1, 2, 3], 2))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_threads_do_every_item_once_in_this_process(workers: int) -> None:
+    assert sorted(in_threads(process, range(50), workers)) == [(n, os.getpid()) for n in range(50)]
+
+
+def test_threads_are_at_work_at_once() -> None:
+    barrier = threading.Barrier(2, timeout=30)
+    assert len(list(in_threads(lambda _: barrier.wait(), range(6), 2))) == 6
+
+
+def test_what_a_thread_raises_comes_out() -> None:
+    with pytest.raises(ValueError, match="not"):
+        list(in_threads(refuse, [1, 2, 3], 2))
+
+
+def note(begun: list[int], number: int) -> int:
+    begun.append(number)
+    time.sleep(0.01)
+    return number
+
+
+def test_threads_that_are_left_finish_what_they_are_at_and_begin_no_more() -> None:
+    begun: list[int] = []
+    with closing(in_threads(partial(note, begun), range(1000), 2)) as done:
+        next(done)
+    stopped = len(begun)
+    time.sleep(0.05)
+    assert len(begun) == stopped < 10
 
 
 def test_a_killed_worker_is_an_error_that_says_what_to_do() -> None:

@@ -13,7 +13,7 @@ SLICES = (1_000_000, 10_000_000, 100_000_000)
 GPUS = (1, 8, 64)
 
 RAW_BYTES = 2 * 512 * 512
-SHRINKS = 2.8
+SHRINKS = 3.4
 """Of a scanner's slices as the prepared set packs them (docs/architecture.md)."""
 CACHE_BYTES = 3 * 224 * 224
 """A slice of three windows at 224 px, whose time is measured; one plane takes a third."""
@@ -23,6 +23,11 @@ SCANNED_A_SECOND = 752_803 / 28
 """Slices whose headers and labels prepare joins, in one process (docs/architecture.md)."""
 INDEX_BYTES = 170
 """A slice of the index, in the memory of training (docs/architecture.md)."""
+
+COMMANDING_MB, COMMANDING_AT, COMMANDING_BYTES = 278, 752_803, 64
+"""What the process that commands prepare takes at so many slices, and of each more (docs/architecture.md)."""
+PLACE_BYTES = 40
+"""A slice in the memory of each process that makes a cache: where it lies (docs/architecture.md)."""
 
 EPOCHS = 10
 ASSUMED_GPU_RATE = 3000
@@ -49,6 +54,8 @@ class Rates:
     evaluate_seconds: float
     evaluate_mb: float
     evaluated: int
+    peaks: dict[str, float]
+    """MB of a process, as the benchmarks have it of few slices: prepare, cache, fed (what training reads), predict."""
 
     @classmethod
     def of(cls, trees: dict[str, Any]) -> "Rates":
@@ -63,6 +70,12 @@ class Rates:
             evaluate_seconds=trees["evaluate"]["seconds"]["median"],
             evaluate_mb=trees["evaluate"]["peak_mb"],
             evaluated=trees["evaluate"]["work"]["slices"],
+            peaks={
+                "prepare": prepare["folder"]["peak_mb"],
+                "cache": prepare["cache"]["peak_mb"],
+                "fed": trees["train"]["fed"]["peak_mb"],
+                "predict": max(predict["batch"]["peak_mb_after"].values()),
+            },
         )
 
 
@@ -70,9 +83,9 @@ def tables() -> dict[str, str]:
     """Each table's name and its Markdown."""
     files = {name: ROOT / "results" / f"bench-{name}.json" for name in BENCHMARKS}
     if not all(file.exists() for file in files.values()):
-        return dict.fromkeys(("rates", "disk", "time"), "Not measured yet.")
+        return dict.fromkeys(("rates", "disk", "memory", "time"), "Not measured yet.")
     rates = Rates.of({name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()})
-    return {"rates": _rates(rates), "disk": _disk(rates), "time": _time(rates)}
+    return {"rates": _rates(rates), "disk": _disk(rates), "memory": _memory(rates), "time": _time(rates)}
 
 
 def _rates(rates: Rates) -> str:
@@ -130,6 +143,25 @@ def _disk(rates: Rates) -> str:
         "its time",
     )
     return _table(head, rows)
+
+
+def _memory(rates: Rates) -> str:
+    """Of one process of each stage: what it takes of few slices, and so many bytes of each more."""
+    measured = rates.peaks
+    stages = (
+        ("prepare: what commands", "one", COMMANDING_MB - COMMANDING_AT * COMMANDING_BYTES / 1e6, COMMANDING_BYTES),
+        ("prepare: what reads and packs", "a core", measured["prepare"], 0),
+        ("cache", "a core", measured["cache"], PLACE_BYTES),
+        ("train: index and reading, no network", "a GPU", measured["fed"], INDEX_BYTES),
+        ("predict", "one", measured["predict"], HEADER_BYTES),
+        ("evaluate", "one", 0.0, rates.evaluate_mb * 1e6 / rates.evaluated),
+    )
+    rows: list[tuple[str, ...]] = []
+    for stage, many, base, each in stages:
+        fixed, growing = f"{base:,.0f} MB" if base else "", f"{each:,.0f} B × slices" if each else ""
+        needed = (_bytes(base * 1e6 + each * slices) for slices in SLICES)
+        rows.append((stage, many, " + ".join(filter(None, (fixed, growing))), *needed))
+    return _table(("stage", "processes", "each", *(f"{slices:,}" for slices in SLICES)), rows)
 
 
 def _time(rates: Rates) -> str:

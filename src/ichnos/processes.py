@@ -1,4 +1,4 @@
-"""Work spread over the cores, by processes that never outlive the one that started them."""
+"""Work spread over the cores: by processes that never outlive the one that started them, or by threads."""
 
 import ctypes
 import multiprocessing
@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from multiprocessing.connection import wait as wait_for_process
@@ -20,13 +20,16 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Workers = int | Cluster | None
-"""Where work is done: in so many processes of this machine, one a core, or on a cluster that one is connected to."""
+"""Where work is done: by so many processes (or threads) of this machine, one a core, or on a cluster that one is
+connected to."""
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """What BLAS libraries ask how many threads to take: with a process a core, one each."""
 
 
-def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers: Workers = None) -> Iterator[Result]:
+def in_processes(
+    work: Callable[[Item], Result], items: Sequence[Item], workers: Workers = None
+) -> Generator[Result, None, None]:
     """Yield work(item) of every item as it is done, in any order. workers: None takes a process for each
     core that this process may use.
 
@@ -53,6 +56,27 @@ def in_processes(work: Callable[[Item], Result], items: Sequence[Item], workers:
                 "a worker process was killed, most often because memory ran out; what was finished is kept: "
                 "give the same command again, with fewer cores if it happens again"
             ) from error
+
+
+def in_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
+) -> Generator[Result, None, None]:
+    """Yield work(item) of every item as it is done, in any order, by threads of this process: they start at once, where
+    a process takes seconds to import what the work needs.
+
+    For work that is nearly all within NumPy, hashlib, Blosc2 or reading, which let other threads run; processes are
+    faster where there is enough of it. workers, and what holds of one worker and of items under way: as in_processes.
+
+    Raises what `work` raises; what is under way is then finished and the rest dropped, as when the iterator is closed.
+    From then on this process keeps some of the memory that it frees.
+    """
+    workers = min(workers or cores(), len(items))
+    if workers <= 1:
+        yield from map(work, items)
+        return
+    keep_freed_memory()
+    with ThreadPoolExecutor(workers) as pool:
+        yield from _as_done(partial(pool.submit, work), items, ahead=2 * workers)
 
 
 def cores() -> int:

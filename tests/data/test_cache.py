@@ -58,9 +58,11 @@ def test_only_the_populations_slices_are_in_it(prepared: PreparedSet) -> None:
 
 def test_workers_do_not_change_it(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:
     one = open_cache(prepared, SPEC, ALL, SILENT, workers=1).images.tobytes()
-    shutil.rmtree(prepared.path / "caches")
-    monkeypatch.setattr(cache, "_BLOCK", 10)  # six blocks of the 60 slices: worth processes
-    assert open_cache(prepared, SPEC, ALL, SILENT, workers=2).images.tobytes() == one
+    monkeypatch.setattr(cache, "_BLOCK", 10)  # six blocks of the 60 slices
+    for worth_processes in (7, 6):
+        shutil.rmtree(prepared.path / "caches")
+        monkeypatch.setattr(cache, "_WORTH_PROCESSES", worth_processes)
+        assert open_cache(prepared, SPEC, ALL, SILENT, workers=2).images.tobytes() == one
 
 
 def test_the_normalisation_comes_after_it(prepared: PreparedSet) -> None:

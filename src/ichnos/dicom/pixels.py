@@ -11,7 +11,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from ichnos.ct.exams import AIR
 from ichnos.dicom.decode import is_compressed, native_cells, without_unused_bits
-from ichnos.dicom.decoder import Decoder, FileInMemory
+from ichnos.dicom.decoder import Decodes, FileInMemory
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.frames import Frame
 from ichnos.dicom.hounsfield import to_hu
@@ -23,7 +23,7 @@ _HEAD_BYTES = 12
 _UNDEFINED = 0xFFFFFFFF
 
 
-def read_hu(frame: Frame, decoder: Decoder, file: FoundFile | FileInMemory | None = None) -> NDArray[np.int16]:
+def read_hu(frame: Frame, decoder: Decodes, file: FoundFile | FileInMemory | None = None) -> NDArray[np.int16]:
     """HU of one slice, turned upright, nothing below AIR. Raises DicomError where its pixels are not all there.
 
     file: the frame's own, where it is read already.
@@ -43,7 +43,7 @@ def _syntax(frame: Frame) -> UID:
     return UID(frame.syntax, validation_mode=config.IGNORE)  # a damaged one is no syntax that is known
 
 
-def _cells(frame: Frame, file: FoundFile | FileInMemory, decoder: Decoder) -> NDArray[np.integer]:
+def _cells(frame: Frame, file: FoundFile | FileInMemory, decoder: Decodes) -> NDArray[np.integer]:
     syntax = _syntax(frame)
     if needs_decoder(frame):
         return decoder.decode(file, frame.number, frame.layout)

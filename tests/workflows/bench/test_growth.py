@@ -43,6 +43,28 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("peaks", "verdict"),
+    [
+        ((200, 250), "1.25 × as much: flat"),
+        ((200, 252), "1.26 × as much: **not flat**"),
+        ((200, None), None),
+        ((200,), None),
+    ],
+)
+def test_memory_is_judged(peaks: tuple[int | None, ...], verdict: str | None) -> None:
+    cost = {"median": 2.0, "lowest": 1.0, "highest": 3.0}
+    sizes = [
+        {"times": times, "slices": 100 * times, "microseconds_a_slice": cost, "peak_mb": peak}
+        for times, peak in zip((1, 64), peaks, strict=False)
+    ]
+    rows = {
+        what: (said, aim) for what, said, aim in growth_rows(dict.fromkeys(("prepare", "predict", "evaluate"), sizes))
+    }
+    found = rows.get("predict, peak memory at 64 × against 1 ×")
+    assert found == (None if verdict is None else (verdict, "≤ 1.25 ×"))
+
+
+@pytest.mark.parametrize(
     ("times", "complaint"),
     [("", "whole numbers"), ("1,x", "whole numbers"), ("0,4", "from 1"), ("4,1", "rises"), ("1,1", "rises")],
 )

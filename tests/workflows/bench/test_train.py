@@ -213,6 +213,13 @@ def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:
     assert aim == "≤ 10%"
 
 
+@pytest.mark.parametrize(("compiled", "said"), [(None, ""), (True, " --compile"), (False, " --no-compile")])
+def test_compiling_is_asked_for_or_refused(compiled: bool | None, said: str) -> None:
+    options = TrainBench("cpu", compile=compiled)
+    assert options.words == f"ichnos bench train --device cpu{said}"
+    assert TrainWork("", "", "cpu", 40, 32, 1, 16, None, compiled).execution.compile is compiled
+
+
 def test_why_a_gpus_code_is_not_compiled_is_in_the_table(pretended: dict[str, Any]) -> None:
     pretended["trained"] |= {"compiled": False, "compilation": "not compiled, as torch.compile failed: no g++"}
     rows = {what: measured for what, measured, _ in train_rows(pretended)}

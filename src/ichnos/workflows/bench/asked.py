@@ -49,8 +49,12 @@ class Asked:
 
     def _said(self, name: str, usual: object) -> Sequence[str]:
         """An option as it is typed, or nothing where it is as usual."""
-        value = getattr(self, name)
-        return () if value == usual else (f"--{name.replace('_', '-')} {value}",)
+        value, option = getattr(self, name), name.replace("_", "-")
+        if value == usual:
+            return ()
+        if isinstance(value, bool):
+            return (f"--{option}" if value else f"--no-{option}",)
+        return (f"--{option} {value}",)
 
     def tree(
         self, cores: int, stopwatch: machine.Stopwatch, work: Mapping[str, Any], figures: Mapping[str, Any]

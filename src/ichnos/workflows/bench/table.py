@@ -27,6 +27,10 @@ _OTHER_WAY = {"median": "median", "lowest": "highest", "highest": "lowest"}
 
 _GPU_AIM = "≥ 6,000 slices a second (a GPU of H200's class)"
 
+_FLAT = 1.25
+"""Peak memory is flat where the most work takes at most a quarter more than the least, however many times as much it
+is: allocators and what is imported late differ by as much."""
+
 _NOTHING_ELSE, _TOO_BUSY = 0.02, 0.15
 """Shares of the cores' time: below the first the machine did nothing else, above the second times mislead."""
 
@@ -121,8 +125,8 @@ def _held(memory: Tree) -> str:
 
 def _compiled(tree: Tree) -> str:
     trained, eager = tree["trained"], tree["floor"].get("eager")
-    if trained["device"] == "cpu":
-        return "not used: on a CPU only where `ichnos train --compile` asks for it"
+    if trained["device"] == "cpu" and eager is None:
+        return "used" if _is_compiled(trained) else "not used: on a CPU only where --compile asks for it"
     if not _is_compiled(trained):
         return trained.get("compilation") or "not used"
     if eager is None:
@@ -194,6 +198,17 @@ def growth_rows(tree: Tree) -> Iterator[Row]:
             held = f"≤ {base['microseconds_a_slice']['median']:,.0f} µs, as at {base['times']} ×"
             aim = "what the rows below are held to" if each is base else held
             yield f"{name}, {each['slices']:,} slices ({each['times']} ×)", f"{said}{peak}", aim
+        yield from _growing_memory(name, base, tree[name][-1])
+
+
+def _growing_memory(name: str, least: Tree, most: Tree) -> Iterator[Row]:
+    """The verdict on peak memory; none of one size, or where the system did not tell."""
+    if least is most or least["peak_mb"] is None or most["peak_mb"] is None:
+        return
+    ratio = most["peak_mb"] / least["peak_mb"]
+    verdict = "flat" if ratio <= _FLAT else "**not flat**"
+    what = f"{name}, peak memory at {most['times']} × against {least['times']} ×"
+    yield what, f"{ratio:.2f} × as much: {verdict}", f"≤ {_FLAT} ×"
 
 
 def growth_circumstances(tree: Tree) -> str:

@@ -24,8 +24,8 @@ from ichnos.workflows.bench.train_own import TrainWork, write_cache
 OURS = ("fed", "trained", "copied", "on_device", "parts")
 """What train_own.py does here, in the order asked: nothing is fed faster than `copied`, or trained than `on_device`."""
 
-ON_GPU = "eager"
-"""Besides, on CUDA: `on_device` without torch.compile, which is left out on a CPU anyway."""
+EAGER = "eager"
+"""Besides, where the network is to be compiled: `on_device` without torch.compile."""
 
 Tree = dict[str, Any]
 
@@ -49,6 +49,8 @@ class TrainBench(Asked):
     batch_size: int = 32
     precision: str | None = None
     """32-true, bf16-mixed, 16-mixed, or None for what the device gains by."""
+    compile: bool | None = None
+    """torch.compile; None: where `ichnos train` has it by itself, on one CUDA device."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,14 +65,17 @@ class TrainBench(Asked):
 def bench_train(options: TrainBench, progress: Progress) -> Tree:
     """Measure, and return everything as a tree for JSON.
 
-    Every contender is a process of its own, and all are asked in turn, round by round. Raises TrainingError where the
-    device is not there, OutputError where the cache cannot be written, and BenchmarkError where a contender fails.
+    Every contender is a process of its own, and all are asked in turn, round by round: one alone is at work, and gives
+    back what torch keeps of the GPU's memory before the next is asked. Raises TrainingError where the device is not
+    there, OutputError where the cache cannot be written, and BenchmarkError where a contender fails.
     """
     choose(options.device, options.precision)  # before the cache is made, which takes minutes at RSNA's size
     with machine.on_cores(options.cores) as cores, TemporaryDirectory(prefix="ichnos-bench-") as name:
         folder, stopwatch = Path(name), machine.Stopwatch(cores)
         sizes = (options.slices, options.size, options.steps, options.batch_size)
-        work = TrainWork(str(folder / "cache.u8"), str(folder / "runs"), options.device, *sizes, options.precision)
+        work = TrainWork(
+            str(folder / "cache.u8"), str(folder / "runs"), options.device, *sizes, options.precision, options.compile
+        )
         write_cache(work, progress)
         (folder / "work.json").write_text(json.dumps(asdict(work)), encoding="utf-8")
         figures = _measured(options, folder, progress)
@@ -80,7 +85,8 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
 
 def _measured(options: TrainBench, folder: Path, progress: Progress) -> Tree:
     module = [sys.executable, "-m", "ichnos.workflows.bench.train_own", str(folder / "work.json")]
-    names = (*OURS, ON_GPU) if _on_gpu(options.device) else OURS
+    compiles = _on_gpu(options.device) if options.compile is None else options.compile
+    names = (*OURS, EAGER) if compiles else OURS
     with ExitStack() as open_ones:
         ours = [open_ones.enter_context(Contender(name, [*module, name], folder)) for name in names]
         answers: dict[str, list[Tree]] = {}
@@ -90,7 +96,7 @@ def _measured(options: TrainBench, folder: Path, progress: Progress) -> Tree:
                 task.advance()
         taken = {each.name: each.close() for each in ours}
     learnt = None
-    if _on_gpu(options.device) or options.precision not in (None, "32-true"):
+    if _on_gpu(options.device) or options.compile or options.precision not in (None, "32-true"):
         with Contender("numerics", [*module, "numerics"], folder) as contender:  # alone: a GPU's memory is free again
             learnt = contender.once()["learnt"]
     peaks = {name: None if each is None else round(each.peak_mb) for name, each in taken.items()}
@@ -108,13 +114,13 @@ def _figures(answers: Mapping[str, list[Tree]], peaks: Mapping[str, int | None])
     figures = {
         name: {"slices_a_second": spread(rates[name]), "peak_mb": peaks[name]} for name in rates if name != "parts"
     }
-    if ON_GPU in figures:
-        figures[ON_GPU] |= {"compiled_to_it": ratios(rates["on_device"], rates[ON_GPU])}
+    if EAGER in figures:
+        figures[EAGER] |= {"compiled_to_it": ratios(rates["on_device"], rates[EAGER])}
     return {
         "fed": figures["fed"] | {"to_floor": ratios(rates["fed"], rates["copied"])},
         "trained": figures["trained"]
         | {"to_floor": ratios(rates["trained"], rates["on_device"]), "gpu_mb": answers["trained"][-1]["gpu_mb"]}
         | answers["on_device"][0]["about"],
         "parts_ms": parts_of(warm["parts"]),
-        "floor": {name: figures[name] for name in ("copied", "on_device", ON_GPU) if name in figures},
+        "floor": {name: figures[name] for name in ("copied", "on_device", EAGER) if name in figures},
     }

@@ -65,11 +65,13 @@ class TrainWork:
     batch_size: int
     precision: str | None = None
     """None: what the device gains by."""
+    compile: bool | None = None
+    """None: on one CUDA device."""
 
     @property
     def execution(self) -> Execution:
-        """As `ichnos train` has it by itself."""
-        return Execution(precision=self.precision)
+        """As `ichnos train` has it by itself, where nothing else was asked for."""
+        return Execution(precision=self.precision, compile=self.compile)
 
     @property
     def recipe(self) -> SliceRecipe:
@@ -144,6 +146,7 @@ def fed(work: TrainWork) -> Callable[[], Tree]:
                 count += sum(len(batch) for batch in ready)
             _wait(device)
             seconds += time.perf_counter() - begun
+        _let_go(device)
         return {"seconds": seconds, "slices": count}
 
     return once
@@ -175,8 +178,9 @@ def trained(work: TrainWork) -> Callable[[], Tree]:
     def once() -> Tree:
         shutil.rmtree(out, ignore_errors=True)
         summary = train(recipe, slices, None, out, device=work.device, execution=work.execution)
-        count = work.steps * work.batch_size
-        return {"seconds": summary.seconds, "slices": count, "gpu_mb": gpu_mb(choose(work.device).device)}
+        count, device = work.steps * work.batch_size, choose(work.device).device
+        _let_go(device)
+        return {"seconds": summary.seconds, "slices": count, "gpu_mb": gpu_mb(device)}
 
     return once
 
@@ -228,16 +232,23 @@ def _bare(work: TrainWork, execution: Execution) -> Callable[[], Tree]:
     about: Tree = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
     about |= {"compiled": compiled, "compilation": " ".join(told.messages)}  # where training compiles
 
+    def step() -> None:
+        optimizer.zero_grad()
+        fabric.backward(loss_of(module(planes), targets))
+        optimizer.step()
+
     def once() -> Tree:
         module.train()
+        step()  # which asks for the memory that was let go of
         _wait(fabric.device)
         begun = time.perf_counter()
         for _ in range(work.steps):
-            optimizer.zero_grad()
-            fabric.backward(loss_of(module(planes), targets))
-            optimizer.step()
+            step()
         _wait(fabric.device)
-        return {"seconds": time.perf_counter() - begun, "slices": work.steps * len(planes), "about": about}
+        seconds = time.perf_counter() - begun
+        optimizer.zero_grad()
+        _let_go(fabric.device)
+        return {"seconds": seconds, "slices": work.steps * len(planes), "about": about}
 
     return once
 
@@ -281,7 +292,9 @@ def parts(work: TrainWork) -> Callable[[], Tree]:
         mark()
         names = ("read", "to the device", "augment", "forward", "backward", "optimizer")
         took = {name: 1000 * (after - before) for name, before, after in zip(names, marks, marks[1:], strict=False)}
-        return {"seconds": marks[-1] - marks[0], "slices": len(unit), "parts": took}
+        del planes, unit, loss
+        _let_go(fabric.device)
+        return {"seconds": marks[-1] - marks[0], "slices": len(batch), "parts": took}
 
     return once
 
@@ -289,6 +302,12 @@ def parts(work: TrainWork) -> Callable[[], Tree]:
 def _wait(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+
+
+def _let_go(device: torch.device) -> None:
+    """Give back the memory of a GPU that torch keeps after a round: another contender's process is asked next."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _name(device: torch.device) -> str:
