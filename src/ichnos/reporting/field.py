@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import ichnos
-from ichnos.counting import counted
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
 from ichnos.reporting.checklist import who_words
@@ -72,7 +71,7 @@ def field_in_short(card: Mapping[str, Any]) -> list[str]:
         told = sum(_is_told(row["difference"]) for row in others)
         said.append(
             f"Any hemorrhage in exams: {best['recipe']} has the largest AUC, {estimate_text(auc)}, mean of folds. "
-            f"{told} of {counted(len(others), 'other')} can be told from it (p after Holm below 0.05)."
+            f"{told or 'None'} of the others ({len(others)}) can be told from it (p after Holm below 0.05)."
         )
     steps = [step for step in card["steps"] if not step["why_not"]]
     found = [step for step in steps if any(_is_told(gain) for gain in printed_gains(step["gains"]))]
