@@ -33,7 +33,6 @@ ALL = Population(slices="all")
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PreparedSet:
     monkeypatch.setattr(cache, "_BLOCK", 8)
-    cache._opened.cache_clear()
     return prepare(InMemorySource(), tmp_path / "set", SILENT, workers=1)
 
 
@@ -90,6 +89,19 @@ def test_two_series_of_one_exam_are_no_neighbours(prepared: PreparedSet) -> None
     spec = SPEC.model_copy(update={"neighbours": 1})
     mixed, apart = (open_cache(each, spec, ALL, SILENT, workers=1).images for each in (again, prepared))
     np.testing.assert_array_equal(mixed[np.arange(10)], apart[np.arange(10)])
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_a_set_made_anew_in_the_same_place_has_its_own_pixels(
+    processes: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "_WORTH_PROCESSES", 1 if processes else 99)
+    for slices in (4, 5):
+        made = prepare(InMemorySource(slices=slices), tmp_path / "set", SILENT, workers=1)
+        images = open_cache(made, SPEC, ALL, SILENT, workers=2).images
+        for row in range(len(images)):
+            np.testing.assert_array_equal(images[row], to_planes(SPEC, made.hu(row)))
+        shutil.rmtree(tmp_path / "set")
 
 
 def test_two_trainings_make_it_once(prepared: PreparedSet, monkeypatch: pytest.MonkeyPatch) -> None:

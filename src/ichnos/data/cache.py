@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +143,7 @@ def _build(
     blocks = [b for b in range(-(-len(rows) // _BLOCK)) if b not in done]
     with progress.task(f"Making the cache at {spec.size} px", len(rows)) as task, log.open("a") as journal:
         task.advance(min(len(done) * _BLOCK, len(rows)))
-        fill = partial(fill_block, prepared.path, spec, unfinished)
+        fill = partial(fill_block, prepared, spec, unfinished)
         work = [(block, start, rows[start : start + _BLOCK]) for block in blocks for start in [block * _BLOCK]]
         spread = in_processes if len(work) >= _WORTH_PROCESSES else in_threads
         for block in spread(fill, work, workers):
@@ -178,13 +178,14 @@ def _reserve(descriptor: int, size: int) -> None:
         os.ftruncate(descriptor, size)
 
 
-def fill_block(path: Path, spec: InputSpec, unfinished: Path, work: tuple[int, int, NDArray[np.int64]]) -> int:
+def fill_block(
+    prepared: PreparedSet, spec: InputSpec, unfinished: Path, work: tuple[int, int, NDArray[np.int64]]
+) -> int:
     """Turn a block's rows into planes, write them where its first belongs and flush them; returns the block's number.
 
     work: the block's number, the place of its first image in the file, its rows of the set.
     """
     block, start, rows = work
-    prepared = _opened(path)
     planes = np.stack([to_planes(spec, prepared.hu(int(row))) for row in rows])
     with unfinished.open("r+b") as file:
         file.seek(start * planes[0].nbytes)
@@ -192,12 +193,6 @@ def fill_block(path: Path, spec: InputSpec, unfinished: Path, work: tuple[int, i
         file.flush()
         os.fsync(file.fileno())
     return block
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path) -> PreparedSet:
-    """The set, opened once a worker: its index can be long."""
-    return PreparedSet(path)
 
 
 def _shape(spec: InputSpec, n: int) -> tuple[int, int, int, int]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -170,7 +170,7 @@ def _build(
     with progress.task("Drawing synthetic lesions", len(exams)) as task:
         task.advance(len(exams) - len(todo))
         work = [(number, exams[number], names[number]) for number in todo]
-        for _ in in_processes(partial(_draw_exam, prepared.path, spec, synthetic), work, workers):
+        for _ in in_processes(partial(_draw_exam, prepared, spec, synthetic), work, workers):
             task.advance(1)
     tables: list[pl.DataFrame] = []
     with (
@@ -191,9 +191,11 @@ def _build(
     shutil.rmtree(parts)
 
 
-def _draw_exam(path: Path, spec: InputSpec, synthetic: Synthetic, work: tuple[int, NDArray[np.int64], Path]) -> None:
+def _draw_exam(
+    prepared: PreparedSet, spec: InputSpec, synthetic: Synthetic, work: tuple[int, NDArray[np.int64], Path]
+) -> None:
     number, rows, part = work
-    drawn = _drawn(_opened(path), spec, synthetic, number, rows)
+    drawn = _drawn(prepared, spec, synthetic, number, rows)
     with replacing(part) as temporary, temporary.open("wb") as file:
         np.savez(file, allow_pickle=False, **drawn)
 
@@ -232,8 +234,3 @@ def _drawn(
         "rows": np.concatenate(taken),
         "copies": np.concatenate(copies),
     }
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path) -> PreparedSet:
-    return PreparedSet(path)

@@ -32,6 +32,9 @@ class JoinedSet(PreparedSet):
         self.path = sets[0].path.parent
         self.header = _joined_header([each.header for each in sets])
 
+    def __reduce__(self) -> tuple[type["JoinedSet"], tuple[tuple[PreparedSet, ...]]]:
+        return JoinedSet, (self._sets,)
+
     @property
     def sets(self) -> tuple[PreparedSet, ...]:
         """Those that are joined, in order."""

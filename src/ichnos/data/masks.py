@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,7 @@ def _build(
     places = np.full(len(prepared.index), NO_MASK)
     places[masked] = EMPTY
     blocks = [masked[start : start + _BLOCK] for start in range(0, len(masked), _BLOCK)]
-    bring = partial(_brought, prepared.path, size)
+    bring = partial(_brought, prepared, size)
     found: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
     with progress.task(f"Bringing masks to {size} px", len(masked)) as task:
         for rows, bits in in_processes(bring, blocks, workers if len(blocks) >= _WORTH_PROCESSES else 1):
@@ -161,9 +161,8 @@ def _build(
     write_json(folder / "header.json", key)
 
 
-def _brought(path: Path, size: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+def _brought(prepared: PreparedSet, size: int, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
     """Of some rows those with a mark, and their masks; one that is too small for this size is an empty mask by then."""
-    prepared = _opened(path)
     marked: list[int] = []
     bits: list[NDArray[np.uint8]] = []
     for row in rows.tolist():
@@ -173,8 +172,3 @@ def _brought(path: Path, size: int, rows: NDArray[np.int64]) -> tuple[NDArray[np
             marked.append(row)
             bits.append(mask_at(mask, size))
     return np.array(marked, np.int64), np.array(bits, np.uint8).reshape(-1, size, size)
-
-
-@lru_cache(maxsize=1)
-def _opened(path: Path) -> PreparedSet:
-    return PreparedSet(path)

@@ -1,7 +1,8 @@
 """A prepared set: lossless HU and labels of many exams in one folder, which serves every recipe."""
 
 import json
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,6 +62,10 @@ class PreparedSet:
         self.path = path
         self.header = _read_header(path)
         self._shards = ShardReader(path / "shards")
+
+    def __reduce__(self) -> tuple[Callable[[Path, str], "PreparedSet"], tuple[Path, str]]:
+        """To another process goes where it lies; it is opened once there, as its index can be long."""
+        return _opened, (self.path, self.header.fingerprint)
 
     @property
     def sets(self) -> tuple["PreparedSet", ...]:
@@ -187,3 +192,11 @@ def _read_table(path: Path, columns: list[str] | None = None) -> pl.DataFrame:
         return pl.read_parquet(path, columns=columns)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise SetError(f"{path.name} of the prepared set is absent or damaged; prepare the set again") from error
+
+
+@lru_cache(maxsize=1)
+def _opened(path: Path, fingerprint: str) -> PreparedSet:
+    prepared = PreparedSet(path)
+    if prepared.header.fingerprint != fingerprint:
+        raise SetError(f"{path} became another set while it was read; give the same command again")
+    return prepared

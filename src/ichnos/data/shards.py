@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from ichnos.errors import SetError
 
+blosc2.set_releasegil(True)  # of this process, which packs and unpacks on several threads
+
 Pixel = TypeVar("Pixel", np.int16, np.uint8)
 
 
@@ -28,7 +30,6 @@ def append(file: BinaryIO, pixels: NDArray[np.int16] | NDArray[np.uint8]) -> tup
         filters_meta=[0, pixels.itemsize],
         nthreads=1,
     )
-    blosc2.set_releasegil(True)  # of this process, which packs on several threads
     packed = cast("bytes", blosc2.compress2(np.ascontiguousarray(pixels), cparams=parameters))  # pyright: ignore[reportArgumentType]
     # its stub reads **kwargs as one mapping
     file.write(packed)
