@@ -43,3 +43,7 @@ def test_costs_say_what_was_measured_and_how_far_times_reach() -> None:
     assert again.rows[0][-1] == "0.29 to 0.58"
     assert "lowest to the highest of 7 rounds" in " ".join(again.notes)
     assert "median" not in " ".join(again.notes)
+    assert "other times" not in " ".join(again.notes)
+    first, *others = card["recipes"].values()
+    first["cost"]["timed_with"], others[0]["cost"]["timed_with"] = ["a", "b"], ["c"]
+    assert "at other times, each with those it is named with: a, b; c." in " ".join(field_tables(card)["cost"].notes)

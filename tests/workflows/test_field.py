@@ -311,6 +311,28 @@ def test_reading_is_timed_in_rounds_of_all_recipes(tmp_path: Path, monkeypatch: 
     assert (costs["first"]["seconds"], costs["first"]["seconds_highest"]) == (1, 9)
     assert costs["old"] == {"recipe": recipe.fingerprint(), "seconds": 0.3}
     assert json.loads((tmp_path / "second" / "cost.json").read_text()) == costs["second"]
+    assert costs["second"]["timed_with"] == ["first", "second"]
+    assert not list(tmp_path.rglob("*.ichnos"))
+
+
+def test_what_was_exported_to_be_timed_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, exported = find("reader").recipe, []
+    runs = {name: (tmp_path / name / "fold-0", recipe) for name in ("first", "second")}
+    for run, _ in runs.values():
+        run.mkdir(parents=True)
+
+    def export(run: list[Path], bundle: Path, *_: object, **__: object) -> None:
+        bundle.write_text("")
+        exported.append(run[0].parent.name)
+
+    monkeypatch.setattr(cost, "export_runs", export)
+    monkeypatch.setattr(cost, "parameters_of_run", lambda *_: 1)
+    monkeypatch.setattr(cost, "_read_in_turn", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        cost.costs_of_runs(runs, SILENT)
+    monkeypatch.setattr(cost, "_read_in_turn", lambda bundles, _: {name: [0.5] for name in bundles})
+    assert [each["seconds"] for each in cost.costs_of_runs(runs, SILENT).values()] == [0.5, 0.5]
+    assert exported == ["first", "second"]
 
 
 @pytest.mark.slow

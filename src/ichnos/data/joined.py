@@ -1,8 +1,9 @@
 """Several prepared sets as one: their slices one behind the other, and splits that no patient crosses between sets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,7 @@ class JoinedSet(PreparedSet):
         self.path = sets[0].path.parent
         self.header = _joined_header([each.header for each in sets])
 
-    def __reduce__(self) -> tuple[type["JoinedSet"], tuple[tuple[PreparedSet, ...]]]:
+    def __reduce__(self) -> tuple[Callable[..., PreparedSet], tuple[Any, ...]]:
         return JoinedSet, (self._sets,)
 
     @property

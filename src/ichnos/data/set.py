@@ -63,7 +63,7 @@ class PreparedSet:
         self.header = _read_header(path)
         self._shards = ShardReader(path / "shards")
 
-    def __reduce__(self) -> tuple[Callable[[Path, str], "PreparedSet"], tuple[Path, str]]:
+    def __reduce__(self) -> tuple[Callable[..., "PreparedSet"], tuple[Any, ...]]:
         """To another process goes where it lies; it is opened once there, as its index can be long."""
         return _opened, (self.path, self.header.fingerprint)
 

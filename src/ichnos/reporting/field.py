@@ -69,17 +69,18 @@ def field_in_short(card: Mapping[str, Any]) -> list[str]:
         best, *others = card["ranking"]["rows"]
         auc = card["recipes"][best["recipe"]]["exams"]["classes"]["any"]["auc_mean_of_folds"]
         told = sum(_is_told(row["difference"]) for row in others)
+        of_others = f" {told or 'None'} of the others ({len(others)}) can be told from it (p after Holm below 0.05)."
         said.append(
-            f"Any hemorrhage in exams: {best['recipe']} has the largest AUC, {estimate_text(auc)}, mean of folds. "
-            f"{told or 'None'} of the others ({len(others)}) can be told from it (p after Holm below 0.05)."
+            f"Any hemorrhage in exams: {best['recipe']} has the largest AUC, {estimate_text(auc)}, mean of folds."
+            f"{of_others if others else ''}"
         )
     steps = [step for step in card["steps"] if not step["why_not"]]
     found = [step for step in steps if any(_is_told(gain) for gain in printed_gains(step["gains"]))]
     if steps:
         names = ", ".join(f"{step['recipe']} against {step['against']}" for step in found)
         said.append(
-            f"Steps whose AUC changes by more than chance explains (p after Holm below 0.05): {names or 'none'}, of "
-            f"{len(steps)} compared."
+            f"Steps with a p after Holm below 0.05, in any hemorrhage or epidural: {names or 'none'}, of {len(steps)} "
+            "compared."
         )
     return said
 

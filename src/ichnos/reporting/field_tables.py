@@ -167,10 +167,7 @@ def _seconds(taken: Tree) -> str | None:
 
 def _about_cost(costs: Sequence[Tree]) -> list[str]:
     """Which columns were measured and which computed, and how reading was timed."""
-    notes = [
-        _COMPUTED,
-        _MEASURED,
-    ]
+    notes = [_COMPUTED, _MEASURED]
     timed = [cost for cost in costs if cost["seconds"] is not None]
     rounds = {cost["rounds"] for cost in timed if cost.get("rounds")}
     if rounds:
@@ -178,6 +175,10 @@ def _about_cost(costs: Sequence[Tree]) -> list[str]:
             f"Reading: the lowest to the highest of {max(rounds)} rounds, in each of which every recipe reads the exam "
             "once. Compare the lowest; the highest says how busy the machine was."
         )
+    together = {tuple(cost["timed_with"]) for cost in timed if cost.get("timed_with")}
+    if len(together) > 1:
+        sittings = "; ".join(sorted(map(", ".join, together)))
+        notes.append(f"These were timed at other times, each with those it is named with: {sittings}.")
     if any(not cost.get("rounds") for cost in timed):
         notes.append("Reading with one number: each recipe by itself, the median of three.")
     return notes

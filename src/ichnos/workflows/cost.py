@@ -1,7 +1,6 @@
 """What a trained run costs: parameters and multiply-adds counted, reading time measured on this machine's CPU."""
 
 import json
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,7 +35,8 @@ what the reading itself takes; the highest says how much the machine was at."""
 def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -> dict[str, Tree]:
     """By name, of each run and its recipe: parameters (of what reads), multiply_adds (one slice through every network
     of slices, in all its views), bundle_bytes, and seconds that the exported graphs take for an exam of 36 slices on
-    one core: the lowest of seven rounds, which all the runs take in turn, and beside it seconds_highest.
+    one core: the lowest of seven rounds, which all the runs take in turn, beside it seconds_highest, and timed_with,
+    the names of these runs.
 
     Kept in cost.json beside each run: those are neither counted nor timed again. One from before was timed by itself,
     the median of three, and has no seconds_highest. A recipe of which no bundle can be made has None for the last
@@ -44,21 +44,21 @@ def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -
     """
     costs = {name: kept for name, (run, recipe) in runs.items() if (kept := _kept(run, recipe)) is not None}
     wanted = {name: pair for name, pair in runs.items() if name not in costs}
-    with tempfile.TemporaryDirectory() as folder:
-        bundles: dict[str, Path] = {}
-        with progress.task("Exporting, to time reading", len(wanted)) as task:
-            for name, (run, recipe) in wanted.items():
-                costs[name] = _counted(run, recipe)
-                try:
-                    bundles[name] = _exported(run, Path(folder) / f"{len(bundles)}.ichnos")
-                except UsageError as error:
-                    costs[name]["note"] = str(error)
-                task.advance()
-        for name, seconds in _read_in_turn(bundles, progress).items():
-            times = {"seconds": round(min(seconds), 4), "seconds_highest": round(max(seconds), 4)}
-            costs[name] |= {"bundle_bytes": bundles[name].stat().st_size, **times, "rounds": ROUNDS}
-    for name, (run, _) in wanted.items():
-        write_json(run.parent / KEPT, costs[name])
+    bundles: dict[str, Path] = {}
+    with progress.task("Exporting, to time reading", len(wanted)) as task:
+        for name, (run, recipe) in wanted.items():
+            costs[name] = _counted(run, recipe)
+            try:
+                bundles[name] = _exported(run, recipe)
+            except UsageError as error:
+                costs[name]["note"] = str(error)
+                write_json(run.parent / KEPT, costs[name])
+            task.advance()
+    for name, seconds in _read_in_turn(bundles, progress).items():
+        times = {"seconds": round(min(seconds), 4), "seconds_highest": round(max(seconds), 4), "rounds": ROUNDS}
+        costs[name] |= {"bundle_bytes": bundles[name].stat().st_size, **times, "timed_with": sorted(bundles)}
+        write_json(runs[name][0].parent / KEPT, costs[name])
+        bundles[name].unlink()
     return {name: costs[name] for name in runs}
 
 
@@ -81,8 +81,11 @@ def _counted(run: Path, recipe: Recipe) -> Tree:
     }
 
 
-def _exported(run: Path, bundle: Path) -> Path:
-    export_runs([run], bundle, SILENT, ExportOptions(), device="cpu")
+def _exported(run: Path, recipe: Recipe) -> Path:
+    """A bundle beside the run until it is timed: a study that was stopped need not make it again."""
+    bundle = run.parent / f"to-be-timed-{recipe.fingerprint()}.ichnos"
+    if not bundle.exists():
+        export_runs([run], bundle, SILENT, ExportOptions(), device="cpu")
     return bundle
 
 
