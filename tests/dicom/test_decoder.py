@@ -14,7 +14,7 @@ from pydicom.uid import RLELossless
 
 from ichnos.dicom import decoder as module
 from ichnos.dicom.decode import PixelLayout
-from ichnos.dicom.decoder import Decoder, Decoders
+from ichnos.dicom.decoder import Decoder, Decoders, FileInMemory
 from ichnos.dicom.finding import FoundFile, find_files
 from ichnos.errors import DicomError
 from tests.dicom.ct_files import PIXELS, ct_dataset, file_of
@@ -56,6 +56,19 @@ def test_threads_have_a_process_each_and_an_idle_one_is_used_again(rle: FoundFil
     assert len(decoders._idle) == 2
     decoders.close()
     assert all(process is not None and process.poll() is not None for process in processes)
+
+
+def test_who_holds_a_file_is_asked_for_it() -> None:
+    files = [FileInMemory(name.encode()) for name in "ab"]
+    decoders = Decoders()
+    for file in files:
+        decoders._idle.append(Decoder())
+        decoders._idle[-1]._held = file
+    for file in (*files, *files):
+        taken = decoders._take(file)
+        assert taken.holds(file)
+        decoders._idle.append(taken)
+    assert len(decoders._idle) == 2
 
 
 def test_a_process_that_was_killed_is_begun_anew(rle: FoundFile) -> None:

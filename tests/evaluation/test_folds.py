@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from ichnos.evaluation.fold_comparison import compare_folds
+from ichnos.errors import InputError
+from ichnos.evaluation.fold_comparison import FoldSide, compare_folds, compare_sides
 from ichnos.evaluation.folds import OutOfFold, measure_folds
+from ichnos.evaluation.resampling import PatientResamples
 from ichnos.subtypes import Subtype
 
 CLASSES = (Subtype.EPIDURAL, Subtype.ANY)
@@ -137,3 +139,13 @@ def test_fold_differences_are_paired() -> None:
     assert interval.low > 0
     assert gain.tested is not None
     assert gain.tested < 0.01
+
+
+def test_sides_of_other_resamples_or_classes_are_not_compared() -> None:
+    table = scores()
+    drawn = [PatientResamples.draw(table.patient, seed, 50) for seed in (0, 1)]
+    first, second = (FoldSide.of(table, CLASSES, each) for each in drawn)
+    with pytest.raises(InputError, match="in the same resamples"):
+        compare_sides(first, second)
+    with pytest.raises(InputError, match="the same classes"):
+        compare_sides(first, FoldSide.of(table, CLASSES[::-1], drawn[0]))

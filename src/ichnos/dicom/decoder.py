@@ -89,7 +89,7 @@ class Decoder:
     def _asked(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
         try:
             line = self._connected()
-            data = b"" if self._held == file and frame is not None else file.read()
+            data = b"" if self.holds(file) and frame is not None else file.read()
             self._held = None
             deadline = time.monotonic() + self._limit
             line.settimeout(self._limit)
@@ -105,6 +105,10 @@ class Decoder:
             raise _GoneError from error
         self._held = file
         return _cells(reply, pixels, layout)
+
+    def holds(self, file: FoundFile | FileInMemory) -> bool:
+        """Whether the process has this file, so that a further frame of it need not be sent again."""
+        return self._held == file
 
     def close(self) -> None:
         """End the process. The next call begins another."""
@@ -154,22 +158,25 @@ class _GoneError(Exception):
 class Decoders:
     """Decoders, as many as threads have ever asked at once: threads do not wait for each other.
 
-    One that is idle is taken before another is begun, the last used first, as it may hold the file that is asked for.
+    One that is idle is taken before another is begun, and of those first one that holds the file that is asked for.
     """
 
     def __init__(self) -> None:
-        self._idle: list[Decoder] = []  # of a list both appending and popping are one step to other threads
+        self._idle: list[Decoder] = []
+        self._lock = threading.Lock()
 
     def decode(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
         """See Decodes."""
-        try:
-            decoder = self._idle.pop()
-        except IndexError:
-            decoder = Decoder()
+        decoder = self._take(file)
         try:
             return decoder.decode(file, frame, layout)
         finally:
             self._idle.append(decoder)
+
+    def _take(self, file: FoundFile | FileInMemory) -> Decoder:
+        with self._lock:
+            holds = (k for k, each in enumerate(self._idle) if each.holds(file))
+            return self._idle.pop(next(holds, -1)) if self._idle else Decoder()
 
     def close(self) -> None:
         """End the processes of all that are idle."""

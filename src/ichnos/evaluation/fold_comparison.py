@@ -69,6 +69,7 @@ class FoldSide:
 
     scores: OutOfFold
     classes: tuple[Subtype, ...]
+    drawn: PatientResamples
     pooled: tuple[Evaluation, Samples]
     """Of the resamples AUC and average precision alone are kept."""
     means: tuple[MeanOfFolds, ...]
@@ -82,6 +83,7 @@ class FoldSide:
         return cls(
             scores,
             tuple(classes),
+            drawn,
             (whole, {key: values for key, values in samples.items() if key[0] in _KEPT}),
             tuple(mean_of_folds(scores, k, drawn) for k in range(len(classes))),
             measure_side(scores.probabilities, Called(scores.called), scores.labels, classes, drawn),
@@ -107,6 +109,8 @@ def compare_sides(first: FoldSide, second: FoldSide) -> list[FoldGain]:
     """The same of two that were measured already, in the same resamples. Raises InputError as `compare_folds` does."""
     one, two = first.scores, second.scores
     _see_that_they_pair(one, two)
+    if first.classes != second.classes or not np.array_equal(first.drawn.weights, second.drawn.weights):
+        raise InputError("a paired comparison needs the same classes, measured in the same resamples; these two differ")
     pooled = compared(first.pooled, second.pooled)
     measures = paired_sides(first.measured, second.measured, first.classes, pooled)
     gains: list[FoldGain] = []

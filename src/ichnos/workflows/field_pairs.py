@@ -46,10 +46,12 @@ class Pairs:
         return self._sides[key]
 
     def _resamples(self, patient: NDArray[np.str_]) -> PatientResamples:
-        key = patient.tobytes()
+        """Slices and exams of the same patients share what was drawn: it is large where they are many."""
+        names, units = np.unique(patient, return_inverse=True)
+        key = names.tobytes()
         if key not in self._drawn:
             self._drawn[key] = PatientResamples.draw(patient, BOOTSTRAP_SEED, RESAMPLES)
-        return self._drawn[key]
+        return PatientResamples(units.astype(np.intp), self._drawn[key].weights)
 
 
 def gains_of_step(second: MeasuredRecipe, first: MeasuredRecipe, pairs: Pairs) -> Tree:

@@ -1,6 +1,6 @@
 """From labelled CT as it lies on somebody's disk to a prepared set with its splits."""
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,6 +10,7 @@ from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.sources import Source
 from ichnos.data.splits import FEWEST_PATIENTS, FOLDS, check_split, store_splits
+from ichnos.dicom.decoder import shared_decoder
 from ichnos.errors import UsageError
 from ichnos.files import explained
 from ichnos.processes import Workers
@@ -67,7 +68,8 @@ def _prepare_and_split(
     folds: int,
     target: RemotePath | None = None,
 ) -> PreparedSet:
-    prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS, target=target)
+    with closing(shared_decoder()):  # threads may have begun one each: a notebook has no more use for them
+        prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS, target=target)
     if prepared.header.teaches:
         store_splits(prepared, seed=split_seed, folds=folds)
     if prepared.header.teaches and not prepared.header.positives["any"]:
