@@ -73,6 +73,22 @@ def test_exams_that_recur_are_no_part_of_delongs_family() -> None:
     assert all((row.delong is None) == (level is Level.SLICE) for (level, _), row in one_each.items())
 
 
+def test_the_same_answers_are_not_tested_and_no_part_of_the_family() -> None:
+    """As of a cascade, whose `any` is its gate's."""
+    gate, other = model(1.0, 1, exams=1), model(1.4, 2, exams=1)
+    cascade = replace(gate, probabilities=np.column_stack([other.probabilities[:, 0], gate.probabilities[:, 1]]))
+    result = rows(gate, cascade)
+    for level in (Level.SLICE, Level.EXAM):
+        row = result[level, Subtype.ANY].to_json()
+        assert row["identical"]
+        assert row["difference"]["value"] == 0
+        assert (row["difference"]["bootstrap_p"], row["difference"]["holm_p"]) == (None, None)
+        assert "gate" in row["difference"]["untested"]
+        assert row["delong"] is None or (row["delong"]["p"], row["delong"]["holm_p"]) == (None, None)
+    subdural = [row for (_, c), row in result.items() if c is Subtype.SUBDURAL]
+    assert [row.bootstrap_holm for row in subdural] == holm([row.bootstrap_tested for row in subdural])
+
+
 def test_the_order_of_rows_does_not_matter() -> None:
     first, second = model(0.5, 1), model(1.0, 2)
     shuffled = second.select(np.random.default_rng(5).permutation(len(second)))

@@ -28,6 +28,8 @@ EXAMS_RECUR = (
     "alone"
 )
 
+_THE_SAME = "the same probabilities by both models, as of a cascade and its gate"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -51,6 +53,8 @@ class Row:
     """Corrected over all classes and levels for which the same kind of test was made."""
     measures: PairedMeasures | None = None
     """Beside AUC, where calls were asked for."""
+    identical: bool = False
+    """Both gave every case the same probability of the class: the difference is 0, and there is nothing to test."""
 
     @property
     def descriptive_only(self) -> bool:
@@ -59,13 +63,14 @@ class Row:
 
     @property
     def bootstrap_tested(self) -> float | None:
-        """The bootstrap's p; None where there is none, or too few patients have the class or lack it."""
-        return None if self.descriptive_only else self.bootstrap.bootstrap_p
+        """The bootstrap's p; None where there is none, both are the same, or too few patients have the class or lack
+        it."""
+        return None if self.identical or self.descriptive_only else self.bootstrap.bootstrap_p
 
     @property
     def delong_tested(self) -> float | None:
         """The same of DeLong's test."""
-        return None if self.descriptive_only or self.delong is None else self.delong.p
+        return None if self.identical or self.descriptive_only or self.delong is None else self.delong.p
 
     def to_json(self) -> dict[str, Any]:
         """All of it, None where something is not defined or not tested; measures where they were asked for."""
@@ -79,13 +84,14 @@ class Row:
             "positive_patients": self.positive_patients,
             "negative_patients": self.negative_patients,
             "descriptive_only": self.descriptive_only,
+            "identical": self.identical,
             "auc_first": self.first,
             "auc_second": self.second,
             "difference": self.bootstrap.to_json()
             | {
                 "bootstrap_p": self.bootstrap_tested,
                 "holm_p": self.bootstrap_holm,
-                "untested": self.bootstrap.untested,
+                "untested": _THE_SAME if self.identical else self.bootstrap.untested,
             },
             "delong": None
             if self.delong is None
@@ -179,4 +185,5 @@ def _rows(cases: Cases, seed: int, resamples: int, advance: Callable[[], None]) 
             comparison["auc", c],
             delong(cases.first[:, k], cases.second[:, k], positive) if independent else None,
             measures=measures.get(c),
+            identical=bool((cases.first[:, k] == cases.second[:, k]).all()),
         )
