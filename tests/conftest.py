@@ -11,7 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests stand side by side, a cor
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that none of them is begun last, alone, beside idle cores."""
+    """The longest first, so that none of them is left to the end, beside idle cores."""
     items.sort(key=lambda item: item.get_closest_marker("longest") is None)
 
 

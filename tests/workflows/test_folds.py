@@ -216,7 +216,7 @@ def test_it_goes_on_where_it_stopped(prepared: PreparedSet, recipe: SliceRecipe,
     before = (studied / "scorecard.json").read_bytes()
     (studied / "scorecard.json").unlink()
     trained = (studied / "fold-1" / "best.safetensors").stat().st_mtime_ns
-    options = FoldOptions(prevalence={Subtype.ANY: 0.06})
+    options = FoldOptions(title="Tiny reader", prevalence={Subtype.ANY: 0.06})
     study_folds(recipe, prepared.path, studied, SILENT, options, device="cpu")
     assert (studied / "scorecard.json").read_bytes() == before
     assert (studied / "fold-1" / "best.safetensors").stat().st_mtime_ns == trained

@@ -41,11 +41,10 @@ from ichnos.workflows.folds import (
     FoldOptions,
     open_folds,
     patients_of_folds,
-    prevalence_words,
     study_folds,
     with_levels,
 )
-from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES
+from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, prevalence_words
 from ichnos.workflows.train import OpenData, Sets, data_words
 from ichnos.workflows.trained import open_run
 

@@ -33,7 +33,7 @@ from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.fold_measures import FoldsJudged, measured_levels
 from ichnos.workflows.growing import slices_out_of_fold
-from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of
+from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of, prevalence_words
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_stages
 from ichnos.workflows.trained import open_run
@@ -83,11 +83,6 @@ class FoldOptions:
         words += prevalence_words(self.prevalence)
         words += ["--title", self.title] if self.title else []
         return shlex.join(words)
-
-
-def prevalence_words(prevalence: Prevalence) -> list[str]:
-    """As they are given to a command."""
-    return [word for c, share in prevalence.items() for word in ("--prevalence", f"{c.value}={share:g}")]
 
 
 @dataclass(frozen=True, eq=False)

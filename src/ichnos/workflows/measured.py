@@ -62,7 +62,7 @@ class EvaluationOptions:
         """What to type to measure the same again."""
         words = ["ichnos", "evaluate", str(model), "--data", str(data), "--out", str(out)]
         words += ["--fold", str(fold)] if fold is not None else []
-        words += [word for c, share in self.prevalence.items() for word in ("--prevalence", f"{c.value}={share:g}")]
+        words += prevalence_words(self.prevalence)
         words += [
             word
             for c, theirs in self.mapping.items()
@@ -72,6 +72,11 @@ class EvaluationOptions:
         words += ["--table", str(self.table)] if self.table else []
         words += ["--resamples", str(self.resamples)] if self.resamples != RESAMPLES else []
         return shlex.join(words)
+
+
+def prevalence_words(prevalence: Prevalence) -> list[str]:
+    """As they are given to a command."""
+    return [word for c, share in prevalence.items() for word in ("--prevalence", f"{c.value}={share:g}")]
 
 
 def see_that_it_is_free(out: Path) -> None:
