@@ -350,9 +350,15 @@ def unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
             said = ", ".join(
                 f"{_split_word(key, each)} then, {_split_word(key, opened.origin)} now" for key in differing
             )
+            way_out = (
+                "leave --fold out to measure it on its own test patients"
+                if differing == ["fold"]
+                else "its own study has measured it; or prepare the set into another folder with "
+                f"--split-seed {each['split_seed']} --folds {each['folds']}"
+            )
             raise UsageError(
                 f"this run was trained on another split of this set ({said}), so it learnt from patients that would be "
-                "measured; leave --fold out to measure it on its own test patients"
+                f"measured; {way_out}"
             )
     return opened, False
 
