@@ -1,5 +1,7 @@
 """Bad settings are refused with a message that holds what was got."""
 
+import pickle
+
 import pytest
 
 from ichnos.errors import UsageError
@@ -34,3 +36,8 @@ def test_refuses_an_exam_that_the_cohort_lacks(number):
 @pytest.mark.parametrize("prevalence", [RSNA_PREVALENCE, RAISED_PREVALENCE])
 def test_presets_name_every_subtype(prevalence):
     assert set(prevalence) == set(SUBTYPES)
+
+
+@pytest.mark.parametrize("settings", [CohortSettings(2, 0), CohortSettings(2, 0, prevalence=RAISED_PREVALENCE)])
+def test_settings_go_to_other_processes(settings):
+    assert pickle.loads(pickle.dumps(settings)) == settings

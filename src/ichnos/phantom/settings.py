@@ -52,6 +52,7 @@ class CohortSettings:
         if self.seed < 0:
             raise UsageError(f"a seed is 0 or above, got {self.seed}")
         _check_prevalence(self.prevalence)
+        object.__setattr__(self, "prevalence", dict(self.prevalence))  # whatever it was: it goes to other processes
         low, high = MATRIX_LIMITS
         if not low <= self.matrix <= high or self.matrix % 2:
             raise UsageError(f"a matrix is an even number from {low} to {high}, got {self.matrix}")
