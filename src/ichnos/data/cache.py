@@ -28,8 +28,8 @@ CACHE_VERSION = 1
 _BLOCK = 128
 """Slices that one worker turns at a time, and that are lost at most when it is killed."""
 
-_WORTH_PROCESSES = 16
-"""Blocks, 2,048 slices; fewer are turned by threads in less time than processes take to start."""
+_WORTH_PROCESSES = 32
+"""Blocks, 4,096 slices; fewer are turned by threads in less time than processes take to start."""
 
 
 @dataclass(frozen=True, eq=False)
