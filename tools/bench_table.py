@@ -7,8 +7,9 @@ from pages import ROOT, rewrite
 
 from ichnos.workflows.bench import table
 
-BENCHMARKS = {
+BENCHMARKS = {  # by the end of the file's name
     "predict": (table.predict_rows, table.predict_circumstances),
+    "predict-shipped": (table.predict_rows, table.predict_circumstances),
     "prepare": (table.prepare_rows, table.prepare_circumstances),
     "train": (table.train_rows, table.train_circumstances),
     "evaluate": (table.evaluate_rows, table.evaluate_circumstances),
@@ -17,7 +18,7 @@ BENCHMARKS = {
 
 
 def made(name: str) -> str:
-    """The table of `ichnos bench NAME` as Markdown, with what it was measured on below it."""
+    """The table of one benchmark as Markdown, with what it was measured on below it."""
     rows, circumstances = BENCHMARKS[name]
     file = ROOT / "results" / f"bench-{name}.json"
     if not file.exists():
