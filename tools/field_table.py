@@ -10,7 +10,7 @@ from pages import ROOT, rewrite
 
 from ichnos.reporting.field_tables import field_tables
 
-STUDIES = {"field": "field-ct-ich", "phantom": "field-phantom"}
+STUDIES = {"field": "field-ct-ich", "parts": "parts-ct-ich", "phantom": "field-phantom"}
 """A place on the page for each study."""
 
 COSTS_ALONE = {"phantom"}
