@@ -172,8 +172,8 @@ def _about_cost(costs: Sequence[Tree]) -> list[str]:
     rounds = {cost["rounds"] for cost in timed if cost.get("rounds")}
     if rounds:
         notes.append(
-            f"Reading: the lowest to the highest of {max(rounds)} rounds, in each of which every recipe reads the exam "
-            "once. Compare the lowest; the highest says how busy the machine was."
+            f"Reading: the lowest to the highest of {max(rounds)} rounds, in each of which all that are timed together "
+            "read the exam once. Compare the lowest; the highest says how busy the machine was."
         )
     together = {tuple(cost["timed_with"]) for cost in timed if cost.get("timed_with")}
     if len(together) > 1:
