@@ -1,9 +1,11 @@
 """One process of several that train tiny runs together, as tests start it.
 
 `torchrun -m tests.training.shared SCENARIOS`: a JSON list of `Scenario`, which are gone through one after the other.
-Each process leaves NAME.RANK.json beside each run: {"error": its kind or None, "said": its words, "epochs"}.
+Each process leaves NAME.RANK.json beside each run: {"error": its kind or None, "said": its words, "epochs"}, and
+threads.RANK.json: the names of those of its threads that Python finds when it takes itself down.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -83,12 +85,17 @@ def trouble(scenario: Scenario, rank: int) -> Iterator[None]:
             yield
 
 
+def note_threads(file: Path) -> None:
+    file.write_text(json.dumps([each.read_text().strip() for each in Path("/proc/self/task").glob("*/comm")]))
+
+
 def main() -> None:
     """Go through the scenarios; whatever ends one of them does not end the others."""
     torch.set_num_threads(1)
     rank = int(os.environ.get("RANK", "0"))
-    for tree in json.loads(sys.argv[1]):
-        scenario = Scenario(**tree)
+    scenarios = [Scenario(**tree) for tree in json.loads(sys.argv[1])]
+    atexit.register(note_threads, Path(scenarios[0].runs) / f"threads.{rank}.json")  # the first to register is the last
+    for scenario in scenarios:
         recipe = SliceRecipe.model_validate_json(scenario.recipe)
         error, epochs = None, None
         execution = Execution(accumulate=scenario.accumulate)

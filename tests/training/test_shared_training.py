@@ -127,6 +127,14 @@ def test_two_processes_learn_what_one_learns(runs: Path):
     assert [each["epochs"] for each in outcome(runs, "together")] == [2, 2]
 
 
+def test_no_thread_of_torchs_outlives_python(runs: Path):
+    """One that lets go of a tensor then would abort the process, after all was done."""
+    for rank in range(2):
+        left = json.loads((runs / f"threads.{rank}.json").read_text())
+        assert left, "there is at least the one that says so"
+        assert not [name for name in left if "gloo" in name]
+
+
 def test_a_run_goes_on_with_more_processes(runs: Path):
     assert_as_alone(runs, "begun alone")
 

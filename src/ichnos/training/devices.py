@@ -1,5 +1,7 @@
 """On what training runs, in which precision, and by how many processes."""
 
+import atexit
+import gc
 import inspect
 import logging
 import os
@@ -9,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed.nn.functional  # before there are groups: it keeps for good the one that it finds
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from ichnos.errors import TrainingError
@@ -110,7 +114,19 @@ def choose_all(device: str, execution: Execution) -> Fabric:
             plugins=[processes.environment],
         )
         fabric.launch()
+    atexit.register(_hang_up)
     return fabric
+
+
+def _hang_up() -> None:
+    """End torch's threads for words between processes while Python is whole.
+
+    One of them that lets go of a tensor while Python takes itself down aborts the process, which then seems to have
+    failed (https://github.com/pytorch/pytorch/pull/179291).
+    """
+    gc.collect()  # what shares gradients holds the group
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 @contextmanager

@@ -146,6 +146,7 @@ class Ranks:
         if self.size > 1:
             with suppress(RuntimeError):
                 distributed.destroy_process_group(self.group)
+            self.group = None  # its threads end with it; whoever keeps an error keeps this object
 
     def _worst(self, mine: int) -> int:
         said = torch.tensor([mine])
