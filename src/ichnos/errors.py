@@ -81,6 +81,10 @@ class BundleError(IchnosError):
     """A bundle is absent, damaged, changed, newer, or not fit for what is asked of it."""
 
 
+class InferenceError(BundleError):
+    """A bundle's network gives no answer, or none in numbers, for what it was just given."""
+
+
 class TrainingError(IchnosError):
     """Training cannot go on."""
 

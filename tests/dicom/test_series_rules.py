@@ -130,6 +130,27 @@ def test_two_kernels_under_one_series_are_told_apart(tmp_path: Path) -> None:
     assert {record.series.kernel: record.taken for record in reading.series} == {"H30S": True, "H60S": False}
 
 
+def test_thick_and_thin_slices_of_one_region_under_one_series_are_told_apart(tmp_path: Path) -> None:
+    thin = head_datasets(SliceThickness=1.25)
+    for k, dataset in enumerate(thin):
+        dataset.SOPInstanceUID = f"1.2.3.9.{k + 1}"
+        dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], dataset.ImagePositionPatient[2] + 1.0]
+    write(tmp_path, thin, "a")
+    reading = read(write(tmp_path, head_datasets(SliceThickness=5), "b"))
+    assert reading.exam is not None
+    assert (len(reading.exam), reading.exam.thickness) == (SLICES, 5.0)
+    assert {record.series.thickness: record.taken for record in reading.series} == {5.0: True, 1.25: False}
+
+
+def test_a_base_in_thinner_slices_belongs_to_the_exam(tmp_path: Path) -> None:
+    datasets = head_datasets(SliceThickness=5)
+    for dataset in datasets[: SLICES // 2]:
+        dataset.SliceThickness = 2.5
+    reading = read(write(tmp_path, datasets))
+    assert reading.exam is not None
+    assert len(reading.exam) == SLICES
+
+
 def test_where_the_best_is_no_head_the_next_is_read(tmp_path: Path) -> None:
     chest = head_datasets(PixelSpacing=[8.0, 8.0], BodyPartExamined="HEAD")
     reading = pair(tmp_path, head_datasets(), chest)

@@ -2,12 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ichnos.dicom.exams import ExamReading, FoundExam, read_exams
 from ichnos.dicom.series_rules import SeriesRules
-from ichnos.errors import BundleError, ExamError, InputError, OutputError
+from ichnos.errors import BundleError, ExamError, InferenceError, InputError, OutputError
 from ichnos.findings import ExamFindings
 from ichnos.inference import load_bundle, write_bundle
 from ichnos.progress import SILENT
@@ -126,21 +127,37 @@ def test_few_exams_are_in_memory_however_many_there_are(
     assert max(ahead) <= 2
 
 
+def test_a_network_without_an_answer_for_one_exam_costs_that_one(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = predict_with_trouble(InferenceError("no finite numbers"), bundle, tmp_path, monkeypatch)
+    assert [exam["findings"] is None for exam in summary["exams"]] == [False, True, False, False]
+    assert summary["exams"][1]["refusal"] == "no finite numbers"
+    assert json.loads((tmp_path / "out/summary.json").read_text())["exams"] == summary["exams"]
+
+
 def test_what_stops_one_stops_all_and_nothing_hangs(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with pytest.raises(BundleError, match="not fit for exams"):
+        predict_with_trouble(BundleError("not fit for exams"), bundle, tmp_path, monkeypatch)
+    assert (tmp_path / "out/exam-001/findings.json").exists()
+
+
+def predict_with_trouble(
+    trouble: Exception, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Four exams, of which the second raises it."""
     folders = [write(tmp_path / f"{n}", as_series(head_datasets(), 1, study=n + 1)) for n in range(4)]
     classify = predict.classify_reading
 
     def classifying(reading: ExamReading, *rest: object) -> object:
         if reading.found.number == 2:
-            raise BundleError("no finite numbers")
+            raise trouble
         return classify(reading, *rest)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(predict, "classify_reading", classifying)
-    with pytest.raises(BundleError, match="no finite numbers"):
-        predict_paths(folders, tmp_path / "out", bundle, SILENT)
-    assert (tmp_path / "out/exam-001/findings.json").exists()
+    return predict_paths(folders, tmp_path / "out", bundle, SILENT)
 
 
 def test_what_is_there_is_replaced_with_force_only(folder: Path, bundle: Path, tmp_path: Path) -> None:

@@ -117,11 +117,14 @@ def prepare(
 def train(
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, or cuda:1 of several.")] = "auto",
     slices: Annotated[
-        int, typer.Option("--slices", help="Of the made-up cache; RSNA 2019's 752,803 take 38 GB.")
-    ] = 4096,
+        int | None,
+        typer.Option(
+            "--slices", help="Of the made-up cache: 4,096, on a GPU RSNA 2019's 752,803, which take 38 GB of disk."
+        ),
+    ] = None,
     size: Annotated[int, typer.Option("--size", help="Pixels of a slice.")] = 224,
-    steps: Annotated[int, typer.Option("--steps", help="Of training that are timed.")] = 8,
-    batch_size: Annotated[int, typer.Option("--batch-size", help="Slices of a step.")] = 32,
+    steps: Annotated[int | None, typer.Option("--steps", help="Of training that are timed: 8, on a GPU 500.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", help="Slices of a step: 32, on a GPU 256.")] = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -135,7 +138,9 @@ def train(
         typer.Option("--compile/--no-compile", help="torch.compile; by default on one CUDA device."),
     ] = None,
     rounds: Rounds = 3,
-    cores: Cores = 2,
+    cores: Annotated[
+        int | None, typer.Option("--cores", help="Cores to use, where the system can hold to it: 2, on a GPU all.")
+    ] = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
@@ -145,9 +150,20 @@ def train(
     network without torch.compile (unless --no-compile), and whether it learns there what single precision does.
     """
     from ichnos.workflows.bench.table import train_circumstances, train_rows
-    from ichnos.workflows.bench.train import TrainBench, bench_train
+    from ichnos.workflows.bench.train import TrainBench, bench_train, usual_sizes
 
-    options = TrainBench(device, slices, size, steps, batch_size, precision, compiled, rounds=rounds, cores=cores)
+    usual = usual_sizes(device)
+    options = TrainBench(
+        device,
+        usual.slices if slices is None else slices,
+        size,
+        usual.steps if steps is None else steps,
+        usual.batch_size if batch_size is None else batch_size,
+        precision,
+        compiled,
+        rounds=rounds,
+        cores=usual.cores if cores is None else cores,
+    )
     _measure(partial(bench_train, options), train_rows, train_circumstances, out, as_json=as_json)
 
 

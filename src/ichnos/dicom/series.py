@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,10 @@ _SAME_DIRECTION = 0.01
 
 _SAME_PLACE_MM = 0.02
 """Slices closer than this lie at one position: files round to 0.001 mm, and no scanner moves so little."""
+
+
+_ANOTHER_THICKNESS = 1.5
+"""Times as thick: another reconstruction, not another rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +133,8 @@ def _series(
 
 
 def _stacks(files: Sequence[FileFacts]) -> list[tuple[FileFacts, list[Frame]]]:
-    """Slices that belong in one stack: same matrix, spacing, direction, kernel, contrast and kind of image."""
+    """Slices that belong in one stack: same matrix, spacing, direction, kernel, contrast, kind of image, and
+    reconstruction."""
     stacks: list[tuple[FileFacts, tuple[object, ...], list[Frame]]] = []
     for facts in files:
         for frame in facts.frames:
@@ -144,7 +150,32 @@ def _stacks(files: Sequence[FileFacts]) -> list[tuple[FileFacts, list[Frame]]]:
                 stacks.append((facts, alike, [frame]))
     if not stacks:
         return [(files[0], [])]
-    return [(facts, frames) for facts, _, frames in stacks]
+    return [(facts, each) for facts, _, frames in stacks for each in _reconstructions(frames)]
+
+
+def _reconstructions(frames: list[Frame]) -> list[list[Frame]]:
+    """Thick and thin slices of one region, each a stack; together where they follow each other, as many scans of heads
+    have thinner slices at the base."""
+    by_thickness: defaultdict[float, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        by_thickness[round(frame.thickness or 0.0, 1)].append(frame)
+    if len(by_thickness) < 2 or min(by_thickness) <= 0 or not _across_the_same(list(by_thickness.values())):
+        return [frames]
+    return list(by_thickness.values())
+
+
+def _across_the_same(groups: Sequence[Sequence[Frame]]) -> bool:
+    """Whether two groups of clearly other thickness share more than half of the shorter one's extent."""
+    plane = np.cross(groups[0][0].orientation[:3], groups[0][0].orientation[3:])
+    ends = []
+    for frames in groups:
+        offsets = np.array([frame.position for frame in frames]) @ plane
+        ends.append((frames[0].thickness or 0.0, float(offsets.min()), float(offsets.max())))
+    for (thick, low, high), (other, lower, higher) in combinations(ends, 2):
+        shared, shorter = min(high, higher) - max(low, lower), min(high - low, higher - lower)
+        if max(thick, other) >= _ANOTHER_THICKNESS * min(thick, other) and shared > shorter / 2 > 0:
+            return True
+    return False
 
 
 def _same_direction(one: Frame, other: Frame) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ichnos.errors import BundleError, InputError
+from ichnos.errors import BundleError, InferenceError, InputError
 from ichnos.inference.bundle import Bundle
 from ichnos.inference.exam_network import ExamEngine, SliceAnswers
 from ichnos.inputs import MATRIX, neighbour_stacks, to_matrix
@@ -62,8 +62,8 @@ class Engine:
         """int16 HU of any matrix, slices of one exam from foot to head → logits, features and maps of every slice.
 
         offsets: mm along the slice normal, by which a slice's neighbours are found; None: the spacing that the network
-        was trained for. Raises InputError where a slice is no HU, BundleError where the network answers with no
-        numbers.
+        was trained for. Raises InputError where a slice is no HU, InferenceError where the network answers with
+        no numbers.
         """
         if not len(hu):
             raise InputError("there are no slices to run the network on")
@@ -79,7 +79,9 @@ class Engine:
                 parts = list(pool.map(run, batches))
         logits, features, *maps = (np.concatenate(each) for each in zip(*parts, strict=True))
         if logits.shape != (len(hu), self._slice_logits) or not np.isfinite(logits).all():
-            raise BundleError("the bundle's network gives no finite numbers for its classes: it is damaged or not ours")
+            raise InferenceError(
+                "the bundle's network gives no finite numbers for its classes: it is damaged or not ours"
+            )
         said = SliceAnswers(logits, features, maps[0] if maps else None)
         if self._exams is not None:
             logits = self._exams.run(said, offsets)
@@ -95,7 +97,7 @@ class Engine:
         try:
             outputs = self._session.run(self._wanted, inputs)
         except Exception as error:
-            raise BundleError(f"ONNX Runtime cannot run the bundle's network: {_first_line(error)}") from error
+            raise InferenceError(f"ONNX Runtime cannot run the bundle's network: {_first_line(error)}") from error
         return tuple(np.asarray(output, dtype=np.float32) for output in outputs)
 
     def _check_interface(self) -> None:

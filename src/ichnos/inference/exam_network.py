@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from ichnos.errors import BundleError, InputError
+from ichnos.errors import BundleError, InferenceError, InputError
 
 
 class SliceAnswers(NamedTuple):
@@ -61,10 +61,10 @@ class ExamEngine:
             (logits,) = self._session.run(["answers"], {name: given[name] for name in self._inputs})
         except Exception as error:  # ONNX Runtime's errors have no common base but Exception
             line = str(error).strip().splitlines()[0][:200]
-            raise BundleError(f"ONNX Runtime cannot run the bundle's network of exams: {line}") from error
+            raise InferenceError(f"ONNX Runtime cannot run the bundle's network of exams: {line}") from error
         answer = np.asarray(logits, dtype=np.float32)
         if answer.shape != (len(places), self._outputs) or not np.isfinite(answer).all():
-            raise BundleError(
+            raise InferenceError(
                 "the bundle's network of exams gives no finite numbers for its classes: it is damaged or not ours"
             )
         return answer

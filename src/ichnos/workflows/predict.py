@@ -20,7 +20,16 @@ from ichnos.counting import counted
 from ichnos.ct.exams import Exam
 from ichnos.dicom.exams import ExamReading, FoundExam, find_exams, read_found_exam
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
-from ichnos.errors import BundleError, ExamError, InputError, OutputError, StorageError, WorkerError, fault_of
+from ichnos.errors import (
+    BundleError,
+    ExamError,
+    InferenceError,
+    InputError,
+    OutputError,
+    StorageError,
+    WorkerError,
+    fault_of,
+)
 from ichnos.files import explained, write_bytes, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import Bundle, ExamClassifier, load_bundle
@@ -250,12 +259,15 @@ def _classified_in_turn(
 def _classified(
     found: FoundExam, reading: Callable[[], ExamReading], classifier: ExamClassifier, rules: SeriesRules
 ) -> tuple[ExamReading, ExamResult | None]:
-    """A fault of ours costs one exam; a bad bundle, or a storage that does not answer, ends them all."""
+    """A fault of ours, or no answer of the network's, costs one exam; a bad bundle, or a storage that does not answer,
+    ends them all."""
     try:
         read = reading()
         return read, None if read.exam is None else classify_reading(read, classifier, rules)
-    except (BundleError, StorageError):
-        raise
+    except (BundleError, StorageError) as error:
+        if not isinstance(error, InferenceError):
+            raise
+        return ExamReading(found, None, fault_of(error)), None
     except Exception as error:  # the border between one exam and the next
         return ExamReading(found, None, fault_of(error)), None
 

@@ -29,6 +29,7 @@ def result_of(
     outputs: tuple[Subtype, ...] = CLASSES,
     options: str = "",
     digest: str = DIGEST,
+    doubts: tuple[str, ...] = ("it was made up",),
 ) -> ExamResult:
     """What is said of the one exam under `path`: made up, but of that exam's own slices."""
     reading = read_found_exam(find_exams([path]).exams[0])
@@ -38,7 +39,9 @@ def result_of(
     for k, subtype in enumerate(outputs):
         for index in called.get(subtype, ()):
             maps[index, k, 1, 2] = 1 + k + index / 10  # nearer the front, left of the middle
-    return ExamResult(reading.exam, _findings(count, called, digest), maps, outputs, exam_tree(reading), options)
+    return ExamResult(
+        reading.exam, _findings(count, called, digest, doubts), maps, outputs, exam_tree(reading), options
+    )
 
 
 def write_nifti(path: Path) -> Path:
@@ -49,7 +52,9 @@ def write_nifti(path: Path) -> Path:
     return path
 
 
-def _findings(count: int, called: Mapping[Subtype, tuple[int, ...]], digest: str) -> ExamFindings:
+def _findings(
+    count: int, called: Mapping[Subtype, tuple[int, ...]], digest: str, doubts: tuple[str, ...]
+) -> ExamFindings:
     return ExamFindings(
         source=Source(ichnos="0.1.0", bundle="Made up", bundle_digest=digest, population="nobody", calibrated=True),
         exam="exam-001",
@@ -60,7 +65,7 @@ def _findings(count: int, called: Mapping[Subtype, tuple[int, ...]], digest: str
             SliceFinding(index=k, offset_mm=5.0 * k, probabilities={c: _slice(c, k, called) for c in CLASSES})
             for k in range(count)
         ),
-        doubts=("it was made up",),
+        doubts=doubts,
     )
 
 

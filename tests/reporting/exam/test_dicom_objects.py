@@ -194,8 +194,21 @@ def test_uids_are_valid_differ_by_kind_and_change_with_bundle_and_options(
     assert len({dataset.SOPInstanceUID for dataset in made.values()}) == len(made)
     assert len({dataset.SeriesInstanceUID for dataset in made.values()}) == 4
     for other in (result_of(head_folder, digest="cd" * 32), result_of(head_folder, options="other rules")):
-        changed_uids = {dcmread(BytesIO(data)).SOPInstanceUID for data in objects(other).values()}
-        assert not changed_uids & {dataset.SOPInstanceUID for dataset in made.values()}
+        assert not instances(other) & instances(result)
+
+
+def test_what_changes_the_bytes_changes_the_uids(result: ExamResult, head_folder: Path, tmp_path: Path) -> None:
+    doubted = result_of(head_folder, doubts=("it was made up", "a file beside it cannot be read"))
+    renamed = result_of(write(tmp_path / "renamed", head_datasets(PatientName="Other^Name")))
+    fewer = result_of(write(tmp_path / "fewer", head_datasets()[:-1]))
+    source = result.findings.source.model_copy(update={"ichnos": "9.9"})
+    newer = replace(result, findings=result.findings.model_copy(update={"source": source}))
+    for other in (doubted, renamed, fewer, newer):
+        assert not instances(other) & instances(result)
+
+
+def instances(result: ExamResult) -> set[str]:
+    return {dcmread(BytesIO(data)).SOPInstanceUID for data in objects(result).values()}
 
 
 def test_rsnas_files_have_no_valid_uid_and_no_date(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ import torch
 
 from ichnos import recipes
 from ichnos.errors import OutputError, TrainingError, UsageError
+from ichnos.processes import cores
 from ichnos.progress import SILENT
 from ichnos.training import Execution
 from ichnos.workflows.bench import train as module
 from ichnos.workflows.bench import train_own
 from ichnos.workflows.bench.contenders import Taken
 from ichnos.workflows.bench.table import train_circumstances, train_rows
-from ichnos.workflows.bench.train import TrainBench, bench_train
+from ichnos.workflows.bench.train import Sizes, TrainBench, bench_train, usual_sizes
 from ichnos.workflows.bench.train_numerics import learnt_both_ways
 from ichnos.workflows.bench.train_own import TrainWork, copied, fed, gpu_mb, write_cache
 
@@ -193,6 +194,13 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setattr(module, "choose", lambda device, precision: None)
     options = TrainBench("cuda", slices=32, steps=8, rounds=2, cores=1)
     return json.loads(json.dumps(bench_train(options, SILENT), allow_nan=False))
+
+
+def test_a_gpu_is_measured_on_a_cache_of_rsnas_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert usual_sizes("cpu").slices == 4096
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert usual_sizes("auto") == usual_sizes("cuda") == Sizes(752_803, 500, 256, cores())
+    assert usual_sizes("cpu").cores == 2
 
 
 def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:

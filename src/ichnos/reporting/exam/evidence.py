@@ -82,7 +82,10 @@ class Evidence:
     seed: tuple[str, ...]
 
     def uid(self, kind: str, *parts: str) -> str:
-        """The UID of what is made of this exam: of its slices, the bundle, the version, the options and the kind."""
+        """The UID of what is made of this exam: of slices, patient, study, doubts, bundle, version, options and kind.
+
+        Whatever changes an object's bytes so changes its UID.
+        """
         return derived_uid(kind, *parts, *self.seed)
 
 
@@ -120,7 +123,8 @@ def evidence_of(result: ExamResult) -> Evidence:
     slices = tuple(
         _stand_in(result, index, UID(uid), (study, series, frame_of_reference)) for index, uid in enumerate(goals)
     )
-    seed = (source.bundle_digest, source.ichnos, result.options, *names)
+    told = (inherited.to_json(suppress_invalid_tags=True), date, time, *result.findings.doubts)
+    seed = (source.bundle_digest, source.ichnos, result.options, *told, *names)
     return Evidence(slices, goals, inherited, date, time, dated, seed)
 
 

@@ -12,11 +12,13 @@ from typing import Any, ClassVar
 import torch
 
 from ichnos.errors import UsageError
+from ichnos.processes import cores
 from ichnos.progress import Progress
 from ichnos.training.devices import PRECISIONS, choose
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender
+from ichnos.workflows.bench.evaluate import SLICES
 from ichnos.workflows.bench.figures import parts_of, ratios, spread
 from ichnos.workflows.bench.peers import ask_in_turn
 from ichnos.workflows.bench.train_own import TrainWork, write_cache
@@ -62,6 +64,23 @@ class TrainBench(Asked):
             raise UsageError(f"--precision is one of {', '.join(PRECISIONS)}, got {self.precision}")
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured where nobody says."""
+
+    slices: int
+    steps: int
+    batch_size: int
+    cores: int
+
+
+def usual_sizes(device: str) -> Sizes:
+    """RSNA 2019's whole cache and all cores where training is on a GPU, what a CPU does in minutes elsewhere."""
+    if _on_gpu(device):
+        return Sizes(slices=SLICES, steps=500, batch_size=256, cores=cores())
+    return Sizes(slices=4096, steps=8, batch_size=32, cores=2)
+
+
 def bench_train(options: TrainBench, progress: Progress) -> Tree:
     """Measure, and return everything as a tree for JSON.
 
@@ -70,8 +89,8 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
     there, OutputError where the cache cannot be written, and BenchmarkError where a contender fails.
     """
     choose(options.device, options.precision)  # before the cache is made, which takes minutes at RSNA's size
-    with machine.on_cores(options.cores) as cores, TemporaryDirectory(prefix="ichnos-bench-") as name:
-        folder, stopwatch = Path(name), machine.Stopwatch(cores)
+    with machine.on_cores(options.cores) as used, TemporaryDirectory(prefix="ichnos-bench-") as name:
+        folder, stopwatch = Path(name), machine.Stopwatch(used)
         sizes = (options.slices, options.size, options.steps, options.batch_size)
         work = TrainWork(
             str(folder / "cache.u8"), str(folder / "runs"), options.device, *sizes, options.precision, options.compile
@@ -80,7 +99,7 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
         (folder / "work.json").write_text(json.dumps(asdict(work)), encoding="utf-8")
         figures = _measured(options, folder, progress)
         told = {"slices": options.slices, "size": options.size, "steps": options.steps}
-        return options.tree(cores, stopwatch, told | {"batch_size": options.batch_size, "bytes": work.bytes}, figures)
+        return options.tree(used, stopwatch, told | {"batch_size": options.batch_size, "bytes": work.bytes}, figures)
 
 
 def _measured(options: TrainBench, folder: Path, progress: Progress) -> Tree:
