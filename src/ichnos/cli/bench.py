@@ -93,7 +93,7 @@ def evaluate(
 
 @app.command("prepare", short_help="The preparing of RSNA's layout, and of a cache.")
 def prepare(
-    exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 40,
+    exams: Annotated[int, typer.Option("--exams", help="Synthetic exams, of some 35 slices.")] = 120,
     matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
     size: Annotated[int, typer.Option("--size", help="Pixels of the cache.")] = 224,
     rounds: Rounds = 3,

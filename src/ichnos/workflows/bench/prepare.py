@@ -34,8 +34,8 @@ class PrepareBench(Asked):
     NAME: ClassVar[str] = "prepare"
     STANDS_ON: ClassVar[tuple[str, ...]] = ("numpy", "pydicom", "blosc2")
 
-    exams: int = 40
-    """Synthetic ones in RSNA's form, of some 35 slices."""
+    exams: int = 120
+    """Synthetic ones in RSNA's form, of some 35 slices: enough to be prepared by processes, as RSNA's are."""
     matrix: int = 512
     size: int = 224
     """Pixels of the cache."""
@@ -94,6 +94,7 @@ def _measured(options: PrepareBench, work: PrepareWork, folder: Path, progress: 
         rate = spread([work.slices / each for each in seconds[name]])
         return {"seconds": spread(seconds[name]), "slices_a_second": rate, "peak_mb": peaks[name]}
 
+    both = [one + other for one, other in zip(seconds["folder"], seconds["cache"], strict=True)]
     prepared = {name: rates(name) | {"to_decoded": ratios(seconds["decoded"], seconds[name])} for name in OURS[:2]}
     return {
         **prepared,
@@ -101,7 +102,9 @@ def _measured(options: PrepareBench, work: PrepareWork, folder: Path, progress: 
         "parts_ms": parts_of(answers["parts"]),
         "floor": {name: rates(name) for name in OURS[3:5]},
         "peers": {
-            each.name: each.about | rates(each.name) | {"to_ours": ratios(seconds[each.name], seconds["folder"])}
+            each.name: each.about
+            | rates(each.name)
+            | {"to_ours": ratios(seconds[each.name], seconds["folder"]), "to_both": ratios(seconds[each.name], both)}
             for each in peers
             if each.name in seconds
         },

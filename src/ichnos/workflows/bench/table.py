@@ -77,7 +77,8 @@ def prepare_rows(tree: Tree) -> Iterator[Row]:
     for name, peer in tree["peers"].items():
         title = f"{peer['title']} ({_versions(peer['versions'])}, {counted(peer['threads'], 'process', 'processes')})"
         aim = _PREPARE_AIMS.get(name, "") if stated else ""
-        yield title, f"{_rate(peer)}, {_times(peer['to_ours'])} as long as ours from folders", aim
+        both = f", {_times(peer['to_both'])} as set and cache together" if "to_both" in peer else ""
+        yield title, f"{_rate(peer)}, {_times(peer['to_ours'])} as long as ours from folders{both}", aim
     for name, reason in tree["peers_not_run"].items():
         yield f"peer {name}", f"not run: {reason}", ""
     yield "the files read and decoded by pydicom, all cores, nothing kept", _rate(tree["floor"]["decoded"]), ""
