@@ -42,3 +42,13 @@ def test_raw_hu_and_masks_are_said() -> None:
     )
     assert "HU (mean), and raw HU, 3 slices as channels" in said
     assert "taught by masks too, those of drawn lesions among them" in said
+
+
+def test_whose_maps_they_are_is_said() -> None:
+    assert "maps show where the network looked, 3×3 cells" in card_of(reader())
+    exam = card_of(recipes.find("bigru").recipe.model_dump(mode="json"))
+    assert "maps show where the network of slices looked" in exam
+    assert "and show nothing of what was made of all slices together" in exam
+    assert "maps show where the networks of slices looked" in card_of(
+        recipes.find("ensemble").recipe.model_dump(mode="json")
+    )
