@@ -191,8 +191,9 @@ _COMPUTED = (
 )
 
 _MEASURED = (
-    "Measured, on the machine that made this report and whatever else ran there: training and reading. Reading is the "
-    "exported graph's, from Hounsfield units to logits and maps, on one core."
+    "Measured, on the machine that made this report and whatever else ran there: training and reading. Training "
+    "is the networks': caches, drawn lesions, trees and what joins an ensemble are not in it. Reading is the exported "
+    "graph's, from Hounsfield units to logits and maps, on one core."
 )
 
 
