@@ -8,7 +8,7 @@ input road; the mean of their logits, all alike. Nothing is fitted for it.
 
 Expected: docs/field.md has what it gave over five folds of ct-ich.
 Cost: its members, one after the other; in a field study that has trained them it costs nothing but its measuring. An
-exam takes six times as long as with `reader`.
+exam takes four times the multiplications of `reader`.
 Command: ichnos train ensemble --data SET --out RUN
 """
 
