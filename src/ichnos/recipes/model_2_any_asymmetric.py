@@ -5,7 +5,7 @@ Source: Ridnik 2021, made for many labels of which few are so.
 Differs from `model_2_any_25d` in the loss alone: negatives below a probability of 0.05 cost nothing, the
 others weigh by (p − 0.05)²; positives keep the plain cross-entropy.
 
-Expected: not measured yet. docs/field.md has the command that compares it with `model_2_any_25d` over the same folds.
+Expected: docs/field.md has what it gave against `model_2_any_25d` over five folds of ct-ich.
 Cost: as `model_2_any`.
 Command: ichnos train model_2_any_asymmetric --data SET --out RUN
 """

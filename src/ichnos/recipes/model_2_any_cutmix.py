@@ -5,7 +5,7 @@ Source: Yun 2019.
 Differs from `model_2_any_25d` in the augmentation alone: a rectangle of another image of the batch is laid into each,
 of at most half its area (the smaller of b and 1 − b, b from Beta(1, 1)), and the labels are mixed by it.
 
-Expected: not measured yet. docs/field.md has the command that compares it with `model_2_any_25d` over the same folds.
+Expected: docs/field.md has what it gave against `model_2_any_25d` over five folds of ct-ich.
 Cost: as `model_2_any`.
 Command: ichnos train model_2_any_cutmix --data SET --out RUN
 """

@@ -5,7 +5,7 @@ Source: Polyak 1992 for the mean along training; several of RSNA 2019's entries 
 Differs from `model_2_any_25d` in the weights that count: their exponential moving average over steps
 (decay 0.99, as ct-ich has some fifty steps an epoch). Training itself goes on with its own.
 
-Expected: not measured yet. docs/field.md has the command that compares it with `model_2_any_25d` over the same folds.
+Expected: docs/field.md has what it gave against `model_2_any_25d` over five folds of ct-ich.
 Cost: as `model_2_any`, and memory for one more copy of the weights.
 Command: ichnos train model_2_any_ema --data SET --out RUN
 """

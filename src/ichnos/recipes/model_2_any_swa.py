@@ -6,7 +6,7 @@ Differs from `model_2_any_25d` in the weights that count: the mean of those at t
 and all after it, with BatchNorm's statistics measured afresh. The rate falls along the same cosine, where Izmailov
 holds it high.
 
-Expected: not measured yet. docs/field.md has the command that compares it with `model_2_any_25d` over the same folds.
+Expected: docs/field.md has what it gave against `model_2_any_25d` over five folds of ct-ich.
 Cost: as `model_2_any`, and one more pass over training images an epoch.
 Command: ichnos train model_2_any_swa --data SET --out RUN
 """
