@@ -1,5 +1,8 @@
 """On what training runs, and by how many processes, as they are asked for."""
 
+import platform
+import resource
+
 import numpy as np
 import pytest
 import torch
@@ -86,3 +89,14 @@ def test_outlines_are_of_a_whole_batch(recipe: SliceRecipe, tiny: Parts, tmp_pat
     with pytest.raises(TrainingError, match="outlines blood, and how well is reckoned over a whole batch"):
         train(outlining, *tiny, tmp_path, device="cpu", execution=Execution(accumulate=2))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="what another C library does with memory is its own")
+def test_on_a_cpu_memory_is_not_cleared_anew_for_every_tensor():
+    choose("cpu")
+    faults = []
+    for _ in range(8):
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+        torch.ones(16_000_000)  # 64 MB are 15,625 pages
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    assert min(faults) == 0, "from some time on it has what it needs"
