@@ -8,8 +8,8 @@ from ichnos.recipe import CascadeRecipe
 from ichnos.recipes.cascade import RECIPE as CASCADE
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.reporting.checklist import answers, left_to_the_author
-from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection
-from ichnos.workflows.provenance import stages_of_run
+from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection, training
+from ichnos.workflows.provenance import joined, stages_of_run
 
 
 def card(**model: Any) -> dict[str, Any]:
@@ -103,6 +103,8 @@ def test_stages_that_differ_are_told_apart() -> None:
     assert chosen.startswith("gate: epoch 4 of at most ")
     assert "; subtypes: none: the last of " in chosen
     assert (preprocessing([stages[0], {**stages[0], "part": "members/other"}]) or "").startswith("HU at 512×512")
+    assert (training(stages) or "").startswith("gate: Adam at 0.0002")
+    assert "; subtypes: Adam at 0.0001, batches of 32" in (training(stages) or "")
     three = [stages[0], {**stages[0], "part": "members/other"}, stages[1]]
     assert (selection(three) or "").startswith("gate, other: epoch 4")
     assert imbalance.startswith("gate: classes taking turns in each batch, focal loss, weighted any 2")
@@ -117,3 +119,13 @@ def test_a_bundle_tells_what_its_recipe_says() -> None:
     )
     assert "% of each batch synthetic lesions (epidural" in (class_imbalance([stage]) or "")
     assert (selection([stage]) or "").endswith("which it was, the bundle does not say")
+    assert f"batches of {READER.fit.batch_size}" in (training([stage]) or "")
+
+
+def test_what_is_joined_is_told_and_that_nothing_is() -> None:
+    assert joined(READER) == "none: one model"
+    assert joined(READER, 3).startswith("3 networks of one recipe")
+    assert joined(CASCADE) == CASCADE.in_words
+    told = said(card(joined=joined(READER), parameters=4_170_000), None)
+    assert (told["Ensembling"], told["Number of parameters"]) == ("none: one model", "4.17 M")
+    assert {"Ensembling", "Number of parameters", "Training"} <= set(left(card(), None)), "of an older scorecard"

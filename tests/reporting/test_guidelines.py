@@ -88,7 +88,7 @@ def test_every_item_stands_on_the_page_by_its_number(report: Callable[[], Lists]
     table = environment(html="html" in page).from_string(words).render(items=items, left=left)
     shown = re.sub(r' title="[^"]*"', "", table)
     printed = {"CLAIM": set[str](), "TRIPOD+AI": set[str]()}
-    for guideline, numbers in re.findall(r"(CLAIM|TRIPOD\+AI) (\d+[a-g]?(?:, \d+[a-g]?)*)", shown):
+    for guideline, numbers in re.findall(r"(CLAIM|TRIPOD\+AI)\s(\d+[a-g]?(?:, \d+[a-g]?)*)", shown):
         printed[guideline] |= set(numbers.split(", "))
     assert printed == {"CLAIM": set(CLAIM), "TRIPOD+AI": set(TRIPOD_AI)}
 

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ichnos.counting import counted
-from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection
+from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection, training
 from ichnos.reporting.topics import Topic
 from ichnos.reporting.unfitted import LACKING
 from ichnos.subtypes import Subtype
@@ -83,9 +83,12 @@ def _about_the_model(card: Tree) -> list[Item]:
         ),
         Item(Topic.PREDICTORS, PREDICTORS),
         Item(Topic.PREPROCESSING, preprocessing(stages) or ""),
+        Item(Topic.PARAMETERS, f"{model['parameters'] / 1e6:.2f} M" if model.get("parameters") else ""),
         Item(Topic.FIRST_WEIGHTS, initial_weights(stages) or ""),
+        Item(Topic.TRAINING, training(stages) or ""),
         Item(Topic.IMBALANCE, class_imbalance(stages) or ""),
         Item(Topic.SELECTION, selection(stages) or ""),
+        Item(Topic.ENSEMBLING, model.get("joined", "")),
         Item(Topic.SOFTWARE, _software(card.get("software", {}))),
     ]
 

@@ -81,7 +81,7 @@ class Topic(Enum):
         "Robustness and sensitivity",
         "30",
         "",
-        "whether results hold with other images, labels or choices in the analysis; nothing of that is measured here",
+        "whether results hold with other images, labels or choices in the analysis than those of this page",
     )
     FAIRNESS = (
         "Fairness",
