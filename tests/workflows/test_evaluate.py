@@ -209,6 +209,7 @@ def test_maps_of_single_slices_are_those_of_the_whole_exam(data: Path, tmp_path:
 def test_a_page_answers_what_is_known_and_no_more(measured: tuple[Path, dict[str, Any]]) -> None:
     out, card = measured
     assert card["localisation"]["classes"]["any"]["slices"] == 12, "marked slices, labelled or not"
+    assert card["model"]["parameters"] == sum(p.numel() for p in SliceClassifier.seeded(TINY, 0).parameters())
     plain = (out / "report.md").read_text()
     for answer in (
         "windows L40 W80, L80 W200",
@@ -216,6 +217,9 @@ def test_a_page_answers_what_is_known_and_no_more(measured: tuple[Path, dict[str
         "3 slices 5 mm apart as channels",
         "backbone imagenet (SHA-256 0f0f0f0f…), head random",
         "epoch 3 of at most",
+        "not augmented",
+        f"{card['model']['parameters'] / 1e6:.2f} M",
+        "none: one model |",
         "trained with torch 9.8.7",
         "class maps (Grad-CAM) of 2×2 cells, beside the errors and measured against masks",
         "the surest misses and false calls at the balanced point, by a slice an exam: Errors in report.html",

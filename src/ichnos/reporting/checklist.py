@@ -1,79 +1,71 @@
 """What reporting guidelines ask of an evaluation: what this program can answer, and what is left to the author.
 
-CLAIM: Tejani et al., Checklist for Artificial Intelligence in Medical Imaging, 2024 update, Radiology: Artificial
-Intelligence 2024. TRIPOD+AI: Collins et al., BMJ 2024. Items are named by topic, not by number.
+The guidelines: ichnos.reporting.guidelines. Which items make a topic: ichnos.reporting.topics.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ichnos.counting import counted
-from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection
+from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection, training
+from ichnos.reporting.topics import Topic
 from ichnos.reporting.unfitted import LACKING
 from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
-
-LEFT_TO_THE_AUTHOR = (
-    ("Title and abstract", "that it is an AI study, its design, its main result"),
-    ("Background", "clinical need, intended use and users, earlier work"),
-    ("Setting and period", "which hospitals, which dates, how patients came into the data"),
-    ("Eligibility", "who was included and who was not, and why"),
-    ("Reference standard", "who labelled, from what, how experienced, how disagreements were settled"),
-    ("De-identification and ethics", "how data were de-identified; approval or waiver"),
-    ("Sample size", "how it was chosen"),
-    ("Demographics", "age, sex and whatever else describes patients here and where the model was trained"),
-    ("Registration and protocol", "whether and where; deviations from it"),
-    ("Patient and public involvement", "in design, conduct or reporting"),
-    ("Discussion", "limits, bias, generalisability, implications for practice"),
-    ("Funding, interests, availability", "who paid, who gains, where data and code can be had"),
-)
-"""Topics of both guidelines that no program knows."""
 
 
 @dataclass(frozen=True)
 class Item:
     """One topic and what can be said of it."""
 
-    topic: str
-    guidelines: str
+    topic: Topic
     answer: str
+
+
+PREDICTORS = "the CT slices alone: nothing that anybody read off them, no age, sex, history or report"
+IN_THE_TABLES = "how many have each class stands in the tables"
+ONE_SET = "parts of one set, cut by patient"
+NOT_UPDATED = "none: no model was changed after it was measured"
+"""What holds of every report that says it."""
 
 
 def answers(card: Tree, errors: int | None) -> list[Item]:
     """What the scorecard answers. errors: classes of which errors are shown; None: nobody looked for any."""
     topics = [*_about_data(card), *_about_the_model(card), *_about_numbers(card), *_about_errors(card, errors)]
-    return [item for item in topics if item.answer]
+    return [item for item in [*topics, *_about_use(card)] if item.answer]
 
 
-def left_to_the_author(errors: int | None, card: Tree | None = None) -> list[tuple[str, str]]:
-    """Topics and what to say of them. errors, card: as for `answers`; None: a card that tells nothing of patients."""
-    failures = [("Failure analysis", "which cases fail, and why: this page shows none")] if errors is None else []
-    told = {"Demographics": _OTHER_DEMOGRAPHICS} if card is not None and demographics_words(card) else {}
-    return [*((topic, told.get(topic, what)) for topic, what in LEFT_TO_THE_AUTHOR), *failures]
+def left_to_the_author(
+    items: Iterable[Item], words: Mapping[Topic, str] = MappingProxyType({})
+) -> list[tuple[Topic, str]]:
+    """Every topic that `items` do not answer, or not to the end, and what to say of it. words: instead of its own."""
+    answered = {item.topic for item in items}
+    left = {topic: words.get(topic, topic.author) for topic in Topic if topic not in answered}
+    left |= {topic: what for topic, what in _BESIDES.items() if topic in answered}
+    return [(topic, left[topic]) for topic in Topic if topic in left]
 
 
-_OTHER_DEMOGRAPHICS = "whatever else describes patients here, and those on whom the model was trained"
-_BOTH = "CLAIM, TRIPOD+AI"
+_BESIDES = {Topic.DEMOGRAPHICS: "whatever else describes patients here, and those on whom the model was trained"}
+"""What is left of a topic that a report answers."""
 
 
 def _about_data(card: Tree) -> list[Item]:
     counts = card["counts"]
     return [
-        Item("Data sources", _BOTH, f"{card['source']}, prepared set {card['set']}"),
+        Item(Topic.DATA_SOURCES, f"{card['source']}, prepared set {card['set']}"),
         Item(
-            "Data flow",
-            _BOTH,
+            Topic.DATA_FLOW,
             f"{counts['patients']:,} patients, {counts['exams']:,} exams, {counts['slices']:,} slices in the set; "
-            f"{card['left_out_of_the_set']:,} slices or files left out before, each with its reason in skipped.parquet",
+            f"{card['left_out_of_the_set']:,} slices or files left out before, each with its reason in skipped.parquet"
+            f"; {IN_THE_TABLES}",
         ),
-        Item("Data partitions", _BOTH, _partition(card)),
-        Item("Demographics", _BOTH, demographics_words(card)),
-        Item(
-            "Outcome", _BOTH, f"labels of {card['labels_of']}s: {', '.join(_names(card['labelled']))}{_mapping(card)}"
-        ),
-        Item("Missing data", _BOTH, _unlabelled(card)),
+        Item(Topic.PARTITIONS, _partition(card)),
+        Item(Topic.DEMOGRAPHICS, demographics_words(card)),
+        Item(Topic.OUTCOME, f"labels of {card['labels_of']}s: {', '.join(_names(card['labelled']))}{_mapping(card)}"),
+        Item(Topic.MISSING, _unlabelled(card)),
     ]
 
 
@@ -82,20 +74,22 @@ def _about_the_model(card: Tree) -> list[Item]:
     stages = model.get("stages", [])
     return [
         Item(
-            "Model",
-            _BOTH,
+            Topic.MODEL,
             f"{model['title']}, {model['kind']}, SHA-256 {model['digest'][:16]}…, seen: {model['population']}",
         ),
         Item(
-            "Model outputs",
-            _BOTH,
+            Topic.OUTPUTS,
             f"a probability of each class for each {_listed(card['levels'])}; calls at two points",
         ),
-        Item("Preprocessing", _BOTH, preprocessing(stages) or ""),
-        Item("Initial weights", "CLAIM", initial_weights(stages) or ""),
-        Item("Class imbalance", "TRIPOD+AI", class_imbalance(stages) or ""),
-        Item("Model selection", _BOTH, selection(stages) or ""),
-        Item("Software", "CLAIM", _software(card.get("software", {}))),
+        Item(Topic.PREDICTORS, PREDICTORS),
+        Item(Topic.PREPROCESSING, preprocessing(stages) or ""),
+        Item(Topic.PARAMETERS, f"{model['parameters'] / 1e6:.2f} M" if model.get("parameters") else ""),
+        Item(Topic.FIRST_WEIGHTS, initial_weights(stages) or ""),
+        Item(Topic.TRAINING, training(stages) or ""),
+        Item(Topic.IMBALANCE, class_imbalance(stages) or ""),
+        Item(Topic.SELECTION, selection(stages) or ""),
+        Item(Topic.ENSEMBLING, model.get("joined", "")),
+        Item(Topic.SOFTWARE, _software(card.get("software", {}))),
     ]
 
 
@@ -103,26 +97,23 @@ def _about_numbers(card: Tree) -> list[Item]:
     model = card["model"]
     calibration = "Brier score, expected calibration error, reliability diagrams"
     return [
-        Item("Thresholds", _BOTH, f"{model['operating_points']}; none was chosen on the patients measured here"),
-        Item("Performance measures", _BOTH, _measures(card)),
+        Item(Topic.THRESHOLDS, f"{model['operating_points']}; none was chosen on the patients measured here"),
+        Item(Topic.MEASURES, _measures(card)),
         Item(
-            "Calibration",
-            _BOTH,
+            Topic.CALIBRATION,
             f"{calibration}, before and after{_uncalibrated(model)}"
             if model["calibrated"]
             else f"{calibration}; the model is not calibrated",
         ),
         Item(
-            "Uncertainty",
-            _BOTH,
+            Topic.UNCERTAINTY,
             f"95 % percentile intervals, {card['resamples']:,} resamples of patients, seed {card['bootstrap_seed']}",
         ),
         Item(
-            "Subgroups",
-            _BOTH,
+            Topic.SUBGROUPS,
             f"by {card['subgroups']['by']}" if card.get("subgroups") else "none were asked for (--by)",
         ),
-        Item("External validation", _BOTH, "yes" if card["external"] else "no: held-out patients of the training set"),
+        Item(Topic.EXTERNAL, "yes" if card["external"] else "no: held-out patients of the training set"),
     ]
 
 
@@ -136,7 +127,19 @@ def _about_errors(card: Tree, errors: int | None) -> list[Item]:
         shown = "the surest misses and false calls at the balanced point, by a slice an exam: Errors in report.html"
     else:
         shown = "" if errors is None else "no exam was missed or called wrongly at the balanced point"
-    return [Item("Failure analysis", "CLAIM", shown), Item("Explainability", "CLAIM", _explained(card, errors))]
+    return [Item(Topic.FAILURES, shown), Item(Topic.EXPLAINABILITY, _explained(card, errors))]
+
+
+def _about_use(card: Tree) -> list[Item]:
+    """What becomes of the model and its numbers."""
+    version = card.get("software", {}).get("measured", {}).get("ichnos")
+    made = f"; made by `{card['command']}`" if card.get("command") else ""
+    return [
+        Item(Topic.COMPARISON, "none: one model is measured; `ichnos compare` compares two"),
+        Item(Topic.OTHER_DATA, "" if card["external"] else ONE_SET),
+        Item(Topic.UPDATING, NOT_UPDATED),
+        Item(Topic.CODE, f"ichnos {version}, Apache-2.0{made}" if version else ""),
+    ]
 
 
 def _explained(card: Tree, errors: int | None) -> str:

@@ -26,6 +26,11 @@ def initial_weights(stages: Sequence[Tree]) -> str | None:
     return _told(stages, "first_weights", lambda stage: _weights(stage["first_weights"]))
 
 
+def training(stages: Sequence[Tree]) -> str | None:
+    """Rate, batches, epochs, augmentation."""
+    return _told(stages, "training", lambda stage: stage["training"])
+
+
 def class_imbalance(stages: Sequence[Tree]) -> str | None:
     """What was done about rare classes."""
     return _told(stages, "imbalance", lambda stage: _imbalance(stage["imbalance"]))

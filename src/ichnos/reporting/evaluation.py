@@ -44,13 +44,13 @@ def write_evaluation(report: EvaluationReport, out: Path, progress: Progress = S
         for level, tree in card["levels"].items()
     ]
     curves = drawn(figures, progress)
-    errors = None if report.errors is None else len(report.errors)
+    items = answers(card, None if report.errors is None else len(report.errors))
     told: dict[str, Any] = {
         "card": card,
         "model": card["model"],
         "tables": {table.name: table for table in evaluation_tables(card)},
-        "items": answers(card, errors),
-        "left": left_to_the_author(errors, card),
+        "items": items,
+        "left": left_to_the_author(items),
         "version": ichnos.__version__,
         "who": who_words(card),
         "in_short": in_short(card),

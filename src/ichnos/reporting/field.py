@@ -15,7 +15,7 @@ from ichnos.reporting.field_gains import printed_gains
 from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.folds import doubts, estimate_text, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
-from ichnos.reporting.study_checklist import answers_of_field, left_of_study, widest
+from ichnos.reporting.study_checklist import answers_of_field, left_of_study
 from ichnos.reporting.unfitted import Unfitted
 
 WITHOUT_DELONG = (
@@ -40,6 +40,7 @@ def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> 
     card, first = report.scorecard, report.measured[0].card
     recipes = {each.name: each.recipe for each in report.measured}
     cards = {each.name: each.card for each in report.measured}
+    items = answers_of_field(card, recipes, cards)
     told: dict[str, Any] = {
         "card": card,
         "title": card["title"] or f"{len(report.measured)} recipes on {card['source']}",
@@ -50,8 +51,8 @@ def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> 
         "doubts": [*doubts(card["source"], list(recipes.values())), *_unfitted(cards)],
         "no_delong": WITHOUT_DELONG,
         "tables": field_tables(card),
-        "items": answers_of_field(card, recipes, cards),
-        "left": left_of_study(widest(cards)),
+        "items": items,
+        "left": left_of_study(items),
         "version": ichnos.__version__,
     }
     page = environment(html=True).get_template("field.html.j2")

@@ -46,6 +46,7 @@ def write_folds(report: FoldsReport, out: Path, progress: Progress = SILENT) -> 
         for level, tree in levels.items()
     ]
     curves = drawn(figures, progress)
+    items = answers_of_folds(card, report.recipe)
     told: dict[str, Any] = {
         "card": shown,
         "title": f"{card.get('title') or card['recipe']['title']}: {folds_text(card)} of {card['source']}",
@@ -59,8 +60,8 @@ def write_folds(report: FoldsReport, out: Path, progress: Progress = SILENT) -> 
         "summary": folds_tables(card),
         "tables": {table.name: table for table in evaluation_tables(shown)},
         "folds": fold_table(card),
-        "items": answers_of_folds(card, report.recipe),
-        "left": left_of_study(card),
+        "items": items,
+        "left": left_of_study(items),
         "version": ichnos.__version__,
     }
     page = environment(html=True).get_template("folds.html.j2")

@@ -17,7 +17,7 @@ from ichnos.reporting.folds import doubts, first_weights
 from ichnos.reporting.folds_page import of_stages
 from ichnos.reporting.patients_checklist import answers_of_patients
 from ichnos.reporting.patients_figure import curve_names, curve_title, patients_figure
-from ichnos.reporting.study_checklist import LEFT_OF_A_STUDY
+from ichnos.reporting.study_checklist import left_of_study
 from ichnos.reporting.style import drawn
 from ichnos.reporting.table import Cell, Column, Kind, Table, Written, write_cell
 from ichnos.subtypes import CLASSES, Subtype
@@ -34,6 +34,7 @@ TRAINED_ONCE = (
 
 def write_patients(card: Tree, recipe: AnyKind, out: Path, progress: Progress = SILENT) -> None:
     """Write report.md, report.html and figures/ into `out`; the page holds everything it shows."""
+    items = answers_of_patients(card, recipe)
     (figure,) = drawn([partial(patients_figure, card)], progress)
     told: dict[str, Any] = {
         "card": card,
@@ -44,8 +45,8 @@ def write_patients(card: Tree, recipe: AnyKind, out: Path, progress: Progress = 
         "first_weights": first_weights(card["first_weights"]),
         "left_out": [f"{each['reason']}: {counted(each['count'], 'slice')}" for each in card["skipped"]],
         "tables": [learnt_from(card), *(_of_level(card, level) for level in card["levels"]), trained(card)],
-        "items": answers_of_patients(card, recipe),
-        "left": LEFT_OF_A_STUDY,
+        "items": items,
+        "left": left_of_study(items),
         "machines": machines(card),
         "version": ichnos.__version__,
     }

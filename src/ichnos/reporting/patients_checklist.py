@@ -4,22 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from ichnos.recipe import AnyKind
-from ichnos.reporting.checklist import Item
-from ichnos.reporting.study_checklist import BOTH, MISSING, left_out_words, model_items
+from ichnos.reporting.checklist import IN_THE_TABLES, Item
+from ichnos.reporting.study_checklist import MISSING, left_out_words, limits, model_items
+from ichnos.reporting.topics import Topic
 
 Tree = Mapping[str, Any]
 
 
 def answers_of_patients(card: Tree, recipe: AnyKind) -> list[Item]:
     """What the scorecard of `ichnos study patients` answers. recipe: the one that is in it."""
-    made = f"; made by `{card['command']}`" if card.get("command") else ""
     return [
         *_data(card),
         *model_items({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
         *_measures(card),
-        Item("Comparison of models", BOTH, _comparison(card)),
-        Item("External validation", BOTH, "none: all patients are of the set that was trained on"),
-        Item("Code", BOTH, f"ichnos {card['versions']['ichnos']}, Apache-2.0{made}"),
+        Item(Topic.COMPARISON, _comparison(card)),
+        *limits(card),
     ]
 
 
@@ -32,37 +31,33 @@ def _data(card: Tree) -> list[Item]:
     )
     points = ", ".join(f"{point['patients']:,}" for point in card["points"])
     return [
-        Item("Data sources", BOTH, f"{card['source']}, prepared set {card['set']}"),
+        Item(Topic.DATA_SOURCES, f"{card['source']}, prepared set {card['set']}"),
         Item(
-            "Data flow",
-            BOTH,
+            Topic.DATA_FLOW,
             f"{counts['patients']:,} patients and {counts['exams']:,} exams in the set, {counts['slices']:,} slices "
-            f"measured; {left_out_words(card)}",
+            f"measured; {left_out_words(card)}; {IN_THE_TABLES}",
         ),
         Item(
-            "Data partitions",
-            BOTH,
+            Topic.PARTITIONS,
             f"By patient, so that no one is in two parts: {parts}; {of_split}, split seed {card['split_seed']}. Of the "
             f"training patients nested, stratified shares of {points} are learnt from, drawn by seed {card['seed']}.",
         ),
-        Item("Missing data", BOTH, MISSING),
+        Item(Topic.MISSING, MISSING),
     ]
 
 
 def _measures(card: Tree) -> list[Item]:
     levels = ", ".join(f"{level}s" for level in card["levels"])
     return [
-        Item("Model outputs", BOTH, f"a probability of each class for {levels}"),
-        Item("Thresholds", BOTH, "none: AUC needs no threshold"),
-        Item("Performance measures", BOTH, f"AUC of each class and their mean, of {levels}"),
+        Item(Topic.OUTPUTS, f"a probability of each class for {levels}"),
+        Item(Topic.THRESHOLDS, "none: AUC needs no threshold"),
+        Item(Topic.MEASURES, f"AUC of each class and their mean, of {levels}"),
         Item(
-            "Calibration",
-            BOTH,
+            Topic.CALIBRATION,
             "not measured; each run's readout is fitted on the validation patients, as `ichnos study folds` fits it",
         ),
         Item(
-            "Uncertainty",
-            BOTH,
+            Topic.UNCERTAINTY,
             f"95 % percentile intervals, {card['resamples']:,} resamples of test patients, seed "
             f"{card['bootstrap_seed']}; they hold the trained runs as they are: other patients to learn from, or "
             "training again, would add to them",

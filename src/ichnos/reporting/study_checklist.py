@@ -3,12 +3,20 @@
 The guidelines and the form of an answer: ichnos.reporting.checklist.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ichnos.counting import counted
 from ichnos.recipe import AnyKind
-from ichnos.reporting.checklist import LEFT_TO_THE_AUTHOR, Item, demographics_words, left_to_the_author
+from ichnos.reporting.checklist import (
+    IN_THE_TABLES,
+    NOT_UPDATED,
+    ONE_SET,
+    PREDICTORS,
+    Item,
+    demographics_words,
+    left_to_the_author,
+)
 from ichnos.reporting.folds import how_measured
 from ichnos.reporting.recipe_words import (
     balance_words,
@@ -21,28 +29,24 @@ from ichnos.reporting.recipe_words import (
     road_words,
     training_words,
 )
+from ichnos.reporting.topics import Topic
 from ichnos.reporting.unfitted import LACKING, Unfitted
 from ichnos.subtypes import Subtype
 
 Tree = Mapping[str, Any]
 
-BOTH = "CLAIM, TRIPOD+AI"
 
-_LEFT_BESIDE = (
-    ("Image acquisition", "scanners, kernels, slice thickness, contrast medium"),
-    ("Hyperparameters", "who chose those that are no part of this study, by what, and how many were tried"),
-    ("Failure analysis", "which cases fail, and why; a run's surest errors are shown where it is evaluated"),
-    ("Fairness", "whether results differ between groups of patients; nothing of that is measured here"),
-)
-"""Topics that a study has besides an evaluation's."""
-
-LEFT_OF_A_STUDY = (*LEFT_TO_THE_AUTHOR, *_LEFT_BESIDE)
-"""The same topics for whoever writes a study up whose scorecard tells nothing of patients."""
+def left_of_study(items: Iterable[Item]) -> list[tuple[Topic, str]]:
+    """Every topic that the answers of a study leave open, and what to say of it."""
+    return left_to_the_author(items, _OF_A_STUDY)
 
 
-def left_of_study(card: Tree) -> list[tuple[str, str]]:
-    """LEFT_OF_A_STUDY, less of demographics where the scorecard of a study by folds tells some."""
-    return [*left_to_the_author(0, card), *_LEFT_BESIDE]
+_OF_A_STUDY = {
+    Topic.HYPERPARAMETERS: "who chose those that are no part of this study, by what, and how many were tried",
+    Topic.FAILURES: "which cases fail, and why; a run's surest errors are shown where it is evaluated",
+    Topic.EXPLAINABILITY: "whether and how what models say was explained; a run's maps are shown where it is evaluated",
+}
+"""What else to say of a topic than an evaluation has it."""
 
 
 def widest(cards: Mapping[str, Tree]) -> Tree:
@@ -62,8 +66,8 @@ def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
         *_data(card),
         *model_items({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
         *_measures({recipe.name: card}),
-        Item("Comparison of models", BOTH, "none: one procedure is measured"),
-        *_limits(card),
+        Item(Topic.COMPARISON, "none: one procedure is measured"),
+        *limits(card),
     ]
 
 
@@ -75,8 +79,8 @@ def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[
         *_data(most),
         *model_items(recipes, cards, parameters),
         *_measures(cards),
-        Item("Comparison of models", BOTH, _comparison(card)),
-        *_limits(card),
+        Item(Topic.COMPARISON, _comparison(card)),
+        *limits(card),
     ]
 
 
@@ -85,27 +89,25 @@ def _data(card: Tree) -> list[Item]:
     patients = _least_to_most([fold["test_patients"] for fold in folds])
     each = "test patients" if len(folds) == 1 else "test patients a fold"
     return [
-        Item("Data sources", BOTH, f"{card['source']}, prepared set {card['set']}"),
+        Item(Topic.DATA_SOURCES, f"{card['source']}, prepared set {card['set']}"),
         Item(
-            "Data flow",
-            BOTH,
+            Topic.DATA_FLOW,
             f"{counts['patients']:,} patients and {counts['exams']:,} exams in the set, {counts['slices']:,} slices "
-            f"measured; {left_out_words(card)}",
+            f"measured; {left_out_words(card)}; {IN_THE_TABLES}",
         ),
         Item(
-            "Data partitions",
-            BOTH,
+            Topic.PARTITIONS,
             f"By patient, so that no one is in two parts: {patients} {each}{_others(card)}, split seed "
             f"{card['split_seed']}. " + " ".join(how_measured(card)),
         ),
         *_demographics(card),
-        Item("Missing data", BOTH, MISSING),
+        Item(Topic.MISSING, MISSING),
     ]
 
 
 def _demographics(card: Tree) -> list[Item]:
     words = demographics_words(card)
-    return [Item("Demographics", BOTH, words)] if words else []
+    return [Item(Topic.DEMOGRAPHICS, words)] if words else []
 
 
 def _others(card: Tree) -> str:
@@ -139,24 +141,23 @@ def model_items(recipes: Mapping[str, AnyKind], cards: Mapping[str, Tree], param
     versions = next(iter(cards.values()))["versions"]
     kept = by_words(recipes, lambda stage: epoch_words(stage.fit), epoch_words)
     return [
+        Item(Topic.PREDICTORS, PREDICTORS),
         Item(
-            "Preprocessing",
-            BOTH,
+            Topic.PREPROCESSING,
             f"from Hounsfield units at 512 × 512: {by_words(recipes, lambda s: road_words(s.input))}",
         ),
-        Item("Outcome", BOTH, f"labels of slices: {_outcomes(recipes)}; an exam has what any of its slices has"),
-        Item("Model", BOTH, f"{by_words(recipes, network_words)}; each recipe stands whole in scorecard.json"),
-        Item("Number of parameters", "CLAIM", grouped({name: f"{n / 1e6:.2f} M" for name, n in parameters.items()})),
-        Item("Initial weights", "CLAIM", grouped({name: _first_weights(each) for name, each in cards.items()})),
-        Item("Training", BOTH, by_words(recipes, training_words, exam_training_words)),
-        Item("Class imbalance", "TRIPOD+AI", by_words(recipes, balance_words)),
+        Item(Topic.OUTCOME, f"labels of slices: {_outcomes(recipes)}; an exam has what any of its slices has"),
+        Item(Topic.MODEL, f"{by_words(recipes, network_words)}; each recipe stands whole in scorecard.json"),
+        Item(Topic.PARAMETERS, grouped({name: f"{n / 1e6:.2f} M" for name, n in parameters.items()})),
+        Item(Topic.FIRST_WEIGHTS, grouped({name: _first_weights(each) for name, each in cards.items()})),
+        Item(Topic.TRAINING, by_words(recipes, training_words, exam_training_words)),
+        Item(Topic.IMBALANCE, by_words(recipes, balance_words)),
         Item(
-            "Model selection",
-            BOTH,
+            Topic.SELECTION,
             f"the epoch kept is that of {kept}; always of the validation patients, never of those measured",
         ),
-        Item("Ensembling", "CLAIM", several or "none: one model"),
-        Item("Software", "CLAIM", ", ".join(f"{name} {number}" for name, number in versions.items())),
+        Item(Topic.ENSEMBLING, several or "none: one model"),
+        Item(Topic.SOFTWARE, ", ".join(f"{name} {number}" for name, number in versions.items())),
     ]
 
 
@@ -186,31 +187,27 @@ def _measures(cards: Mapping[str, Tree]) -> list[Item]:
     )
     of = "slices, exams and patients" if "patient" in levels else "slices"
     return [
-        Item("Model outputs", BOTH, f"a probability of each class for {of}; calls at two operating points"),
+        Item(Topic.OUTPUTS, f"a probability of each class for {of}; calls at two operating points"),
         Item(
-            "Thresholds",
-            BOTH,
+            Topic.THRESHOLDS,
             "set on each fold's validation patients: at least 95 % sensitivity there, and the largest sensitivity + "
             f"specificity{_but_not(cards, 'at_half', '; 0.5')}",
         ),
         Item(
-            "Performance measures",
-            BOTH,
+            Topic.MEASURES,
             measures
             + ("" if loss is None else ", Kaggle's weighted log loss")
             + f", of {of}; PPV and NPV "
             + (f"at a prevalence of {prevalence} too" if prevalence else "as common as hemorrhage is in this set"),
         ),
         Item(
-            "Calibration",
-            BOTH,
+            Topic.CALIBRATION,
             "a temperature and a shift a class, and a slope and an intercept for exams, fitted on validation patients; "
             "Brier score and expected calibration error with intervals, and reliability diagrams, before and after"
             + _but_not(cards, "uncalibrated", "; not fitted"),
         ),
         Item(
-            "Uncertainty",
-            BOTH,
+            Topic.UNCERTAINTY,
             f"95 % percentile intervals, {card['resamples']:,} resamples of patients, seed {card['bootstrap_seed']}; "
             "they hold the trained models as they are: training again would add to them",
         ),
@@ -235,9 +232,12 @@ def _comparison(card: Tree) -> str:
     )
 
 
-def _limits(card: Tree) -> list[Item]:
+def limits(card: Tree) -> list[Item]:
+    """What every study is of, and by what it was made."""
     made = f"; made by `{card['command']}`" if card.get("command") else ""
     return [
-        Item("External validation", BOTH, "none: all patients are of the set that was trained on"),
-        Item("Code", BOTH, f"ichnos {card['versions']['ichnos']}, Apache-2.0{made}"),
+        Item(Topic.EXTERNAL, "none: all patients are of the set that was trained on"),
+        Item(Topic.OTHER_DATA, ONE_SET),
+        Item(Topic.UPDATING, NOT_UPDATED),
+        Item(Topic.CODE, f"ichnos {card['versions']['ichnos']}, Apache-2.0{made}"),
     ]

@@ -24,6 +24,7 @@ from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
 from ichnos.reporting.style import Picture
 from ichnos.reporting.unfitted import LACKING, Unfitted
 from ichnos.subtypes import Subtype
+from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.errors import error_pictures
 from ichnos.workflows.measured import (
     BOOTSTRAP_SEED,
@@ -40,7 +41,7 @@ from ichnos.workflows.measured import (
     subgroups_of,
     write_tables,
 )
-from ichnos.workflows.provenance import stages_of_run, versions_of, versions_of_run
+from ichnos.workflows.provenance import joined, stages_of_run, versions_of, versions_of_run
 from ichnos.workflows.run_maps import RunMaps
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run, population_text
@@ -297,6 +298,8 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "calibrated": said.readout.calibrated,
         "uncalibrated": said.unfitted.uncalibrated,
         "stages": stages_of_run(model.recipe, checkpoints, exams),
+        "parameters": parameters_of_run(opened.run, model.recipe),
+        "joined": joined(model.recipe),
         "operating_points": said.points,
     }
 

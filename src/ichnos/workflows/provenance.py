@@ -8,6 +8,7 @@ from typing import Any
 
 from ichnos.inference.manifest import Manifest
 from ichnos.recipe import EXAM, AnyKind, ExamFit, Fit, SliceRecipe, exam_networks, join
+from ichnos.reporting.recipe_words import exam_training_words, joined_words, training_words
 
 Tree = dict[str, Any]
 
@@ -25,6 +26,13 @@ def stages_of_run(
     networks of exams, by the folders of their recipes."""
     parts = [_stage(path, stage, checkpoints[path]) for path, stage in recipe.stages.items()]
     return [*parts, *_exam_stages(recipe, exams)]
+
+
+def joined(recipe: AnyKind, networks: int = 1) -> str:
+    """How several models are one, in words. networks: how many of one recipe are averaged."""
+    if networks > 1:
+        return f"{networks} networks of one recipe, the mean of their logits"
+    return joined_words(recipe) or "none: one model"
 
 
 def versions_of_run(run: Path) -> dict[str, str]:
@@ -62,13 +70,19 @@ def _stage(path: str, recipe: SliceRecipe, checkpoint: Mapping[str, Any] | None)
             "loss": fit.loss.model_dump(mode="json"),
             "synthetic": recipe.synthetic.model_dump(mode="json") if recipe.synthetic else None,
         },
+        "training": training_words(recipe),
         "selection": _selection(fit, checkpoint),
     }
 
 
 def _exam_stages(recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]]) -> list[Tree]:
     return [
-        {"part": join(path, EXAM), "recipe": each.name, "selection": _selection(each.fit, checkpoints.get(path))}
+        {
+            "part": join(path, EXAM),
+            "recipe": each.name,
+            "training": exam_training_words(each.fit),
+            "selection": _selection(each.fit, checkpoints.get(path)),
+        }
         for path, each in exam_networks(recipe).items()
     ]
 

@@ -42,7 +42,7 @@ from ichnos.workflows.measured import (
     subgroups_of,
     write_tables,
 )
-from ichnos.workflows.provenance import stages_of_bundle, versions_of
+from ichnos.workflows.provenance import joined, stages_of_bundle, versions_of
 
 EXTERNAL = "external"
 """The part of predictions of a set that the model was not made of."""
@@ -213,6 +213,7 @@ def about_the_bundle(bundle: Bundle) -> Tree:
         "calibrated": manifest.readout.calibrated,
         "map_cells": manifest.map_cells,
         "stages": stages_of_bundle(manifest),
+        "joined": joined(manifest.recipe, manifest.networks),
         "operating_points": "fixed before: chosen on "
         + (f"{fitted.origin} ({fitted.patients} patients)" if fitted else "nobody; they are 0.5"),
     }
