@@ -23,7 +23,7 @@ def test_where_the_time_goes_is_said_in_shares_the_largest_first() -> None:
     assert rows == {
         "an exam read, warm": "classify 90%, read 10%",
         "a slice from its file to the set, on one core": "pack 60%, hash 30%, header 10%",
-        "the whole of preparing 1,500 slices": "all else (finding exams, tables, the disk, waiting) 75%, those parts 25%",
-        "set → cache": "windows and resize 75%, all else (unpacking, the disk, waiting) 25%",
+        "the whole of preparing 1,500 slices": "all else (finding exams, tables, disk, waiting) 75%, those parts 25%",
+        "set → cache": "windows and resize 75%, all else (unpacking, disk, waiting) 25%",
         "a step of 8 slices on cpu": "backward 60%, forward 30%, read 10%",
     }

@@ -234,12 +234,12 @@ def profile_rows(predict: Tree, prepare: Tree, train: Tree) -> Iterator[tuple[st
     yield "a slice from its file to the set, on one core", _shares(parts)
     seconds = prepare["machine"]["cores_used"] / prepare["folder"]["slices_a_second"]["median"]
     working = sum(parts.values()) / 1000
-    rest = {"those parts": working, "all else (finding exams, tables, the disk, waiting)": max(seconds - working, 0.0)}
+    rest = {"those parts": working, "all else (finding exams, tables, disk, waiting)": max(seconds - working, 0.0)}
     yield f"the whole of preparing {prepare['work']['slices']:,} slices", _shares(rest)
     seconds = prepare["machine"]["cores_used"] / prepare["cache"]["slices_a_second"]["median"]
     rest = {
         "windows and resize": resize / 1000,
-        "all else (unpacking, the disk, waiting)": seconds - resize / 1000,
+        "all else (unpacking, disk, waiting)": seconds - resize / 1000,
     }
     yield "set → cache", _shares({name: max(share, 0.0) for name, share in rest.items()})
     what = f"a step of {train['work']['batch_size']} slices on {train['trained']['device']}"
