@@ -50,6 +50,9 @@ _PINNED = "ichnos/training/batches.py"
 """Copies from there do not wait."""
 
 
+SMALL = {"network.backbone": "small-cnn", "network.head.hidden": None}
+
+
 class Asked(TorchFunctionMode):
     """Writes down who wants to know values of tensors, and what of ours copies them onto a device and waits for it."""
 
@@ -109,7 +112,7 @@ def test_a_step_asks_for_no_values(recipe: SliceRecipe, tiny: Parts, tmp_path: P
 
 
 def test_a_step_with_masks_asks_for_no_values(recipe: SliceRecipe, masked: Parts, tmp_path: Path, asked: Asked) -> None:
-    short = {"fit.epochs": 1, "fit.steps_per_epoch": 2, "fit.milestones": []}
+    short = {"fit.epochs": 1, "fit.steps_per_epoch": 2, "fit.milestones": []} | SMALL
     train(recipe.derive(segmentation={}, **EVERYTHING, **short), masked[0], None, tmp_path, device="cpu")
     assert asked.by == []
 
