@@ -4,11 +4,15 @@ import importlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import ANY
 
@@ -179,6 +183,64 @@ def test_exams_are_read_on_the_cluster_to_the_same_files(
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
     assert len(contents(tmp_path / "there")) == 9
     assert [exam["exam"] for exam in json.loads(there.stdout)["exams"]] == [1, 2, 3, 4]
+
+
+def two_heads(folder: Path) -> list[str]:
+    """Two exams below `folder`/exams; what else to type to read them."""
+    write_bundle(folder / "tiny.ichnos", manifest(), brightness(level=-385, gain=0.05).SerializeToString(), "card")
+    for study in (1, 2):
+        write(folder / "exams" / str(study), as_series(head_datasets(), study, study=study))
+    return ["--bundle", str(folder / "tiny.ichnos"), "--format", "sr,html", "--json"]
+
+
+@pytest.mark.slow
+def test_exams_go_from_a_storage_to_a_storage_by_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    words = two_heads(tmp_path)
+    url = storages.upload(tmp_path / "exams", "s3://exams/heads")
+    here = ichnos("predict", str(tmp_path / "exams"), *words, "--out", str(tmp_path / "here"))
+    there = ichnos("predict", url, *words, "--out", "s3://exams/found", "--cluster", cluster.address)
+    assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout) == (0, here.stdout), there.stderr
+    assert contents(storages.download("s3://exams/found", tmp_path / "fetched")) == contents(tmp_path / "here")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("address", ["auto", "local"])
+def test_a_cluster_that_has_no_address(machines: Machines, address: str, tmp_path: Path) -> None:
+    """In a process of its own, as this one may belong to a cluster; one that was started for it ends with it."""
+    words = two_heads(tmp_path)
+    here = ichnos("predict", str(tmp_path / "exams"), *words, "--out", str(tmp_path / "here"))
+    with TemporaryDirectory(prefix="ray-") as marked:  # Ray's sockets lie there: no path of pytest's is short enough
+        environment = os.environ | {"RAY_TMPDIR": marked}
+        if address == "auto":
+            environment["RAY_ADDRESS"] = machines.address
+        command = [sys.executable, "-m", "ichnos", "predict", str(tmp_path / "exams"), *words, "--cluster", address]
+        there = subprocess.run(
+            [*command, "--out", str(tmp_path / "there")],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        started = list(Path(marked).glob("**/session_*"))
+        left = _processes_that_name(marked)
+    assert (there.returncode, there.stdout) == (0, here.stdout), there.stderr
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
+    assert bool(started) is (address == "local"), "a cluster of its own"
+    assert left == []
+
+
+def _processes_that_name(folder: str) -> list[str]:
+    """Their command lines, of those that do not end soon."""
+    for _ in range(50):
+        found: list[str] = []
+        for each in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):  # it has ended meanwhile
+                found += [words for words in [each.read_text(errors="replace")] if folder in words]
+        if not found:
+            return []
+        time.sleep(0.2)
+    return found
 
 
 def read_once_dead(

@@ -59,7 +59,7 @@ def padded(exams: list[tuple[Tensor, ...]]) -> Exams:
         torch.stack([torch.cat([part, 7 * torch.ones(longest - len(part), *part.shape[1:])]) for part in parts])
         for parts in zip(*exams, strict=True)
     ]
-    return Exams(laid[0], laid[1], laid[2], laid[3], valid)
+    return Exams(laid[0], laid[1], laid[2], laid[3], valid, valid.sum(dim=1))
 
 
 @pytest.mark.parametrize("kind", KINDS)

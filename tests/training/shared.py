@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 import torch
 
+from ichnos.models import SliceClassifier
 from ichnos.recipe import SliceRecipe
 from ichnos.training import Execution, TrainingSlices, train
 from ichnos.training.session import Session
@@ -37,7 +38,8 @@ class Scenario:
     runs: str
     """The folder in which the run `name` lies."""
     fails: str | None = None
-    """`read`, `nan`, `signal`, `killed` or `other slices`: on process `by`, after `at` steps."""
+    """`read`, `nan`, `signal`, `killed`, `memory` or `other slices`: on process `by`, after `at` steps; `memory in
+    validation`: on process `by`."""
     by: int = 1
     at: int = 3
     device: str = "cpu"
@@ -64,7 +66,7 @@ def slices(scenario: Scenario, rank: int) -> tuple[TrainingSlices, TrainingSlice
 @contextmanager
 def trouble(scenario: Scenario, rank: int) -> Iterator[None]:
     """Put it into the session's own road, which every process goes."""
-    between, loss_of = Session._between_steps, Session._loss_of
+    between, loss_of, logits = Session._between_steps, Session._loss_of, SliceClassifier.logits
 
     def troubled(self: Session, *given):
         if self._steps_done() == scenario.at:
@@ -74,14 +76,24 @@ def trouble(scenario: Scenario, rank: int) -> Iterator[None]:
                 os.kill(os.getpid(), signal.SIGTERM if scenario.fails == "signal" else signal.SIGKILL)
         return between(self, *given)
 
-    def not_finite(self: Session, *given):
+    def loss_in_trouble(self: Session, *given):
         logits, loss = loss_of(self, *given)
-        return logits, loss * float("nan") if self._steps_done() == scenario.at else loss
+        if self._steps_done() == scenario.at and scenario.fails == "memory":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return logits, loss * float("nan") if self._steps_done() == scenario.at and scenario.fails == "nan" else loss
+
+    def crowded(self: SliceClassifier, unit: torch.Tensor) -> torch.Tensor:
+        if not self.training and scenario.fails == "memory in validation":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return logits(self, unit)
 
     with patch.object(Session, "_between_steps", troubled):
         if rank != scenario.by or scenario.fails is None:
             scenario = Scenario("none", "", "")
-        with patch.object(Session, "_loss_of", not_finite if scenario.fails == "nan" else loss_of):
+        with (
+            patch.object(Session, "_loss_of", loss_in_trouble),
+            patch.object(SliceClassifier, "logits", crowded),
+        ):
             yield
 
 

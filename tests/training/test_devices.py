@@ -2,6 +2,7 @@
 
 import platform
 import resource
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -51,6 +52,46 @@ def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch):
         choose_all("cuda", Execution(devices=4))
     with pytest.raises(TrainingError, match="cuda:1 is one device, and there are several processes"):
         choose_all("cuda:1", Execution(devices=2))
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "bf16", "given"),
+    [
+        ("cuda", None, "native", "bf16-mixed"),
+        ("cuda", None, "emulated", "16-mixed"),
+        ("cuda", None, "none", "16-mixed"),
+        ("cuda", "32-true", "native", "32-true"),
+        ("cuda", "bf16-mixed", "emulated", "bf16-mixed"),
+        ("cuda", "16-mixed", "native", "16-mixed"),
+        ("auto", None, "native", "bf16-mixed"),
+        ("cpu", None, "native", "32-true"),
+        ("cpu", "bf16-mixed", "none", "bf16-mixed"),
+    ],
+)
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_gpu_computes_in_bf16_where_it_has_it(
+    device: str, asked: str | None, bf16: str, given: str, processes: int, monkeypatch: pytest.MonkeyPatch
+):
+    """Emulated it is slower than single precision."""
+
+    def supported(including_emulation: bool = True) -> bool:
+        return bf16 == "native" or (bf16 == "emulated" and including_emulation)
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    fabric = Mock()
+    monkeypatch.setattr("ichnos.training.devices.Fabric", fabric)
+    monkeypatch.setattr("ichnos.training.devices.atexit", Mock())
+    choose_all(device, Execution(devices=processes, precision=asked))
+    assert fabric.call_args.kwargs["precision"] == given
+    assert fabric.call_args.kwargs["accelerator"] == ("cpu" if device == "cpu" else "cuda")
+    assert fabric.call_args.kwargs["devices"] == processes
+
+
+def test_precisions_that_there_are_not():
+    with pytest.raises(TrainingError, match="no such precision: 64-true; there are 32-true, bf16-mixed, 16-mixed"):
+        choose("cpu", "64-true")
 
 
 def test_executions_that_make_no_sense():

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +22,9 @@ from ichnos.training.compilation import compile_where_it_works, is_of_compiler
 from ichnos.training.devices import choose
 from ichnos.training.loss import MultilabelLoss
 from ichnos.training.ranks import Ranks
+from ichnos.training.session import Session
 from tests.training.conftest import parts
+from tests.training.test_segmentation import with_masks
 from tests.training.test_training import Parts, Recorder
 
 
@@ -137,8 +142,50 @@ def compile_it(
     fabric, told = choose("cpu"), Recorder()
     augmented = AugmentedClassifier(SliceClassifier.seeded(small, 0), None)
     module = fabric.setup_module(augmented)
+    module.mark_forward_method("segmented")
     done = compile_where_it_works(augmented, module, fabric, ranks or Ranks(), execution, 4, told)
     return done, told.messages, augmented
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is called as if torch.compile had made its code, in order."""
+    called: list[str] = []
+
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*given: Any) -> Any:
+            called.append(function.__name__)
+            return function(*given)
+
+        return noted
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    return called
+
+
+def test_what_outlines_blood_is_compiled_too(
+    small: SliceRecipe, tiny: Parts, tmp_path: Path, pretended: list[str]
+) -> None:
+    """The trial in training, then in evaluation; one step; and validation, which asks for outlines at its end."""
+    outlining = small.derive(segmentation={}, **{"fit.epochs": 1, "fit.steps_per_epoch": 1})
+    masked = with_masks(tiny[0]), with_masks(tiny[1])
+    train(outlining, *masked, tmp_path, device="cpu", execution=Execution(compile=True))
+    assert pretended == ["segmented", "logits", "segmented", "segmented", "logits", "segmented"]
+    assert json.loads((tmp_path / "environment.json").read_text())["compiled"] is True
+
+
+def test_a_trial_finds_what_outlines_wanting(small: SliceRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half_broken(function: Callable[..., Any]) -> Callable[..., Any]:
+        def broken(*_: Any) -> Any:
+            raise RuntimeError("no skip")
+
+        return broken if function.__name__ == "segmented" else function
+
+    monkeypatch.setattr(torch, "compile", half_broken)
+    done, messages, augmented = compile_it(small.derive(segmentation={}), Execution(compile=True))
+    assert (done, messages) == (False, ["small: not compiled, as torch.compile failed: RuntimeError: no skip"])
+    planes, masks = torch.zeros((1, 1, 32, 32), dtype=torch.uint8), torch.zeros((1, 5, 32, 32))
+    assert augmented.segmented(planes, masks)[0].shape == (1, 5), "it goes on without"
 
 
 def test_where_compiling_fails_one_message_says_why(small: SliceRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +218,49 @@ def test_what_is_compiled_where_nobody_asks(small: SliceRecipe) -> None:
     done, messages, _ = compile_it(small, Execution(compile=True), Ranks(0, 2))
     assert not done
     assert "does not know BatchNorm that several processes share" in messages[0]
+
+
+def test_one_cuda_device_compiles_where_nobody_asks(
+    small: SliceRecipe, monkeypatch: pytest.MonkeyPatch, pretended: list[str]
+) -> None:
+    monkeypatch.setattr(compilation, "_why_not", lambda *_: None)
+    fabric: Any = SimpleNamespace(device=torch.device("cuda"))
+    augmented, told = AugmentedClassifier(SliceClassifier.seeded(small, 0), None), Recorder()
+
+    def compiles(execution: Execution, ranks: Ranks) -> bool:
+        return compile_where_it_works(augmented, augmented, fabric, ranks, execution, 4, told)
+
+    assert not compiles(Execution(compile=False), Ranks()), "it was refused"
+    assert not compiles(Execution(), Ranks(0, 2)), "it knows no shared BatchNorm, and nobody asked"
+    assert told.messages == []
+    planes = torch.zeros((1, 1, 32, 32), dtype=torch.uint8)
+    augmented(planes)
+    assert pretended == []
+    assert compiles(Execution(), Ranks())
+    augmented(planes)
+    assert pretended == ["logits"]
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_error_of_the_compiler_in_the_midst_of_a_run_says_how_to_go_on(
+    recipe: SliceRecipe,
+    tiny: Parts,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pretended: list[str],
+    compiled: bool,
+) -> None:
+    from torch._dynamo.exc import BackendCompilerFailed
+
+    def fails(*_: object) -> None:
+        raise BackendCompilerFailed(compile, ValueError("a shape"), None)
+
+    monkeypatch.setattr(Session, "_learn", fails)
+    with pytest.raises(TrainingError if compiled else BackendCompilerFailed) as raised:
+        train(recipe, *tiny, tmp_path, device="cpu", execution=Execution(compile=compiled))
+    said = "failed in the midst of the run; give the same command with --no-compile, and it goes on from the last save"
+    assert (said in str(raised.value)) is compiled
+    assert bool(pretended) is compiled
 
 
 def test_errors_of_the_compiler_are_known() -> None:

@@ -61,6 +61,7 @@ def runs(plain: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with patch.object(session, "SECONDS_BETWEEN_SAVES", 0.0), pytest.raises(PowerCutError):
         train(plain, *parts(*SLICES, size=32), folder / "begun alone", device="cpu", progress=Recorder(7, cut))
     recipe, augmented = plain.model_dump_json(), plain.derive(**{"augmentation.p": 0.5}).model_dump_json()
+    bare = plain.derive(**{"fit.reestimate_batchnorm": False, "fit.averaging": None})
     ended = together(
         [
             Scenario("step together", step.model_dump_json(), str(folder)),
@@ -69,9 +70,15 @@ def runs(plain: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
             Scenario("augmented", augmented, str(folder)),
             Scenario("again", augmented, str(folder)),
             Scenario("in pieces", recipe, str(folder), accumulate=9),
+            Scenario("memory in validation", bare.model_dump_json(), str(folder), "memory in validation"),
             *(
                 Scenario(name, recipe, str(folder), name, by, at)
-                for name, by, at in (("read", 1, 3), ("nan", 1, 3), ("signal", 1, 3), ("other slices", 1, 0))
+                for name, by, at in (
+                    ("read", 1, 3),
+                    ("nan", 1, 3),
+                    ("signal", 1, 3),
+                    ("other slices", 1, 0),
+                )
             ),
         ]
     )
@@ -179,6 +186,30 @@ def test_a_loss_that_is_not_finite_on_one_ends_all_and_is_not_kept(runs: Path, p
     assert len(rows) == 2, "those of the second one's share"
     assert second == {"error": "FailedElsewhereError", "said": first["said"], "epochs": None}
     assert not (runs / "nan" / "last.safetensors").exists()
+
+
+def test_memory_that_runs_out_on_one_in_validation_ends_all(runs: Path):
+    first, second = outcome(runs, "memory in validation")
+    said = "out of memory on cpu in validation, with batches of 64 slices: free the device's memory"
+    assert (second["error"], second["said"].startswith(said)) == ("TrainingError", True)
+    assert (first["error"], first["said"].startswith(f"process 2 of 2 failed: {said}")) == (
+        "FailedElsewhereError",
+        True,
+    )
+    kept = load_checkpoint(runs / "memory in validation" / "last.safetensors").metadata["state"]
+    assert (kept["epoch"], kept["step"]) == (0, 5), "all that was learnt"
+
+
+def test_memory_that_runs_out_on_one_in_a_step_ends_all(plain: SliceRecipe, tmp_path: Path):
+    """In the midst of a step nobody can be told: the other one finds its connection closed."""
+    ended = together([Scenario("memory", plain.model_dump_json(), str(tmp_path), "memory", at=3, accumulate=2)])
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    first, second = outcome(tmp_path, "memory")
+    assert second["error"] == "TrainingError"
+    said = "out of memory on cpu with batches of 2 slices in 2 pieces on each process: give --accumulate 4, more proc"
+    assert second["said"].startswith(said)
+    assert first["error"] == "WorkerError"
+    assert "another process of this training is gone" in first["said"]
 
 
 @pytest.mark.gpu

@@ -20,16 +20,17 @@ class AugmentedClassifier(nn.Module):
         super().__init__()
         self.classifier = classifier
         self.augment = None if augmentation is None else augmenter(augmentation, classifier.recipe.input)
-        self._logits = classifier.logits
+        self.leave_network()
 
     def compile_network(self) -> None:
         """Let torch.compile make the classifier's machine code at its first use, but not augmentation's, which is drawn
         anew for every batch."""
         self._logits = torch.compile(self.classifier.logits)
+        self._segmented = torch.compile(self.classifier.segmented)
 
     def leave_network(self) -> None:
         """Take that back."""
-        self._logits = self.classifier.logits
+        self._logits, self._segmented = self.classifier.logits, self.classifier.segmented
 
     def forward(self, planes: Tensor, mix: Mix | None = None) -> Tensor:
         """uint8 (n, planes, S, S) → logits (n, classes). mix: how the augmented images of this batch are mixed."""
@@ -51,7 +52,7 @@ class AugmentedClassifier(nn.Module):
             with torch.no_grad(), torch.autocast(unit.device.type, enabled=False):
                 unit, masks = self.augment.moving(unit, masks)
                 unit, masks = (unit, masks) if mix is None else (mix.images(unit), mix.images(masks))
-        return *self.classifier.segmented(unit), masks
+        return *self._segmented(unit), masks
 
 
 class Augmenter(nn.Sequential):

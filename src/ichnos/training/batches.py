@@ -86,7 +86,7 @@ class _Lane:
 
 
 def onto(device: torch.device, tensor: Tensor) -> Tensor:
-    """A small tensor of the CPU on the device, without waiting until the device has done what it was given before."""
+    """A tensor of the CPU on the device, without waiting until the device has done what it was given before."""
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 

@@ -1,10 +1,11 @@
 """torch.compile: where training uses it, and why it does not where it does not."""
 
 import time
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from ichnos.progress import Progress
 from ichnos.training.augmentation import AugmentedClassifier
@@ -55,12 +56,15 @@ def _why_not(augmented: AugmentedClassifier, module: nn.Module, fabric: Fabric, 
     """None where it works. Weights, statistics and modes are as before; there are no gradients left."""
     road = augmented.classifier.recipe.input
     planes = torch.zeros((batch_size, road.stacked, road.size, road.size), dtype=torch.uint8, device=fabric.device)
+    outlined = len(augmented.classifier.recipe.segmented)
     was_training = module.training
     before = {name: tensor.clone() for name, tensor in augmented.state_dict().items()}
     try:
-        fabric.backward(module.train()(planes).float().sum())
+        fabric.backward(_as_learnt(module.train(), planes, outlined))
         with torch.inference_mode():
             module.eval()(planes)
+            if outlined:  # how well is asked in evaluation, by the road of training
+                _as_learnt(module, planes, outlined)
     except Exception as error:  # whatever a compiler may raise
         return _first_lines(error)
     finally:
@@ -68,6 +72,15 @@ def _why_not(augmented: AugmentedClassifier, module: nn.Module, fabric: Fabric, 
         augmented.zero_grad(set_to_none=True)
         module.train(was_training)
     return None
+
+
+def _as_learnt(module: Any, planes: Tensor, outlined: int) -> Tensor:
+    """A scalar of all that a step asks of the network. outlined: of how many classes there are masks."""
+    if not outlined:
+        return module(planes).float().sum()
+    masks = torch.zeros((len(planes), outlined, *planes.shape[2:]), device=planes.device)
+    logits, outlines, _ = module.segmented(planes, masks)
+    return logits.float().sum() + outlines.float().sum()
 
 
 def _first_lines(error: Exception) -> str:

@@ -88,7 +88,7 @@ class ExamSession:
             group["lr"] = learning_rate(fit, done, fit.epochs * self.steps)
         batch = batch_of(self.training, exams, self.device, fit, exams_generator(fit.seed, epoch, step))
         targets = batch.targets(self.training)
-        answers = [logits[batch.valid] for logits in self.network(batch.exams)]
+        answers = [batch.of_slices(logits) for logits in self.network(batch.exams)]
         loss = torch.stack([self.loss(logits, targets) for logits in answers]).sum()
         watch.add(loss, self.training.rows[batch.rows], done + 1)
         self.optimizer.zero_grad()
@@ -173,12 +173,17 @@ def answers_of(network: ExamNetwork, part: ExamSlices, device: torch.device) -> 
     Raises TrainingError where the device has no room for an exam.
     """
     network.eval()
-    said = np.empty(part.logits.shape)
+    rows: list[NDArray[np.intp]] = []
+    said: list[Tensor] = []
     with (
         told_without_room("prediction by a network of exams", "one exam at a time", device),
         torch.inference_mode(),
     ):
         for exam in range(part.exams):
             batch = batch_of(part, [exam], device)
-            said[batch.rows] = network(batch.exams)[-1][0].double().cpu().numpy()
-    return said
+            rows.append(batch.rows)
+            said.append(network(batch.exams)[-1][0])
+        answers = np.empty(part.logits.shape)
+        if said:
+            answers[np.concatenate(rows)] = torch.cat(said).double().cpu().numpy()
+        return answers

@@ -13,6 +13,7 @@ from ichnos.errors import TrainingError
 from ichnos.models.exam_heads.head import Exams
 from ichnos.models.exam_network import SliceSizes
 from ichnos.recipe import ExamFit
+from ichnos.training.batches import onto
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +81,18 @@ class ExamBatch:
     """Some exams, side by side."""
 
     exams: Exams
-    valid: Tensor
-    """(b, n) bool."""
     rows: NDArray[np.intp]
-    """(all valid slices,) places in the part, in the order in which `answers[valid]` has them."""
+    """(slices,) places in the part of all slices, exam by exam."""
+    places: Tensor
+    """(slices,) where each stands among the b · n of the exams laid side by side."""
+
+    def of_slices(self, answers: Tensor) -> Tensor:
+        """(b, n, classes) → (slices, classes), without what stands behind an exam's end."""
+        return answers.flatten(0, 1).index_select(0, self.places)  # by a mask it would wait for the device
 
     def targets(self, part: ExamSlices) -> Tensor:
-        """(all valid slices, classes) float32 on the device."""
-        return torch.from_numpy(part.labels[self.rows]).to(self.valid.device, torch.float32)
+        """(slices, classes) float32 on the device."""
+        return onto(self.places.device, torch.from_numpy(part.labels[self.rows]).to(torch.float32))
 
 
 def batch_of(
@@ -107,18 +112,20 @@ def batch_of(
     def laid(values: NDArray[np.float32]) -> Tensor:
         padded = np.zeros((*valid.shape, *values.shape[1:]), dtype=np.float32)
         padded[valid] = values
-        return torch.from_numpy(padded).to(device)
+        return onto(device, torch.from_numpy(padded))
 
-    whole = torch.from_numpy(valid).to(device)
+    whole = torch.from_numpy(valid)
+    shorter = not valid.all()
     offsets = np.concatenate([offsets for _, offsets in shown]).astype(np.float32)
     given = Exams(
         laid(part.features[rows]),
         laid(part.logits[rows]),
         laid(offsets),
         None if part.maps is None else laid(part.maps[rows]),
-        None if valid.all() else whole,
+        onto(device, whole) if shorter else None,
+        whole.sum(dim=1) if shorter else None,
     )
-    return ExamBatch(given, whole, rows)
+    return ExamBatch(given, rows, onto(device, torch.from_numpy(np.flatnonzero(valid))))
 
 
 def _shown(

@@ -15,7 +15,7 @@ from ichnos.ct import UNSAID
 from ichnos.data.masks import Masks
 from ichnos.recipe import Segmentation
 from ichnos.subtypes import SUBTYPES, Subtype
-from ichnos.training.batches import in_batches, read_ahead
+from ichnos.training.batches import in_batches, onto, read_ahead
 from ichnos.training.mixing import Mix
 from ichnos.training.slices import TrainingSlices
 
@@ -67,8 +67,8 @@ class MaskTraining:
     def _masks(self, masks: Masks, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Float (n, classes, S, S) of 0 or 1, and bool (n, classes): of which classes that is all that bleeds."""
         device = self.fabric.device
-        bits = torch.from_numpy(masks[rows]).to(device)
-        known = torch.from_numpy(masks.known(rows)).to(device)
+        bits = onto(device, torch.from_numpy(masks[rows]))
+        known = onto(device, torch.from_numpy(masks.known(rows)))
         told = known & ~(bits >> UNSAID & 1).flatten(1).any(dim=1)
         planes = [bits if c is Subtype.ANY else bits >> SUBTYPES.index(c) & 1 for c in self.classes]
         return (

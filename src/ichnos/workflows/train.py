@@ -217,6 +217,12 @@ def train_model(
     in `recipe.stages`; that of a network of exams stands under `exam`.
     """
     _check_shared(recipe, execution)
+    meaningless = _meaningless_to_heads(execution)
+    if exam_networks(recipe) and meaningless:
+        progress.message(
+            f"{recipe.name}: its networks of slices alone take {', '.join(meaningless)}; its network of exams trains "
+            "in 32-true, on whole batches, not compiled"
+        )
     opened = open_data(data, fold)
     if isinstance(opened.splits, JoinedSplits):
         progress.message(_who_is_left_out(opened.splits, fold))
@@ -234,6 +240,16 @@ def _check_shared(recipe: Recipe, execution: Execution) -> None:
             f"{recipe.name} is {recipe.in_words}: several processes train networks of single slices and cascades of "
             "them; give the same command to one process, or train its stages by recipes of their own"
         )
+
+
+def _meaningless_to_heads(execution: Execution) -> list[str]:
+    """What was asked for that networks of exams, small as they are, have no use of."""
+    asked = {
+        f"--precision {execution.precision}": execution.precision not in (None, "32-true"),
+        f"--accumulate {execution.accumulate}": execution.accumulate > 1,
+        "--compile": bool(execution.compile),
+    }
+    return [option for option, given in asked.items() if given]
 
 
 def _who_is_left_out(splits: JoinedSplits, fold: int | None) -> str:

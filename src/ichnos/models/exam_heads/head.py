@@ -20,11 +20,11 @@ class Exams:
     """(b, n, classes, side, side) class maps, for the networks that look at them."""
     valid: Tensor | None = None
     """(b, n) bool, False behind an exam's end; None: no exam is shorter than the others."""
+    lengths: Tensor | None = None
+    """(b,) slices of each exam where `valid` is, on the CPU: packing wants them there, and the device is not asked."""
 
-    @property
-    def lengths(self) -> Tensor | None:
-        """(b,) slices of each exam, on the CPU, where packing wants them; None where all have n."""
-        return None if self.valid is None else self.valid.sum(dim=1).cpu()
+    def __post_init__(self) -> None:
+        assert (self.valid is None) == (self.lengths is None)
 
 
 class SequenceCore(nn.Module):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from ichnos.models.exam_heads.head import Exams
 from ichnos.models.exam_heads.recurrent import BothWays
 
 _GATES = {"GRU": (1, 0, 2), "LSTM": (0, 3, 1, 2)}
@@ -40,9 +41,9 @@ class OnnxBothWays(nn.Module):
         gates = weights.detach().chunk(len(_GATES[self.operator]))
         return torch.cat([gates[k] for k in _GATES[self.operator]])
 
-    def forward(self, shown: Tensor, lengths: Tensor | None = None) -> Tensor:
+    def forward(self, shown: Tensor, exams: Exams | None = None) -> Tensor:
         """(1, n, width) → (1, n, 2 · hidden)."""
-        assert lengths is None
+        assert exams is None or exams.valid is None
         said = shown.transpose(0, 1)
         for layer in range(self.layers):
             weights = [getattr(self, f"{name}_{layer}") for name in ("weight_ih", "weight_hh", "bias")]

@@ -15,13 +15,17 @@ class BothWays(nn.Module):
         between = head.dropout if head.layers > 1 else 0.0
         self.network = kind(width, head.hidden, head.layers, batch_first=True, bidirectional=True, dropout=between)
 
-    def forward(self, shown: Tensor, lengths: Tensor | None) -> Tensor:
-        """lengths: (b,) on the CPU, of exams behind whose ends there is nothing to see; None: all have n slices."""
-        if lengths is None:
+    def forward(self, shown: Tensor, exams: Exams) -> Tensor:
+        """What stands behind an exam's end is not seen."""
+        if exams.valid is None or exams.lengths is None:
             return self.network(shown)[0]
-        packed = pack_padded_sequence(shown, lengths, batch_first=True, enforce_sorted=False)
+        # packing wants the longest exam first; where it puts them in order itself, it waits for the device
+        order = exams.valid.sum(dim=1).argsort(descending=True)
+        lengths = exams.lengths.sort(descending=True).values
+        packed = pack_padded_sequence(shown.index_select(0, order), lengths, batch_first=True)
         said, _ = self.network(packed)
-        return pad_packed_sequence(said, batch_first=True, total_length=shown.shape[1])[0]
+        padded, _ = pad_packed_sequence(said, batch_first=True, total_length=shown.shape[1])
+        return padded.index_select(0, order.argsort())
 
 
 class RecurrentHead(SequenceCore):
@@ -35,5 +39,5 @@ class RecurrentHead(SequenceCore):
 
     def forward(self, shown: Tensor, exams: Exams) -> tuple[Tensor, ...]:
         """As SequenceCore.forward; one answer."""
-        said = self.along(self.dropout(shown), exams.lengths)
+        said = self.along(self.dropout(shown), exams)
         return (exams.logits + self.output(self.dropout(said)),)

@@ -27,10 +27,9 @@ class TwoStageHead(SequenceCore):
 
     def forward(self, shown: Tensor, exams: Exams) -> tuple[Tensor, ...]:
         """As SequenceCore.forward; the first model's answer, then the second's."""
-        lengths = exams.lengths
-        first = exams.logits + self.first(self.dropout(self.on_features(self.dropout(shown), lengths)))
+        first = exams.logits + self.first(self.dropout(self.on_features(self.dropout(shown), exams)))
         before = first.detach()
         each = [exams.logits.sigmoid(), before.sigmoid()]
         mean = (each[0] + each[1]) / 2
         given = torch.cat([*each, mean, *beside(mean, exams.valid), *distances(exams)], dim=2)
-        return first, before + self.second(self.dropout(self.on_probabilities(given, lengths)))
+        return first, before + self.second(self.dropout(self.on_probabilities(given, exams)))
