@@ -124,9 +124,9 @@ def test_only_patients_without_hemorrhage_get_lesions(two_patients: Path, tmp_pa
         "062": (0, 23),
     }
     spec = READER.input.model_copy(update={"size": 64, "neighbours": 0})
-    drawn = open_grafts(prepared, spec, Synthetic(copies=2), SILENT, workers=1)
+    drawn = open_grafts(prepared, spec, Synthetic(copies=1), SILENT, workers=1)
     assert set(exams[drawn.rows]) == {"062"}
-    assert drawn.labels.any(axis=1).sum() >= 4
+    assert drawn.labels.any(axis=1).sum() >= 3
     cache = open_cache(prepared, spec, Population(slices="all"), SILENT, workers=1)
     real = cache.images[drawn.rows].astype(np.float64)
     change = np.abs(drawn.images - real).mean(axis=1)
