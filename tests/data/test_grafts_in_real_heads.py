@@ -13,6 +13,7 @@ from ichnos.data.cache import open_cache
 from ichnos.data.grafts import open_grafts
 from ichnos.data.preparing import prepare
 from ichnos.data.sources.ct_ich import CtIchSource
+from ichnos.errors import InputError
 from ichnos.phantom.grafting import graft
 from ichnos.phantom.lesions import draw_lesions
 from ichnos.phantom.real_head import RealHead, find_head
@@ -49,9 +50,12 @@ def two_patients(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def exam(two_patients: Path, tmp_path_factory: pytest.TempPathFactory) -> LabelledExam:
     """The sound patient's."""
-    source = CtIchSource(two_patients)
-    scan = source.scan(SILENT, tmp_path_factory.mktemp("scratch"))
-    (reference,) = (each for each in scan.exams if int(each.patient) == SOUND)
+    return exam_of(two_patients, f"{SOUND:03d}", tmp_path_factory.mktemp("scratch"))
+
+
+def exam_of(root: Path, patient: str, scratch: Path) -> LabelledExam:
+    source = CtIchSource(root)
+    (reference,) = (each for each in source.scan(SILENT, scratch).exams if each.patient == patient)
     return source.read(reference)
 
 
@@ -112,6 +116,26 @@ def test_the_mask_says_where_blood_is(exam: LabelledExam, head: RealHead) -> Non
     assert change[bleeds].sum() > 0.8 * change.sum(), "the rest is a rim that blood shares with what lies beside it"
     assert np.median(before[bleeds]) < 20, "it was fluid"
     assert 40 < np.median(grafted.hu[bleeds]) < 90, "it is blood"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("patient", ["052", "061", "079"])
+def test_a_braincase_is_found_in_heads_of_all_ages(patient: str, shared_data: Path, tmp_path: Path) -> None:
+    """Of eight, sixty-seven and two years, with hemorrhages or without."""
+    found = head_of(exam_of(shared_data / "ct-ich", patient, tmp_path))
+    assert len(found.slices) >= 20
+    assert 60 < found.patient.half_width < 85
+    assert 75 < found.patient.half_length < 105
+    for brain in found.brains:
+        held = brain.hu[brain.skull.depth > 0]
+        assert (held > _BONE_HU).mean() < 0.01
+        assert (held < -25).mean() < 0.07, "no air, but for what lies in sinuses beside it"
+
+
+@pytest.mark.slow
+def test_a_newborn_has_too_little_bone_and_it_is_said(shared_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no braincase in the exam: found in 0 of 19 slices"):
+        head_of(exam_of(shared_data / "ct-ich", "085", tmp_path))
 
 
 def test_only_patients_without_hemorrhage_get_lesions(two_patients: Path, tmp_path: Path) -> None:
