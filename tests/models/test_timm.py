@@ -1,6 +1,7 @@
 """Networks of timm, by a double of its module: a feature map either way round, tokens, and what cannot be built."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,3 +101,19 @@ def test_where_timm_is_absent_the_command_that_installs_it_is_named(monkeypatch:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'ichnos\[timm\]'"):
         SliceClassifier(recipe("resnet18"))
+
+
+@pytest.mark.parametrize(
+    "failing", ["raise RuntimeError('operator torchvision::nms does not exist')", "import torchvision_of_nobody"]
+)
+def test_where_timm_cannot_be_imported_its_first_words_are_said(
+    failing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As beside a torchvision that was built for another torch, or none."""
+    (tmp_path / "timm.py").write_text(failing)
+    monkeypatch.delitem(sys.modules, "timm", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    wanted = r"installed and cannot be imported \((operator torchvision::nms|No module named 'torchvision_of_nobody')"
+    with pytest.raises(MissingExtraError, match=wanted) as raised:
+        SliceClassifier(recipe("resnet18"))
+    assert "\n" not in str(raised.value)

@@ -31,6 +31,17 @@ def test_the_same_answers_are_told_and_have_no_p() -> None:
     assert f"| +0.000 ({THE_SAME}) | – | – |" in field_tables(card)["ranking"].to_markdown()
 
 
+def test_where_nobody_has_a_class_the_same_answers_are_no_difference() -> None:
+    card = json.loads(STUDY.read_text(encoding="utf-8"))
+    undefined = {"value": None, "low": None, "high": None, "defined_share": None, "note": "not defined (0 positives)"}
+    for step in card["steps"]:
+        for level in step["gains"].values():
+            level["any"] |= {"identical": True, "difference": undefined, "pooled": undefined}
+    text = field_tables(card)["gains"].to_markdown()
+    assert "not defined (0 positives)" in text
+    assert THE_SAME not in text
+
+
 def test_costs_say_what_was_measured_and_how_far_times_reach() -> None:
     card = json.loads(STUDY.read_text(encoding="utf-8"))
     table = field_tables(card)["cost"]

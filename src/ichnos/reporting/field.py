@@ -48,7 +48,7 @@ def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> 
         "how": " ".join(how_measured(first)),
         "who": who_words(first),
         "in_short": field_in_short(card),
-        "doubts": [*doubts(card["source"], list(recipes.values())), *_unfitted(cards)],
+        "doubts": [*doubts(card["source"], list(recipes.values())), *_unranked(card), *_unfitted(cards)],
         "no_delong": WITHOUT_DELONG,
         "tables": field_tables(card),
         "items": items,
@@ -77,7 +77,9 @@ def field_in_short(card: Mapping[str, Any]) -> list[str]:
         )
     steps = [step for step in card["steps"] if not step["why_not"]]
     found = [step for step in steps if any(_is_told(gain) for gain in printed_gains(step["gains"]))]
-    if steps:
+    if steps and card.get("gain_tests") == 0:
+        said.append(f"No step has a p, in any hemorrhage or epidural, of {len(steps)} compared.")
+    elif steps:
         names = ", ".join(f"{step['recipe']} against {step['against']}" for step in found)
         said.append(
             f"Steps with a p after Holm below 0.05, in any hemorrhage or epidural: {names or 'none'}, of {len(steps)} "
@@ -93,6 +95,13 @@ def _is_told(difference: Mapping[str, Any]) -> bool:
 
 SURE = 0.05
 """Below it a corrected p tells a difference from chance."""
+
+
+def _unranked(card: Mapping[str, Any]) -> list[str]:
+    """Where a ranking was wanted and there is none."""
+    if not card["ranking"] or card["ranking"]["rows"]:
+        return []
+    return ["No recipe is ranked: of none is the AUC of any hemorrhage in exams defined."]
 
 
 def _unfitted(cards: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -164,14 +164,22 @@ def _cells(row: Tree, which: str) -> tuple[Cell, Cell, Cell]:
 
 def _notes(card: Tree) -> tuple[str, ...]:
     drawn = f"{card['gain_resamples']:,} resamples of" if "gain_resamples" in card else "the paired bootstrap over"
-    tests = f"all {card['gain_tests']} p" if "gain_tests" in card else "the p"
     return (
         f"On the same patients: 95 % intervals and p by {drawn} patients, drawn alike for both recipes.",
-        f"Holm's correction is over {tests} of changes, of any hemorrhage and of epidural together.",
+        _corrected(card),
         "An interval that holds 0 shows no gain.",
         *_why_no_p(card, Subtype.ANY),
         TRAINED_ONCE,
     )
+
+
+def _corrected(card: Tree) -> str:
+    """Over how many p; scorecards from before do not tell."""
+    tests = card.get("gain_tests")
+    if tests == 0:
+        return "No change has a p, of any hemorrhage or of epidural, so there is nothing for Holm's correction."
+    over = "the p" if tests is None else f"all {tests} p"
+    return f"Holm's correction is over {over} of changes, of any hemorrhage and of epidural together."
 
 
 def _why_no_p(card: Tree, c: Subtype) -> tuple[str, ...]:
@@ -181,4 +189,9 @@ def _why_no_p(card: Tree, c: Subtype) -> tuple[str, ...]:
 
 def why_the_same(gains: Iterable[Tree]) -> tuple[str, ...]:
     """What “the same answers” means, where some of these differences have it."""
-    return (_WHY_THE_SAME,) if any(gain.get("identical") for gain in gains) else ()
+    return (_WHY_THE_SAME,) if any(gain.get("identical") and _is_defined(gain) for gain in gains) else ()
+
+
+def _is_defined(gain: Tree) -> bool:
+    """Whether any change is there to be 0: where nobody has a class, there is none however alike two recipes answer."""
+    return any(gain[which]["value"] is not None for which in ("difference", "pooled"))

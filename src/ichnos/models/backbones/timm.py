@@ -19,7 +19,8 @@ class TimmBackbone(Backbone):
     """
 
     def __init__(self, name: str, channels: int, size: int) -> None:
-        """Raises MissingExtraError where timm is absent, WeightsError where it has no such model for this size."""
+        """Raises MissingExtraError where timm is absent or cannot be imported, WeightsError where it has no such model
+        for this size."""
         super().__init__()
         self.model = _created(name, channels, size)
         self.name = name
@@ -55,9 +56,8 @@ class TimmBackbone(Backbone):
             with torch.no_grad():
                 shape = tuple(self.model.eval()(torch.zeros(1, channels, size, size)).shape)
         except Exception as error:  # each of timm's models refuses in its own way
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise WeightsError(
-                f"timm:{self.name} takes no images of {size} pixels ({first}); give another input.size"
+                f"timm:{self.name} takes no images of {size} pixels ({_first_line(error)}); give another input.size"
             ) from error
         finally:
             self.model.train(was_training)
@@ -65,21 +65,34 @@ class TimmBackbone(Backbone):
 
 
 def _created(name: str, channels: int, size: int) -> nn.Module:
-    try:
-        timm: Any = importlib.import_module("timm")
-    except ModuleNotFoundError as error:
-        if error.name != "timm":
-            raise
-        raise MissingExtraError(
-            f"timm:{name} needs timm, which is not installed; install it with pip install 'ichnos[timm]'"
-        ) from error
+    timm = _timm(name)
     if not timm.is_model(name):
         raise WeightsError(f"timm {timm.__version__} has no model {name!r}; `timm.list_models()` says which it has")
     try:
         return timm.create_model(name, pretrained=False, num_classes=0, global_pool="", in_chans=channels)
     except Exception as error:  # models that cannot do without their classifier, or that take three channels only
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-        raise WeightsError(f"timm cannot build {name} for {channels} channels of {size} pixels: {first}") from error
+        raise WeightsError(
+            f"timm cannot build {name} for {channels} channels of {size} pixels: {_first_line(error)}"
+        ) from error
+
+
+def _timm(name: str) -> Any:
+    """The module. name: of what is wanted of it."""
+    try:
+        return importlib.import_module("timm")
+    except Exception as error:  # a torchvision of another build than torch's fails in ways of its own
+        if isinstance(error, ModuleNotFoundError) and error.name == "timm":
+            raise MissingExtraError(
+                f"timm:{name} needs timm, which is not installed; install it with pip install 'ichnos[timm]'"
+            ) from error
+        raise MissingExtraError(
+            f"timm:{name} needs timm, which is installed and cannot be imported ({_first_line(error)}); beside torch "
+            f"{torch.__version__} it needs the torchvision of the same release and build"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
 
 
 def _names(given: object) -> tuple[str, ...]:
