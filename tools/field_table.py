@@ -10,11 +10,21 @@ from pages import ROOT, rewrite
 
 from ichnos.reporting.field_tables import field_tables
 
-STUDIES = {"field": "field-ct-ich", "parts": "parts-ct-ich", "phantom": "field-phantom"}
+STUDIES = {
+    "field": "field-ct-ich",
+    "parts": "parts-ct-ich",
+    "drawn": "epidural-ct-ich",
+    "phantom": "field-phantom",
+    "phantom-parts": "field-phantom-parts",
+}
 """A place on the page for each study."""
 
-COSTS_ALONE = {"phantom"}
-"""Of three test patients: what each recipe reached there stands in its scorecard, and ranks nothing."""
+SHOWN = {
+    "drawn": ("any", "subtypes_slices", "subtypes_exams", "gains", "gains_epidural", "cost"),
+    "phantom": ("cost",),
+    "phantom-parts": ("cost",),
+}
+"""Of some studies a few tables; the rest stands in their scorecards. Three test patients of a phantom rank nothing."""
 
 
 def tables(place: str, study: str) -> str:
@@ -24,8 +34,8 @@ def tables(place: str, study: str) -> str:
         return "Not run yet."
     card = json.loads(path.read_text(encoding="utf-8"))
     lines = [f"`results/{study}.json`, made by `{card['command']}`:", ""]
-    made = list(field_tables(card).values())
-    lines += [table.to_markdown() for table in (made[-1:] if place in COSTS_ALONE else made)]
+    made = field_tables(card)
+    lines += [made[name].to_markdown() for name in SHOWN.get(place, made)]
     return "\n".join(lines).rstrip()
 
 
