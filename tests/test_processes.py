@@ -7,12 +7,15 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ichnos import processes
 from ichnos.errors import WorkerError
 from ichnos.processes import cores, in_processes, in_threads
 
@@ -51,6 +54,37 @@ def sleep(folder: Path, number: int) -> int:
     (folder / str(os.getpid())).touch()
     time.sleep(60)
     return number
+
+
+class InterruptedInSubmit(ProcessPoolExecutor):
+    """Its third item is noted as to be done, but never put where workers would be given it."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        put, count = self._work_ids.put, iter(range(100))  # pyright: ignore[reportAttributeAccessIssue]
+
+        def interrupted(work_id: int) -> None:
+            if next(count) == 2:
+                raise KeyboardInterrupt
+            put(work_id)
+
+        self._work_ids.put = interrupted  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_stop_at_any_moment_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "ProcessPoolExecutor", InterruptedInSubmit)
+    ended: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            list(in_processes(square, range(50), 2))
+        except KeyboardInterrupt as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(60)
+    assert ended, "it waits for an item that nobody does"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -56,6 +56,8 @@ def in_processes(
                 "a worker process was killed, most often because memory ran out; what was finished is kept: "
                 "give the same command again, with fewer cores if it happens again"
             ) from error
+        finally:  # Ctrl-C in the middle of `submit` leaves an item that nobody would ever do, and be waited for
+            pool.shutdown(cancel_futures=True)
 
 
 def in_threads(

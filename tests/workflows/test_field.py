@@ -154,7 +154,7 @@ def test_every_level_of_every_recipe_is_measured(studied: Path) -> None:
     assert "nothing is said of finding them" in own
     assert "Not labelled" not in own
     text = (studied / "report.md").read_text()
-    assert "| Demographics | CLAIM, TRIPOD+AI | age of 24 patients: median " in text
+    assert "| Demographics | CLAIM 36; TRIPOD+AI 20b | age of 24 patients: median " in text
     for title in ("Any hemorrhage, patients: calls at both", "All classes together", "Subtypes by patient"):
         assert f"**{title}" in text
     assert "## For a manuscript" in text
