@@ -42,6 +42,22 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     assert "5 resamples by patient" in growth_circumstances(tree)
 
 
+def test_what_a_slice_costs_is_judged() -> None:
+    sizes = [
+        {
+            "times": times,
+            "slices": 100 * times,
+            "microseconds_a_slice": {"median": median, "lowest": median, "highest": median},
+            "peak_mb": None,
+        }
+        for times, median in ((1, 200.0), (4, 200.0), (16, 250.0))
+    ]
+    said = [row[1] for row in growth_rows(dict.fromkeys(("prepare", "predict", "evaluate"), sizes))][:3]
+    assert said[0] == "200 µs a slice (200 to 200)"
+    assert said[1].endswith("; 1.00 × as much: held")
+    assert said[2].endswith("; 1.25 × as much: **missed**")
+
+
 @pytest.mark.parametrize(
     ("peaks", "verdict"),
     [

@@ -197,8 +197,12 @@ def growth_rows(tree: Tree) -> Iterator[Row]:
             said = f"{cost['median']:,.0f} µs a slice ({cost['lowest']:,.0f} to {cost['highest']:,.0f})"
             peak = "" if each["peak_mb"] is None else f", {each['peak_mb']:,} MB"
             held = f"≤ {base['microseconds_a_slice']['median']:,.0f} µs, as at {base['times']} ×"
-            aim = "what the rows below are held to" if each is base else held
-            yield f"{name}, {each['slices']:,} slices ({each['times']} ×)", f"{said}{peak}", aim
+            if each is base:
+                verdict, aim = "", "what the rows below are held to"
+            else:
+                ratio = cost["median"] / base["microseconds_a_slice"]["median"]
+                verdict, aim = f"; {ratio:.2f} × as much: {'held' if ratio <= 1 else '**missed**'}", held
+            yield f"{name}, {each['slices']:,} slices ({each['times']} ×)", f"{said}{peak}{verdict}", aim
         yield from _growing_memory(name, base, tree[name][-1])
 
 
