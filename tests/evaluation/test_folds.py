@@ -60,8 +60,22 @@ def test_few_positive_patients_only_describe() -> None:
     measured = measure_folds(few, CLASSES, seed=0)["classes"]
     assert measured["epidural"]["descriptive_only"]
     assert measured["epidural"]["positive_patients"] == 3
-    assert measured["epidural"]["auc_mean_of_folds"]["note"] == "of the 1 of 2 folds that define it"
+    assert measured["epidural"]["auc_mean_of_folds"]["note"].startswith("of the 1 of 2 folds that define it; in 9")
     assert not measured["any"]["descriptive_only"]
+
+
+@pytest.mark.parametrize(("folds", "note"), [(2, "in {} % of resamples"), (8, "no interval: only {} % of resamples")])
+def test_the_mean_of_folds_says_how_many_resamples_define_it(folds: int, note: str) -> None:
+    """Two patients with epidural in each fold: the more folds, the fewer resamples leave one of them in every fold."""
+    table = scores(patients=100)
+    number = np.unique(table.patient, return_inverse=True)[1]
+    marked = np.column_stack([number < 2 * folds, table.labels[:, 1]])
+    few = OutOfFold(table.patient, number % folds, table.raw, table.probabilities, marked, table.called)
+    drawn = PatientResamples.draw(table.patient, seed=0).weights
+    both = [drawn[:, fold] + drawn[:, fold + folds] > 0 for fold in range(folds)]
+    found = measure_folds(few, CLASSES, seed=0)["classes"]["epidural"]["auc_mean_of_folds"]
+    assert found["note"].startswith(note.format(round(100 * np.all(both, axis=0).mean())))
+    assert (found["low"] is None) is note.startswith("no")
 
 
 @pytest.mark.parametrize(("patients", "tested"), [(9, False), (10, True)])

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.evaluation.calibration import measure_calibration, reliability_table
-from ichnos.evaluation.intervals import Estimate, evaluate, percentile_interval
+from ichnos.evaluation.intervals import Estimate, defined_share_note, evaluate, percentile_interval
 from ichnos.evaluation.levels import Judged
 from ichnos.evaluation.ranking import Ranking
 from ichnos.evaluation.resampling import PatientResamples
@@ -67,8 +67,10 @@ class OutOfFold:
         )
 
 
-_DEFINED = 0.95
-"""Of the resamples, how many must define a mean over folds: those that do not are the poor ones."""
+_DEFINED = 0.5
+"""Of the resamples, how many must define a mean over folds. Folds are cut so that each has patients with a class where
+that can be; of 16 in five folds a quarter of the resamples leave some fold without any, and the interval is of the
+others. Its note says how many they are."""
 
 
 def measure_folds(scores: OutOfFold, classes: Sequence[Subtype], seed: int) -> dict[str, Any]:
@@ -144,6 +146,8 @@ def mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Mea
     elif interval is not None and interval.defined_share < _DEFINED:
         share = 100 * interval.defined_share
         note, interval = _and(note, f"no interval: only {share:.0f} % of resamples define every fold"), None
+    elif (share_note := defined_share_note(interval)) is not None:
+        note = _and(note, share_note)
     return MeanOfFolds(Estimate(float(np.mean(values)), interval, note), means)
 
 

@@ -148,7 +148,7 @@ def estimate_of(
     """
     doubt = _undefined(key, support) if value is None else _too_few(key, support, patients)
     interval = None if doubt else percentile_interval(values)
-    notes = [note for note in (doubt, thin if interval else None, _share_note(interval)) if note]
+    notes = [note for note in (doubt, thin if interval else None, defined_share_note(interval)) if note]
     return Estimate(value, interval, "; ".join(notes) or None)
 
 
@@ -222,7 +222,8 @@ def _undefined(key: MetricKey, support: Mapping[Subtype, Support]) -> str:
             return "not defined (0 positives)"
 
 
-def _share_note(interval: Interval | None) -> str | None:
+def defined_share_note(interval: Interval | None) -> str | None:
+    """That only some resamples define the number; None where all do, or there is no interval."""
     if interval is None or interval.defined_share == 1:
         return None
     share = 100 * interval.defined_share

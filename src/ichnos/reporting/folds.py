@@ -9,6 +9,9 @@ from ichnos.subtypes import Subtype
 
 LEVELS = {"slices": "slice", "exams": "exam"}
 
+_MOST = 0.95
+"""Of the resamples: where fewer define a mean over folds, the table says how many."""
+
 
 def is_folds(scorecard: Mapping[str, Any] | None) -> bool:
     """Whether a scorecard is one that `ichnos study folds` wrote."""
@@ -63,7 +66,8 @@ def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
         *_rows(scorecard, _point_cells),
         "",
         "\\* fewer than ten positive or ten negative patients: descriptive only. Raw: a slice's as the network gives",
-        "it, an exam's as the fitted aggregator makes it of these, not yet scaled.",
+        "it, an exam's as the fitted aggregator makes it of these, not yet scaled. “Of 90 % of resamples”: the",
+        "others leave some fold without anyone who has the class.",
     ]
 
 
@@ -80,9 +84,16 @@ def _auc_cells(row: Mapping[str, Any]) -> list[str]:
     return [
         f"{row['positives']} ({row['positive_patients']})",
         estimate_text(row["auc"]),
-        estimate_text(row["auc_mean_of_folds"]),
+        _mean_text(row["auc_mean_of_folds"]),
         estimate_text(row["average_precision"]),
     ]
+
+
+def _mean_text(estimate: Mapping[str, Any]) -> str:
+    """A mean of folds, with how many resamples its interval is of where that is much less than all."""
+    share = estimate["defined_share"]
+    few = share is not None and share < _MOST
+    return estimate_text(estimate) + (f" (of {100 * share:.0f} % of resamples)" if few else "")
 
 
 def _point_cells(row: Mapping[str, Any]) -> list[str]:
