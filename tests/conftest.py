@@ -26,6 +26,28 @@ def undrawn() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For networks and images so small that torch's threads only wait for each other, for long where tests run side by
+    side."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def unexported() -> Iterator[None]:
+    """A field study's costs are made up. They have tests of their own, and to export a network takes longer than to
+    train one that is so small."""
+    untimed = {"parameters": 1, "multiply_adds": 1, "slices": 36, "bundle_bytes": 1, "seconds": 0.1, "note": None}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ichnos.workflows.field.costs_of_runs", lambda runs, _: dict.fromkeys(runs, untimed))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Real data that are not part of the project; a test that asks for them skips where they are absent."""

@@ -1,7 +1,6 @@
 """A small recipe, and the form in which EfficientNet-B0's ImageNet weights were released."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -12,13 +11,9 @@ from ichnos.models import SliceClassifier
 from ichnos.recipe import InputSpec, Network, SliceRecipe
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """These images are so small that threads only wait for each other, for long where tests run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True, scope="module")
+def in_one_thread(one_thread: None) -> None:
+    """All images here are small."""
 
 
 @pytest.fixture

@@ -1,10 +1,7 @@
 """A tiny, easy set: a bright blob in one or two of five places, one place a class."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from ichnos.ct.windows import BRAIN
@@ -36,13 +33,9 @@ def parts(n_training: int, n_validation: int, size: int) -> tuple[TrainingSlices
     return TrainingSlices(images, first, labels[first]), TrainingSlices(images, second, labels[second])
 
 
-@pytest.fixture(autouse=True, scope="package")
-def one_thread() -> Iterator[None]:
-    """These images are so small that threads only wait for each other, for long where tests run side by side."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+@pytest.fixture(autouse=True, scope="module")
+def in_one_thread(one_thread: None) -> None:
+    """All images here are small."""
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A run of one hospital, adapted to another: what changes, what is learnt from, and what it may be measured on."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,6 +31,8 @@ from ichnos.workflows.train import open_data, train_model
 from ichnos.workflows.validate import evaluate_bundle
 from tests.data.in_memory import InMemorySource
 
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+
 QUICK = EvaluationOptions(resamples=20)
 TINY = {
     "network": {"backbone": "separable", "init": "random"},
@@ -40,19 +41,6 @@ TINY = {
     "fit": {"epochs": 1, "batch_size": 8, "steps_per_epoch": 2, "patience": None},
 }
 SHORT = {"fit.epochs": "1", "fit.batch_size": "8"}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_figures(undrawn: None) -> None:
-    """None of these tests looks at one."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def hospital(folder: Path, first: int) -> PreparedSet:

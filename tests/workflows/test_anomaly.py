@@ -1,14 +1,12 @@
 """A detector of what it has never seen, from a set to a bundle, on a tiny set with random weights."""
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
-import torch
 from lightning_fabric import Fabric
 
 from ichnos.data.preparing import prepare
@@ -29,13 +27,7 @@ from ichnos.workflows.train import open_data, train_model
 from ichnos.workflows.trained import open_run
 from tests.data.in_memory import InMemorySource
 
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")

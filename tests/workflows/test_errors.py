@@ -1,7 +1,7 @@
 """The gallery of errors: the surest exams, surest first, each by its own slice and under its own class's map."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +40,8 @@ from ichnos.workflows.trained import open_run
 from tests.inference.networks import brightness, manifest
 from tests.workflows.bright import BrightSource
 
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+
 FEW = EvaluationOptions(resamples=10)
 CAPTION = re.compile(r"exam (\d+), slice (\d+) of (\d+)\np = (\d\.\d\d)")
 CELLS = 4
@@ -60,19 +62,6 @@ def patched(one: LabelledSlice) -> LabelledSlice:
     rng = np.random.default_rng(int(one.name.replace("e", "").replace("-", "")))
     cells = (rng.integers(15, 65) + rng.integers(-14, 15, (CELLS, CELLS))).astype(np.int16)
     return replace(one, hu=np.kron(cells, np.ones((8, 8), np.int16)))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_figures(undrawn: None) -> None:
-    """What stands in a figure is looked at, not how it is drawn."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

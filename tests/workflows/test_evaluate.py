@@ -2,7 +2,6 @@
 
 import html
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +29,13 @@ from ichnos.workflows.trained import open_run
 from tests.stories.running import ichnos
 from tests.workflows.bright import bright_set
 
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+
 FEW = EvaluationOptions(resamples=20)
 TINY: SliceRecipe = READER.derive(
     network={"backbone": "separable", "init": "random"}, synthetic=None, augmentation=None, **{"input.size": 64}
 )
 ANOTHER_SET = {"source": "phantom", "set": "0123456789abcdef", "everyone": False}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_figures(undrawn: None) -> None:
-    """None of these tests looks at one."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def run_of(folder: Path, recipe: SliceRecipe = TINY, bias: float | None = None, **more: Any) -> Path:

@@ -2,13 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ichnos.data.preparing import prepare
 from ichnos.data.splits import split
@@ -20,10 +19,12 @@ from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.recipes import find
 from ichnos.subtypes import Subtype
-from ichnos.workflows import cost, field
+from ichnos.workflows import cost
 from ichnos.workflows.compare import FOLDS_ARE_CALIBRATED, FOLDS_ARE_POOLED, LARGEST_SLICE, compare_predictions
 from ichnos.workflows.field import FieldOptions, study_field
 from tests.data.in_memory import InMemorySource
+
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn", "unexported")
 
 TINY = '''"""{title}."""
 from ichnos.recipes.{base} import RECIPE as BASE
@@ -42,28 +43,6 @@ def recipe_file(folder: Path, name: str, base: str, **changes: object) -> str:
     path = folder / f"{name}.py"
     path.write_text(TINY.format(title=f"Tiny {name}", base=base, name=name, changes=repr(changes)))
     return str(path)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_figures(undrawn: None) -> None:
-    """None of these tests looks at one."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_exports() -> Iterator[None]:
-    """Costs have a test of their own: to export each of these networks takes longer than to train them."""
-    untimed = {"parameters": 1, "multiply_adds": 1, "slices": 36, "bundle_bytes": 1, "seconds": 0.1, "note": None}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(field, "costs_of_runs", lambda runs, _: dict.fromkeys(runs, untimed))
-        yield
 
 
 @pytest.fixture(scope="module")

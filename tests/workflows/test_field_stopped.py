@@ -18,12 +18,11 @@ from ichnos.data.splits import split
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.progress import SILENT, Progress, Task
 from ichnos.training.session import Session
-from ichnos.workflows import field
 from ichnos.workflows.field import FieldOptions, study_field
 from tests.data.in_memory import InMemorySource
 from tests.workflows.test_field import SLICE, recipe_file
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn", "unexported")
 
 Step = tuple[str, int, int]
 """A run's folder under the study's, and the epoch and step of it that was trained."""
@@ -67,19 +66,9 @@ def heard() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_exports() -> Iterator[None]:
-    """Costs are kept beside the runs, and have tests of their own."""
-    untimed = {"parameters": 1, "multiply_adds": 1, "slices": 36, "bundle_bytes": 1, "seconds": 0.1, "note": None}
+def few_resamples() -> Iterator[None]:
+    """Nobody looks at an interval."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(field, "costs_of_runs", lambda runs, _: dict.fromkeys(runs, untimed))
         patch.setattr("ichnos.workflows.field_pairs.RESAMPLES", 200)
         yield
 

@@ -3,24 +3,23 @@
 import html
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from ichnos.ct import LabelledExam
 from ichnos.data.preparing import prepare
 from ichnos.data.sources import ExamReference
 from ichnos.data.splits import split
 from ichnos.progress import SILENT
-from ichnos.workflows import field
 from ichnos.workflows.field import FieldOptions, study_field
 from tests.data.in_memory import InMemorySource
 from tests.workflows.test_field import SLICE, recipe_file
+
+pytestmark = pytest.mark.usefixtures("one_thread", "unexported")
 
 
 @dataclass(frozen=True)
@@ -34,23 +33,6 @@ class FewBleed(InMemorySource):
         bleeds = int(reference.patient[1:]) < self.patients
         labels = np.array([False, bleeds, False, False, False])
         return replace(exam, slices=tuple(replace(one, labels=labels, mask=None) for one in exam.slices))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_exports() -> Iterator[None]:
-    """Costs have tests of their own."""
-    untimed = {"parameters": 1, "multiply_adds": 1, "slices": 36, "bundle_bytes": 1, "seconds": 0.1, "note": None}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(field, "costs_of_runs", lambda runs, _: dict.fromkeys(runs, untimed))
-        yield
 
 
 def studied(folder: Path, patients: int) -> tuple[Path, dict[str, Any]]:

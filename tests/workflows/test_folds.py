@@ -1,13 +1,11 @@
 """A study by folds, from a set to a bundle, on a tiny set with random weights."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 
 from ichnos.data.preparing import prepare
@@ -29,21 +27,9 @@ from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData
 from tests.data.in_memory import InMemorySource
 
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+
 FOLDS = 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """These images are so small that threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_figures(undrawn: None) -> None:
-    """None of these tests looks at one."""
 
 
 @pytest.fixture(scope="module")

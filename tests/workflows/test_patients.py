@@ -1,14 +1,12 @@
 """A curve by training patients: whom its points learn from, that it goes on, and what it refuses."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-import torch
 
 from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
@@ -33,6 +31,8 @@ from ichnos.workflows.train import open_data
 from ichnos.workflows.trained_model import fitted_on_these
 from tests.data.in_memory import InMemorySource
 
+pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
+
 TINY = {
     "network": {"backbone": "small-cnn", "init": "random"},
     "input.size": 32,
@@ -43,19 +43,6 @@ TINY = {
 SHARES = (0.25, 0.5, 1.0)
 ENDS = (0.25, 1.0)
 """Two points: each is a training."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_figures(undrawn: None) -> None:
-    """None of these tests looks at one."""
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

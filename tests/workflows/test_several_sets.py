@@ -1,11 +1,9 @@
 """One run on two sets: measured on each one's own test patients, exported with both or one, never on what it learnt."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from ichnos import recipes
 from ichnos.data.preparing import prepare
@@ -27,15 +25,9 @@ from ichnos.workflows.train import open_data, train_model
 from ichnos.workflows.validate import evaluate_bundle
 from tests.data.in_memory import InMemorySource, Messages
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = EvaluationOptions(resamples=20)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def hospital(folder: Path, twins: dict[int, int]) -> PreparedSet:

@@ -26,12 +26,9 @@ from tests.inference.networks import manifest
 from tests.stories.running import ichnos
 from tests.workflows.bright import bright_bundle, bright_set
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEW = EvaluationOptions(resamples=50)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def no_figures(undrawn: None) -> None:
-    """None of these tests looks at one."""
 
 
 @pytest.fixture(scope="module")
