@@ -181,7 +181,7 @@ def test_exams_are_read_on_the_cluster_to_the_same_files(
     there = ichnos(*words, "--out", "there", "--cluster", cluster.address)
     assert (there.exit_code, there.stdout) == (here.exit_code, here.stdout) == (3, here.stdout)
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
-    assert len(contents(tmp_path / "there")) == 9
+    assert len(contents(tmp_path / "there")) == 10
     assert [exam["exam"] for exam in json.loads(there.stdout)["exams"]] == [1, 2, 3, 4]
 
 

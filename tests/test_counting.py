@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from ichnos.counting import counted
+from ichnos.counting import counted, ranges
 
 SOURCES = Path(__file__).parents[1] / "src" / "ichnos"
 
@@ -24,3 +24,8 @@ def test_what_is_said_of_exams_counts_with_it() -> None:
         for line in (SOURCES / name).read_text().splitlines():
             if re.search(r"\} (slices|files|exams|series|gaps|doubts|things)\b", line):
                 assert any(name.endswith(file) and words in line for file, words in never_one), line
+
+
+def test_numbers_in_a_row_are_joined() -> None:
+    assert ranges([1, 2, 3, 6, 8, 9]) == "1–3, 6, 8–9"
+    assert ranges([]) == ""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ichnos.cli.main import run
+from ichnos.cli.predict import _line  # pyright: ignore[reportPrivateUsage]
 from ichnos.inference import write_bundle
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.inference.networks import brightness, manifest
@@ -37,6 +38,20 @@ def test_formats(
     (exam,) = json.loads(printed.out)["exams"]
     assert exam["files"] == ["exam-001/findings.json", "exam-001/sr.dcm", "exam-001/report.html"]
     assert "known" not in (printed.out + printed.err).lower()
+
+
+def test_it_says_where_all_exams_stand_on_one_page(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "in", as_series(head_datasets(), 1))
+    assert predict(monkeypatch, folder, "--out", tmp_path / "out", "--bundle", bundle, "--format", "html") == 0
+    assert f"summary.json in {tmp_path / 'out'}, all exams on report.html." in capsys.readouterr().out
+
+
+def test_a_hemorrhage_of_no_subtype_is_one() -> None:
+    said = {"exam": 1, "findings": "f", "present": [], "urgent": True, "probability_any": 0.7, "doubts": []}
+    assert _line(said | {"any_present": True}) == "exam 1: URGENT, hemorrhage of no subtype called, any 0.70"
+    assert _line(said | {"any_present": False}) == "exam 1: URGENT, no hemorrhage called, any 0.70"
 
 
 def test_a_demonstration_says_so_in_the_terminal(

@@ -140,6 +140,7 @@ def test_names_in_a_zip_lead_nowhere(tmp_path: Path, bundle: Path, prefix: str) 
     new = {path for path in tmp_path.rglob("*") if path.is_file()} - before
     assert {path.relative_to(place / "out").as_posix() for path in new} == {
         "summary.json",
+        "report.html",
         "exam-001/findings.json",
         "exam-001/report.html",
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ichnos.counting import counted
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.inference.networks import brightness
 from tests.stories.predicting import (
@@ -25,11 +26,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-@pytest.mark.parametrize("which", [1, 4, 8])
+@pytest.mark.parametrize("which", [1, 4, 8, 9])
 def test_a_full_disk_leaves_whole_files_and_a_way_on(
     tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, number: int, which: int
 ) -> None:
-    """Of nine files the first, one in the second exam's, or the page; with room again --force finishes the work."""
+    """Of ten files the first, one of each exam's, or the page of all; with room again --force finishes the work."""
     paths = [good_exam(tmp_path / "a"), good_exam(tmp_path / "b", study=2)]
     written = 0
     flush = os.fsync
@@ -45,7 +46,7 @@ def test_a_full_disk_leaves_whole_files_and_a_way_on(
     ran = predict(bundle, tmp_path / "out", *paths, "--format", "sr,key-objects,html")
     assert ran.exit_code == 1
     assert ("the disk is full" if number != errno.EFBIG else "File too large") in ran.stderr
-    assert f"with --force: {which // 5} exam{'' if which // 5 == 1 else 's'} written there" in ran.stderr
+    assert f"with --force: {counted((which - 1) // 4, 'exam')} written there" in ran.stderr
     assert "Traceback" not in ran.stderr
     there = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(there) == which - 1
@@ -68,7 +69,7 @@ def test_an_output_folder_that_holds_something_is_left_alone_without_force(tmp_p
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", ["thesis.docx", "exam-photos/one.jpg", "exam-001"])
+@pytest.mark.parametrize("name", ["thesis.docx", "report.html", "exam-photos/one.jpg", "exam-001"])
 def test_what_is_no_finding_of_ours_is_never_touched(tmp_path: Path, bundle: Path, name: str) -> None:
     """Not even with --force; a link in the place of an exam's folder is none either."""
     out = tmp_path / "out"

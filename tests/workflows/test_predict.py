@@ -1,6 +1,8 @@
 """Exams in, findings and what else was asked for out, an exam at a time."""
 
+import html
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from ichnos.errors import BundleError, ExamError, InferenceError, InputError, Ou
 from ichnos.findings import ExamFindings
 from ichnos.inference import load_bundle, write_bundle
 from ichnos.progress import SILENT
+from ichnos.remote import RemotePath, place_of
 from ichnos.reporting.exam import Format
 from ichnos.workflows import predict
 from ichnos.workflows.predict import classify_reading, is_partial, predict_paths
@@ -39,7 +42,9 @@ def test_everything_that_was_asked_for_is_in_the_exams_folder(folder: Path, bund
     (exam,) = summary["exams"]
     assert exam["urgent"]
     assert exam["findings"] == exam["files"][0] == "exam-001/findings.json"
-    assert {path.relative_to(out).as_posix() for path in out.rglob("*.*")} == {*exam["files"], "summary.json"}
+    files = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
+    assert files == {*exam["files"], "summary.json", "report.html"}
+    assert summary["page"] == "report.html"
     assert {"exam-001/sr.dcm", "exam-001/map-any.dcm", "exam-001/report.html"} <= set(exam["files"])
     assert (exam["refused_formats"], exam["empty_formats"]) == ({}, {})
     assert not is_partial(summary)
@@ -48,8 +53,10 @@ def test_everything_that_was_asked_for_is_in_the_exams_folder(folder: Path, bund
 
 
 def test_findings_alone_by_default(folder: Path, bundle: Path, tmp_path: Path) -> None:
-    (exam,) = predict_paths([folder], tmp_path / "out", bundle, SILENT)["exams"]
-    assert exam["files"] == ["exam-001/findings.json"]
+    summary = predict_paths([folder], tmp_path / "out", bundle, SILENT)
+    assert summary["exams"][0]["files"] == ["exam-001/findings.json"]
+    assert summary["page"] is None
+    assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_two_runs_give_the_same_bytes(folder: Path, bundle: Path, tmp_path: Path) -> None:
@@ -81,6 +88,26 @@ def test_a_refused_exam_does_not_stop_the_others(folder: Path, bundle: Path, tmp
     summary = predict_paths([chest, folder], tmp_path / "out", bundle, SILENT, formats=Format)
     assert [bool(exam["files"]) for exam in summary["exams"]] == [False, True]
     assert is_partial(summary)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert html.escape(summary["exams"][0]["refusal"]) in page
+    links = re.findall(r'href="([^"]*)"', page)
+    assert links == ["exam-002/report.html"]
+    assert all((tmp_path / "out" / link).is_file() for link in links)
+
+
+def test_where_none_can_be_read_the_page_says_why(bundle: Path, tmp_path: Path) -> None:
+    chest = write(tmp_path / "chest", as_series(head_datasets(PixelSpacing=[8, 8]), 1))
+    predict_paths([chest], tmp_path / "out", bundle, SILENT, formats=[Format.HTML])
+    assert "not a head CT: the body in it measures" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_the_page_of_all_goes_to_a_storage_with_the_same_bytes(folder: Path, bundle: Path, tmp_path: Path) -> None:
+    predict_paths([folder], tmp_path / "out", bundle, SILENT, formats=[Format.HTML])
+    there = place_of("memory://findings/of-all")
+    assert isinstance(there, RemotePath)
+    predict_paths([folder], there, bundle, SILENT, formats=[Format.HTML])
+    for name in ("report.html", "summary.json", "exam-001/report.html"):
+        assert (there / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
 
 
 @pytest.mark.parametrize("cores", [1, 8, 64])
@@ -165,7 +192,8 @@ def test_what_is_there_is_replaced_with_force_only(folder: Path, bundle: Path, t
     with pytest.raises(OutputError, match="holds something already"):
         predict_paths([folder], tmp_path / "out", bundle, SILENT)
     predict_paths([folder], tmp_path / "out", bundle, SILENT, force=True)
-    assert [path.name for path in (tmp_path / "out/exam-001").iterdir()] == ["findings.json"]
+    left = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.*")}
+    assert left == {"summary.json", "exam-001/findings.json"}
 
 
 def test_a_refused_exam_cannot_be_classified(bundle: Path, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ Formats = Annotated[
         metavar="FORM,...",
         help=(
             "What to write of each exam, with commas between: json (always), sr (DICOM structured report), "
-            "key-objects (DICOM), heatmap (DICOM pictures and maps), html (a page): see docs/outputs.md."
+            "key-objects (DICOM), heatmap (DICOM pictures and maps), html (a page, and one of all exams): "
+            "see docs/outputs.md."
         ),
     ),
 ]
@@ -91,7 +92,8 @@ def _tell(summary: dict[str, Any], out: str) -> None:
             print(f"  {form} not written: {reason}")
     for each in summary["unreadable"]:
         print(f"not read: {each['files']} × in path {each['path']}: {each['reason']}")
-    print(f"findings and summary.json in {out}. {summary['notice']}")
+    page = f", all exams on {summary['page']}" if summary["page"] else ""
+    print(f"findings and summary.json in {out}{page}. {summary['notice']}")
     if said := summary["bundle"]["demonstration"]:
         print(f"A demonstration: {said}.")
 
@@ -109,7 +111,8 @@ def _formats(words: str) -> "list[Format]":
 def _line(exam: dict[str, Any]) -> str:
     if exam["findings"] is None:
         return f"exam {exam['exam']}: refused: {exam['refusal']}"
-    said = ", ".join(exam["present"]) or "no hemorrhage called"
+    named = "hemorrhage of no subtype called" if exam["any_present"] else "no hemorrhage called"
+    said = ", ".join(exam["present"]) or named
     flag = "URGENT, " if exam["urgent"] else ""
     doubts = f" ({counted(len(exam['doubts']), 'doubt')})" if exam["doubts"] else ""
     return f"exam {exam['exam']}: {flag}{said}, any {exam['probability_any']:.2f}{doubts}"

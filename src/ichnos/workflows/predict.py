@@ -36,7 +36,7 @@ from ichnos.inference import Bundle, ExamClassifier, load_bundle
 from ichnos.processes import cores, in_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
-from ichnos.reporting.exam import ExamResult, Format, take_away, write_outputs
+from ichnos.reporting.exam import ExamResult, Format, batch_page, take_away, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
 FINDINGS = "findings.json"
@@ -65,6 +65,7 @@ def predict_paths(
     """Read all exams under `paths`, a few at a time, and write out/exam-001/findings.json, ...; returns summary.json.
 
     formats: in which forms findings are written beside findings.json; what an exam cannot have stands in its summary.
+    With HTML among them all exams stand on one page too, out/report.html.
 
     An exam that is refused or fails stands in the summary with its reason, and the others go on. No folder is named
     after a patient: exams are numbered in the order found. bundle: open already, or its path, or None for the default:
@@ -132,9 +133,12 @@ def _predict(
                 "digest": classifier.bundle.digest,
                 "demonstration": manifest.demonstration,
             },
+            "page": batch_page.NAME if Format.HTML in formats else None,
             "exams": exams,
             **unread_tree(found),
         }
+        if Format.HTML in formats:
+            batch_page.write(summary, out)
         write_json(out / SUMMARY, summary)
     except (OutputError, WorkerError) as error:
         raise _with_a_way_on(error, out, exams) from error
@@ -295,6 +299,7 @@ def _write(reading: ExamReading, result: ExamResult, out: Path, *, formats: Coll
         "findings": path.relative_to(out).as_posix(),
         "doubts": list(result.findings.doubts),
         "urgent": result.findings.urgent,
+        "any_present": result.findings.any.present,
         "present": [subtype.value for subtype in result.findings.present],
         "probability_any": result.findings.any.probability,
         "files": [f"{name}/{file}" for file in (path.name, *written.files)],
@@ -305,7 +310,7 @@ def _write(reading: ExamReading, result: ExamResult, out: Path, *, formats: Coll
 
 def _nothing_said() -> Tree:
     """What summary.json says of an exam that was refused, or failed."""
-    said: Tree = {"findings": None, "urgent": None, "present": None, "probability_any": None}
+    said: Tree = {"findings": None, "urgent": None, "any_present": None, "present": None, "probability_any": None}
     return said | {"files": [], "refused_formats": {}, "empty_formats": {}}
 
 
@@ -336,22 +341,28 @@ def _see_that_it_is_free(out: Place, *, force: bool) -> None:
                 raise OutputError(f"{out} holds something already; give --out a new URL, as --force is of folders only")
         return
     with explained(out):
-        there = {path.name for path in out.iterdir()} if out.exists() else set[str]()
+        there = list(out.iterdir()) if out.exists() else []
+        foreign = [path for path in there if not _is_ours(path)] if force else []
     if there and not force:
         raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
-    if foreign := [name for name in there if name != SUMMARY and not _is_ours(out / name)]:
+    if foreign:
         raise OutputError(f"{out} holds other things than findings of ours ({len(foreign)}); give --out another folder")
 
 
-def _is_ours(folder: Path) -> bool:
+def _is_ours(path: Path) -> bool:
+    return path.name == SUMMARY or _is_of_an_exam(path) or batch_page.is_one(path)
+
+
+def _is_of_an_exam(folder: Path) -> bool:
     return re.fullmatch(r"exam-\d{3,}", folder.name) is not None and folder.is_dir() and not folder.is_symlink()
 
 
 def _clear(out: Path) -> None:
     """Take away what an earlier call wrote, of exams that are not there any more too; what others put there stays."""
     with explained(out):
-        (out / SUMMARY).unlink(missing_ok=True)
-        for folder in sorted(filter(_is_ours, out.iterdir())):
+        for name in (SUMMARY, batch_page.NAME):
+            (out / name).unlink(missing_ok=True)
+        for folder in sorted(filter(_is_of_an_exam, out.iterdir())):
             (folder / FINDINGS).unlink(missing_ok=True)
             take_away(folder)
             if not any(folder.iterdir()):

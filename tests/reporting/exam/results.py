@@ -40,7 +40,7 @@ def result_of(
         for index in called.get(subtype, ()):
             maps[index, k, 1, 2] = 1 + k + index / 10  # nearer the front, left of the middle
     return ExamResult(
-        reading.exam, _findings(count, called, digest, doubts), maps, outputs, exam_tree(reading), options
+        reading.exam, findings_of(count, called, digest, doubts), maps, outputs, exam_tree(reading), options
     )
 
 
@@ -52,9 +52,10 @@ def write_nifti(path: Path) -> Path:
     return path
 
 
-def _findings(
-    count: int, called: Mapping[Subtype, tuple[int, ...]], digest: str, doubts: tuple[str, ...]
+def findings_of(
+    count: int, called: Mapping[Subtype, tuple[int, ...]], digest: str = DIGEST, doubts: tuple[str, ...] = ()
 ) -> ExamFindings:
+    """Of so many slices."""
     return ExamFindings(
         source=Source(ichnos="0.1.0", bundle="Made up", bundle_digest=digest, population="nobody", calibrated=True),
         exam="exam-001",

@@ -2,11 +2,13 @@
 
 from base64 import b64encode
 from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from ichnos.counting import counted
+from ichnos.counting import counted, ranges
 from ichnos.findings import ClassFinding
+from ichnos.reporting.exam.contact_sheet import contact_sheet
 from ichnos.reporting.exam.heat import labelled, overlaid, plain, png
 from ichnos.reporting.exam.result import ExamResult
 from ichnos.subtypes import Subtype
@@ -43,22 +45,17 @@ class Bar:
 
 def exam_page(result: ExamResult) -> str:
     """The whole page as text; from the same exam the same."""
-    environment = Environment(
-        loader=PackageLoader("ichnos.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     rows, columns = result.exam.hu.shape[1:]
     row_mm, column_mm = result.exam.pixel_spacing
-    return environment.get_template("exam.html.j2").render(
+    return rendered(
+        "exam.html.j2",
         findings=result.findings,
         called=_named(result),
         classes=(result.findings.any, *result.findings.subtypes),
         reading=result.reading,
         plates=[_called(each, result) for each in result.present] or [_most_suspicious(result)],
         bars=_bars(result),
+        sheet=contact_sheet(result),
         bar=_BAR,
         tallest=_TALLEST,
         shape=f"{columns * column_mm:.1f} / {rows * row_mm:.1f}",
@@ -68,15 +65,21 @@ def exam_page(result: ExamResult) -> str:
     )
 
 
+def rendered(template: str, **values: Any) -> str:
+    """A page's text: values are escaped, and one that is missing is an error."""
+    environment = Environment(
+        loader=PackageLoader("ichnos.reporting", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
 def slice_ranges(slices: tuple[int, ...]) -> str:
     """Slices as people count them, from 1: (0, 1, 2, 5) → "1–3, 6"."""
-    runs: list[list[int]] = []
-    for index in slices:
-        if runs and index == runs[-1][-1] + 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return ", ".join(str(run[0] + 1) if len(run) == 1 else f"{run[0] + 1}–{run[-1] + 1}" for run in runs)
+    return ranges(index + 1 for index in slices)
 
 
 def _named(result: ExamResult) -> str:
