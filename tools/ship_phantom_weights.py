@@ -1,6 +1,6 @@
 """Writes weights that come with the package from a trained run: `python tools/ship_phantom_weights.py RUN NAME`.
 
-NAME: `phantom` (the backbone alone) or `phantom-2.5d` (backbone and head), as `network.init` calls them. The card in
+NAME: `phantom` (the backbone alone), `phantom-2.5d` or `phantom-160` (backbone and head), as `network.init` calls them. The card in
 its header says how the run was made; see docs/recipes.md, "The phantom's weights".
 """
 
@@ -31,7 +31,7 @@ def main() -> int:
             "versions": json.loads((run / "environment.json").read_text(encoding="utf-8"))["versions"],
         },
         path,
-        with_head=name == "phantom-2.5d",
+        with_head=name != "phantom",
     )
     sys.stdout.write(f"{json.dumps(phantom_card(path), indent=2)}\n{path.stat().st_size / 1e6:.1f} MB\n")
     return 0

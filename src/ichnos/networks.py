@@ -149,14 +149,19 @@ class Head(_Part):
         return self
 
 
+_PHANTOM = ("phantom", "phantom-2.5d", "phantom-160")
+"""The weights of ours that come with the package (ichnos.models.phantom_weights)."""
+
+
 class Network(_Part):
     """A backbone, where its first weights come from, and the head on it."""
 
     backbone: Annotated[str, AfterValidator(_known)] = "efficientnet-b0"
     """An Architecture, or `timm:NAME`, which needs timm."""
     init: str = "imagenet"
-    """`imagenet`; `phantom` or `phantom-2.5d` (ours, from synthetic heads, in the package; of EfficientNet-B0 only);
-    `random`; or a file: a checkpoint of ours or the backbone's weights in the common PyTorch form."""
+    """`imagenet`; `phantom`, `phantom-2.5d` or `phantom-160` (ours, from synthetic heads, in the package; of
+    EfficientNet-B0 only); `random`; or a file: a checkpoint of ours or the backbone's weights in the common PyTorch
+    form."""
     frozen: bool = False
     """Train the head alone; the backbone stays as it came, its BatchNorm statistics too."""
     head: Head = Head()
@@ -172,7 +177,7 @@ class Network(_Part):
         others = "give network.init as random, or a file of weights"
         if self.init == "imagenet" and (self.facts is None or self.facts.weights is None):
             raise ValueError(f"ichnos knows of no public ImageNet weights of {self.backbone}: {others}")
-        if self.init in ("phantom", "phantom-2.5d") and self.architecture is not Architecture.EFFICIENTNET_B0:
+        if self.init in _PHANTOM and self.architecture is not Architecture.EFFICIENTNET_B0:
             known = self.facts is not None and self.facts.weights is not None
             others = f"give network.init as imagenet{', random' if known else ''}, or a file" if known else others
             raise ValueError(f"the {self.init} weights are of efficientnet-b0, not of {self.backbone}: {others}")

@@ -144,17 +144,20 @@ def test_phantom_is_a_backbone_in_the_package(recipe: SliceRecipe):
     assert all(torch.isfinite(tensor).all() for tensor in classifier.backbone.state_dict().values())
 
 
-def test_phantom_25d_brings_its_head_where_the_classes_agree(recipe: SliceRecipe):
+@pytest.mark.parametrize("name", ["phantom-2.5d", "phantom-160"])
+def test_weights_of_any_bring_their_head_where_the_classes_agree(recipe: SliceRecipe, name: str):
     six = SliceClassifier(recipe.derive(classes=CLASSES, **{"population.slices": "all"}))
-    weights = initialise(six, "phantom-2.5d", seed=3)
-    assert (weights.backbone, weights.head) == ("phantom-2.5d", "phantom-2.5d")
+    weights = initialise(six, name, seed=3)
+    assert (weights.backbone, weights.head) == (name, name)
     assert not same(six.head, SliceClassifier.seeded(six.recipe, 3).head)
     five = SliceClassifier(recipe)
-    assert initialise(five, "phantom-2.5d", seed=3).head == "random"
+    assert initialise(five, name, seed=3).head == "random"
     assert same(five.backbone, six.backbone)
 
 
-@pytest.mark.parametrize(("name", "classes"), [("phantom", SUBTYPES), ("phantom-2.5d", CLASSES)])
+@pytest.mark.parametrize(
+    ("name", "classes"), [("phantom", SUBTYPES), ("phantom-2.5d", CLASSES), ("phantom-160", CLASSES)]
+)
 def test_the_phantom_weights_say_how_they_were_made(name: str, classes: tuple[Subtype, ...]):
     card = phantom_card(FILES[name])
     assert "no patient's data" in card["trained_on"]

@@ -103,6 +103,7 @@ def test_imagenet_takes_the_file_of_its_digest_from_the_cache(tmp_path: Path, mo
         ("imagenet", "no public ImageNet weights of small-cnn: give network.init as random, or a file"),
         ("phantom", "the phantom weights are of efficientnet-b0, not of small-cnn"),
         ("phantom-2.5d", r"the phantom-2\.5d weights are of efficientnet-b0, not of small-cnn"),
+        ("phantom-160", "the phantom-160 weights are of efficientnet-b0, not of small-cnn"),
     ],
 )
 def test_weights_that_are_not_there_are_an_error(init: str, complaint: str) -> None:

@@ -29,9 +29,9 @@ class InitialWeights:
     """Which weights a classifier began with."""
 
     backbone: str
-    """`random`, `imagenet`, `phantom`, `phantom-2.5d`, or the name of the file."""
+    """`random`, `imagenet`, `phantom`, `phantom-2.5d`, `phantom-160`, or the name of the file."""
     head: str
-    """`random`, `phantom-2.5d`, or the name of the file."""
+    """`random`, `phantom-2.5d`, `phantom-160`, or the name of the file."""
     remark: str
     """One sentence for the journal and for people."""
     digest: str | None = None
@@ -78,7 +78,7 @@ def find_weights(network: Network, progress: Progress = SILENT) -> Path | None:
     path = FILES[init] if init in FILES else Path(init).expanduser()
     if not path.is_file():
         raise WeightsError(
-            f"network.init is none of imagenet, phantom, phantom-2.5d, random, nor a file: no file at {path}"
+            f"network.init is none of imagenet, {', '.join(FILES)}, random, nor a file: no file at {path}"
         )
     return path
 

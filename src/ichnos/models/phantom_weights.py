@@ -22,9 +22,11 @@ from ichnos.recipe import SliceRecipe
 FILES: Mapping[str, Path] = {
     "phantom": Path(__file__).with_name("phantom_weights.safetensors"),
     "phantom-2.5d": Path(__file__).with_name("phantom_weights_25d.safetensors"),
+    "phantom-160": Path(__file__).with_name("phantom_weights_160.safetensors"),
 }
 """By what `network.init` calls them, 8 MB each, in 16-bit floats: `phantom` saw single slices with a hemorrhage,
-`phantom-2.5d` all slices with their neighbours, and keeps its head (`any` and five subtypes)."""
+`phantom-2.5d` all slices with their neighbours, `phantom-160` all slices, single ones, at 160 px and with their masks.
+The latter two keep their heads (`any` and five subtypes)."""
 
 _KEY = "ichnos_phantom_weights"
 _HEAD = "head."
