@@ -1,7 +1,7 @@
 """Writes weights that come with the package from a trained run: `python tools/ship_phantom_weights.py RUN NAME`.
 
-NAME: `phantom` (the backbone alone), `phantom-2.5d` or `phantom-160` (backbone and head), as `network.init` calls them. The card in
-its header says how the run was made; see docs/recipes.md, "The phantom's weights".
+NAME: `phantom` (the backbone alone), `phantom-2.5d` or `phantom-160` (backbone and head), as `network.init` calls them.
+The card in its header says how the run was made; see docs/recipes.md, "The phantom's weights".
 """
 
 import json
