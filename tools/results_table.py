@@ -31,15 +31,20 @@ FOLDS = {
     "reader-ct-ich-seed-3": "the same, other folds (split seed 3)",
     "reader-views-ct-ich": "the first folds' networks, each slice with its mirror image",
     "single-ct-ich": "single slices from the same weights, no synthetic lesions",
-    "single-views-ct-ich": "the same networks, each slice with its mirror image: the bundle's procedure",
-    "single-views-ct-ich-seed-1": "the bundle's procedure, other folds (split seed 1)",
-    "single-views-ct-ich-seed-2": "the bundle's procedure, other folds (split seed 2)",
-    "single-views-ct-ich-seed-3": "the bundle's procedure, other folds (split seed 3)",
+    "single-views-ct-ich": "the same networks, each slice with its mirror image",
+    "single-views-ct-ich-seed-1": "the same, other folds (split seed 1)",
+    "single-views-ct-ich-seed-2": "the same, other folds (split seed 2)",
+    "single-views-ct-ich-seed-3": "the same, other folds (split seed 3)",
+    "single-160-ct-ich": "single slices at 160 px, from weights of that size",
+    "single-160-views-ct-ich": "the same networks, each slice with its mirror image: the bundle's procedure",
+    "single-160-views-ct-ich-seed-1": "the bundle's procedure, other folds (split seed 1)",
+    "single-160-views-ct-ich-seed-2": "the bundle's procedure, other folds (split seed 2)",
+    "single-160-views-ct-ich-seed-3": "the bundle's procedure, other folds (split seed 3)",
 }
 
-BUNDLE = {name: title for name, title in FOLDS.items() if "single-views" in name} | {
+BUNDLE = {name: title for name, title in FOLDS.items() if "single-160-views" in name} | {
     "reader-from-scratch-ct-ich": "three slices as channels, random weights, three times the epochs",
-    "single-views-ct-ich": "the bundle's procedure",
+    "single-160-views-ct-ich": "the bundle's procedure",
 }
 """What the front page shows; results/README.md has every procedure that was measured."""
 
@@ -94,7 +99,7 @@ def reader_table(studies: Mapping[str, str] = FOLDS) -> str:
 def classes_tables() -> str:
     """Every class of the two studies side by side, slice and exam."""
     parts: list[str] = []
-    for name in ("single-views-ct-ich", "reader-from-scratch-ct-ich"):
+    for name in ("single-160-views-ct-ich", "reader-from-scratch-ct-ich"):
         path = ROOT / "results" / f"{name}.json"
         if path.exists():
             card = json.loads(path.read_text(encoding="utf-8"))

@@ -2,7 +2,8 @@
 
 The same network with the same weights (drawn anew where the bundle's are not at hand: speed does not depend on them),
 float32, torch's own number of threads, the whole exam as one batch. Each file by `dcmread`, slope and intercept, then
-windows and torch's antialiased resize. It gives probabilities alone: no choice of series, no checks, no class maps.
+windows and torch's antialiased resize; slices and their mirror images where the bundle sees both. It gives
+probabilities alone: no choice of series, no checks, no class maps.
 """
 
 import json
@@ -62,8 +63,21 @@ def exam(folder: Path, networks: list[SliceClassifier], recipe: dict[str, Any], 
     """Probabilities (slices, classes)."""
     hu, places = read_hu(folder)
     planes = with_neighbours(planes_of(networks[0].recipe.input, hu), places, recipe)
-    logits = [torch.cat([network(batch) for batch in planes.split(batch_size or len(planes))]) for network in networks]
+    views = [planes, planes.flip(-1)] if is_mirrored(recipe) else [planes]
+    logits = [
+        torch.cat([network(batch) for batch in view.split(batch_size or len(view))])
+        for network in networks
+        for view in views
+    ]
     return torch.stack(logits).mean(dim=0).sigmoid()
+
+
+def is_mirrored(recipe: dict[str, Any]) -> bool:
+    """Whether the bundle sees each slice's mirror image too. Other views end this peer."""
+    views = recipe.get("test_time") or {}
+    if views.get("zooms") or views.get("rotations"):
+        sys.exit("this peer knows mirror images alone; the bundle zooms or turns its slices too")
+    return bool(views.get("horizontal_flip"))
 
 
 def main(title: str = "eager PyTorch, plain pydicom loop", batch_size: int | None = None) -> None:

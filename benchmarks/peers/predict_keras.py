@@ -56,13 +56,20 @@ def main() -> None:
     recipe = work["recipe"]
     if recipe["network"]["backbone"] != "efficientnet-b0" or recipe["input"].get("neighbours", 0):
         sys.exit("this peer is EfficientNet-B0 on single slices; the bundle is another network")
+    views = recipe.get("test_time") or {}
+    if views.get("zooms") or views.get("rotations"):
+        sys.exit("this peer knows mirror images alone; the bundle zooms or turns its slices too")
+    mirrored = bool(views.get("horizontal_flip"))
     model = model_of(recipe)
     versions = {"keras": keras.__version__, "tensorflow": version("tensorflow-cpu")}
     about = {"title": "Keras, plain pydicom loop", "versions": versions, "threads": os.cpu_count()}
     print(json.dumps(about | {"same_weights": False}), flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
-        probabilities = model.predict_on_batch(pictures(Path(work["exam"]), recipe))
+        batch = pictures(Path(work["exam"]), recipe)
+        probabilities = model.predict_on_batch(batch)
+        if mirrored:
+            probabilities = (probabilities + model.predict_on_batch(batch[:, :, ::-1])) / 2
         seconds = time.perf_counter() - begun
         slices = [dict(zip(recipe["classes"], each, strict=True)) for each in probabilities.tolist()]
         print(json.dumps({"seconds": seconds, "slices": slices}), flush=True)

@@ -55,13 +55,17 @@ def pipeline(recipe: dict[str, Any]) -> Compose:
 
 
 @torch.inference_mode()
-def exam(folder: Path, network: torch.nn.Module, transform: Compose) -> torch.Tensor:
-    """Probabilities (slices, classes), from foot to head."""
+def exam(folder: Path, network: torch.nn.Module, transform: Compose, *, mirrored: bool) -> torch.Tensor:
+    """Probabilities (slices, classes), from foot to head; mirrored: of each slice and its mirror image."""
     files = sorted(
         folder.iterdir(), key=lambda path: float(dcmread(path, stop_before_pixels=True)[0x00200032].value[2])
     )
     loader = DataLoader(Dataset([{"image": path} for path in files], transform), batch_size=BATCH_SIZE)
-    return torch.cat([network(batch["input"].as_tensor()) for batch in loader]).sigmoid()
+    logits = []
+    for batch in loader:
+        planes = batch["input"].as_tensor()
+        logits.append((network(planes) + network(planes.flip(-1))) / 2 if mirrored else network(planes))
+    return torch.cat(logits).sigmoid()
 
 
 def main() -> None:
@@ -69,6 +73,10 @@ def main() -> None:
     recipe = work["recipe"]
     if recipe["network"]["backbone"] != "efficientnet-b0" or recipe["input"].get("neighbours", 0):
         sys.exit("this peer is EfficientNet-B0 on single slices; the bundle is another network")
+    views = recipe.get("test_time") or {}
+    if views.get("zooms") or views.get("rotations"):
+        sys.exit("this peer knows mirror images alone; the bundle zooms or turns its slices too")
+    mirrored = bool(views.get("horizontal_flip"))
     network = EfficientNetBN("efficientnet-b0", pretrained=False, num_classes=len(recipe["classes"])).eval()
     transform = pipeline(recipe)
     about = {
@@ -80,7 +88,7 @@ def main() -> None:
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
-        probabilities = exam(Path(work["exam"]), network, transform).tolist()
+        probabilities = exam(Path(work["exam"]), network, transform, mirrored=mirrored).tolist()
         seconds = time.perf_counter() - begun
         slices = [dict(zip(recipe["classes"], each, strict=True)) for each in probabilities]
         print(json.dumps({"seconds": seconds, "slices": slices}), flush=True)
