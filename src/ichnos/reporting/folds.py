@@ -92,8 +92,9 @@ def _auc_cells(row: Mapping[str, Any]) -> list[str]:
 def _mean_text(estimate: Mapping[str, Any]) -> str:
     """A mean of folds, with how many resamples its interval is of where that is much less than all."""
     share = estimate["defined_share"]
-    few = share is not None and share < _MOST
-    return estimate_text(estimate) + (f" (of {100 * share:.0f} % of resamples)" if few else "")
+    if share is None or share >= _MOST:
+        return estimate_text(estimate)
+    return f"{estimate_text(estimate)} (of {100 * share:.0f} % of resamples)"
 
 
 def _point_cells(row: Mapping[str, Any]) -> list[str]:
