@@ -13,7 +13,7 @@ from ichnos.data.sources.phantom import PhantomSource
 from ichnos.findings import ExamFindings
 from ichnos.phantom import RAISED_PREVALENCE, CohortSettings
 from ichnos.progress import SILENT
-from ichnos.recipe import AnomalyRecipe, Recipe, SliceRecipe
+from ichnos.recipe import AnomalyRecipe, EnsembleRecipe, Recipe, SliceRecipe
 from ichnos.subtypes import Subtype
 from ichnos.workflows.phantom import write_cohort
 from ichnos.workflows.prepare import prepare_set
@@ -71,7 +71,9 @@ def cut(recipe: Recipe) -> dict[str, Any]:
     changes = {f"{path}.{field}": value for path, fit in fits(recipe.model_dump()) for field, value in fit.items()}
     for path, stage in recipe.stages.items():
         before = f"{path.replace('/', '.')}." if path else ""
-        changes |= {f"{before}{field}": value for field, value in cut_of_stage(stage).items()}
+        changes |= {
+            f"{before}{field}": value for field, value in cut_of_stage(stage, weights=is_of_ranks(recipe)).items()
+        }
     if isinstance(recipe, AnomalyRecipe):  # distances are of features that vary, which random weights' hardly do
         changes |= {"usual.network.init": "phantom-2.5d", "usual.input.size": 96}
     return changes
@@ -89,9 +91,14 @@ def fits(said: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, dict[s
             yield from fits(value, f"{path}.")
 
 
-def cut_of_stage(stage: SliceRecipe) -> dict[str, Any]:
-    """Of a model of slices: what no other kind has."""
-    changes: dict[str, Any] = {"network.init": "random", "input.size": smallest(stage)}
+def is_of_ranks(recipe: Recipe) -> bool:
+    """Whether places of logits are averaged: as distances of features they want what random weights' hardly do: vary."""
+    return isinstance(recipe, EnsembleRecipe) and recipe.combine == "rank"
+
+
+def cut_of_stage(stage: SliceRecipe, *, weights: bool = False) -> dict[str, Any]:
+    """Of a model of slices: what no other kind has. weights: it keeps its first weights, and the size they know."""
+    changes: dict[str, Any] = {} if weights else {"network.init": "random", "input.size": smallest(stage)}
     if stage.network.frozen:  # and random: it could not learn
         changes["network.frozen"] = False
     if stage.synthetic is not None:
@@ -149,6 +156,7 @@ def test_what_is_cut_is_short_and_still_a_recipe(name: str) -> None:
     recipe = recipes.find(name).recipe
     short = recipe.override({field: _text(value) for field, value in cut(recipe).items()})
     assert {stage.fit.epochs for stage in short.stages.values()} == {1}
-    real = isinstance(recipe, AnomalyRecipe)
-    assert {stage.network.init for stage in short.stages.values()} == {"phantom-2.5d" if real else "random"}
+    inits = {stage.network.init for stage in short.stages.values()}
+    real = isinstance(recipe, AnomalyRecipe) or is_of_ranks(recipe)
+    assert inits <= {"phantom", "phantom-2.5d"} if real else inits == {"random"}
     assert max(stage.input.size for stage in short.stages.values()) <= (96 if real else 64)
