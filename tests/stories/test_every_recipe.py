@@ -92,7 +92,7 @@ def fits(said: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, dict[s
 
 
 def is_of_ranks(recipe: Recipe) -> bool:
-    """Whether places of logits are averaged: as distances of features they want what random weights' hardly do: vary."""
+    """Whether places of logits are averaged: like distances, they want what random weights hardly give, to vary."""
     return isinstance(recipe, EnsembleRecipe) and recipe.combine == "rank"
 
 
