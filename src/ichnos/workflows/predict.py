@@ -124,25 +124,25 @@ def _predict(
                 exams.append(exam)
                 task.advance()
         exams.sort(key=lambda exam: exam["exam"])
-        manifest = classifier.bundle.manifest
-        summary: Tree = {
-            "version": SUMMARY_VERSION,
-            "notice": NOTICE,
-            "bundle": {
-                "title": manifest.title,
-                "digest": classifier.bundle.digest,
-                "demonstration": manifest.demonstration,
-            },
-            "page": batch_page.NAME if Format.HTML in formats else None,
-            "exams": exams,
-            **unread_tree(found),
-        }
+        summary = _summary(classifier.bundle, formats, exams) | unread_tree(found)
         if Format.HTML in formats:
             batch_page.write(summary, out)
         write_json(out / SUMMARY, summary)
     except (OutputError, WorkerError) as error:
         raise _with_a_way_on(error, out, exams) from error
     return summary
+
+
+def _summary(bundle: Bundle, formats: Collection[Format], exams: Sequence[Tree]) -> Tree:
+    """What summary.json says of the call and of the exams that were found."""
+    manifest = bundle.manifest
+    return {
+        "version": SUMMARY_VERSION,
+        "notice": NOTICE,
+        "bundle": {"title": manifest.title, "digest": bundle.digest, "demonstration": manifest.demonstration},
+        "page": batch_page.NAME if Format.HTML in formats else None,
+        "exams": exams,
+    }
 
 
 def _with_a_way_on(error: OutputError | WorkerError, out: Place, exams: Sequence[Tree]) -> OutputError | WorkerError:
