@@ -69,6 +69,7 @@ def test_recipes_as_text_and_as_json() -> None:
         (("phantom", "--exams", "0", "--out", "o"), 2, "at least one exam"),
         (("phantom", "--exams", "1", "--out", "o", "--prevalence", "extradural=1"), 2, "--prevalence wants"),
         (("phantom", "--exams", "1", "--out", "o", "--slices", "few"), 2, "--slices wants"),
+        (("phantom", "--exams", "1", "--out", "o", "--patients", "mine"), 2, "--patients wants emergency or trauma"),
         (("prepare", "rsna", "nowhere", "--out", "o"), 1, "nowhere"),
         (("prepare", "ct-ich", "nowhere", "--out", "o"), 1, "nowhere"),
         (("prepare", "folder", "nowhere", "--labels", "l.csv", "--out", "o"), 1, "does not exist"),

@@ -100,15 +100,23 @@ def phantom(
     ] = "rsna",
     matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
     slices: Annotated[str, typer.Option("--slices", metavar="FEWEST-MOST", help="Slices an exam.")] = "20-60",
+    patients: Annotated[
+        str, typer.Option("--patients", help="emergency, or trauma: children, swollen scalps, fractures, turned heads.")
+    ] = "emergency",
 ) -> None:
     """Make a synthetic head-CT cohort in RSNA 2019's own layout, with masks."""
-    from ichnos.cli.parsing import parse_prevalence, parse_range
+    from ichnos.cli.parsing import parse_patients, parse_prevalence, parse_range
     from ichnos.cli.progress import on_standard_error
     from ichnos.phantom import CohortSettings
     from ichnos.workflows.phantom import write_cohort
 
     settings = CohortSettings(
-        exams=exams, seed=seed, prevalence=parse_prevalence(prevalence), matrix=matrix, slices=parse_range(slices)
+        exams=exams,
+        seed=seed,
+        prevalence=parse_prevalence(prevalence),
+        matrix=matrix,
+        slices=parse_range(slices),
+        patients=parse_patients(patients),
     )
     with on_standard_error() as progress:
         write_cohort(settings, out, progress)

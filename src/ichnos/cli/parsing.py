@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ichnos.errors import UsageError
 from ichnos.subtypes import SUBTYPES, Subtype
+
+if TYPE_CHECKING:
+    from ichnos.phantom import Patients
 
 
 def is_bundle(model: Path) -> bool:
@@ -34,6 +38,15 @@ def parse_prevalence(text: str) -> Mapping[Subtype, float]:
     except ValueError as error:
         names = ", ".join(s.value for s in SUBTYPES)
         raise UsageError(f"--prevalence wants rsna, raised or SUBTYPE=SHARE,... of {names}; got {text!r}") from error
+
+
+def parse_patients(text: str) -> "Patients":
+    """`emergency` or `trauma`: who is scanned."""
+    from ichnos.phantom import Patients
+
+    if text not in set(Patients):
+        raise UsageError(f"--patients wants {' or '.join(Patients)}, got {text!r}")
+    return Patients(text)
 
 
 def parse_range(text: str) -> tuple[int, int]:

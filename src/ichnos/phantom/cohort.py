@@ -10,9 +10,9 @@ from ichnos.counting import counted
 from ichnos.errors import UsageError
 from ichnos.phantom.fields import Field, interpolation
 from ichnos.phantom.lesions import Lesion, draw_lesions, draw_subtypes
-from ichnos.phantom.patient import Patient, draw_patient
+from ichnos.phantom.patient import Patient, draw_injured, draw_patient
 from ichnos.phantom.scanner import LOWEST_HU, Scan, draw_scan, noise, noise_bank, streaks, table_hu
-from ichnos.phantom.settings import CohortSettings
+from ichnos.phantom.settings import CohortSettings, Patients
 from ichnos.phantom.slices import head_on
 from ichnos.subtypes import SUBTYPES
 
@@ -30,6 +30,12 @@ THICK_MM = 3.4
 
 FINE_MATRIX = 256
 """Up to this matrix every slice is one plane: such cohorts are for speed."""
+
+THIN = 0.5
+"""The share of the injured's epidurals that are no thicker than readers overlook."""
+
+TURNED = 2.0
+"""How much further than usual the heads of the injured are turned."""
 
 _PATIENT, _EXAM, _RETURN = 0, 1, 2
 
@@ -104,10 +110,11 @@ def plan_exam(settings: CohortSettings, number: int) -> ExamPlan:
             f"a cohort of {counted(settings.exams, 'exam')} has numbers 0 to {settings.exams - 1}, got {number}"
         )
     patient_number = _patient_number(settings.seed, number)
-    patient = draw_patient(_generator(settings.seed, patient_number, _PATIENT))
+    injured = settings.patients is Patients.TRAUMA
+    patient = (draw_injured if injured else draw_patient)(_generator(settings.seed, patient_number, _PATIENT))
     rng = _generator(settings.seed, number, _EXAM)
-    lesions = draw_lesions(rng, patient, draw_subtypes(rng, settings.prevalence))
-    scan = draw_scan(rng, settings.matrix, settings.slices, patient.height)
+    lesions = draw_lesions(rng, patient, draw_subtypes(rng, settings.prevalence), thin=THIN if injured else 0.0)
+    scan = draw_scan(rng, settings.matrix, settings.slices, patient.height, turned=TURNED if injured else 1.0)
     return ExamPlan(patient_number, patient, tuple(lesions), scan, rng)
 
 
@@ -129,7 +136,7 @@ def _acquire(rng: np.random.Generator, plan: ExamPlan, index: int) -> tuple[Fiel
     bleeding: Field = sum((plane[1] for plane in planes[1:]), planes[0][1]) / len(planes)
     exact += streaks(rng, scan, (exact > 300).astype(np.float32))
     if scan.table:
-        exact += table_hu(scan.field_of_view / len(exact), len(exact)) * (exact < -900)
+        exact += table_hu(scan.table, scan.field_of_view / len(exact), len(exact)) * (exact < -900)
     return exact, bleeding
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ichnos.phantom.fields import Box, Field, Plane, Point, box_around, capsule, cover, ellipsoid, paint, step
+from ichnos.phantom.injuries import thickness_of
 from ichnos.phantom.patient import Patient
 from ichnos.phantom.skull import Skull, skull_on
 
@@ -65,6 +66,10 @@ def soft_tissue(patient: Patient, skull: Skull, plane: Plane) -> Field:
     temporalis = np.exp(-(((skull.y + 22.0) / 30.0) ** 2)) * step(45.0 - skull.z, 50.0)
     galea = cover(2.0 + 6.0 * temporalis * step(skull.side - 40.0, 20.0) - skull.outside, 1.5)
     paint(hu, under_skin * galea, MUSCLE_HU)
+    for swelling in patient.swellings:
+        raised = thickness_of((swelling,), skull.x, skull.y, skull.z)
+        layer = cover(raised - (skull.outside - 1.0), plane.edge) * cover(skull.outside, plane.edge)
+        paint(hu, layer * cover(raised - 0.5, 1.0), swelling.hu + 6.0 * tissue)
     if float(skull.z.min()) < FACE_TOP_MM:
         deep = cover(inside - 5.0, 3.0) * cover(np.abs(skull.outside) - 4.0, 3.0)
         paint(hu, deep, _muscles(patient, skull, plane, tissue))
@@ -93,6 +98,8 @@ def _within_skin(patient: Patient, skull: Skull) -> Field:
     x, y, z = skull.x, skull.y, skull.z
     scalp = patient.scalp * (1.0 + 0.25 * step(y - 40.0, 40.0))
     head = scalp - skull.outside
+    if patient.swellings:
+        head = head + thickness_of(patient.swellings, x, y, z)
     if float(z.min()) > FACE_TOP_MM:
         return head
     size = patient.half_width / 76.0

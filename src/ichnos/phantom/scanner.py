@@ -17,7 +17,10 @@ LOWEST_HU = -1024
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """One acquisition: geometry and quality. Lengths in mm, angles in radians, noise in HU."""
+    """One acquisition: geometry and quality. Lengths in mm, angles in radians, noise in HU.
+
+    table: how much denser than air the head holder is, in HU; 0 where it is out of sight.
+    """
 
     matrix: int
     count: int
@@ -30,7 +33,7 @@ class Scan:
     noise: float
     streaks: float
     motion: float
-    table: bool
+    table: float
     offset: NDArray[np.float64]
 
     @property
@@ -75,8 +78,12 @@ LEAST_BONE = 0.10
 """The share of a slice that is bone from which on beams harden visibly: the skull base has more, the vault less."""
 
 
-def draw_scan(rng: np.random.Generator, matrix: int, slices: tuple[int, int], size: float) -> Scan:
-    """An acquisition at random. size: the head's height over the middle in mm, so that the vertex is in the series."""
+def draw_scan(rng: np.random.Generator, matrix: int, slices: tuple[int, int], size: float, turned: float = 1.0) -> Scan:
+    """An acquisition at random.
+
+    size: the head's height over the middle in mm, so that the vertex is in the series. turned: how much further than
+    usual heads are turned and how much more fields of view and head holders differ.
+    """
     fewest, most = slices
     count = round(float(rng.triangular(fewest, fewest + 0.35 * (most - fewest), most + 0.01)))
     lowest = float(rng.uniform(-72, -58)) * size / 89.0
@@ -84,12 +91,15 @@ def draw_scan(rng: np.random.Generator, matrix: int, slices: tuple[int, int], si
     gantry = float(np.deg2rad(rng.uniform(8, 22))) * (-1.0) if rng.random() < 0.35 else 0.0
     if gantry:  # a tilted gantry's slices leave the occiput lower: reach further down in front
         lowest += float(rng.uniform(0, 8))
-    yaw, roll = np.deg2rad(rng.normal(0, 4.5)), np.deg2rad(rng.normal(0, 2.5))
-    nod = np.deg2rad(rng.normal(0, 5.0)) + 0.6 * gantry
+    yaw, roll = np.deg2rad(rng.normal(0, 4.5 * turned)), np.deg2rad(rng.normal(0, 2.5 * turned))
+    nod = np.deg2rad(rng.normal(0, 5.0 * turned)) + 0.6 * gantry
+    usual = turned == 1.0
+    middle = 238.0 if usual else 238.0 * (0.4 + 0.6 * size / 89.0)
+    holder = 900.0 if usual else float(rng.uniform(800, 1800))
     return Scan(
         matrix=matrix,
         count=count,
-        field_of_view=float(np.clip(rng.normal(238, 11), 218, 262)),
+        field_of_view=float(np.clip(rng.normal(middle, 11 * turned), middle - 20, middle + 24 * turned)),
         step=(highest - lowest) / (count - 1),
         gantry=gantry,
         lowest=lowest,
@@ -98,7 +108,7 @@ def draw_scan(rng: np.random.Generator, matrix: int, slices: tuple[int, int], si
         noise=float(np.clip(rng.normal(4.0, 0.8), 2.6, 6.5)),
         streaks=float(rng.gamma(2.0, 1.2)),
         motion=float(rng.uniform(5, 12)) if rng.random() < 0.06 else 0.0,
-        table=bool(rng.random() < 0.75),
+        table=holder if rng.random() < 0.75 else 0.0,
         offset=np.array([0.0, rng.uniform(-150, -60), rng.uniform(-400, 900)]).round(2),
     )
 
@@ -150,11 +160,11 @@ def streaks(rng: np.random.Generator, scan: Scan, bone: Field) -> Field:
     return out
 
 
-def table_hu(plane_pixel: float, grid: int) -> Field:
+def table_hu(density: float, plane_pixel: float, grid: int) -> Field:
     """The head holder: a thin shell below and beside the head, HU above air, on the evaluation grid."""
     half = 0.5 * (grid - 1) * plane_pixel
     ramp = np.linspace(-half, half, grid, dtype=np.float32)
     y, x = ramp[:, None], ramp[None, :]
     radius = np.sqrt((x / 110.0) ** 2 + ((y + 4.0) / 117.0) ** 2)
     shell = np.exp(-(((radius - 1.0) / 0.011) ** 2)) * (y > 25.0)
-    return 900.0 * shell.astype(np.float32)
+    return density * shell.astype(np.float32)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
 
 from ichnos.errors import UsageError
@@ -24,6 +25,19 @@ that shows a subtype in an exam that has it, measured over 4,800 exams (EDH .255
 RAISED_PREVALENCE: Mapping[Subtype, float] = MappingProxyType(dict.fromkeys(SUBTYPES, 0.3))
 """Every subtype in 30 % of exams: enough of each, epidural too, for a demonstration on a few dozen exams."""
 
+
+class Patients(StrEnum):
+    """Who is scanned.
+
+    EMERGENCY: mostly grown-up patients of an emergency room, heads as they are usually laid. TRAUMA: after injuries: a
+    third of them children, infants too; scalps swollen and skulls broken (with no more blood beneath than elsewhere),
+    heads turned further, fields of view that differ more, half of the epidurals thin.
+    """
+
+    EMERGENCY = "emergency"
+    TRAUMA = "trauma"
+
+
 MATRIX_LIMITS = (64, 1024)
 """The smallest and the largest matrix. Below 64 pixels (3.5 mm each) lesions vanish; scanners end at 1024."""
 
@@ -45,6 +59,7 @@ class CohortSettings:
     prevalence: Mapping[Subtype, float] = field(default_factory=lambda: RSNA_PREVALENCE)
     matrix: int = 512
     slices: tuple[int, int] = (20, 60)
+    patients: Patients = Patients.EMERGENCY
 
     def __post_init__(self) -> None:
         if self.exams < 1:

@@ -1,10 +1,12 @@
 """The shape of the skull: outer and inner table, the floor of the three fossae, and the bone of the vault."""
 
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 
 from ichnos.phantom.fields import Box, Field, Plane, Point, capsule, cover, paint, step
+from ichnos.phantom.injuries import gaps
 from ichnos.phantom.patient import Patient
 
 BELOW_MM = 84.0
@@ -18,6 +20,9 @@ SPHENOID_WING: tuple[Point, Point] = ((13.0, -21.0, -20.0), (50.0, -40.0, -19.0)
 
 FORAMEN: Point = (0.0, 24.0, -60.0)
 """The middle of the foramen magnum."""
+
+
+FieldOrFloat = TypeVar("FieldOrFloat", Field, float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +78,16 @@ def skull_on(patient: Patient, plane: Plane) -> Skull:
     return Skull(x, y, z, side, outside, depth, cavity, -above_floor, cells)
 
 
+def coronal(y: FieldOrFloat, z: FieldOrFloat) -> FieldOrFloat:
+    """mm behind the coronal suture, which runs from the top forwards and down; negative on the frontal bone."""
+    return 0.93 * (y + 8.0) + 0.36 * (40.0 - z) + 8.0
+
+
+def lambdoid(y: FieldOrFloat, z: FieldOrFloat) -> FieldOrFloat:
+    """mm behind the lambdoid suture, from the back of the top backwards and down; positive on the occipital bone."""
+    return 0.87 * (y - 58.0) - 0.5 * (z - 20.0)
+
+
 def surface_point(patient: Patient, direction: Point) -> Point:
     """The place on the inner table in a direction from the middle of the head."""
     x, y, z = (np.full(1, value, np.float32) for value in direction)
@@ -89,6 +104,10 @@ def vault_hu(patient: Patient, skull: Skull, plane: Plane) -> tuple[Field, Field
     edge = plane.edge
     share = cover(-skull.outside, edge) * cover(-skull.depth, edge)
     share *= cover(3.0 - skull.below_floor, 5.0)  # the vault ends where the face begins
+    if patient.suture > 0.0:
+        share *= 1.0 - cover(_sutures(patient, skull), edge)
+    if patient.fractures:
+        share *= 1.0 - gaps(patient.fractures, skull.x, skull.y, skull.z, edge)
     into = np.minimum(-skull.outside, -skull.depth)
     tables = 1.0 - step(into - 0.27 * patient.bone, 1.2)
     marrow = patient.diploe_hu + 130.0 * skull.cells
@@ -112,6 +131,17 @@ def base_hu(patient: Patient, skull: Skull, plane: Plane, hu: Field) -> None:
     paint(hu, solid, patient.cortical_hu - 500.0)
     air = cover(mastoid - 2.5, 2 * edge) * cover(2.2 * np.abs(cells) - 0.7, 0.8) * (1.0 - cover(skull.cavity, edge))
     paint(hu, air, -850.0)
+
+
+def _sutures(patient: Patient, skull: Skull) -> Field:
+    """Signed distance in mm (positive inside) to open sutures and to the fontanelle where they meet."""
+    size = 76.0 / patient.half_width
+    y, z = skull.y * size, skull.z * size
+    ahead = coronal(y, z)
+    sagittal = np.where((ahead > 0) & (lambdoid(y, z) < 0), skull.side, 99.0)
+    lines = np.minimum(np.minimum(sagittal, np.abs(ahead)), np.abs(lambdoid(y, z)))
+    fontanelle = patient.fontanelle - np.sqrt(skull.side**2 + ahead**2)
+    return np.where(z > 0.0, np.maximum(0.5 * patient.suture - lines, fontanelle), -9.0)
 
 
 def _thickness(patient: Patient, side: Field, y: Field, z: Field, wobble: Field) -> Field:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ichnos.phantom.lesions.base import Lesion
-from ichnos.phantom.lesions.epidural import draw_epidural
+from ichnos.phantom.lesions.epidural import draw_epidural, thinned
 from ichnos.phantom.lesions.intraparenchymal import draw_intraparenchymal
 from ichnos.phantom.lesions.intraventricular import draw_intraventricular
 from ichnos.phantom.lesions.subarachnoid import draw_subarachnoid
@@ -30,8 +30,10 @@ def draw_subtypes(rng: np.random.Generator, prevalence: Mapping[Subtype, float])
     return frozenset(s for s, draw, share in zip(SUBTYPES, draws[1:], shares, strict=True) if draw * can_bleed < share)
 
 
-def draw_lesions(rng: np.random.Generator, patient: Patient, subtypes: frozenset[Subtype]) -> list[Lesion]:
-    """The lesions of an exam, at least one of each subtype."""
+def draw_lesions(
+    rng: np.random.Generator, patient: Patient, subtypes: frozenset[Subtype], thin: float = 0.0
+) -> list[Lesion]:
+    """The lesions of an exam, at least one of each subtype. thin: the share of epidurals that are drawn thin."""
     lesions: list[Lesion] = []
     if Subtype.INTRAPARENCHYMAL in subtypes:
         lesions += draw_intraparenchymal(rng, patient)
@@ -42,5 +44,6 @@ def draw_lesions(rng: np.random.Generator, patient: Patient, subtypes: frozenset
     if Subtype.SUBDURAL in subtypes:
         lesions += draw_subdural(rng, patient)
     if Subtype.EPIDURAL in subtypes:
-        lesions.append(draw_epidural(rng, patient))
+        epidural = draw_epidural(rng, patient)
+        lesions.append(thinned(rng, epidural) if thin and rng.random() < thin else epidural)
     return lesions

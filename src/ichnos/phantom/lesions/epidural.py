@@ -1,7 +1,6 @@
 """Epidural hematoma: a biconvex lens between inner table and dura that stops at the sutures."""
 
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,10 +9,8 @@ from ichnos.phantom.displacement import FromSkull
 from ichnos.phantom.fields import Field, Point, RandomField, cover
 from ichnos.phantom.lesions.density import Density, acute
 from ichnos.phantom.patient import Patient
-from ichnos.phantom.skull import surface_point
+from ichnos.phantom.skull import coronal, lambdoid, surface_point
 from ichnos.subtypes import Subtype
-
-FieldOrFloat = TypeVar("FieldOrFloat", Field, float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,24 +44,21 @@ class Epidural:
 
 
 def suture_distance(centre: Point, x: Field, y: Field, z: Field) -> Field:
-    """mm from the nearest suture of the bone that `centre` is on, positive on that bone.
-
-    The sagittal suture is the midline, the coronal one runs from the top forwards and down, the lambdoid one from the
-    back of the top backwards and down.
-    """
-    coronal, lambdoid = _coronal(y, z), _lambdoid(y, z)
-    at_coronal, at_lambdoid = _coronal(centre[1], centre[2]), _lambdoid(centre[1], centre[2])
+    """mm from the nearest suture of the bone that `centre` is on, positive on that bone."""
+    behind_coronal, behind_lambdoid = coronal(y, z), lambdoid(y, z)
+    at_coronal, at_lambdoid = coronal(centre[1], centre[2]), lambdoid(centre[1], centre[2])
     distance = x if centre[0] > 0 else -x
-    distance = np.minimum(distance, coronal if at_coronal > 0 else -coronal)
-    return np.minimum(distance, lambdoid if at_lambdoid > 0 else -lambdoid)
+    distance = np.minimum(distance, behind_coronal if at_coronal > 0 else -behind_coronal)
+    return np.minimum(distance, behind_lambdoid if at_lambdoid > 0 else -behind_lambdoid)
 
 
-def _coronal(y: FieldOrFloat, z: FieldOrFloat) -> FieldOrFloat:
-    return 0.93 * (y + 8.0) + 0.36 * (40.0 - z) + 8.0
+THIN_MM = (2.5, 6.0)
+"""How thick the epidurals are that readers overlook."""
 
 
-def _lambdoid(y: FieldOrFloat, z: FieldOrFloat) -> FieldOrFloat:
-    return 0.87 * (y - 58.0) - 0.5 * (z - 20.0)
+def thinned(rng: np.random.Generator, epidural: Epidural) -> Epidural:
+    """The same hematoma, as thin as those that readers overlook."""
+    return replace(epidural, thickness=float(rng.uniform(*THIN_MM)))
 
 
 def draw_epidural(rng: np.random.Generator, patient: Patient) -> Epidural:
