@@ -8,9 +8,9 @@ import pytest
 
 from ichnos import recipes
 from ichnos.reporting.checklist import Item, answers, left_to_the_author
-from ichnos.reporting.evaluation import environment
 from ichnos.reporting.guidelines import CLAIM, TRIPOD_AI
 from ichnos.reporting.patients_checklist import answers_of_patients
+from ichnos.reporting.rendering import environment
 from ichnos.reporting.study_checklist import answers_of_field, answers_of_folds, left_of_study
 from ichnos.reporting.topics import Topic
 from tests.reporting.test_checklist import card as evaluated

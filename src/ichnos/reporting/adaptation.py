@@ -7,8 +7,8 @@ from typing import Any
 import ichnos
 from ichnos.evaluation.intervals import Estimate
 from ichnos.files import write_text
-from ichnos.reporting.evaluation import environment
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
+from ichnos.reporting.rendering import rendered
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import CLASSES, Subtype
 
@@ -18,9 +18,8 @@ Tree = Mapping[str, Any]
 def write_adaptation(card: Tree, out: Path) -> None:
     """Write report.md and report.html into `out`."""
     told: dict[str, Any] = {"card": card, "tables": adaptation_tables(card), "version": ichnos.__version__}
-    for name, html in (("report.md", False), ("report.html", True)):
-        template = f"adaptation.{'html' if html else 'md'}.j2"
-        write_text(out / name, environment(html=html).get_template(template).render(**told))
+    for kind in ("md", "html"):
+        write_text(out / f"report.{kind}", rendered(f"adaptation.{kind}.j2", **told))
 
 
 def adaptation_tables(card: Tree) -> list[Table]:

@@ -21,9 +21,9 @@ from ichnos.reporting.comparison_tables import (
     untested,
     why_no_calls,
 )
-from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.evaluation_tables import LEVELS, mapping_words, mark
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
+from ichnos.reporting.rendering import rendered
 from ichnos.reporting.style import drawn
 from ichnos.subtypes import Subtype
 
@@ -52,7 +52,8 @@ def write_comparison(report: ComparisonReport, out: Path, progress: Progress = S
     ]
     made = drawn(wanted, progress)
     figures = {each.level.value: made[2 * k : 2 * k + 2] for k, each in enumerate(report.cases)}
-    page = environment(html=True).get_template("comparison.html.j2").render(
+    page = rendered(
+        "comparison.html.j2",
         tree=tree,
         mapped=mapping_words(tree["mapping"]),
         in_short=in_short(tree),
@@ -64,7 +65,6 @@ def write_comparison(report: ComparisonReport, out: Path, progress: Progress = S
         no_calls={level: why_no_calls(rows_of(tree, level)) for level in figures},
         figures=figures,
         kaggle=kaggle(tree),
-        source=source,
         version=ichnos.__version__,
     )  # fmt: skip
     write_text(out / "report.md", comparison_report(tree))

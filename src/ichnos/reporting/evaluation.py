@@ -1,13 +1,10 @@
 """An evaluation as one self-contained page, and as Markdown."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import ichnos
 from ichnos.counting import counted
@@ -18,6 +15,7 @@ from ichnos.reporting.checklist import answers, left_to_the_author, who_words
 from ichnos.reporting.evaluation_tables import evaluation_tables, mapping_words
 from ichnos.reporting.folds import estimate_text
 from ichnos.reporting.level_curves import level_curves
+from ichnos.reporting.rendering import rendered
 from ichnos.reporting.style import Picture, drawn
 from ichnos.subtypes import Subtype
 
@@ -57,9 +55,8 @@ def write_evaluation(report: EvaluationReport, out: Path, progress: Progress = S
         "measured": measured_words(card),
         "mapped": mapping_words(card["mapping"]),
     }
-    page = environment(html=True).get_template("evaluation.html.j2")
-    write_text(out / "report.md", environment(html=False).get_template("evaluation.md.j2").render(**told))
-    write_text(out / "report.html", page.render(**told, curves=curves, errors=report.errors or (), source=source))
+    write_text(out / "report.md", rendered("evaluation.md.j2", **told))
+    write_text(out / "report.html", rendered("evaluation.html.j2", **told, curves=curves, errors=report.errors or ()))
 
 
 def in_short(card: Mapping[str, Any]) -> list[str]:
@@ -91,20 +88,3 @@ def _number(tree: Mapping[str, Any]) -> str:
     if tree["value"] is None:
         return tree["note"] or "not defined"
     return estimate_text(tree)
-
-
-def environment(*, html: bool) -> Environment:
-    """Of the templates, for a page or for Markdown."""
-    return Environment(
-        loader=PackageLoader("ichnos.reporting", "templates"),
-        autoescape=html,  # noqa: S701 Markdown has nothing to escape
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def source(picture: Picture) -> str:
-    """The picture itself as a data URI: pixels as PNG, lines as SVG."""
-    kind, data = picture.shown
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -9,12 +9,12 @@ import ichnos
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
 from ichnos.reporting.checklist import who_words
-from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.field_figures import field_figures
 from ichnos.reporting.field_gains import printed_gains
 from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.folds import doubts, estimate_text, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
+from ichnos.reporting.rendering import rendered
 from ichnos.reporting.study_checklist import answers_of_field, left_of_study
 from ichnos.reporting.unfitted import Unfitted
 
@@ -55,11 +55,8 @@ def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> 
         "left": left_of_study(items),
         "version": ichnos.__version__,
     }
-    page = environment(html=True).get_template("field.html.j2")
-    write_text(out / "report.md", environment(html=False).get_template("field.md.j2").render(**told))
-    write_text(
-        out / "report.html", page.render(**told, figures=field_figures(report.measured, progress), source=source)
-    )
+    write_text(out / "report.md", rendered("field.md.j2", **told))
+    write_text(out / "report.html", rendered("field.html.j2", **told, figures=field_figures(report.measured, progress)))
 
 
 def field_in_short(card: Mapping[str, Any]) -> list[str]:

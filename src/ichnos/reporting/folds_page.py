@@ -14,10 +14,11 @@ from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
 from ichnos.recipe import AnyKind
 from ichnos.reporting.checklist import who_words
-from ichnos.reporting.evaluation import environment, in_short, source
+from ichnos.reporting.evaluation import in_short
 from ichnos.reporting.evaluation_tables import evaluation_tables
 from ichnos.reporting.folds import doubts, first_weights, folds_tables, folds_text, how_measured
 from ichnos.reporting.level_curves import level_curves
+from ichnos.reporting.rendering import rendered
 from ichnos.reporting.study_checklist import answers_of_folds, left_of_study
 from ichnos.reporting.style import drawn
 from ichnos.reporting.table import Column, Kind, Table
@@ -64,9 +65,8 @@ def write_folds(report: FoldsReport, out: Path, progress: Progress = SILENT) -> 
         "left": left_of_study(items),
         "version": ichnos.__version__,
     }
-    page = environment(html=True).get_template("folds.html.j2")
-    write_text(out / "report.md", environment(html=False).get_template("folds.md.j2").render(**told))
-    write_text(out / "report.html", page.render(**told, curves=curves, source=source))
+    write_text(out / "report.md", rendered("folds.md.j2", **told))
+    write_text(out / "report.html", rendered("folds.html.j2", **told, curves=curves))
 
 
 def _shown_levels(card: Mapping[str, Any]) -> dict[str, Any]:

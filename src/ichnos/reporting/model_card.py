@@ -3,24 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ichnos.counting import counted
 from ichnos.evaluation.folds import FEWEST_PATIENTS
 from ichnos.evaluation.intervals import ALL_AGREE
 from ichnos.reporting.folds import folds_tables, is_folds
+from ichnos.reporting.rendering import rendered
 from ichnos.subtypes import CLASSES, Subtype
 
 
 def model_card(manifest: Mapping[str, Any], cells: int) -> str:
     """Markdown from bundle.json's tree; cells: rows and columns of the network's class maps, 0 where it has none."""
-    # Markdown, not HTML: nothing to escape
-    environment = Environment(  # noqa: S701
-        loader=PackageLoader("ichnos.reporting"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.get_template("model_card.md.j2")
     reported = [c for c in CLASSES if c.value in manifest["readout"]["exams"]]
-    return template.render(
+    return rendered(
+        "model_card.md.j2",
         m=manifest,
         exam=_exam(manifest["recipe"]),
         exams=_exams(manifest["recipe"]),

@@ -11,12 +11,12 @@ from ichnos.evaluation.intervals import Estimate
 from ichnos.files import write_bytes, write_text
 from ichnos.progress import SILENT, Progress
 from ichnos.recipe import AnyKind
-from ichnos.reporting.evaluation import environment, source
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
 from ichnos.reporting.folds import doubts, first_weights
 from ichnos.reporting.folds_page import of_stages
 from ichnos.reporting.patients_checklist import answers_of_patients
 from ichnos.reporting.patients_figure import curve_names, curve_title, patients_figure
+from ichnos.reporting.rendering import rendered
 from ichnos.reporting.study_checklist import left_of_study
 from ichnos.reporting.style import drawn
 from ichnos.reporting.table import Cell, Column, Kind, Table, Written, write_cell
@@ -52,9 +52,8 @@ def write_patients(card: Tree, recipe: AnyKind, out: Path, progress: Progress = 
     }
     for kind, data in (("svg", figure.svg), ("png", figure.png)):
         write_bytes(out / "figures" / f"{figure.name}.{kind}", data)
-    write_text(out / "report.md", environment(html=False).get_template("patients.md.j2").render(**told))
-    page = environment(html=True).get_template("patients.html.j2")
-    write_text(out / "report.html", page.render(**told, figure=figure, source=source))
+    write_text(out / "report.md", rendered("patients.md.j2", **told))
+    write_text(out / "report.html", rendered("patients.html.j2", **told, figure=figure))
 
 
 def in_short(card: Tree) -> list[str]:

@@ -1,13 +1,10 @@
 """The report: one HTML page that holds everything it shows and asks nothing of a network."""
 
-import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import ichnos
 from ichnos.progress import SILENT, Progress
@@ -17,6 +14,7 @@ from ichnos.reporting.gallery import gallery
 from ichnos.reporting.learning_curves import learning_curves
 from ichnos.reporting.measured import MeasuredStudy
 from ichnos.reporting.overview import overview
+from ichnos.reporting.rendering import rendered
 from ichnos.reporting.study import ModelResult
 from ichnos.reporting.style import Picture, drawn
 from ichnos.reporting.table import Table
@@ -64,20 +62,13 @@ def _one(figure: Callable[..., Picture], *of: Any) -> tuple[Picture, ...]:
 
 def report_html(study: MeasuredStudy, tables: tuple[Table, ...], pictures: Pictures) -> str:
     """The whole page as text."""
-    environment = Environment(
-        loader=PackageLoader("ichnos.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return rendered(
+        "report.html.j2",
         study=study,
         result=study.result,
         tables={table.name: table for table in tables},
         like_for_like=[table for table in tables if table.name.startswith("like_for_like")],
         pictures=pictures,
-        source=_source,
         recipe_json=_recipe_json,
         headline=headline(study),
         hypothesis=HYPOTHESIS,
@@ -92,9 +83,3 @@ def _recipe_json(model: ModelResult) -> str:
     tree = model.recipe.model_dump(mode="json")
     tree["network"]["init"] = model.recipe.network.init.replace("\\", "/").rsplit("/", 1)[-1]
     return json.dumps(tree, indent=2, ensure_ascii=False)
-
-
-def _source(picture: Picture) -> str:
-    """The picture itself as a data URI: pixels as PNG, lines as SVG."""
-    kind, data = picture.shown
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,5 +1,6 @@
 """The one look of all figures: colours for any colour vision, text of 9 points or more, the same SVG bytes."""
 
+import base64
 import io
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -92,6 +93,12 @@ class Picture:
     def shown(self) -> tuple[str, bytes]:
         """What a page shows: the subtype of its media type image/..., and the bytes."""
         return ("png", self.png) if self.raster else ("svg+xml", self.svg)
+
+    @property
+    def source(self) -> str:
+        """What a page shows, as a data URI: pixels as PNG, lines as SVG."""
+        kind, data = self.shown
+        return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
     @property
     def width(self) -> int:

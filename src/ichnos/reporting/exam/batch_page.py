@@ -59,7 +59,7 @@ def is_one(path: Path) -> bool:
 
 def text_of(summary: Tree) -> str:
     """The page, made of summary.json's tree alone; from the same tree the same."""
-    from ichnos.reporting.exam.page import rendered  # who writes no page needs no Jinja2
+    from ichnos.reporting.rendering import rendered  # who writes no page needs no Jinja2
 
     read = [each for each in summary["exams"] if each["findings"] is not None]
     common = _of_all(read)

@@ -2,15 +2,13 @@
 
 from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ichnos.counting import counted, ranges
 from ichnos.findings import ClassFinding
 from ichnos.reporting.exam.contact_sheet import contact_sheet
 from ichnos.reporting.exam.heat import labelled, overlaid, plain, png
 from ichnos.reporting.exam.result import ExamResult
+from ichnos.reporting.rendering import rendered
 from ichnos.subtypes import Subtype
 
 _BAR = 12
@@ -63,18 +61,6 @@ def exam_page(result: ExamResult) -> str:
         counted=counted,
         maps=result.maps is not None,
     )
-
-
-def rendered(template: str, **values: Any) -> str:
-    """A page's text: values are escaped, and one that is missing is an error."""
-    environment = Environment(
-        loader=PackageLoader("ichnos.reporting", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(**values)
 
 
 def slice_ranges(slices: tuple[int, ...]) -> str:
