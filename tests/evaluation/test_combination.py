@@ -151,3 +151,11 @@ def test_five_subtypes_make_five_regressions() -> None:
     labels = rng.random((100, 5)) < 0.3
     fitted = fit_stacking(rng.normal(size=(2, 100, 5)), labels, np.repeat(np.arange(10), 10).astype(str))
     assert fitted.matrix.shape == (len(SUBTYPES), 2 * len(SUBTYPES))
+
+
+def test_members_that_rounding_would_rank_are_named() -> None:
+    rng = np.random.default_rng(0)
+    spread = rng.normal(size=(2, 50, 2))
+    assert not Ranks.of(spread, (0.5, 0.5)).undecided(("a", "b"), BOTH)
+    spread[1, :, 0] = -3.0 + 1e-5 * spread[1, :, 0]
+    assert Ranks.of(spread, (0.5, 0.5)).undecided(("a", "b"), BOTH) == ["subdural of b"]

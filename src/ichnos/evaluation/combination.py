@@ -18,6 +18,9 @@ KNOTS = 65
 """Of a member's distribution of one class. They lie at equal distances in the log-odds of the place, so that the ends,
 where rare hemorrhages are told from all else, have as many as the middle."""
 
+NARROW = 0.02
+"""Logits of a member's validation slices that all lie within this: rounding in 32 bits decides their places."""
+
 FARTHEST = 30.0
 """Log-odds beyond the smallest and largest validation logit after which a place does not change any more."""
 
@@ -122,6 +125,15 @@ class Ranks(_Part):
     def of(cls, logits: NDArray[np.float64], shares: Sequence[float]) -> Self:
         """Of (members, n, classes) logits of validation slices."""
         return cls(shares=tuple(shares), places=tuple(tuple(Places.of(c) for c in each.T) for each in logits))
+
+    def undecided(self, members: Sequence[str], classes: Sequence[Subtype]) -> list[str]:
+        """Which classes of which members (named in order) have validation logits too close together to be ranked."""
+        return [
+            f"{c} of {member}"
+            for member, row in zip(members, self.places, strict=True)
+            for c, place in zip(classes, row, strict=True)
+            if place.knots[-1] - place.knots[0] < NARROW
+        ]
 
     def apply(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         """(members, n, classes) → (n, classes)."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.splits import Part
 from ichnos.errors import BundleError, InputError, OutputError, UsageError
+from ichnos.evaluation.combination import NARROW, Ranks
 from ichnos.evaluation.readout import FittedReadout, fit_readout
 from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
@@ -134,7 +135,7 @@ def export_runs(
     if not difference <= AGREEMENT:
         raise BundleError(
             f"the exported network differs from the trained one by {difference:.2g} in probability, at most "
-            f"{AGREEMENT:g} is allowed; no bundle was written"
+            f"{AGREEMENT:g} is allowed; no bundle was written{_why_they_differ(model)}"
         )
     manifest = manifest.model_copy(update={"agreement": difference})
     card_text = model_card(manifest.model_dump(mode="json"), manifest.map_cells)
@@ -296,6 +297,19 @@ def _disagreement(model: Trained, bundle: Bundle, data: OpenData | None) -> floa
     engine = Engine(bundle)
     from_graph = sigmoid(engine.run(hu).logits.astype(np.float64))
     return float(np.abs(sigmoid(model.logits(hu)) - from_graph).max())
+
+
+def _why_they_differ(model: Trained) -> str:
+    """What of an ensemble of ranks makes rounding decide."""
+    if not isinstance(model, TrainedEnsemble) or not isinstance(model.combination, Ranks):
+        return ""
+    undecided = model.combination.undecided(tuple(model.recipe.members), model.recipe.classes)
+    if not undecided:
+        return ""
+    return (
+        f". The logits that validation slices were given lie within {NARROW:g} of each other for {', '.join(undecided)}: "
+        "rounding decides their ranks. Train these members for longer, leave them out, or take combine=mean"
+    )
 
 
 def _samples(recipe: Recipe, data: OpenData | None) -> NDArray[np.int16]:
