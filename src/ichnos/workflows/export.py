@@ -307,7 +307,7 @@ def _why_they_differ(model: Trained) -> str:
     if not undecided:
         return ""
     return (
-        f". The logits that validation slices were given lie within {NARROW:g} of each other for {', '.join(undecided)}: "
+        f". For {', '.join(undecided)} the logits of validation slices lie within {NARROW:g} of each other: "
         "rounding decides their ranks. Train these members for longer, leave them out, or take combine=mean"
     )
 
