@@ -1,6 +1,7 @@
 """What a slice costs as the work grows: prepare, predict and evaluate at several sizes. Begin at `bench_growth`."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -94,6 +95,7 @@ def _measured(
     folder.mkdir()
     try:
         step = make(times, folder, options.cores, progress)
+        os.sync()  # or the disk is still busy with these files while the first of them is read
         command = [sys.executable, "-m", f"ichnos.workflows.bench.{step.module}", str(folder / "work.json"), step.what]
         with Contender(step.what, command, folder) as contender:
             seconds = [contender.once()["seconds"] for _ in range(options.rounds)]
