@@ -1,5 +1,6 @@
 """All slices at a glance: in order, marked, undistorted, and few enough for a page."""
 
+import itertools
 import re
 from base64 import b64decode
 from dataclasses import replace
@@ -109,3 +110,18 @@ def test_36_slices_of_a_head_take_less_than_half_a_megabyte(result: ExamResult) 
     head = make_exam(CohortSettings(1, 2, {}, 512, (36, 36)), 0)
     page = exam_page(of_slices(result, 36, dict(CALLED), head.hu))
     assert sum(map(len, re.findall(r"data:image/jpeg[^\"]*", page))) < 400_000
+
+
+@pytest.mark.parametrize("count", [1, 36, 300, 900])
+def test_the_chart_of_slices_fits_the_page_until_bars_would_be_hairs(result: ExamResult, count: int) -> None:
+    called = {} if count == 1 else dict(CALLED)
+    page = exam_page(of_slices(result, count, called))
+    chart = page[page.index('<section id="slices">') :].split("</svg>")[0]
+    width = int(re.findall(r'<svg width="(\d+)"', chart)[0])
+    assert width <= max(1048, 48 + 2 * count)
+    bars = [(float(x), float(wide)) for x, wide in re.findall(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"', chart)]
+    assert len(bars) == count
+    assert all(x + wide <= after for (x, wide), (after, _) in itertools.pairwise(bars))
+    assert bars[-1][0] + bars[-1][1] <= width
+    numbers = [float(x) for x in re.findall(r'<text x="([\d.]+)" y="[\d.]+" text-anchor="middle"', chart)]
+    assert all(after - x > 24 for x, after in itertools.pairwise(numbers))

@@ -11,8 +11,17 @@ from ichnos.reporting.exam.result import ExamResult
 from ichnos.reporting.rendering import rendered
 from ichnos.subtypes import Subtype
 
-_BAR = 12
-"""CSS pixels of a slice's bar."""
+_WIDEST = 12.0
+"""CSS pixels of a slice's bar, with the gap beside it, where there is room."""
+
+_NARROWEST = 2.0
+"""The same of a long exam's: the chart is then wider than the page and can be moved sideways."""
+
+_CHART = 1000.0
+"""CSS pixels that all bars share, so that a page shows a thin series whole."""
+
+_APART = 30.0
+"""CSS pixels from one slice's number under the chart to the next."""
 
 _TALLEST = 90
 """CSS pixels of a probability of 1."""
@@ -32,10 +41,19 @@ class Plate:
 
 
 @dataclass(frozen=True)
+class Chart:
+    """The chart of slices, in CSS pixels. step: of how many slices one is numbered."""
+
+    bars: tuple["Bar", ...]
+    bar: float
+    step: int
+
+
+@dataclass(frozen=True)
 class Bar:
     """A slice in the chart of slices: from which x, how high, whether it is called, and what is said of it."""
 
-    x: int
+    x: float
     height: float
     called: bool
     title: str
@@ -52,9 +70,8 @@ def exam_page(result: ExamResult) -> str:
         classes=(result.findings.any, *result.findings.subtypes),
         reading=result.reading,
         plates=[_called(each, result) for each in result.present] or [_most_suspicious(result)],
-        bars=_bars(result),
+        chart=_chart(result),
         sheet=contact_sheet(result),
-        bar=_BAR,
         tallest=_TALLEST,
         shape=f"{columns * column_mm:.1f} / {rows * row_mm:.1f}",
         ranges=slice_ranges,
@@ -112,15 +129,17 @@ def _source(result: ExamResult, index: int, subtype: Subtype | None) -> str:
     return f"data:image/png;base64,{b64encode(png(named)).decode()}"
 
 
-def _bars(result: ExamResult) -> list[Bar]:
+def _chart(result: ExamResult) -> Chart:
     findings = result.findings
+    bar = round(min(_WIDEST, max(_NARROWEST, _CHART / len(findings.slices))), 2)
     called = {index for each in (findings.any, *findings.subtypes) for index in each.slices}
-    return [
+    bars = tuple(
         Bar(
-            x=index * _BAR,
+            x=round(index * bar, 2),
             height=round(max(1.0, _TALLEST * each.probabilities[Subtype.ANY]), 1),
             called=index in called,
             title=f"slice {index + 1}: {each.probabilities[Subtype.ANY]:.2f}",
         )
         for index, each in enumerate(findings.slices)
-    ]
+    )
+    return Chart(bars, bar, step=next(step for step in (5, 10, 20) if step * bar >= _APART))
