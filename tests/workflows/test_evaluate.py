@@ -24,6 +24,7 @@ from ichnos.workflows.exam_data import said_of_exam
 from ichnos.workflows.measured import EvaluationOptions
 from ichnos.workflows.run_maps import RunMaps
 from ichnos.workflows.stated_calls import AS_GIVEN, stated_calls, unmeasured
+from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import open_data
 from ichnos.workflows.trained import open_run
 from tests.stories.running import ichnos
@@ -150,7 +151,7 @@ def test_a_prevalence_of_what_is_not_measured_is_refused(data: Path, tmp_path: P
 def test_subgroups_of_exams_are_not_asked_of_a_run_that_judges_slices(tmp_path: Path) -> None:
     whole = bright_set(tmp_path / "set", exams=8)
     recipe = TINY.derive(classes=SUBTYPES, **{"population.slices": "positives"})
-    options = EvaluationOptions(by="sex", resamples=20)
+    options = EvaluationOptions(subgroups=Subgrouping("sex"), resamples=20)
     with pytest.raises(UsageError, match="--by makes subgroups of exams"):
         evaluate_run(run_of(tmp_path / "run", recipe), whole, tmp_path / "out", SILENT, options, device="cpu")
 

@@ -1,6 +1,7 @@
 """A study by folds, from a set to a bundle, on a tiny set with random weights."""
 
 import json
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ichnos.workflows.export import _check_part
 from ichnos.workflows.field import FieldOptions, study_field
 from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
 from ichnos.workflows.study import skipped_reasons
+from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import OpenData
 from tests.data.in_memory import InMemorySource
 
@@ -127,6 +129,45 @@ def test_the_reports_have_every_level_and_what_a_manuscript_needs(studied: Path)
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_subgroups_of_exams_are_measured_of_all_folds_together(
+    prepared: PreparedSet, recipe: SliceRecipe, studied: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "scanners.csv"
+    patients = sorted(set(prepared.index["patient"].to_list()))
+    table.write_text("patient,scanner\n" + "".join(f"{p},{'AB'[k // 2 % 2]}\n" for k, p in enumerate(patients)))
+    out = tmp_path / "again"
+    shutil.copytree(studied, out)
+    by = Subgrouping("scanner", table)
+    card = study_folds(recipe, prepared.path, out, SILENT, FoldOptions(subgroups=by), device="cpu")
+    groups, whole = card["subgroups"]["groups"], card["levels"]["exam"]["classes"]["any"]
+    assert set(groups) == {"A", "B"}
+    assert sum(group["n"] for group in groups.values()) == 24
+    rows = [group["classes"]["any"] for group in groups.values()]
+    assert sum(row["positives"] for row in rows) == whole["positives"]
+    found = [row["positives"] * row["operating_points"]["balanced"]["sensitivity"]["value"] for row in rows]
+    assert sum(found) == pytest.approx(
+        whole["positives"] * whole["operating_points"]["balanced"]["sensitivity"]["value"]
+    )
+    for report in ("report.html", "report.md"):
+        assert "by scanner (balanced point)" in (out / report).read_text()
+        assert "by scanner (balanced point)" not in (studied / report).read_text()
+
+
+def test_subgroups_that_cannot_be_are_refused_before_anything_is_trained(
+    prepared: PreparedSet, recipe: SliceRecipe, tmp_path: Path
+) -> None:
+    positives = recipe.derive(classes=SUBTYPES, population=Population(slices="positives"))
+    for asked, by, said in (
+        (recipe, "nothing", "no column nothing"),
+        (positives, "patient", "judges no exams"),
+        (recipe, "exam", "different values make no subgroups"),
+    ):
+        options = FoldOptions(subgroups=Subgrouping(by))
+        with pytest.raises(UsageError, match=said):
+            study_folds(asked, prepared.path, tmp_path / "out", SILENT, options, device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
 def test_what_the_readouts_made_is_beside_what_was_given(studied: Path) -> None:
     """With the study's own numbers, and not to be calibrated once more."""
     card = json.loads((studied / "scorecard.json").read_text())
@@ -190,10 +231,11 @@ def test_the_command_measures_the_same_again() -> None:
         bundle=Path("b"),
         force=True,
         prevalence={Subtype.EPIDURAL: 0.004},
+        subgroups=Subgrouping("age", Path("ages.csv")),
     )
     wanted = (
         "ichnos study folds reader --data 'my set' --out o --set fit.epochs=2 --split-seed 1 "
-        "--prevalence epidural=0.004"
+        "--prevalence epidural=0.004 --by age --table ages.csv"
     )
     assert options.command(Path("my set"), Path("o")) == wanted
 

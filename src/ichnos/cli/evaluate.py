@@ -56,12 +56,12 @@ def evaluate(
     from ichnos.cli.parsing import is_bundle, parse_mapping, parse_shares
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.measured import EvaluationOptions
+    from ichnos.workflows.subgrouping import Subgrouping
 
     options = EvaluationOptions(
         prevalence=parse_shares(prevalence or []),
         mapping=parse_mapping(mapping or []),
-        by=by,
-        table=table,
+        subgroups=Subgrouping(by, table),
         resamples=resamples,
     )
     with on_standard_error() as progress:

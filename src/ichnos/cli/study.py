@@ -20,6 +20,12 @@ Prevalence = Annotated[
         help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
     ),
 ]
+By = Annotated[
+    str | None, typer.Option("--by", metavar="COLUMN", help="Subgroups of exams: a column of the set's index.")
+]
+TableOption = Annotated[
+    Path | None, typer.Option("--table", help="A CSV with `exam` or `patient`, of which --by names a column.")
+]
 Note = Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the scorecard on standard output.")]
@@ -80,6 +86,8 @@ def by_folds(
     split_seed: SplitSeed = None,
     folds: Folds = None,
     prevalence: Prevalence = None,
+    by: By = None,
+    table: TableOption = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
     ] = None,
@@ -104,6 +112,7 @@ def by_folds(
     from ichnos.cli.parsing import parse_assignments, parse_shares
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.folds import FoldOptions, study_folds
+    from ichnos.workflows.subgrouping import Subgrouping
 
     asked = parse_assignments(changes or [])
     resolved = package.find(recipe).recipe.override(asked)
@@ -118,6 +127,7 @@ def by_folds(
         demonstration=demonstration,
         force=force,
         prevalence=parse_shares(prevalence or []),
+        subgroups=Subgrouping(by, table),
     )
     with on_standard_error() as progress:
         scorecard = study_folds(resolved, data, out, progress, options, device=device)

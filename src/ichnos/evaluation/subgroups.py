@@ -1,13 +1,13 @@
 """Subgroups: the same measures among exams that share a value."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from ichnos.errors import UsageError
-from ichnos.evaluation.level_measures import Measuring, measure_level
+from ichnos.evaluation.level_measures import Measuring, StatedThresholds, measure_level
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.subtypes import Subtype
 
@@ -42,7 +42,7 @@ def measure_subgroups(
     by: str,
     groups: Sequence[str],
     exams: Judged,
-    thresholds: Mapping[str, Mapping[Subtype, float]],
+    thresholds: StatedThresholds,
     asked: Measuring,
 ) -> dict[str, Any]:
     """Every measure of the exams of each group. groups: one an exam."""

@@ -109,12 +109,14 @@ def _about_numbers(card: Tree) -> list[Item]:
             Topic.UNCERTAINTY,
             f"95 % percentile intervals, {card['resamples']:,} resamples of patients, seed {card['bootstrap_seed']}",
         ),
-        Item(
-            Topic.SUBGROUPS,
-            f"by {card['subgroups']['by']}" if card.get("subgroups") else "none were asked for (--by)",
-        ),
+        Item(Topic.SUBGROUPS, subgroup_words(card)),
         Item(Topic.EXTERNAL, "yes" if card["external"] else "no: held-out patients of the training set"),
     ]
+
+
+def subgroup_words(card: Tree) -> str:
+    """By what exams were parted."""
+    return f"by {card['subgroups']['by']}" if card.get("subgroups") else "none were asked for (--by)"
 
 
 def _uncalibrated(model: Tree) -> str:

@@ -144,14 +144,14 @@ def whole(card: Tree) -> Table:
 
 
 def subgroups(card: Tree) -> Table:
-    """Any hemorrhage in exams, group by group."""
+    """Any hemorrhage in exams, group by group; over folds by calibrated probabilities, ranked against each other."""
     tree = card["subgroups"]
     columns = (
         Column(tree["by"], Kind.TEXT),
         Column("Exams", Kind.COUNT),
         Column("Patients", Kind.COUNT),
         Column("Positive", Kind.COUNT),
-        Column("AUC", Kind.RATIO),
+        Column("AUC, pooled" if "folds" in card else "AUC", Kind.RATIO),
         Column("Sensitivity", Kind.RATIO),
         Column("Specificity", Kind.RATIO),
         Column("ECE, calibrated", Kind.RATIO),

@@ -16,6 +16,7 @@ from ichnos.reporting.checklist import (
     Item,
     demographics_words,
     left_to_the_author,
+    subgroup_words,
 )
 from ichnos.reporting.folds import how_measured
 from ichnos.reporting.recipe_words import (
@@ -66,6 +67,7 @@ def answers_of_folds(card: Tree, recipe: AnyKind) -> list[Item]:
         *_data(card),
         *model_items({recipe.name: recipe}, {recipe.name: card}, {recipe.name: card["parameters"]}),
         *_measures({recipe.name: card}),
+        Item(Topic.SUBGROUPS, subgroup_words(card)),
         Item(Topic.COMPARISON, "none: one procedure is measured"),
         *limits(card),
     ]

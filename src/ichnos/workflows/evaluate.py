@@ -37,8 +37,7 @@ from ichnos.workflows.measured import (
     measure_levels,
     see_that_it_is_free,
     see_that_prevalence_is_of,
-    see_that_subgroups_can_be,
-    subgroups_of,
+    thresholds_of,
     write_tables,
 )
 from ichnos.workflows.provenance import joined, stages_of_run, versions_of, versions_of_run
@@ -137,7 +136,6 @@ def _open(run: Path, data: Path, options: EvaluationOptions, fold: int | None, d
     if options.mapping:
         raise UsageError("--map is for bundles: a run is measured on the classes that it was trained on")
     given = open_data(data, fold)
-    see_that_subgroups_can_be(given.prepared, options)
     if fold is not None and not 0 <= fold < given.splits.folds:
         raise UsageError(f"no fold {fold}: this set has folds 0 to {given.splits.folds - 1}")
     model = open_run(run)
@@ -149,8 +147,7 @@ def _open(run: Path, data: Path, options: EvaluationOptions, fold: int | None, d
     unknown, external = unseen(checkpoints_of(model), given)
     opened = _Opened(run, model, unknown, external, device)
     _see_that_labels_suffice(opened)
-    if opened.positives_only and options.by is not None:
-        raise UsageError("--by makes subgroups of exams, and a run of slices with hemorrhage alone judges no exams")
+    options.subgroups.see_that_it_can_be(given.prepared, judges_exams=not opened.positives_only)
     see_that_prevalence_is_of(opened.measured, options)
     return opened
 
@@ -234,8 +231,8 @@ def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: Evaluati
     if Level.SLICE in opened.levels:
         card |= _of_the_networks_classes(said.predictions, opened.measured, options)
     if not opened.positives_only:
-        subgroups = subgroups_of(prepared, said.judged[Level.EXAM], said.readout, options, asked)
-        card |= {"subgroups": subgroups} if subgroups else {}
+        thresholds = thresholds_of(said.readout, Level.EXAM)
+        card |= options.subgroups.measured(prepared, said.judged[Level.EXAM], thresholds, asked)
     return card
 
 

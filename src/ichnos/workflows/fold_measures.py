@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ichnos.data.set import PreparedSet
 from ichnos.evaluation.calls import Prevalence
 from ichnos.evaluation.fold_levels import JudgedFolds, measure_fold_levels
 from ichnos.evaluation.level_measures import Measuring, StatedThresholds
@@ -20,6 +21,7 @@ from ichnos.readout import POINTS, Readout
 from ichnos.recipe import Population
 from ichnos.subtypes import Subtype
 from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, Tree, table_of_exams, thresholds_of
+from ichnos.workflows.subgrouping import Subgrouping
 
 OUT_OF_FOLD_TABLE = "out_of_fold.parquet"
 """What each fold's model gave its test patients' slices, as it gave it: what a bundle is calibrated on."""
@@ -108,3 +110,9 @@ def measured_levels(
         "resamples": RESAMPLES,
         "kaggle_clip": KAGGLE_CLIP,
     }
+
+
+def subgroups_of_folds(folds: FoldsJudged, prepared: PreparedSet, by: Subgrouping) -> Tree:
+    """{"subgroups": ...} of all folds' exams together; nothing where none are asked for."""
+    asked = Measuring(folds.reported, folds.reported, seed=BOOTSTRAP_SEED)
+    return by.measured(prepared, folds.judged.pooled(Level.EXAM), folds.thresholds(Level.EXAM), asked)

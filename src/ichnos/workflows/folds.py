@@ -31,10 +31,11 @@ from ichnos.workflows.anomaly import scales_of_folds
 from ichnos.workflows.combining import out_of_fold_combinations
 from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.export import ExportOptions, export_runs
-from ichnos.workflows.fold_measures import FoldsJudged, measured_levels
+from ichnos.workflows.fold_measures import FoldsJudged, measured_levels, subgroups_of_folds
 from ichnos.workflows.growing import slices_out_of_fold
 from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of, prevalence_words
 from ichnos.workflows.study import skipped_reasons
+from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_stages
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import best_of
@@ -67,6 +68,7 @@ class FoldOptions:
     """Replace a bundle that exists."""
     prevalence: Prevalence = field(default_factory=dict[Subtype, float])
     """Where predictive values are wanted besides the set's own."""
+    subgroups: Subgrouping = field(default_factory=Subgrouping)
 
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
@@ -80,7 +82,7 @@ class FoldOptions:
             words += ["--set", f"{name}={value}"]
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
         words += ["--folds", str(self.folds)] if self.folds is not None else []
-        words += prevalence_words(self.prevalence)
+        words += prevalence_words(self.prevalence) + self.subgroups.words
         words += ["--title", self.title] if self.title else []
         return shlex.join(words)
 
@@ -122,6 +124,7 @@ def study_folds(
     if options.bundle is not None and options.folds == 1:
         raise UsageError("a bundle is calibrated on patients out of fold, and one split has none: give more --folds")
     opened, parts = open_folds(data, options.split_seed, options.folds)
+    options.subgroups.see_that_it_can_be(opened.prepared, judges_exams=recipe.population.slices != "positives")
     folds = [
         _run_fold(recipe, replace(opened, fold=fold), out / f"fold-{k}", progress, device)
         for k, fold in enumerate(parts)
@@ -132,6 +135,7 @@ def study_folds(
         "command": options.command(data, out),
     }
     scorecard |= patients_of_folds(recipe, opened, parts)
+    scorecard |= subgroups_of_folds(judged, opened.prepared, options.subgroups)
     judged.write_given(out)
     judged.write_judged(out)
     scorecard = with_levels(scorecard, judged, recipe, out, options.prevalence, progress)

@@ -11,18 +11,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from ichnos.data.set import PreparedSet
-from ichnos.errors import InputError, OutputError, UsageError
+from ichnos.errors import OutputError, UsageError
 from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.level_measures import Measuring, measure_level
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
 from ichnos.evaluation.resampling import RESAMPLES
-from ichnos.evaluation.subgroups import grouped, measure_subgroups
 from ichnos.files import replacing
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT, Progress
 from ichnos.readout import POINTS, Readout
 from ichnos.subtypes import Subtype
+from ichnos.workflows.subgrouping import Subgrouping
 
 BOOTSTRAP_SEED = 0
 """One seed for every interval, so that they can be made again and compared."""
@@ -47,16 +47,11 @@ class EvaluationOptions:
     """Where predictive values are wanted besides the set's own."""
     mapping: ClassMapping = field(default_factory=dict[Subtype, tuple[Subtype, ...]])
     """For a class of the model the set's classes, any of which it is measured against; itself where it is not named."""
-    by: str | None = None
-    """A column of the set's index, or of `table`, whose values make subgroups."""
-    table: Path | None = None
-    """A CSV with a column `exam` or `patient`, and what is known of each."""
+    subgroups: Subgrouping = field(default_factory=Subgrouping)
     resamples: int = RESAMPLES
 
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
-        if self.table is not None and self.by is None:
-            raise UsageError("a table of subgroups needs --by COLUMN, which says which column makes them")
 
     def command(self, model: Path, data: Path, out: Path, fold: int | None = None) -> str:
         """What to type to measure the same again."""
@@ -68,8 +63,7 @@ class EvaluationOptions:
             for c, theirs in self.mapping.items()
             for word in ("--map", f"{c.value}={'+'.join(each.value for each in theirs)}")
         ]
-        words += ["--by", self.by] if self.by else []
-        words += ["--table", str(self.table)] if self.table else []
+        words += self.subgroups.words
         words += ["--resamples", str(self.resamples)] if self.resamples != RESAMPLES else []
         return shlex.join(words)
 
@@ -133,48 +127,6 @@ def thresholds_of(readout: Readout, level: Level) -> dict[str, dict[Subtype, flo
     """Of each operating point for each class; a patient is called where an exam is."""
     points = readout.slices if level is Level.SLICE else readout.exams
     return {name: {c: getattr(points[c], name).threshold for c in readout.reported} for name in POINTS}
-
-
-def see_that_subgroups_can_be(prepared: PreparedSet, options: EvaluationOptions) -> None:
-    """Before any network runs. Raises UsageError or InputError where --by or --table make no groups."""
-    if options.by is not None:
-        grouped(list(_values(prepared, options.by, options.table).values()))
-
-
-def subgroups_of(
-    prepared: PreparedSet, exams: Judged, readout: Readout, options: EvaluationOptions, asked: Measuring
-) -> Tree | None:
-    """The scorecard's subgroups of exams; None where none are asked for. Raises UsageError, see `grouped`."""
-    if options.by is None:
-        return None
-    values = _values(prepared, options.by, options.table)
-    groups = grouped([values.get(name) for name in exams.name.tolist()])
-    return measure_subgroups(options.by, groups, exams, thresholds_of(readout, Level.EXAM), asked)
-
-
-def _values(prepared: PreparedSet, column: str, table: Path | None) -> dict[str, object]:
-    """What the column says of each exam: of the index, or of a CSV by exam or patient."""
-    if table is None:
-        if column not in prepared.index.columns:
-            known = ", ".join(name for name in prepared.index.columns if name not in _NO_GROUPS)
-            raise UsageError(f"the set's index has no column {column}; it has {known}; or give --table FILE")
-        return dict(zip(prepared.exams.tolist(), prepared.index[column].to_list(), strict=True))
-    try:
-        rows = pl.read_csv(table)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"the table {table} cannot be read as CSV ({type(error).__name__})") from error
-    key = next((name for name in ("exam", "patient") if name in rows.columns), None)
-    if key is None or column not in rows.columns:
-        raise InputError(f"{table} must have a column {column}, and one `exam` or `patient`; it has {rows.columns}")
-    told = dict(zip(rows[key].cast(pl.String).to_list(), rows[column].to_list(), strict=True))
-    if len(told) < len(rows):
-        raise InputError(f"{table} names {len(rows) - len(told)} of its {key}s twice; keep one row of each")
-    own = prepared.index[key].cast(pl.String).to_list()
-    return {exam: told.get(name) for exam, name in zip(prepared.exams.tolist(), own, strict=True)}
-
-
-_NO_GROUPS = {"name", "offset", "pixel_hash", "near_air", "shard", "start", "length", "mask_start", "mask_length"}
-"""Columns of the index that say nothing of an exam."""
 
 
 def write_tables(out: Path, slices: Predictions, exams: Judged, classes: tuple[Subtype, ...]) -> None:

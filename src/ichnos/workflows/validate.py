@@ -38,8 +38,7 @@ from ichnos.workflows.measured import (
     measure_levels,
     see_that_it_is_free,
     see_that_prevalence_is_of,
-    see_that_subgroups_can_be,
-    subgroups_of,
+    thresholds_of,
     write_tables,
 )
 from ichnos.workflows.provenance import joined, stages_of_bundle, versions_of
@@ -76,11 +75,12 @@ def evaluate_bundle(
     options = options or EvaluationOptions()
     see_that_it_is_free(out)
     opened, prepared = read_bundle(bundle), PreparedSet(data)
-    see_that_subgroups_can_be(prepared, options)
+    options.subgroups.see_that_it_can_be(prepared)
     validated = validate(opened, prepared, progress, options)
     readout = opened.manifest.readout
     asked = Measuring(readout.reported, validated.labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples)
-    subgroups = subgroups_of(validated.prepared, validated.judged[Level.EXAM], readout, options, asked)
+    exams, thresholds = validated.judged[Level.EXAM], thresholds_of(readout, Level.EXAM)
+    subgroups = options.subgroups.measured(validated.prepared, exams, thresholds, asked)
     scorecard: Tree = {
         "form": "ichnos-evaluation",
         "notice": "Research use only. Not a medical device.",
@@ -99,8 +99,7 @@ def evaluate_bundle(
     if options.mapping and Level.SLICE in scorecard["levels"]:
         none = Estimate(None, None, "not Kaggle's: classes are mapped").to_json()
         scorecard["levels"][Level.SLICE]["kaggle_loss"] = {"before": none, "after": none}
-    if subgroups:
-        scorecard |= {"subgroups": subgroups}
+    scorecard |= subgroups
     localised = validated.localised.tree(seed=BOOTSTRAP_SEED, resamples=options.resamples)
     if localised:
         scorecard |= {"localisation": localised}

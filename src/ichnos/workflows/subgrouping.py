@@ -1,0 +1,76 @@
+"""By what an evaluation parts its exams, and what is measured of each part."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ichnos.data.set import PreparedSet
+from ichnos.errors import InputError, UsageError
+from ichnos.evaluation.level_measures import Measuring, StatedThresholds
+from ichnos.evaluation.levels import Judged
+from ichnos.evaluation.subgroups import grouped, measure_subgroups
+
+
+@dataclass(frozen=True)
+class Subgrouping:
+    """By what exams make subgroups. Raises UsageError where there is a table, and no column of it."""
+
+    by: str | None = None
+    """A column of the set's index, or of `table`; None: nothing is parted."""
+    table: Path | None = None
+    """A CSV with a column `exam` or `patient`, and what is known of each."""
+
+    def __post_init__(self) -> None:
+        if self.table is not None and self.by is None:
+            raise UsageError("a table of subgroups needs --by COLUMN, which says which column makes them")
+
+    @property
+    def words(self) -> list[str]:
+        """As they are given to a command."""
+        words = ["--by", self.by] if self.by else []
+        return words + (["--table", str(self.table)] if self.table else [])
+
+    def see_that_it_can_be(self, prepared: PreparedSet, *, judges_exams: bool = True) -> None:
+        """Before any network runs. Raises UsageError or InputError where this makes no groups of exams."""
+        if self.by is None:
+            return
+        if not judges_exams:
+            raise UsageError("--by makes subgroups of exams, and a run of slices with hemorrhage alone judges no exams")
+        grouped(list(_values(prepared, self.by, self.table).values()))
+
+    def measured(
+        self, prepared: PreparedSet, exams: Judged, thresholds: StatedThresholds, asked: Measuring
+    ) -> dict[str, Any]:
+        """{"subgroups": ...} for a scorecard; nothing where none are asked for. Raises UsageError, see `grouped`."""
+        if self.by is None:
+            return {}
+        values = _values(prepared, self.by, self.table)
+        groups = grouped([values.get(name) for name in exams.name.tolist()])
+        return {"subgroups": measure_subgroups(self.by, groups, exams, thresholds, asked)}
+
+
+def _values(prepared: PreparedSet, column: str, table: Path | None) -> dict[str, object]:
+    """What the column says of each exam: of the index, or of a CSV by exam or patient."""
+    if table is None:
+        if column not in prepared.index.columns:
+            known = ", ".join(name for name in prepared.index.columns if name not in _NO_GROUPS)
+            raise UsageError(f"the set's index has no column {column}; it has {known}; or give --table FILE")
+        return dict(zip(prepared.exams.tolist(), prepared.index[column].to_list(), strict=True))
+    try:
+        rows = pl.read_csv(table)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"the table {table} cannot be read as CSV ({type(error).__name__})") from error
+    key = next((name for name in ("exam", "patient") if name in rows.columns), None)
+    if key is None or column not in rows.columns:
+        raise InputError(f"{table} must have a column {column}, and one `exam` or `patient`; it has {rows.columns}")
+    told = dict(zip(rows[key].cast(pl.String).to_list(), rows[column].to_list(), strict=True))
+    if len(told) < len(rows):
+        raise InputError(f"{table} names {len(rows) - len(told)} of its {key}s twice; keep one row of each")
+    own = prepared.index[key].cast(pl.String).to_list()
+    return {exam: told.get(name) for exam, name in zip(prepared.exams.tolist(), own, strict=True)}
+
+
+_NO_GROUPS = {"name", "offset", "pixel_hash", "near_air", "shard", "start", "length", "mask_start", "mask_length"}
+"""Columns of the index that say nothing of an exam."""
