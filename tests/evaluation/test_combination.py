@@ -159,3 +159,7 @@ def test_members_that_rounding_would_rank_are_named() -> None:
     assert not Ranks.of(spread, (0.5, 0.5)).undecided(("a", "b"), BOTH)
     spread[1, :, 0] = -3.0 + 1e-5 * spread[1, :, 0]
     assert Ranks.of(spread, (0.5, 0.5)).undecided(("a", "b"), BOTH) == ["subdural of b"]
+    spread[1, 7, 0] += 0.1  # one that stands apart orders none of the others
+    assert Ranks.of(spread, (0.5, 0.5)).undecided(("a", "b"), BOTH) == ["subdural of b"]
+    spread[1, :, 0] = -3.0
+    assert Ranks.of(spread, (0.5, 0.5)).undecided(("a", "b"), BOTH) == ["subdural of b"]

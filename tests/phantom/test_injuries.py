@@ -8,9 +8,9 @@ import pytest
 
 from ichnos.phantom import CohortSettings, Patients, make_exam
 from ichnos.phantom.cohort import plan_exam
-from ichnos.phantom.injuries import Fracture, Swelling
+from ichnos.phantom.injuries import Fracture, Swelling, gaps, thickness_of
 from ichnos.phantom.lesions.epidural import THIN_MM, Epidural
-from ichnos.phantom.patient import draw_injured
+from ichnos.phantom.patient import CHILDREN, draw_injured
 from ichnos.phantom.skull import skull_on
 from ichnos.phantom.slices import head_on
 from ichnos.subtypes import Subtype
@@ -36,6 +36,29 @@ def test_a_swelling_lies_outside_the_skull_on_its_side_and_leaves_the_rest_alone
     assert np.median(swollen) == pytest.approx(66.0, abs=9.0)
 
 
+def test_a_swelling_is_one_where_muscles_begin_under_the_skin():
+    """Below the widest plane, where they do."""
+    plane = axial(-15.0)
+    skull = skull_on(PATIENT, plane)
+    swollen = dataclasses.replace(PATIENT, swellings=(Swelling((0.95, 0.3, -0.1), 40.0, 12.0, 66.0),))
+    hu = head_on(swollen, [], plane)[0]
+    thick = thickness_of(swollen.swellings, skull.x, skull.y, skull.z) > 9.0
+    within = hu[thick & (skull.outside > 3.0) & (skull.outside < 7.0)]
+    assert within.size > 20
+    assert within.min() > 40.0
+
+
+@pytest.mark.parametrize("pixels", [128, 64])
+def test_a_gap_thinner_than_a_pixel_fills_its_share_of_it(pixels):
+    plane = axial(2.0, pixels)
+    x, y, z = plane.coordinates()
+    pixel = 224.0 / pixels
+    for width in (0.0, 0.4, 2.0):
+        share = gaps((Fracture(LEFT, (0.0, 1.0, 0.0), 60.0, width),), x, y, z, plane.edge)
+        middle = share[:, np.argmin(np.abs(np.broadcast_to(x, plane.shape)[0] - 70.0))]
+        assert middle.sum() * pixel == pytest.approx(width, abs=0.35 * width)
+
+
 def test_a_fracture_opens_the_bone_and_not_the_brain():
     hu, plain = _head(fractures=(Fracture(LEFT, (0.0, 1.0, 0.0), 30.0, 3.0),)), _head()
     changed = np.abs(hu - plain) > 1.0
@@ -54,18 +77,20 @@ def test_the_young_have_open_sutures():
     assert (opened > 400).sum() > 0.8 * (shut > 400).sum()
 
 
-def _injured(count=200):
+def _injured(count=800):
     return [draw_injured(np.random.default_rng(seed)) for seed in range(count)]
 
 
 def test_a_third_are_children_with_small_heads_and_thin_skulls():
     people = _injured()
     young = [one for one in people if one.age < 18]
-    assert 0.25 < len(young) / len(people) < 0.45
+    assert len(young) / len(people) == pytest.approx(CHILDREN, abs=0.04)
+    assert min(one.suture for one in young) > 0.0
+    assert not any(one.choroid_calcified or one.pineal_calcified for one in young)
     infants, grown = ([one for one in people if low <= one.age < high] for low, high in ((0, 2), (18, 99)))
     assert infants
     assert np.mean([one.half_width for one in infants]) < 0.9 * np.mean([one.half_width for one in grown])
-    assert max(one.bone for one in infants) < min(4.5, min(one.bone for one in grown))
+    assert max(one.bone for one in infants) < min(one.bone for one in grown)
     assert min(one.fontanelle for one in infants) > 0.0
     assert not any(one.suture or one.fontanelle for one in grown)
 
@@ -95,11 +120,18 @@ def test_half_of_the_epidurals_are_thin_and_heads_are_turned_further():
 
 
 def test_swellings_and_fractures_are_no_sign_of_blood():
-    settings = CohortSettings(400, 3, {Subtype.EPIDURAL: 0.5}, 64, (10, 10), Patients.TRAUMA)
-    plans = [plan_exam(settings, number) for number in range(400)]
-    bleeds = np.array([bool(plan.lesions) for plan in plans])
-    hurt = np.array([bool(plan.patient.swellings or plan.patient.fractures) for plan in plans])
-    assert abs(bleeds[hurt].mean() - bleeds[~hurt].mean()) < 0.15
+    """They are the patient's, who is drawn before anyone asks for blood."""
+    bloodless, bleeding = (
+        [plan_exam(CohortSettings(20, 3, prevalence, 64, (10, 10), Patients.TRAUMA), n) for n in range(20)]
+        for prevalence in ({}, {Subtype.EPIDURAL: 1.0})
+    )
+    assert all(plan.lesions for plan in bleeding)
+    assert not any(plan.lesions for plan in bloodless)
+    for without, with_ in zip(bloodless, bleeding, strict=True):
+        for kind in ("swellings", "fractures"):
+            assert [each.direction for each in getattr(without.patient, kind)] == [
+                each.direction for each in getattr(with_.patient, kind)
+            ]
 
 
 def test_the_injured_have_masks_and_labels_as_others_do():

@@ -159,7 +159,7 @@ def test_subgroups_that_cannot_be_are_refused_before_anything_is_trained(
     positives = recipe.derive(classes=SUBTYPES, population=Population(slices="positives"))
     for asked, by, said in (
         (recipe, "nothing", "no column nothing"),
-        (positives, "patient", "judges no exams"),
+        (positives, "patient", "judges none"),
         (recipe, "exam", "different values make no subgroups"),
     ):
         options = FoldOptions(subgroups=Subgrouping(by))

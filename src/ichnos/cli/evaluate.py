@@ -8,6 +8,15 @@ import typer
 
 from ichnos.errors import UsageError
 
+By = Annotated[
+    str | None,
+    typer.Option(
+        "--by", metavar="COLUMN", help="Subgroups of exams: a column of the set's index (sex, age, ...) or of --table."
+    ),
+]
+ByTable = Annotated[
+    Path | None, typer.Option("--table", help="A CSV with `exam` or `patient`, of which --by names a column.")
+]
 _Prevalence = Annotated[
     list[str] | None,
     typer.Option(
@@ -39,12 +48,8 @@ def evaluate(
     ] = None,
     prevalence: _Prevalence = None,
     mapping: _Mapping = None,
-    by: Annotated[
-        str | None, typer.Option("--by", metavar="COLUMN", help="Subgroups of exams: a column of the set's index.")
-    ] = None,
-    table: Annotated[
-        Path | None, typer.Option("--table", help="A CSV with `exam` or `patient`, of which --by names a column.")
-    ] = None,
+    by: By = None,
+    table: ByTable = None,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Of patients, for intervals.")] = 1000,
     device: Annotated[str, typer.Option("--device", help="Of a run: auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,

@@ -101,7 +101,11 @@ def phantom(
     matrix: Annotated[int, typer.Option("--matrix", help="Rows and columns of a slice.")] = 512,
     slices: Annotated[str, typer.Option("--slices", metavar="FEWEST-MOST", help="Slices an exam.")] = "20-60",
     patients: Annotated[
-        str, typer.Option("--patients", help="emergency, or trauma: children, swollen scalps, fractures, turned heads.")
+        str,
+        typer.Option(
+            "--patients",
+            help="emergency; or trauma: children, swollen scalps, fractures, turned heads, thin epidurals.",
+        ),
     ] = "emergency",
 ) -> None:
     """Make a synthetic head-CT cohort in RSNA 2019's own layout, with masks."""

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ichnos.cli.adapt import study_adapt
+from ichnos.cli.evaluate import By, ByTable
 
 Sets = Annotated[
     list[Path], typer.Option("--data", help="A prepared set; repeated: several as one.", show_default=False)
@@ -19,12 +20,6 @@ Prevalence = Annotated[
         metavar="SHARE|CLASS=SHARE",
         help="PPV and NPV there too: 0.06 for any hemorrhage, or epidural=0.004. May be given several times.",
     ),
-]
-By = Annotated[
-    str | None, typer.Option("--by", metavar="COLUMN", help="Subgroups of exams: a column of the set's index.")
-]
-TableOption = Annotated[
-    Path | None, typer.Option("--table", help="A CSV with `exam` or `patient`, of which --by names a column.")
 ]
 Note = Annotated[str | None, typer.Option("--note", help="A sentence to print at the head of the report.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
@@ -87,7 +82,7 @@ def by_folds(
     folds: Folds = None,
     prevalence: Prevalence = None,
     by: By = None,
-    table: TableOption = None,
+    table: ByTable = None,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
     ] = None,

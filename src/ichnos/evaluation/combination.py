@@ -18,8 +18,9 @@ KNOTS = 65
 """Of a member's distribution of one class. They lie at equal distances in the log-odds of the place, so that the ends,
 where rare hemorrhages are told from all else, have as many as the middle."""
 
-NARROW = 0.02
-"""Logits of a member's validation slices that all lie within this: rounding in 32 bits decides their places."""
+STEEPEST = 100.0
+"""Places a logit: where a member's rise faster, the rounding of 32 bits (some 1e-6 of a logit) moves an answer by more
+than an exported network may differ from the trained one (1e-4)."""
 
 FARTHEST = 30.0
 """Log-odds beyond the smallest and largest validation logit after which a place does not change any more."""
@@ -94,6 +95,13 @@ class Places(_Part):
         knots = np.unique(picked)
         return cls(knots=_row(knots), places=_row(np.interp(knots, values, places)))
 
+    @property
+    def steepest(self) -> float:
+        """How much a place changes a logit, where it changes fastest; endless where all slices have one logit."""
+        if len(self.knots) == 1:
+            return np.inf
+        return float((np.diff(self.places) / np.diff(self.knots)).max())
+
     def sides(self, logits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The share below and the share above; each exact where it is small."""
         knots, places = np.array(self.knots), np.array(self.places)
@@ -132,7 +140,7 @@ class Ranks(_Part):
             f"{c} of {member}"
             for member, row in zip(members, self.places, strict=True)
             for c, place in zip(classes, row, strict=True)
-            if place.knots[-1] - place.knots[0] < NARROW
+            if place.steepest > STEEPEST
         ]
 
     def apply(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:

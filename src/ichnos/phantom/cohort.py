@@ -32,10 +32,7 @@ FINE_MATRIX = 256
 """Up to this matrix every slice is one plane: such cohorts are for speed."""
 
 THIN = 0.5
-"""The share of the injured's epidurals that are no thicker than readers overlook."""
-
-TURNED = 2.0
-"""How much further than usual the heads of the injured are turned."""
+"""The share of the injured's epidurals that are thin: most that a model trained on thick ones has missed."""
 
 _PATIENT, _EXAM, _RETURN = 0, 1, 2
 
@@ -114,7 +111,7 @@ def plan_exam(settings: CohortSettings, number: int) -> ExamPlan:
     patient = (draw_injured if injured else draw_patient)(_generator(settings.seed, patient_number, _PATIENT))
     rng = _generator(settings.seed, number, _EXAM)
     lesions = draw_lesions(rng, patient, draw_subtypes(rng, settings.prevalence), thin=THIN if injured else 0.0)
-    scan = draw_scan(rng, settings.matrix, settings.slices, patient.height, turned=TURNED if injured else 1.0)
+    scan = draw_scan(rng, settings.matrix, settings.slices, patient.height, injured=injured)
     return ExamPlan(patient_number, patient, tuple(lesions), scan, rng)
 
 

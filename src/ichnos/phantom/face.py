@@ -66,13 +66,13 @@ def soft_tissue(patient: Patient, skull: Skull, plane: Plane) -> Field:
     temporalis = np.exp(-(((skull.y + 22.0) / 30.0) ** 2)) * step(45.0 - skull.z, 50.0)
     galea = cover(2.0 + 6.0 * temporalis * step(skull.side - 40.0, 20.0) - skull.outside, 1.5)
     paint(hu, under_skin * galea, MUSCLE_HU)
-    for swelling in patient.swellings:
-        raised = thickness_of((swelling,), skull.x, skull.y, skull.z)
-        layer = cover(raised - (skull.outside - 1.0), plane.edge) * cover(skull.outside, plane.edge)
-        paint(hu, layer * cover(raised - 0.5, 1.0), swelling.hu + 6.0 * tissue)
     if float(skull.z.min()) < FACE_TOP_MM:
         deep = cover(inside - 5.0, 3.0) * cover(np.abs(skull.outside) - 4.0, 3.0)
         paint(hu, deep, _muscles(patient, skull, plane, tissue))
+    for swelling in patient.swellings:  # over the muscles: those begin under the skin, which a swelling raises
+        raised = thickness_of((swelling,), skull.x, skull.y, skull.z)
+        layer = cover(raised - (skull.outside - 1.0), plane.edge) * cover(skull.outside, plane.edge)
+        paint(hu, layer * cover(raised - 0.5, 1.0), swelling.hu + 6.0 * tissue)
     return hu
 
 

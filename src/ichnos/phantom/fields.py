@@ -119,6 +119,11 @@ def cover(distance: Field, edge: float) -> Field:
     return np.clip(distance * (1.0 / edge) + 0.5, 0.0, 1.0)
 
 
+def slab(distance: Field, half_width: float | Field, edge: float) -> Field:
+    """How much of a pixel lies within half_width mm of a surface; thinner than a pixel, it fills its share of it."""
+    return np.clip(cover(half_width - distance, edge) - cover(-half_width - distance, edge), 0.0, 1.0)
+
+
 def paint(hu: Field, share: Field, value: Field | float) -> None:
     """Mix `value` into `hu`, in place, by the share of each pixel that it fills."""
     hu += share * (value - hu)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ichnos.phantom.fields import Field, Point, cover
+from ichnos.phantom.fields import Field, Point, slab
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +50,15 @@ def gaps(fractures: Sequence[Fracture], x: Field, y: Field, z: Field, edge: floa
         a, b, c = fracture.across
         apart = np.abs(a * x + b * y + c * z)
         ends = fracture.radius - np.sqrt(_from_axis2(fracture.direction, x, y, z))
-        gap = 0.5 * fracture.width * np.clip(ends * (1.0 / 8.0), 0.0, 1.0) - apart
-        share = np.maximum(share, np.where(ends > 0.0, cover(gap, edge), 0.0))
+        half_width = 0.5 * fracture.width * np.clip(ends * (1.0 / 8.0), 0.0, 1.0)
+        share = np.maximum(share, slab(apart, half_width, edge))
     return share
 
 
-def draw_swelling(rng: np.random.Generator) -> Swelling:
-    """Anywhere on the vault; fresh blood more often than fluid."""
+def draw_swelling(rng: np.random.Generator, size: float) -> Swelling:
+    """Anywhere on the vault; fresh blood more often than fluid. size: of the head, 1 for a grown-up's."""
     hu = rng.uniform(50, 75) if rng.random() < 0.7 else rng.uniform(15, 40)
-    return Swelling(_direction(rng), float(rng.uniform(18, 60)), float(rng.uniform(3, 13)), float(hu))
+    return Swelling(_direction(rng), size * float(rng.uniform(18, 60)), size * float(rng.uniform(3, 13)), float(hu))
 
 
 def draw_fracture(rng: np.random.Generator) -> Fracture:

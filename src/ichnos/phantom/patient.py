@@ -45,8 +45,11 @@ class Patient:
     fractures: tuple[Fracture, ...] = ()
 
 
+YOUNG = 0.06
+"""The share of those under 18 among an emergency room's patients: ours, as few hospitals have both."""
+
 CHILDREN = 0.33
-"""The share of those under 18 among the injured: 27 of CT-ICH's 82 patients, all of them scanned after an injury."""
+"""The same of the injured: 27 of CT-ICH's 82 patients, all of them scanned after an injury."""
 
 _SIZE = ((0, 1, 2, 4, 8, 16), (0.77, 0.83, 0.865, 0.90, 0.94, 1.0))
 """A head's size by age in years, as a share of a grown-up's (head circumferences of growth charts, 43 of 56 cm in the
@@ -55,7 +58,7 @@ middle of the first year)."""
 
 def draw_patient(rng: np.random.Generator) -> Patient:
     """A patient at random: mostly grown up, older ones with wider sulci and ventricles, as in an emergency room."""
-    age = int(rng.integers(4, 18)) if rng.random() < 0.06 else int(np.clip(rng.normal(60, 19), 18, 97))
+    age = int(rng.integers(4, 18)) if rng.random() < YOUNG else int(np.clip(rng.normal(60, 19), 18, 97))
     sex = "F" if rng.random() < 0.46 else "M"
     size = (0.965 if sex == "F" else 1.0) * (0.90 + 0.10 * min(age, 16) / 16)
     atrophy = float(np.clip((age - 30) / 65 + rng.normal(0, 0.14), 0.03, 1.1))
@@ -99,9 +102,10 @@ def draw_injured(rng: np.random.Generator) -> Patient:
     nobody learns it as one.
     """
     patient = draw_patient(rng)
-    if rng.random() < CHILDREN:
+    if patient.age < 18 or rng.random() < (CHILDREN - YOUNG) / (1.0 - YOUNG):
         patient = _as_child(rng, patient, int(rng.integers(0, 18)))
-    swellings = tuple(draw_swelling(rng) for _ in range(int(rng.choice(3, p=(0.35, 0.45, 0.20)))))
+    size = patient.half_width / 76.0
+    swellings = tuple(draw_swelling(rng, size) for _ in range(int(rng.choice(3, p=(0.35, 0.45, 0.20)))))
     fractures = tuple(draw_fracture(rng) for _ in range(int(rng.choice(3, p=(0.65, 0.25, 0.10)))))
     return replace(patient, swellings=swellings, fractures=fractures)
 
@@ -117,7 +121,7 @@ def _as_child(rng: np.random.Generator, patient: Patient, age: int) -> Patient:
         half_width=size * patient.half_width,
         half_length=size * patient.half_length,
         height=size * patient.height,
-        bone=max(1.8, float(np.clip(rng.normal(6.0, 0.8), 4.5, 8.0)) * (0.3 + 0.7 * min(age, 18) / 18)),
+        bone=max(1.8, float(np.clip(rng.normal(6.0, 0.8), 4.5, 8.0)) * (0.3 + 0.7 * age / 18)),
         scalp=patient.scalp * (0.6 + 0.4 * grown),
         atrophy=float(np.clip(rng.normal(0.35 if infant else 0.08, 0.12), 0.03, 0.6)),
         ventricles=float(np.clip(rng.normal(0.75, 0.10), 0.55, 1.1)),

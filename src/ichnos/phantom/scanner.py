@@ -78,28 +78,39 @@ LEAST_BONE = 0.10
 """The share of a slice that is bone from which on beams harden visibly: the skull base has more, the vault less."""
 
 
-def draw_scan(rng: np.random.Generator, matrix: int, slices: tuple[int, int], size: float, turned: float = 1.0) -> Scan:
+TURNED = 2.0
+"""How much further than usual the heads of the injured are turned, who lie as they can."""
+
+
+def draw_scan(
+    rng: np.random.Generator, matrix: int, slices: tuple[int, int], size: float, *, injured: bool = False
+) -> Scan:
     """An acquisition at random.
 
-    size: the head's height over the middle in mm, so that the vertex is in the series. turned: how much further than
-    usual heads are turned and how much more fields of view and head holders differ.
+    size: the head's height over the middle in mm, so that the vertex is in the series. injured: heads are turned
+    further, children's lie in smaller fields of view, and fields of view and head holders differ more. What is drawn of
+    others is drawn as it would be without that.
     """
+    turned = TURNED if injured else 1.0
     fewest, most = slices
     count = round(float(rng.triangular(fewest, fewest + 0.35 * (most - fewest), most + 0.01)))
-    lowest = float(rng.uniform(-72, -58)) * size / 89.0
+    lowest = float(rng.uniform(-72, -58)) * (1.0 if injured else size / 89.0)  # a child's base is not drawn higher
     highest = size + float(rng.uniform(4, 12))
     gantry = float(np.deg2rad(rng.uniform(8, 22))) * (-1.0) if rng.random() < 0.35 else 0.0
     if gantry:  # a tilted gantry's slices leave the occiput lower: reach further down in front
         lowest += float(rng.uniform(0, 8))
     yaw, roll = np.deg2rad(rng.normal(0, 4.5 * turned)), np.deg2rad(rng.normal(0, 2.5 * turned))
     nod = np.deg2rad(rng.normal(0, 5.0 * turned)) + 0.6 * gantry
-    usual = turned == 1.0
-    middle = 238.0 if usual else 238.0 * (0.4 + 0.6 * size / 89.0)
-    holder = 900.0 if usual else float(rng.uniform(800, 1800))
+    if injured:
+        field_of_view = 238.0 * (0.4 + 0.6 * size / 89.0) * float(rng.uniform(0.93, 1.2))
+        holder = float(rng.uniform(800, 1800))
+    else:
+        field_of_view = float(np.clip(rng.normal(238, 11), 218, 262))
+        holder = 900.0
     return Scan(
         matrix=matrix,
         count=count,
-        field_of_view=float(np.clip(rng.normal(middle, 11 * turned), middle - 20, middle + 24 * turned)),
+        field_of_view=field_of_view,
         step=(highest - lowest) / (count - 1),
         gantry=gantry,
         lowest=lowest,

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ichnos.phantom.fields import Box, Field, Plane, Point, capsule, cover, paint, step
+from ichnos.phantom.fields import Box, Field, Plane, Point, capsule, cover, paint, slab, step
 from ichnos.phantom.injuries import gaps
 from ichnos.phantom.patient import Patient
 
@@ -105,7 +105,7 @@ def vault_hu(patient: Patient, skull: Skull, plane: Plane) -> tuple[Field, Field
     share = cover(-skull.outside, edge) * cover(-skull.depth, edge)
     share *= cover(3.0 - skull.below_floor, 5.0)  # the vault ends where the face begins
     if patient.suture > 0.0:
-        share *= 1.0 - cover(_sutures(patient, skull), edge)
+        share *= 1.0 - _sutures(patient, skull, edge)
     if patient.fractures:
         share *= 1.0 - gaps(patient.fractures, skull.x, skull.y, skull.z, edge)
     into = np.minimum(-skull.outside, -skull.depth)
@@ -133,15 +133,15 @@ def base_hu(patient: Patient, skull: Skull, plane: Plane, hu: Field) -> None:
     paint(hu, air, -850.0)
 
 
-def _sutures(patient: Patient, skull: Skull) -> Field:
-    """Signed distance in mm (positive inside) to open sutures and to the fontanelle where they meet."""
-    size = 76.0 / patient.half_width
-    y, z = skull.y * size, skull.z * size
-    ahead = coronal(y, z)
-    sagittal = np.where((ahead > 0) & (lambdoid(y, z) < 0), skull.side, 99.0)
-    lines = np.minimum(np.minimum(sagittal, np.abs(ahead)), np.abs(lambdoid(y, z)))
-    fontanelle = patient.fontanelle - np.sqrt(skull.side**2 + ahead**2)
-    return np.where(z > 0.0, np.maximum(0.5 * patient.suture - lines, fontanelle), -9.0)
+def _sutures(patient: Patient, skull: Skull, edge: float) -> Field:
+    """How much of each pixel open sutures, and the fontanelle where they meet, take of the vault, 0 to 1."""
+    behind_coronal, behind_lambdoid = coronal(skull.y, skull.z), lambdoid(skull.y, skull.z)
+    sagittal = np.where((behind_coronal > 0) & (behind_lambdoid < 0), skull.side, 99.0)
+    lines = np.minimum(np.minimum(sagittal, np.abs(behind_coronal)), np.abs(behind_lambdoid))
+    open_ = slab(lines, 0.5 * patient.suture, edge)
+    if patient.fontanelle > 0.0:
+        open_ = np.maximum(open_, cover(patient.fontanelle - np.sqrt(skull.side**2 + behind_coronal**2), edge))
+    return np.where(skull.z > 0.0, open_, 0.0)
 
 
 def _thickness(patient: Patient, side: Field, y: Field, z: Field, wobble: Field) -> Field:

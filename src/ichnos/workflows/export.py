@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.splits import Part
 from ichnos.errors import BundleError, InputError, OutputError, UsageError
-from ichnos.evaluation.combination import NARROW, Ranks
+from ichnos.evaluation.combination import Ranks
 from ichnos.evaluation.readout import FittedReadout, fit_readout
 from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
@@ -307,8 +307,9 @@ def _why_they_differ(model: Trained) -> str:
     if not undecided:
         return ""
     return (
-        f". For {', '.join(undecided)} the logits of validation slices lie within {NARROW:g} of each other: "
-        "rounding decides their ranks. Train these members for longer, leave them out, or take combine=mean"
+        f". For {', '.join(undecided)} the logits of validation slices lie so close together that rounding decides "
+        "their ranks: train these members for longer, leave them out, or join members by their mean "
+        "(`--set combine=mean`)"
     )
 
 

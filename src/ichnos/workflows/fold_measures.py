@@ -112,7 +112,7 @@ def measured_levels(
     }
 
 
-def subgroups_of_folds(folds: FoldsJudged, prepared: PreparedSet, by: Subgrouping) -> Tree:
+def subgroups_of_folds(folds: FoldsJudged, prepared: PreparedSet, by: Subgrouping, prevalence: Prevalence) -> Tree:
     """{"subgroups": ...} of all folds' exams together; nothing where none are asked for."""
-    asked = Measuring(folds.reported, folds.reported, seed=BOOTSTRAP_SEED)
+    asked = Measuring(folds.reported, folds.reported, prevalence, BOOTSTRAP_SEED)
     return by.measured(prepared, folds.judged.pooled(Level.EXAM), folds.thresholds(Level.EXAM), asked)

@@ -135,7 +135,7 @@ def study_folds(
         "command": options.command(data, out),
     }
     scorecard |= patients_of_folds(recipe, opened, parts)
-    scorecard |= subgroups_of_folds(judged, opened.prepared, options.subgroups)
+    scorecard |= subgroups_of_folds(judged, opened.prepared, options.subgroups, options.prevalence)
     judged.write_given(out)
     judged.write_judged(out)
     scorecard = with_levels(scorecard, judged, recipe, out, options.prevalence, progress)

@@ -37,7 +37,7 @@ class Subgrouping:
         if self.by is None:
             return
         if not judges_exams:
-            raise UsageError("--by makes subgroups of exams, and a run of slices with hemorrhage alone judges no exams")
+            raise UsageError("--by makes subgroups of exams, and what knows slices with hemorrhage alone judges none")
         grouped(list(_values(prepared, self.by, self.table).values()))
 
     def measured(
@@ -69,6 +69,11 @@ def _values(prepared: PreparedSet, column: str, table: Path | None) -> dict[str,
     if len(told) < len(rows):
         raise InputError(f"{table} names {len(rows) - len(told)} of its {key}s twice; keep one row of each")
     own = prepared.index[key].cast(pl.String).to_list()
+    if told.keys().isdisjoint(own):
+        raise InputError(
+            f"{table} names no {key} of this set: it needs the names that the set's index and exams.parquet have "
+            "(of several sets each with its set's before it)"
+        )
     return {exam: told.get(name) for exam, name in zip(prepared.exams.tolist(), own, strict=True)}
 
 

@@ -53,12 +53,12 @@ def suture_distance(centre: Point, x: Field, y: Field, z: Field) -> Field:
 
 
 THIN_MM = (2.5, 6.0)
-"""How thick the epidurals are that readers overlook."""
+"""How thick a thin epidural is: some pixels of a small picture, and easily taken for bone."""
 
 
 def thinned(rng: np.random.Generator, epidural: Epidural) -> Epidural:
-    """The same hematoma, as thin as those that readers overlook."""
-    return replace(epidural, thickness=float(rng.uniform(*THIN_MM)))
+    """The same hematoma, thin; one that is thinner already stays as it is."""
+    return replace(epidural, thickness=min(epidural.thickness, float(rng.uniform(*THIN_MM))))
 
 
 def draw_epidural(rng: np.random.Generator, patient: Patient) -> Epidural:

@@ -20,6 +20,9 @@ _NARROWEST = 2.0
 _CHART = 1000.0
 """CSS pixels that all bars share, so that a page shows a thin series whole."""
 
+_LEFT = 34
+"""CSS pixels that the chart's scale takes on the left."""
+
 _APART = 30.0
 """CSS pixels from one slice's number under the chart to the next."""
 
@@ -42,10 +45,12 @@ class Plate:
 
 @dataclass(frozen=True)
 class Chart:
-    """The chart of slices, in CSS pixels. step: of how many slices one is numbered."""
+    """The chart of slices, in CSS pixels. wide: of a bar; right: where its lines end; step: of how many slices one is
+    numbered."""
 
     bars: tuple["Bar", ...]
-    bar: float
+    wide: float
+    right: int
     step: int
 
 
@@ -135,11 +140,16 @@ def _chart(result: ExamResult) -> Chart:
     called = {index for each in (findings.any, *findings.subtypes) for index in each.slices}
     bars = tuple(
         Bar(
-            x=round(index * bar, 2),
+            x=round(_LEFT + 1 + index * bar, 2),
             height=round(max(1.0, _TALLEST * each.probabilities[Subtype.ANY]), 1),
             called=index in called,
             title=f"slice {index + 1}: {each.probabilities[Subtype.ANY]:.2f}",
         )
         for index, each in enumerate(findings.slices)
     )
-    return Chart(bars, bar, step=next(step for step in (5, 10, 20) if step * bar >= _APART))
+    return Chart(
+        bars,
+        wide=round(bar - min(2.0, 0.25 * bar), 2),
+        right=round(_LEFT + 2 + len(bars) * bar),
+        step=next(step for step in (5, 10, 20) if step * bar >= _APART),
+    )

@@ -95,7 +95,8 @@ def _measured(
     folder.mkdir()
     try:
         step = make(times, folder, options.cores, progress)
-        os.sync()  # or the disk is still busy with these files while the first of them is read
+        if hasattr(os, "sync"):  # or the disk is still busy with these files while the first of them is read
+            os.sync()
         command = [sys.executable, "-m", f"ichnos.workflows.bench.{step.module}", str(folder / "work.json"), step.what]
         with Contender(step.what, command, folder) as contender:
             seconds = [contender.once()["seconds"] for _ in range(options.rounds)]
