@@ -19,6 +19,9 @@ def test_every_table_of_differences_says_that_each_recipe_was_trained_once() -> 
 
 def test_the_same_answers_are_told_and_have_no_p() -> None:
     card = json.loads(STUDY.read_text(encoding="utf-8"))
+    gains = [gain for step in card["steps"] for level in step["gains"].values() for gain in level.values()]
+    for row in (*gains, *card["ranking"]["rows"]):
+        row.pop("identical", None)
     assert THE_SAME not in field_tables(card)["gains"].to_markdown(), "a scorecard from before does not know"
     step = next(step for step in card["steps"] if step["recipe"] == "cascade")
     for level in step["gains"].values():
@@ -44,6 +47,10 @@ def test_where_nobody_has_a_class_the_same_answers_are_no_difference() -> None:
 
 def test_costs_say_what_was_measured_and_how_far_times_reach() -> None:
     card = json.loads(STUDY.read_text(encoding="utf-8"))
+    for entry in card["recipes"].values():
+        entry["cost"] |= {"seconds": 0.29}
+        for key in ("seconds_highest", "rounds", "timed_with"):
+            entry["cost"].pop(key, None)
     table = field_tables(card)["cost"]
     assert table.rows[0][-1] == "0.29", "a scorecard from before has one time"
     assert "the median of three" in " ".join(table.notes)
