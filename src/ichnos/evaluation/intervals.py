@@ -223,11 +223,14 @@ def _undefined(key: MetricKey, support: Mapping[Subtype, Support]) -> str:
 
 
 def defined_share_note(interval: Interval | None) -> str | None:
-    """That only some resamples define the number; None where all do, or there is no interval."""
-    if interval is None or interval.defined_share == 1:
+    """That only some resamples define the number; None where nearly all do, or there is no interval."""
+    if interval is None or interval.defined_share >= _NEARLY_ALL:
         return None
-    share = 100 * interval.defined_share
-    return f"in {share:.0f} % of resamples" if share < 99 else "in over 99 % of resamples"
+    return f"in {100 * interval.defined_share:.0f} % of resamples"
+
+
+_NEARLY_ALL = 0.99
+"""Of the resamples: what the others lack moves no end of an interval that is worth telling."""
 
 
 def support_of(

@@ -51,6 +51,10 @@ class Subgrouping:
         return {"subgroups": measure_subgroups(self.by, groups, exams, thresholds, asked)}
 
 
+_KEYS = ("exam", "patient")
+"""By which a table names exams."""
+
+
 def _values(prepared: PreparedSet, column: str, table: Path | None) -> dict[str, object]:
     """What the column says of each exam: of the index, or of a CSV by exam or patient."""
     if table is None:
@@ -59,13 +63,13 @@ def _values(prepared: PreparedSet, column: str, table: Path | None) -> dict[str,
             raise UsageError(f"the set's index has no column {column}; it has {known}; or give --table FILE")
         return dict(zip(prepared.exams.tolist(), prepared.index[column].to_list(), strict=True))
     try:
-        rows = pl.read_csv(table)
+        rows = pl.read_csv(table, schema_overrides=dict.fromkeys(_KEYS, pl.String))  # 007 is a name, not a number
     except (OSError, pl.exceptions.PolarsError) as error:
         raise InputError(f"the table {table} cannot be read as CSV ({type(error).__name__})") from error
-    key = next((name for name in ("exam", "patient") if name in rows.columns), None)
+    key = next((name for name in _KEYS if name in rows.columns), None)
     if key is None or column not in rows.columns:
         raise InputError(f"{table} must have a column {column}, and one `exam` or `patient`; it has {rows.columns}")
-    told = dict(zip(rows[key].cast(pl.String).to_list(), rows[column].to_list(), strict=True))
+    told = dict(zip(rows[key].to_list(), rows[column].to_list(), strict=True))
     if len(told) < len(rows):
         raise InputError(f"{table} names {len(rows) - len(told)} of its {key}s twice; keep one row of each")
     own = prepared.index[key].cast(pl.String).to_list()
