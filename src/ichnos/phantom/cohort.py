@@ -32,7 +32,7 @@ FINE_MATRIX = 256
 """Up to this matrix every slice is one plane: such cohorts are for speed."""
 
 THIN = 0.5
-"""The share of the injured's epidurals that are thin: most that a model trained on thick ones has missed."""
+"""The share of the injured's epidurals that are thin: thin ones are what our models have missed on CT-ICH."""
 
 _PATIENT, _EXAM, _RETURN = 0, 1, 2
 

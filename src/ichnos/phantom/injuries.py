@@ -1,4 +1,7 @@
-"""What an injury leaves outside the brain, and is easily taken for blood in it: swellings of the scalp, fractures."""
+"""What an injury leaves outside the brain, and is easily taken for blood in it: swellings of the scalp, fractures.
+
+How many, how large and how dense they are is chosen by us, not measured on patients.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -46,14 +46,13 @@ class Patient:
 
 
 YOUNG = 0.06
-"""The share of those under 18 among an emergency room's patients: ours, as few hospitals have both."""
+"""The share of those under 18 among an emergency room's patients: chosen, not measured."""
 
 CHILDREN = 0.33
-"""The same of the injured: 27 of CT-ICH's 82 patients, all of them scanned after an injury."""
+"""The same of the injured: that of CT-ICH, 27 of 82 patients."""
 
 _SIZE = ((0, 1, 2, 4, 8, 16), (0.77, 0.83, 0.865, 0.90, 0.94, 1.0))
-"""A head's size by age in years, as a share of a grown-up's (head circumferences of growth charts, 43 of 56 cm in the
-middle of the first year)."""
+"""A head's size by age in years, as a share of a grown-up's: roughly how its circumference grows, chosen by us."""
 
 
 def draw_patient(rng: np.random.Generator) -> Patient:
