@@ -55,6 +55,8 @@ def test_the_fast_form_is_the_definition(seed: int, decimals: int) -> None:
     assert (result.first, result.second) == pytest.approx(tuple(aucs))
     assert result.first == pytest.approx(roc_auc_score(positive, first))
     assert result.standard_error == pytest.approx(error)
+    assert result.low is not None
+    assert result.high is not None
     assert result.low < result.difference < result.high
 
 
@@ -79,6 +81,16 @@ def test_a_model_against_itself() -> None:
     turned = delong(scores, 1 - scores, positive)
     assert turned is not None
     assert turned.second == pytest.approx(1 - turned.first)
+
+
+@pytest.mark.parametrize("sure", [np.full(40, 0.3), np.arange(40) % 2 * -1.0], ids=["constant", "all wrong"])
+def test_a_difference_without_variance_is_not_tested(sure: NDArray[np.float64]) -> None:
+    """Neither model varies from case to case, so nothing says how sure the difference is."""
+    positive = np.arange(40) % 2 == 1
+    result = delong(positive * 1.0, sure, positive)
+    assert result is not None
+    assert result.difference in (-0.5, -1.0)
+    assert (result.standard_error, result.low, result.high, result.p) == (0.0, None, None, None)
 
 
 def test_its_error_rate_is_what_it_says() -> None:

@@ -6,6 +6,7 @@ Each case and the tests of it, here and elsewhere, stand in COVERED.
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +21,7 @@ from ichnos.errors import BundleError, InputError, TrainingError
 from ichnos.inference import load_bundle
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
+from ichnos.readout import POINTS, Readout
 from ichnos.recipe import CascadeRecipe, Fit, SliceRecipe
 from ichnos.recipes.cascade import RECIPE as CASCADE
 from ichnos.recipes.reader import RECIPE as READER
@@ -76,6 +78,7 @@ COVERED = {
     ],
     "a threshold outside 0-1": [
         "tests/stories/test_field_bad_input.py::test_a_bundle_with_a_threshold_that_is_none_is_not_opened",
+        "tests/stories/test_field_bad_input.py::test_a_scorecard_with_a_threshold_that_is_none_calls_nothing",
         "tests/evaluation/test_levels.py::test_thresholds_outside_0_to_1_are_refused",
     ],
     "an external set without some classes": [
@@ -189,6 +192,46 @@ def test_a_bundle_with_a_threshold_that_is_none_is_not_opened(tmp_path: Path, th
     with pytest.raises(BundleError, match=r"readout\.exams\.any\.balanced\.threshold") as raised:
         load_bundle(path)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("form", ["ichnos-evaluation", "ichnos-folds"])
+@pytest.mark.parametrize("threshold", [-0.01, 1.01, float("nan"), None, "high", True])
+def test_a_scorecard_with_a_threshold_that_is_none_calls_nothing(tmp_path: Path, form: str, threshold: object) -> None:
+    names = np.array([f"{k:02}" for k in range(12)])
+    labels = np.tile((np.arange(12) % 2 == 0)[:, None], (1, 6))
+    table = Predictions(CLASSES, names, names, names, np.zeros(12), labels * 0.5 + 0.25, labels, "test")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for kind in ("predictions", "slices"):
+            table.write_parquet(tmp_path / name / f"{kind}.parquet")
+        (tmp_path / name / "scorecard.json").write_text(json.dumps(scorecard_of(table, form)))
+    tables = [str(tmp_path / name / "slices.parquet") for name in ("a", "b")]
+    asked = ("compare", *tables, "--resamples", "100", "--out")
+    whole = ichnos(*asked, str(tmp_path / "whole"))
+    assert whole.exit_code == 0, whole.stderr
+    card = scorecard_of(table, form)
+    if form == "ichnos-folds":
+        card["folds"][0]["readout"]["slices"]["any"]["balanced"]["threshold"] = threshold
+    else:
+        card["levels"]["slice"]["classes"]["any"]["operating_points"]["balanced"]["threshold"] = threshold
+    (tmp_path / "b" / "scorecard.json").write_text(json.dumps(card))
+    done = ichnos(*asked, str(tmp_path / "out"))
+    assert done.exit_code == 1
+    assert "scorecard.json is damaged" in done.stderr
+    assert "any" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def scorecard_of(table: Predictions, form: str) -> dict[str, Any]:
+    """What an evaluation or a study of one fold leaves beside a table of slices, as far as calls are read from it."""
+    half = {point: {"threshold": 0.5} for point in POINTS}
+    positives = int(table.labels[:, 0].sum())
+    row = {"labelled": True, "positives": positives, "operating_points": half}
+    levels = {"slice": {"n": len(table), "classes": {c.value: row for c in CLASSES}}}
+    readout = Readout.uncalibrated(CLASSES).model_dump(mode="json")
+    folds = [{"test_slices": len(table), "readout": readout}]
+    return json.loads(json.dumps({"form": form, "model": {"kind": "bundle"}, "levels": levels, "folds": folds}))
 
 
 @pytest.mark.slow

@@ -12,6 +12,9 @@ from ichnos.errors import InputError
 LEAST_CASES = 10
 """Positives and negatives each below which no test is given: the normal approximation needs more."""
 
+_NO_ERROR = 1e-12
+"""A standard error below it is what rounding leaves of none."""
+
 
 @dataclass(frozen=True)
 class DeLong:
@@ -21,11 +24,12 @@ class DeLong:
     second: float
     difference: float
     standard_error: float
-    low: float
-    high: float
-    """Ends of the 95 % interval of the difference, by the normal distribution."""
+    low: float | None
+    high: float | None
+    """Ends of the 95 % interval of the difference, by the normal distribution. None where there is a difference and no
+    variance, as between a model without error and one that says the same of all: neither varies from case to case."""
     p: float | None
-    """Two-sided. None where the positives or the negatives are fewer than LEAST_CASES."""
+    """Two-sided. None where the positives or the negatives are fewer than LEAST_CASES, or where there is no interval."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""
@@ -51,9 +55,12 @@ def delong(first: NDArray[np.floating], second: NDArray[np.floating], positive: 
     difference = float(aucs[1] - aucs[0])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1])
     error = float(np.sqrt(max(variance, 0.0)))
+    both = float(aucs[0]), float(aucs[1])
+    if error < _NO_ERROR < abs(difference):
+        return DeLong(*both, difference, 0.0, None, None, None)
     reach = float(norm.ppf(0.975)) * error
     p = None if min(m, n) < LEAST_CASES else _two_sided(difference, error)
-    return DeLong(float(aucs[0]), float(aucs[1]), difference, error, difference - reach, difference + reach, p)
+    return DeLong(*both, difference, error, difference - reach, difference + reach, p)
 
 
 def _covariance(
@@ -72,7 +79,7 @@ def _covariance(
 
 
 def _two_sided(difference: float, error: float) -> float:
-    """1 where the models rank all cases alike; 0 variance with a difference cannot be."""
-    if error == 0.0:
-        return 1.0 if difference == 0.0 else 0.0
+    """1 where the models rank all cases alike."""
+    if error < _NO_ERROR:
+        return 1.0
     return float(2 * norm.sf(abs(difference) / error))

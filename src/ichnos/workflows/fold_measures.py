@@ -5,8 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from ichnos.data.set import PreparedSet
+from ichnos.errors import InputError
 from ichnos.evaluation.calls import Prevalence
 from ichnos.evaluation.fold_levels import JudgedFolds, measure_fold_levels
 from ichnos.evaluation.level_measures import Measuring, StatedThresholds
@@ -19,12 +21,30 @@ from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.progress import SILENT, Progress
 from ichnos.readout import POINTS, Readout
 from ichnos.recipe import Population
+from ichnos.recipe.grammar import explain
 from ichnos.subtypes import Subtype
-from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, Tree, table_of_exams, thresholds_of
+from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SCORECARD, SLICES, Tree, table_of_exams, thresholds_of
 from ichnos.workflows.subgrouping import Subgrouping
 
 OUT_OF_FOLD_TABLE = "out_of_fold.parquet"
 """What each fold's model gave its test patients' slices, as it gave it: what a bundle is calibrated on."""
+
+
+def readouts_of_folds(card: Tree, path: Path) -> list[Readout]:
+    """By which the models of a study by folds judged, from its scorecard, which lies at `path`.
+
+    Raises InputError where one is none, as with a threshold outside 0 to 1.
+    """
+    readouts: list[Readout] = []
+    for k, fold in enumerate(card["folds"]):
+        try:
+            readouts.append(Readout.model_validate(fold["readout"]))
+        except ValidationError as error:
+            raise InputError(
+                f"{path} is damaged, the readout of fold {k} is none: {explain(error)}; "
+                "measure again, or take the file from where it came"
+            ) from error
+    return readouts
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +68,7 @@ class FoldsJudged:
         pooled = Predictions.read_parquet(folder / OUT_OF_FOLD_TABLE)
         ends = np.cumsum([0, *(fold["test_slices"] for fold in card["folds"])])
         tests = [pooled.select(np.arange(ends[k], ends[k + 1])) for k in range(len(card["folds"]))]
-        return cls.of(tests, [Readout.model_validate(fold["readout"]) for fold in card["folds"]])
+        return cls.of(tests, readouts_of_folds(card, folder / SCORECARD))
 
     @property
     def pooled(self) -> Predictions:

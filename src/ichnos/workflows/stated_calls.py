@@ -15,7 +15,7 @@ from ichnos.evaluation.paired_cases import StatedCalls
 from ichnos.predictions import Predictions
 from ichnos.readout import POINTS, Readout
 from ichnos.subtypes import CLASSES, Subtype
-from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE
+from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, readouts_of_folds
 from ichnos.workflows.measured import PREDICTIONS, SCORECARD, SLICES
 
 Tree = Mapping[str, Any]
@@ -75,9 +75,10 @@ def stated_calls(path: Path, table: Predictions, card: Tree | None) -> StatedCal
     if card["form"] == "ichnos-folds":
         if not (path.parent / SLICES).is_file():
             return StatedCalls(why_not=f"no {SLICES} beside the table says by which fold's thresholds")
-        readouts = [Readout.model_validate(fold["readout"]) for fold in card["folds"]]
+        readouts = readouts_of_folds(card, path.parent / SCORECARD)
         return _called(table, level, _of_readouts(readouts, level), _folds_of(path, table, card))
-    return _called(table, level, _of_evaluation(card["levels"][level]), np.zeros(len(table), np.intp))
+    stated = _of_evaluation(card["levels"][level], path.parent / SCORECARD)
+    return _called(table, level, stated, np.zeros(len(table), np.intp))
 
 
 def _see_that_it_is_of(path: Path, table: Predictions, tree: Tree) -> None:
@@ -90,9 +91,19 @@ def _see_that_it_is_of(path: Path, table: Predictions, tree: Tree) -> None:
         )
 
 
-def _of_evaluation(tree: Tree) -> _PER_POINT:
+def _of_evaluation(tree: Tree, path: Path) -> _PER_POINT:
     rows = {Subtype(c): row["operating_points"] for c, row in tree["classes"].items() if row["labelled"]}
-    return {point: [{c: row[point]["threshold"] for c, row in rows.items()}] for point in POINTS}
+    return {point: [{c: _threshold(row[point], point, c, path) for c, row in rows.items()}] for point in POINTS}
+
+
+def _threshold(row: Tree, point: str, c: Subtype, path: Path) -> float:
+    found = row.get("threshold")
+    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
+        raise InputError(
+            f"{path} is damaged: the {point.replace('_', '-')} threshold of {c.value} is {found!r}, and a threshold "
+            "is a number from 0 to 1; measure again, or take the file from where it came"
+        )
+    return found
 
 
 def _of_readouts(readouts: Sequence[Readout], level: Level) -> _PER_POINT:
