@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from ichnos.data.preparing import prepare
 from ichnos.data.splits import split
@@ -250,6 +251,25 @@ def test_models_of_other_slices_are_not_compared_and_not_ranked(studied: Path) -
     assert values == sorted(values, reverse=True)
 
 
+def test_a_fold_is_measured_by_the_recipe_that_its_own_validation_patients_choose(studied: Path) -> None:
+    card = json.loads((studied / "scorecard.json").read_text())
+    said = {name: json.loads((studied / name / "scorecard.json").read_text()) for name in ("single", "three")}
+    said["two_stages"] = json.loads((studied / "two_stages" / "scorecard.json").read_text())
+    tables = {name: Predictions.read_parquet(studied / name / "slices.parquet") for name in said}
+    ends = np.cumsum([0, *(fold["test_slices"] for fold in said["single"]["folds"])])
+    aucs: list[float] = []
+    for k, row in enumerate(card["choice"]["folds"]):
+        inner = {n: np.mean([v["any"] for v in c["folds"][k]["validation_auc"].values()]) for n, c in said.items()}
+        assert row["inner"] == pytest.approx(inner[row["recipe"]])
+        assert row["inner"] == pytest.approx(max(inner.values()))
+        table = tables[row["recipe"]].select(np.arange(ends[k], ends[k + 1])).restrict((Subtype.ANY,))
+        aucs.append(float(roc_auc_score(table.labels[:, 0], table.probabilities[:, 0])))
+        assert row["slices"] == pytest.approx(aucs[-1])
+    assert card["choice"]["slices"]["value"] == pytest.approx(np.mean(aucs))
+    assert card["choice"]["slices"]["low"] < card["choice"]["slices"]["high"]
+    assert "each fold chooses its recipe" in (studied / "report.md").read_text()
+
+
 def test_what_another_recipe_has_trained_is_taken_over(studied: Path) -> None:
     for k in range(3):
         gate, three = (studied / name / f"fold-{k}" for name in ("two_stages", "three"))
@@ -306,6 +326,7 @@ def test_one_split_without_a_ranking(data: Path, options: FieldOptions, tmp_path
     once = FieldOptions(options.recipes[:1], changes={"fit.epochs": "1"}, folds=1, ranking=False)
     card = study_field(data, tmp_path / "once", once, SILENT, device="cpu")
     assert card["ranking"] is None
+    assert card["choice"] is None
     assert len(card["recipes"]["single"]["folds"]) == 1
     assert card["recipes"]["single"]["recipe"]["fit"]["epochs"] == 1
     assert card["recipes"]["single"]["exams"]["n"] < 48

@@ -18,6 +18,9 @@ _KAGGLE_WEIGHTS = np.array([1, 1, 1, 1, 1, 2]) / 7
 """Of the five subtypes and of `any`, in the order of CLASSES."""
 
 
+_ECE = "expected_calibration_error"
+
+
 def kaggle_loss(probabilities: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(n,) weighted log-loss of RSNA 2019: (2 · any + the five subtypes) / 7. Both (n, 6) in the order of CLASSES."""
     inside = np.clip(probabilities, KAGGLE_CLIP, 1 - KAGGLE_CLIP)
@@ -68,10 +71,21 @@ def measure_calibration_with_samples(
     columns = np.hstack([np.ones_like(off), losses, off**2, in_bin * off])
     whole = _from_totals(columns.sum(axis=0, keepdims=True))
     drawn = _from_totals(resamples.totals(columns))
+    values = {name: float(numbers[0]) for name, numbers in whole.items()}
+    spread = drawn | {_ECE: _less_bias(drawn[_ECE], values[_ECE])}
     estimates = {
-        name: estimate_of((name, None), float(whole[name][0]), drawn[name], {}, resamples.patients) for name in whole
+        name: estimate_of((name, None), value, spread[name], {}, resamples.patients) for name, value in values.items()
     }
-    return estimates, {(name, None): values for name, values in drawn.items()}
+    return estimates, {(name, None): numbers for name, numbers in drawn.items()}
+
+
+def _less_bias(drawn: NDArray[np.float64], value: float) -> NDArray[np.float64]:
+    """Resamples of the calibration error moved by as much as they lie above what they were drawn from, 0 at the least.
+
+    What a bin is off is taken without its sign, so chance adds to it in every resample: its plain percentiles may all
+    lie above the error itself.
+    """
+    return np.maximum(drawn - (drawn.mean() - value), 0)
 
 
 def _from_totals(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -80,5 +94,5 @@ def _from_totals(totals: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
     return {
         "log_loss": totals[:, 1] / count,
         "brier": totals[:, 2] / count,
-        "expected_calibration_error": np.abs(totals[:, 3:]).sum(axis=1) / count,
+        _ECE: np.abs(totals[:, 3:]).sum(axis=1) / count,
     }

@@ -1,4 +1,4 @@
-"""Recipes that find a class which they have never seen, by how unlike everything else a slice is."""
+"""Recipes that find a class which no training slice shows, by how unlike everything else a slice is."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -15,7 +15,8 @@ class AnomalyRecipe(CompositeRecipe):
     trained on is called that subtype.
 
     The distance is Mahalanobis' to the nearest group of training slices, of one covariance shrunk after Ledoit and
-    Wolf (Lee 2018, https://arxiv.org/abs/1807.03888). Whatever else is unusual is far as well.
+    Wolf (Lee 2018, https://arxiv.org/abs/1807.03888). Whatever else is unusual is far as well. What the network's first
+    weights have seen is theirs: ichnos' own were trained on synthetic heads with every subtype.
     """
 
     in_words: ClassVar[str] = "an anomaly detector"
@@ -26,7 +27,7 @@ class AnomalyRecipe(CompositeRecipe):
     usual: SliceRecipe
     """Of all slices but those with `of`."""
     of: Subtype = Subtype.EPIDURAL
-    """What is never seen in training, and called where a slice is unusual."""
+    """What no training slice shows, and what is called where a slice is unusual."""
     groups: Literal["classes", "one"] = "classes"
     """`classes`: a mean for slices without hemorrhage and one for each subtype; `one`: a single mean of all."""
 
@@ -39,6 +40,12 @@ class AnomalyRecipe(CompositeRecipe):
                 f"the network must see all slices but {self.of.value} ones: give usual.population slices=all and "
                 f"without={self.of.value} alone"
             )
+        if self.usual.input.neighbours:
+            raise ValueError(
+                f"a slice beside one with {self.of.value} would show it as a neighbour: give usual.input.neighbours=0"
+            )
+        if self.usual.synthetic is not None and self.of in self.usual.synthetic.subtypes:
+            raise ValueError(f"usual.synthetic would draw {self.of.value}: leave it out, or give it other subtypes")
         if self.usual.test_time is not None:
             raise ValueError("distances are of a slice as it is: leave usual.test_time out")
         return self

@@ -11,8 +11,8 @@ Differs from `reader`, whose one network names all six classes:
 - P(subtype) = P(any) · P(subtype | positive slice). Both networks stand in one bundle, each behind its own input road.
 
 Expected: docs/field.md has what it gave over five folds of ct-ich.
-Cost: the gate as `reader`, the second stage as `paper_model_2` at 96 px; on an exam of 36 slices both networks take 1.5
-times as long as the reader's one, and the bundle has 33 MB.
+Cost: the gate as `reader`, the second stage as `paper_model_2` at 96 px; on an exam of 36 slices both networks take
+between once and twice as long as the reader's one, and the bundle has 33 MB.
 Command: ichnos train cascade --data SET --out RUN
 """
 

@@ -13,8 +13,7 @@ Differs, or is our guess:
   them that were left out; calibration rests on the same patients, each by trees that had not seen them. The eleventh
   place had predictions out of fold. A class of fewer than five such patients keeps the network's logit.
 
-Expected: any hemorrhage against `reader`, five folds of ct-ich, three epochs a slice network (docs/field.md): slice AUC
--0.019 (-0.038 to 0.003), exam AUC -0.048 (-0.154 to 0.058).
+Expected: docs/field.md has what it gave over `reader` in five folds of ct-ich: nothing that can be told from chance.
 Cost: as `reader`, and seconds for the trees; on a set of RSNA's size hours of one core. Reading costs nothing more.
 Command: ichnos train eleventh_place --data SET --out RUN
 """

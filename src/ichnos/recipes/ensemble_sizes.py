@@ -5,7 +5,8 @@ Source: ours. Two of the four members of `ensemble` are much weaker than the oth
 Differs from `ensemble` in its members: `model_2_any_25d` at 96 px, `model_2_any_160` at 160 px, and `reader`, which
 sees neighbouring slices; the mean of their logits, all alike.
 
-Expected: docs/field.md has what it gave over five folds of ct-ich: the best slices of all, exams as its best member.
+Expected: docs/field.md has what it gave over five folds of ct-ich: the largest slice AUC,
+not told from that of its best member; exams as its best member.
 Cost: its members, one after the other; in a field study that has trained them it costs nothing but its measuring. An
 exam takes nearly five times the multiplications of `reader`, and its bundle is three networks large.
 Command: ichnos train ensemble_sizes --data SET --out RUN

@@ -6,7 +6,7 @@ three channels; these are theirs. The study shows one picture, the mean of two w
 Differs from `model_2_any` in the windows alone. Its first weights have seen the mean of two windows in every channel.
 
 Expected: docs/field.md has what it gave over five folds of ct-ich.
-Cost: training as `model_2_any`, reading twice as long; three planes of the cache instead of one.
+Cost: training as `model_2_any`, reading half as long again; three planes of the cache instead of one.
 Command: ichnos train three_windows --data SET --out RUN
 """
 

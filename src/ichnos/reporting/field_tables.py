@@ -24,6 +24,7 @@ def field_tables(card: Tree) -> dict[str, Table]:
     tables = [any_hemorrhage(card), *(subtypes(card, level) for level in (LEVELS if several else _JUDGED))]
     tables += [*level_tables(card), *gain_tables(card)]
     tables += [ranking(card)] if card["ranking"] else []
+    tables += [choice(card)] if card.get("choice") else []
     tables.append(cost(card))
     return {table.name: table for table in tables if table.rows}
 
@@ -115,6 +116,31 @@ def ranking(card: Tree) -> Table:
         TRAINED_ONCE,
     )
     return Table("ranking", "Ranking by exams", columns, tuple(rows), notes)
+
+
+def choice(card: Tree) -> Table:
+    """A row a fold: what it would have chosen, and what that gives on the fold's test patients."""
+    columns = (
+        Column("Fold", Kind.TEXT),
+        Column("Chosen by its validation patients", Kind.TEXT),
+        Column("Their AUC, mean of slices and exams", Kind.RATIO),
+        Column("Test patients: slice AUC", Kind.RATIO),
+        Column("exam AUC", Kind.RATIO),
+    )
+    told = card["choice"]
+    title = "Any hemorrhage, where each fold chooses its recipe"
+    if told["why_not"]:
+        return Table("choice", title, columns, (), ())
+    rows: list[tuple[Cell, ...]] = [
+        (str(k), row["recipe"], row["inner"], *(row[level] for level in _JUDGED)) for k, row in enumerate(told["folds"])
+    ]
+    rows.append(("mean of folds", "", None, *(Estimate.from_json(told[level]) for level in _JUDGED)))
+    notes = (
+        "The choice is nested as the rest is: no patient has a say in what they are measured by. A recipe that is "
+        "chosen by the mean over all folds' validation patients is chosen with every test patient in view, since each "
+        "validates in one fold and tests in another: expect of it what this table says.",
+    )
+    return Table("choice", title, columns, tuple(rows), notes)
 
 
 def _behind(row: Tree) -> tuple[Cell, Cell, Cell]:

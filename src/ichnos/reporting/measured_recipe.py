@@ -51,3 +51,9 @@ class MeasuredRecipe:
             known = [value for value in values if value is not None]
             found[level] = sum(known) / len(known) if known else None
         return found
+
+    def inner_of_fold(self, k: int) -> float | None:
+        """Mean of the same AUC of slices and of exams in one fold, of those that are defined."""
+        aucs = [tree.get("any") for tree in self.card["folds"][k]["validation_auc"].values()]
+        known = [value for value in aucs if value is not None]
+        return sum(known) / len(known) if known else None

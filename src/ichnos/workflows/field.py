@@ -26,6 +26,7 @@ from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import Subtype
 from ichnos.training.journal import read_journal
 from ichnos.workflows.cost import costs_of_runs
+from ichnos.workflows.field_choice import choice_of_folds
 from ichnos.workflows.field_pairs import (
     LEVELS,
     RESAMPLES,
@@ -304,6 +305,7 @@ def _scorecard(
         "recipes": {each.name: _entry(each) for each in measured},
         "steps": steps,
         "ranking": ranking,
+        "choice": choice_of_folds(order) if options.ranking else None,
         "versions": measured[0].card["versions"],
     }
 
