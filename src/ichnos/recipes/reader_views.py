@@ -6,8 +6,9 @@ networks are trained on mirror images and asked of the slice alone.
 Differs from `reader` in what comes after training alone: the logits of a slice and of its mirror image are averaged, in
 every measurement and in the bundle. Crops or turns are more of the same: `test_time.zooms`, `test_time.rotations`.
 
-Expected: over five folds of ct-ich, any hemorrhage, +0.003 (-0.003 to 0.010) in slice AUC and -0.009 (-0.054 to 0.028)
-in exam AUC against `reader`: nothing that 82 patients could show. Inner validation chose it (results/README.md).
+Expected: over five folds of ct-ich in three epochs, any hemorrhage, means of folds: +0.003 (-0.005 to 0.011) in slice
+AUC and -0.012 (-0.067 to 0.045) in exam AUC against `reader` (results/field-ct-ich.json): nothing that 82 patients
+could show. Inner validation chose it over `reader`; later recipes went ahead (results/README.md).
 Cost: training as `reader`, or nothing in a field study that has trained it; reading takes twice as long.
 Command: ichnos train reader_views --data SET --out RUN
 """
