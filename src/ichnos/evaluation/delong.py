@@ -29,7 +29,7 @@ class DeLong:
     """Ends of the 95 % interval of the difference, by the normal distribution. None where there is a difference and no
     variance, as between a model without error and one that says the same of all: neither varies from case to case."""
     p: float | None
-    """Two-sided. None where the positives or the negatives are fewer than LEAST_CASES, or where there is no interval."""
+    """Two-sided. None where positives or negatives are fewer than LEAST_CASES, or where there is no interval."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name."""

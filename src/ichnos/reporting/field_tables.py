@@ -135,12 +135,14 @@ def choice(card: Tree) -> Table:
         (str(k), row["recipe"], row["inner"], *(row[level] for level in _JUDGED)) for k, row in enumerate(told["folds"])
     ]
     rows.append(("mean of folds", "", None, *(Estimate.from_json(told[level]) for level in _JUDGED)))
-    notes = (
-        "The choice is nested as the rest is: no patient has a say in what they are measured by. A recipe that is "
-        "chosen by the mean over all folds' validation patients is chosen with every test patient in view, since each "
-        "validates in one fold and tests in another: expect of it what this table says.",
-    )
-    return Table("choice", title, columns, tuple(rows), notes)
+    return Table("choice", title, columns, tuple(rows), (_NESTED,))
+
+
+_NESTED = (
+    "The choice is nested as the rest is: no patient has a say in what they are measured by. A recipe that is chosen by "
+    "the mean over all folds' validation patients is chosen with every test patient in view, since each validates in one "
+    "fold and tests in another: expect of it what this table says."
+)
 
 
 def _behind(row: Tree) -> tuple[Cell, Cell, Cell]:

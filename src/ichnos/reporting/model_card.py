@@ -11,12 +11,11 @@ from ichnos.reporting.folds import folds_tables, is_folds
 from ichnos.reporting.rendering import rendered
 from ichnos.subtypes import CLASSES, Subtype
 
-
 _LIMITS = {
     "ct-ich": (
-        "CT-ICH 1.0 is of one hospital, and its Hounsfield units are rebuilt from two 8-bit JPEG pictures a slice: about "
-        "0.5 HU a step from −20 to 100 HU, 12.5 HU and the noise of JPEG elsewhere. How far its pixels and slices lie "
-        "apart is assumed. Nothing was measured on a scanner's own DICOM files with labels."
+        "CT-ICH 1.0 is of one hospital, and its Hounsfield units are rebuilt from two 8-bit JPEG pictures a slice: "
+        "about 0.5 HU a step from −20 to 100 HU, 12.5 HU and the noise of JPEG elsewhere. How far its pixels and "
+        "slices lie apart is assumed. Nothing was measured on a scanner's own DICOM files with labels."
     ),
 }
 """What the pictures of a source lack, and so what is not known of a network that has seen no others."""
