@@ -108,6 +108,22 @@ def test_an_exam_never_has_the_pixels_of_the_exam_before(tmp_path: Path) -> None
     assert "cannot be parsed" in (other.refusal or "")
 
 
+def test_a_file_found_anew_under_the_same_name_is_sent_anew(tmp_path: Path) -> None:
+    """Of the same size, too: the one that is held may be another exam."""
+    layout = PixelLayout(64, 64, 16, 16, 15, signed=True)
+    datasets = (head_datasets()[5:7], head_datasets()[5:7][::-1])
+    with Decoder() as decoder:
+        for pair in datasets:
+            multi = enhanced(pair)
+            multi.compress(RLELossless)
+            data = file_of(multi, RLELossless)
+            (tmp_path / "file").write_bytes(data)
+            found = FoundFile(tmp_path / "file", 1, len(data))
+            for frame in (1, 2):
+                cells = decoder.decode(found, frame, layout)
+                np.testing.assert_array_equal(cells.view(np.int16), stored(pair[frame - 1]))
+
+
 def test_a_file_that_was_emptied_does_not_give_the_one_before(rle: FoundFile) -> None:
     with Decoder() as decoder:
         decoder.decode(rle, None, LAYOUT)

@@ -110,8 +110,11 @@ class Decoder:
         return _cells(reply, pixels, layout)
 
     def holds(self, file: FoundFile | FileInMemory) -> bool:
-        """Whether the process has this file, so that a further frame of it need not be sent again."""
-        return self._held == file
+        """Whether the process has this file, so that a further frame of it need not be sent again.
+
+        One found anew under the same name and of the same size may be another by now.
+        """
+        return self._held is file
 
     def close(self) -> None:
         """End the process. The next call begins another."""
