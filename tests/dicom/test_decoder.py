@@ -15,9 +15,11 @@ from pydicom.uid import RLELossless
 from ichnos.dicom import decoder as module
 from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.decoder import Decoder, Decoders, FileInMemory
+from ichnos.dicom.exams import read_exams
 from ichnos.dicom.finding import FoundFile, find_files
 from ichnos.errors import DicomError
 from tests.dicom.ct_files import PIXELS, ct_dataset, file_of
+from tests.dicom.head_files import as_series, compressed_by_gdcm, enhanced, head_datasets, stored
 
 LAYOUT = PixelLayout(32, 48, 16, 16, 15, signed=True)
 
@@ -69,6 +71,78 @@ def test_who_holds_a_file_is_asked_for_it() -> None:
         assert taken.holds(file)
         decoders._idle.append(taken)
     assert len(decoders._idle) == 2
+
+
+CUT_HEADER = b"\xfc\xff\xfc\xffOB\0\0\x10"
+"""The beginning of an element after the pixel data, cut inside its length."""
+
+
+def multi_frame(study: int, *, turned: bool) -> bytes:
+    """A head of 12 slices in one file, compressed; turned: back to front, so that every frame differs."""
+    datasets = as_series(head_datasets(PatientID=f"patient {study}"), 1, study)
+    for dataset in datasets:
+        dataset.PixelData = stored(dataset)[:: -1 if turned else 1].tobytes()
+    multi = enhanced(datasets)
+    multi.compress(RLELossless)
+    return file_of(multi, RLELossless)
+
+
+def test_no_frame_of_the_file_before_is_given_for_one_that_cannot_be_opened() -> None:
+    before, after = FileInMemory(multi_frame(1, turned=False)), FileInMemory(multi_frame(2, turned=True) + CUT_HEADER)
+    layout = PixelLayout(64, 64, 16, 16, 15, signed=True)
+    with Decoder() as decoder:
+        decoder.decode(before, 1, layout)
+        for frame in (1, 2, 3):
+            with pytest.raises(DicomError, match="cannot be parsed"):
+                decoder.decode(after, frame, layout)
+        assert decoder.decode(before, 2, layout).shape == (64, 64)
+
+
+def test_an_exam_never_has_the_pixels_of_the_exam_before(tmp_path: Path) -> None:
+    (tmp_path / "1").write_bytes(multi_frame(1, turned=False))
+    (tmp_path / "2").write_bytes(multi_frame(2, turned=True) + CUT_HEADER)
+    one, other = read_exams([tmp_path])
+    assert one.exam is not None
+    assert one.exam.doubts == ()
+    assert other.exam is None
+    assert "cannot be parsed" in (other.refusal or "")
+
+
+def test_a_file_found_anew_under_the_same_name_is_sent_anew(tmp_path: Path) -> None:
+    """Of the same size, too: the one that is held may be another exam."""
+    layout = PixelLayout(64, 64, 16, 16, 15, signed=True)
+    datasets = (head_datasets()[5:7], head_datasets()[5:7][::-1])
+    with Decoder() as decoder:
+        for pair in datasets:
+            multi = enhanced(pair)
+            multi.compress(RLELossless)
+            data = file_of(multi, RLELossless)
+            (tmp_path / "file").write_bytes(data)
+            found = FoundFile(tmp_path / "file", 1, len(data))
+            for frame in (1, 2):
+                cells = decoder.decode(found, frame, layout)
+                np.testing.assert_array_equal(cells.view(np.int16), stored(pair[frame - 1]))
+
+
+def test_a_file_that_was_emptied_does_not_give_the_one_before(rle: FoundFile) -> None:
+    with Decoder() as decoder:
+        decoder.decode(rle, None, LAYOUT)
+        with pytest.raises(DicomError):
+            decoder.decode(FileInMemory(b""), 1, LAYOUT)
+
+
+def test_what_a_decoder_said_of_one_file_does_not_refuse_the_next(tmp_path: Path) -> None:
+    """libjpeg says the first is damaged and gives nothing: no pixels, so that nobody asks what it said."""
+    good = compressed_by_gdcm(file_of(head_datasets()[6]), "JPEGLosslessProcess14_1", tmp_path)
+    middle = len(good) - 1500
+    bad = good[:middle] + b"\xff\x3f" * 100 + good[middle + 200 :]
+    layout = PixelLayout(64, 64, 16, 16, 15, signed=True)
+    with Decoder() as decoder:
+        with pytest.raises(DicomError):
+            decoder.decode(FileInMemory(bad), None, layout)
+        np.testing.assert_array_equal(
+            decoder.decode(FileInMemory(good), None, layout).view(np.int16), stored(head_datasets()[6])
+        )
 
 
 def test_a_process_that_was_killed_is_begun_anew(rle: FoundFile) -> None:

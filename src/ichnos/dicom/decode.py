@@ -8,9 +8,19 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
-from pydicom.uid import HTJ2K, UID, ExplicitVRBigEndian, HTJ2KLossless, HTJ2KLosslessRPCL, RLELossless
+from pydicom.uid import (
+    HTJ2K,
+    UID,
+    ExplicitVRBigEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000TransferSyntaxes,
+    RLELossless,
+)
 
+from ichnos.dicom.codestream import refuse_damaged
 from ichnos.dicom.elements import whole_number
+from ichnos.dicom.rle import rle_cells
 from ichnos.errors import DicomError
 
 _ROWS, _COLUMNS = 0x00280010, 0x00280011
@@ -105,10 +115,17 @@ def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | N
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        stream = get_frame(dataset.PixelData, (frame or 1) - 1, number_of_frames=_count(dataset))
+        count = _count(dataset)
+        if frame is None and count > 1:
+            raise DicomError(f"it holds {count} frames where one slice is wanted; send single slices")
+        stream = get_frame(dataset.PixelData, (frame or 1) - 1, number_of_frames=count)
         if syntax != RLELossless and _JPEG_END not in stream[-_JPEG_END_WITHIN:]:
             raise DicomError("it is cut short: its compressed pixels have no end; copy the file again")
-        if syntax in (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL):
+        if syntax in JPEG2000TransferSyntaxes:
+            refuse_damaged(stream)
+        if syntax == RLELossless:
+            cells = rle_cells(stream, layout.rows, layout.columns, layout.bits_allocated // 8)
+        elif syntax in (HTJ2K, HTJ2KLossless, HTJ2KLosslessRPCL):
             cells = _openjpeg(stream, layout)
         else:
             cells = dataset.pixel_array if frame is None else pixel_array(dataset, index=frame - 1)

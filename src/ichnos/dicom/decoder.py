@@ -89,11 +89,12 @@ class Decoder:
     def _asked(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
         try:
             line = self._connected()
-            data = b"" if self.holds(file) and frame is not None else file.read()
+            held = self.holds(file) and frame is not None
+            data = b"" if held else file.read()
             self._held = None
             deadline = time.monotonic() + self._limit
             line.settimeout(self._limit)
-            line.sendall(_packed({"bytes": len(data), "frame": frame}) + data)
+            line.sendall(_packed({"bytes": len(data), "held": held, "frame": frame}) + data)
             reply, pixels = self._answer(line, deadline)
         except TimeoutError:
             self._end()
@@ -103,12 +104,17 @@ class Decoder:
         except (OSError, EOFError, ValueError) as error:
             self._end()
             raise _GoneError from error
+        if "error" in reply:  # it may hold nothing now, so a further frame sends the file again
+            raise DicomError(str(reply["error"]))
         self._held = file
         return _cells(reply, pixels, layout)
 
     def holds(self, file: FoundFile | FileInMemory) -> bool:
-        """Whether the process has this file, so that a further frame of it need not be sent again."""
-        return self._held == file
+        """Whether the process has this file, so that a further frame of it need not be sent again.
+
+        One found anew under the same name and of the same size may be another by now.
+        """
+        return self._held is file
 
     def close(self) -> None:
         """End the process. The next call begins another."""
@@ -210,8 +216,6 @@ def _received(line: socket.socket, size: int, deadline: float) -> bytes:
 
 
 def _cells(reply: dict[str, object], pixels: bytes, layout: PixelLayout) -> NDArray[np.integer]:
-    if "error" in reply:
-        raise DicomError(str(reply["error"]))
     cell = np.dtype(str(reply["dtype"]))
     if cell.itemsize * 8 != layout.bits_allocated or len(pixels) != layout.byte_count:
         raise DicomError("its pixels decode to another size than its header says; copy the file again")

@@ -47,8 +47,11 @@ def serve(descriptor: int) -> None:
             data = _received(line, request["bytes"])
             reply: dict[str, object]
             pixels = b""
+            _taken(said)  # what was said of a file that was refused is not of this one
             try:
-                held = _opened(data) if data else held
+                if not request["held"]:
+                    held = None  # where the new file cannot be opened, none is held
+                    held = _opened(data)
                 cells = _decoded(held, request["frame"])
                 if _DAMAGE.search(_taken(said)):
                     raise DicomError("its pixels are damaged: a decoder would make up the rest; copy the file again")

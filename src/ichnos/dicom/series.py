@@ -1,6 +1,6 @@
 """Series as they were scanned: files put together by their identifiers, split where one series holds several stacks."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -23,6 +23,10 @@ _SAME_PLACE_MM = 0.02
 
 _ANOTHER_THICKNESS = 1.5
 """Times as thick: another reconstruction, not another rounding."""
+
+_MOST_KINDS = 100
+"""Kinds of slices under one series identifier: matrices, spacings, directions, thicknesses. A scanner writes a few, the
+slices of a turning plane some dozens; a damaged file can say another for each of 20,000 frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,9 +104,12 @@ def series_of(files: Sequence[tuple[int, FileFacts]]) -> list[Series]:
         by_series[facts.patient, facts.study, facts.series, facts.modality].append((given, facts))
     found: list[Series] = []
     for members in by_series.values():
-        stacks = _stacks([facts for _, facts in members])
-        given = tuple(sorted({number for number, _ in members}))
         faults = tuple(facts.fault for _, facts in members if facts.fault)
+        try:
+            stacks = _stacks([facts for _, facts in members])
+        except DicomError as error:
+            stacks, faults = [(members[0][1], [])], (str(error),)
+        given = tuple(sorted({number for number, _ in members}))
         for position, (facts, frames) in enumerate(stacks):
             found.append(_series(len(found) + 1, facts, frames, faults if position == 0 else (), given))
     return found
@@ -134,23 +141,31 @@ def _series(
 
 def _stacks(files: Sequence[FileFacts]) -> list[tuple[FileFacts, list[Frame]]]:
     """Slices that belong in one stack: same matrix, spacing, direction, kernel, contrast, kind of image, and
-    reconstruction."""
-    stacks: list[tuple[FileFacts, tuple[object, ...], list[Frame]]] = []
+    reconstruction. Raises DicomError where they are of more kinds than any series has."""
+    stacks: list[tuple[FileFacts, list[Frame]]] = []
+    alike: defaultdict[tuple[object, ...], list[list[Frame]]] = defaultdict(list)
+    kinds: set[tuple[int, float]] = set()
     for facts in files:
         for frame in facts.frames:
-            alike = (
+            others = alike[
                 *(frame.layout.rows, frame.layout.columns, *(round(each, 3) for each in frame.pixel_spacing)),
                 *(facts.kernel, facts.contrast, facts.image_type[:3], facts.sop_class),
-            )
-            for _, other, frames in stacks:
-                if other == alike and _same_direction(frames[0], frame):
-                    frames.append(frame)
-                    break
-            else:
-                stacks.append((facts, alike, [frame]))
+            ]
+            stack = next((frames for frames in others if _same_direction(frames[0], frame)), None)
+            if stack is None:
+                stack = []
+                others.append(stack)
+                stacks.append((facts, stack))
+            stack.append(frame)
+            kinds.add((id(stack), _rounded_thickness(frame)))
+            if len(kinds) > _MOST_KINDS:
+                raise DicomError(
+                    f"its slices are of more than {_MOST_KINDS} kinds (matrix, spacing, direction, thickness, kernel), "
+                    "which no scanner writes into one series; copy the files again, or send one series"
+                )
     if not stacks:
         return [(files[0], [])]
-    return [(facts, each) for facts, _, frames in stacks for each in _reconstructions(frames)]
+    return [(facts, each) for facts, frames in stacks for each in _reconstructions(frames)]
 
 
 def _reconstructions(frames: list[Frame]) -> list[list[Frame]]:
@@ -158,10 +173,14 @@ def _reconstructions(frames: list[Frame]) -> list[list[Frame]]:
     have thinner slices at the base."""
     by_thickness: defaultdict[float, list[Frame]] = defaultdict(list)
     for frame in frames:
-        by_thickness[round(frame.thickness or 0.0, 1)].append(frame)
+        by_thickness[_rounded_thickness(frame)].append(frame)
     if len(by_thickness) < 2 or min(by_thickness) <= 0 or not _across_the_same(list(by_thickness.values())):
         return [frames]
     return list(by_thickness.values())
+
+
+def _rounded_thickness(frame: Frame) -> float:
+    return round(frame.thickness or 0.0, 1)
 
 
 def _across_the_same(groups: Sequence[Sequence[Frame]]) -> bool:
@@ -214,4 +233,5 @@ def refused_by_all(series: Series) -> str:
     """Why none of a series' files can be used: the commonest of their faults."""
     if not series.faults:
         raise DicomError("a series without faults was asked for them")
-    return max(sorted(set(series.faults)), key=series.faults.count)
+    counts = Counter(series.faults)
+    return max(sorted(counts), key=counts.__getitem__)
