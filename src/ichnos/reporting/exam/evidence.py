@@ -97,6 +97,12 @@ def why_no_dicom(result: ExamResult) -> str | None:
         )
     if not all(each.sop_instance for each in result.exam.references):
         return "its slices have no SOP Instance UID for DICOM objects to refer to"
+    files = {(each.path, each.member) for each in result.exam.references}
+    if len({each.sop_instance for each in result.exam.references}) < len(files):
+        return (
+            "several of its slices have the same SOP Instance UID, so DICOM objects cannot say which of them they mean; "
+            "give the exam with a UID of its own for each image"
+        )
     return None
 
 
@@ -119,7 +125,7 @@ def evidence_of(result: ExamResult) -> Evidence:
         date, time, dated = _moment(header)
     frame_of_reference = valid_uid(frame_of_reference) if frame_of_reference else derived_uid("space", series)
     inherited.StudyInstanceUID = study
-    goals = {derived_uid("stand-in", name): each for name, each in zip(names, exam.references, strict=True)}
+    goals = {derived_uid("stand-in", str(index), names[index]): each for index, each in enumerate(exam.references)}
     slices = tuple(
         _stand_in(result, index, UID(uid), (study, series, frame_of_reference)) for index, uid in enumerate(goals)
     )
