@@ -25,7 +25,7 @@ from ichnos.reporting.exam.structured_report import structured_report
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.phantom import write_cohort
 from tests.dicom.head_files import changed, enhanced, file_of, head_datasets, write
-from tests.reporting.exam.results import result_of, write_nifti
+from tests.reporting.exam.results import CALLED, result_of, write_nifti
 
 
 def objects(result: ExamResult) -> dict[str, bytes]:
@@ -131,6 +131,7 @@ def test_a_picture_is_the_slice_with_colour_where_the_map_is(result: ExamResult,
     image = made["heatmap-subdural"]
     assert image.SourceImageSequence[0].ReferencedSOPInstanceUID == result.exam.references[4].sop_instance
     assert "not for diagnosis" in image.SeriesDescription
+    assert image.ConversionType == "WSD"
     pixels = image.pixel_array.astype(int)
     assert pixels.shape == (64, 64, 3)
     coloured = pixels[..., 0] - pixels[..., 2] > 30
@@ -155,6 +156,18 @@ def test_a_map_holds_each_slices_values_at_its_place(result: ExamResult, made: d
     assert sorted(slices) == [3, 4, 5]
     row, column = np.unravel_index(values[0].argmax(), (64, 64))
     assert (row // 16, column // 16) == (1, 2)
+
+
+@pytest.mark.parametrize("response", [0.0, 0.01, 1.0])
+def test_a_map_is_shown_from_nothing_to_its_strongest_response(head_folder: Path, response: float) -> None:
+    result = result_of(head_folder, response=response)
+    data = parametric_map(result.findings.any, 1, result, evidence_of(result))
+    (window,) = dcmread(BytesIO(data)).SharedFunctionalGroupsSequence[0].FrameVOILUTSequence
+    highest = max(float(class_map(result, Subtype.ANY, k).max()) for k in CALLED[Subtype.ANY])
+    assert window.VOILUTFunction == "LINEAR_EXACT", "LINEAR has no width below 1"
+    assert float(window.WindowWidth) == pytest.approx(highest, rel=1e-5, abs=1e-5)
+    assert float(window.WindowWidth) > 0
+    assert float(window.WindowCenter) == pytest.approx(float(window.WindowWidth) / 2, rel=1e-5)
 
 
 def test_a_map_of_any_without_an_output_is_the_largest_of_the_subtypes(head_folder: Path) -> None:

@@ -100,8 +100,8 @@ def why_no_dicom(result: ExamResult) -> str | None:
     files = {(each.path, each.member) for each in result.exam.references}
     if len({each.sop_instance for each in result.exam.references}) < len(files):
         return (
-            "several of its slices have the same SOP Instance UID, so DICOM objects cannot say which of them they mean; "
-            "give the exam with a UID of its own for each image"
+            "several of its slices have the same SOP Instance UID, so DICOM objects cannot say which they mean; give "
+            "the exam with a UID of its own for each image"
         )
     return None
 
