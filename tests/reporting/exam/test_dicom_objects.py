@@ -1,6 +1,6 @@
 """Our DICOM objects: what they say, what they refer to, and that the same exam gives the same bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from ichnos.dicom.identifiers import is_valid_uid
 from ichnos.errors import ExamError
 from ichnos.phantom import CohortSettings
 from ichnos.progress import SILENT
-from ichnos.reporting.exam import ExamResult
+from ichnos.reporting.exam import ExamResult, heatmaps
 from ichnos.reporting.exam.evidence import evidence_of
 from ichnos.reporting.exam.heat import class_map
 from ichnos.reporting.exam.heatmaps import parametric_map, picture
@@ -220,8 +220,40 @@ def test_what_changes_the_bytes_changes_the_uids(result: ExamResult, head_folder
         assert not instances(other) & instances(result)
 
 
+def test_each_object_is_named_by_its_bytes(result: ExamResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that another machine, or other libraries, cannot give other bytes the same UID."""
+    first = objects(result)
+    assert result.maps is not None
+    maps = result.maps.copy()
+    maps[3, result.outputs.index(Subtype.SUBDURAL), 1, 2] *= np.float32(1 + 1e-6)  # in no key slice
+    assert renamed(first, objects(replace(result, maps=maps))) == {"map-subdural"}
+    surer = result.findings.any.model_copy(update={"probability": 0.875000001})
+    findings = result.findings.model_copy(update={"any": surer})
+    assert "sr" in renamed(first, objects(replace(result, findings=findings)))
+    with monkeypatch.context() as patch:
+        patch.setattr(heatmaps, "labelled", lambda picture, *_: picture)  # as another Pillow draws other letters
+        assert renamed(first, objects(result)) == {name for name in first if name.startswith("heatmap")}
+    with monkeypatch.context() as patch:
+        patch.setattr("highdicom.base.__version__", "99")
+        assert renamed(first, objects(result)) == set(first)
+
+
+def renamed(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> set[str]:
+    """Which objects have another UID; those, and no others, have other bytes."""
+    assert before.keys() == after.keys()
+    other = {name for name in before if before[name] != after[name]}
+    assert {name for name in before if instance(before[name]) != instance(after[name])} == other
+    return other
+
+
+def instance(data: bytes) -> str:
+    dataset = dcmread(BytesIO(data))
+    assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
+    return str(dataset.SOPInstanceUID)
+
+
 def instances(result: ExamResult) -> set[str]:
-    return {dcmread(BytesIO(data)).SOPInstanceUID for data in objects(result).values()}
+    return {instance(data) for data in objects(result).values()}
 
 
 def test_rsnas_files_have_no_valid_uid_and_no_date(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date as calendar_date
+from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
@@ -30,6 +31,9 @@ from ichnos.errors import ExamError
 from ichnos.reporting.exam.result import ExamResult
 
 MANUFACTURER = "ichnos"
+
+UNNAMED = UID("2.25.0")
+"""The SOP instance of an object until it is `finished`."""
 
 NO_DATE, NO_TIME = "19000101", "000000"
 """Of an exam whose files have no date (RSNA 2019): objects must have one, and today's would change with each run."""
@@ -82,9 +86,9 @@ class Evidence:
     seed: tuple[str, ...]
 
     def uid(self, kind: str, *parts: str) -> str:
-        """The UID of what is made of this exam: of slices, patient, study, doubts, bundle, version, options and kind.
+        """The UID of what our objects share or track: of slices, patient, study, findings, options and kind.
 
-        Whatever changes an object's bytes so changes its UID.
+        Findings have doubts, bundle and version. Not of an object itself: see `finished`.
         """
         return derived_uid(kind, *parts, *self.seed)
 
@@ -114,7 +118,7 @@ def evidence_of(result: ExamResult) -> Evidence:
     reason = why_no_dicom(result)
     if reason is not None:
         raise ExamError(reason)
-    exam, source = result.exam, result.findings.source
+    exam = result.exam
     header = open_header(exam.references[0])
     names = [f"{valid_uid(each.sop_instance)}/{each.frame or ''}" for each in exam.references]
     study = valid_uid(exam.study) if exam.study else derived_uid("study", *names)
@@ -129,13 +133,17 @@ def evidence_of(result: ExamResult) -> Evidence:
     slices = tuple(
         _stand_in(result, index, UID(uid), (study, series, frame_of_reference)) for index, uid in enumerate(goals)
     )
-    told = (inherited.to_json(suppress_invalid_tags=True), date, time, *result.findings.doubts)
-    seed = (source.bundle_digest, source.ichnos, result.options, *told, *names)
+    findings = result.findings.model_copy(update={"exam": None})  # its number is of the call, not of the exam
+    seed = (findings.to_json(), result.options, inherited.to_json(suppress_invalid_tags=True), date, time, *names)
     return Evidence(slices, goals, inherited, date, time, dated, seed)
 
 
 def finished(dataset: Dataset, evidence: Evidence) -> bytes:
-    """An object as the bytes of its file: patient, study and dates of the source, references to what they stand for."""
+    """An object as the bytes of its file: patient, study and dates of the source, references to what they stand for.
+
+    Its SOP instance is a digest of all other bytes of the file, so that two files of one UID are the same: results,
+    and what other versions of libraries make of them, give another UID wherever they give other bytes.
+    """
     for keyword in _OF_TODAY:
         if keyword in dataset:
             delattr(dataset, keyword)
@@ -149,10 +157,9 @@ def finished(dataset: Dataset, evidence: Evidence) -> bytes:
         dataset[element.tag] = element
     dataset.SpecificCharacterSet = "ISO_IR 192"
     _resolve(dataset, evidence.goals)
-    stream = BytesIO()
-    with quiet_pydicom():
-        dcmwrite(stream, dataset, enforce_file_format=True)
-    return stream.getvalue()
+    _name(dataset, UNNAMED)
+    _name(dataset, UID(derived_uid("object", sha256(_file_of(dataset)).hexdigest())))
+    return _file_of(dataset)
 
 
 def equipment(result: ExamResult) -> dict[str, Any]:
@@ -174,6 +181,17 @@ def reference_of(evidence: Evidence, index: int) -> tuple[str, str]:
 def thickness(exam: Exam) -> float:
     """mm of a slice, for objects that must give one: as in the files, else from one slice to the next."""
     return exam.thickness or (float(np.median(exam.gaps)) if len(exam.gaps) else _THINNEST)
+
+
+def _name(dataset: Dataset, uid: UID) -> None:
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+
+
+def _file_of(dataset: Dataset) -> bytes:
+    stream = BytesIO()
+    with quiet_pydicom():
+        dcmwrite(stream, dataset, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def _stand_in(result: ExamResult, index: int, uid: UID, places: tuple[str, str, str]) -> Dataset:

@@ -18,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from ichnos.dicom import codes
 from ichnos.findings import ClassFinding
 from ichnos.reporting.exam.codes import coded
-from ichnos.reporting.exam.evidence import Evidence, equipment, finished, reference_of, thickness
+from ichnos.reporting.exam.evidence import UNNAMED, Evidence, equipment, finished, reference_of, thickness
 from ichnos.reporting.exam.heat import class_map, labelled, overlaid
 from ichnos.reporting.exam.result import ExamResult
 
@@ -48,7 +48,7 @@ def picture(finding: ClassFinding, number: int, result: ExamResult, evidence: Ev
         study_instance_uid=evidence.slices[0].StudyInstanceUID,
         series_instance_uid=evidence.uid("heatmap series"),
         series_number=PICTURES_SERIES_NUMBER,
-        sop_instance_uid=evidence.uid("heatmap", finding.subtype),
+        sop_instance_uid=UNNAMED,
         instance_number=number,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=_series_description("heatmaps", result),
@@ -76,7 +76,7 @@ def parametric_map(finding: ClassFinding, number: int, result: ExamResult, evide
         pixel_array=np.ascontiguousarray(values, dtype=np.float32),
         series_instance_uid=evidence.uid("map series"),
         series_number=MAPS_SERIES_NUMBER,
-        sop_instance_uid=evidence.uid("map", finding.subtype),
+        sop_instance_uid=UNNAMED,
         instance_number=number,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[_mapping(finding, values)],
