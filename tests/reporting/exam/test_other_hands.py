@@ -29,7 +29,7 @@ from tests.reporting.exam.tools import errors_by_dciodvfy, tool
 EVERYTHING = dict.fromkeys(CLASSES, (3, 4, 5))
 
 
-@pytest.fixture(scope="module", params=["named", "rsna", "tilted", "enhanced", "ge", "faint", "nowhere"])
+@pytest.fixture(scope="module", params=["named", "rsna", "tilted", "enhanced", "ge", "faint", "nowhere", "lossy"])
 def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Every object of one exam with every class called, for exams as different as they come."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -48,6 +48,8 @@ def objects(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             source = folder / "in"
             source.mkdir()
             (source / "multi").write_bytes(file_of(enhanced(head_datasets())))
+        case "lossy":
+            source = write(folder / "in", head_datasets(LossyImageCompression="01"))  # no ratio, no method
         case "faint" | "nowhere":
             source = write(folder / "in", head_datasets())
             response = 0.01 if request.param == "faint" else 0.0

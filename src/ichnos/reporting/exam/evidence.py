@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date as calendar_date
 from hashlib import sha256
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,13 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
     "PatientSex": re.compile(r"[MFO]"),
     "PatientAge": re.compile(r"\d{3}[DWMY]"),
     "TimezoneOffsetFromUTC": re.compile(r"[+-]\d{4}"),
+    "LossyImageCompressionRatio": re.compile(r"\d{1,8}(\.\d{1,7})?(\\\d{1,8}(\.\d{1,7})?)*"),
+    "LossyImageCompressionMethod": re.compile(r"[A-Z0-9_ ]{1,16}(\\[A-Z0-9_ ]{1,16})*"),
 }
 """A value of another form is left out, or empty where it must be there."""
+
+_COMPRESSED_WITH_LOSS = "its slices were compressed with loss"
+"""The doubt of ichnos.dicom.doubts where at least one file says so: only then are all of them asked."""
 
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 
@@ -74,12 +80,13 @@ class Evidence:
 
     slices: a CT image for each slice of the exam as it was read, with no patient; its SOP instance is a key of `goals`.
     goals: for each, the object (and the frame) that it stands for. inherited: patient and study, as in the source.
-    dated: whether the source has a date.
+    loss: what the source says of compression with loss, where it had any. dated: whether the source has a date.
     """
 
     slices: tuple[Dataset, ...]
     goals: Mapping[str, SliceReference]
     inherited: Dataset
+    loss: Dataset
     date: str
     time: str
     dated: bool
@@ -127,6 +134,7 @@ def evidence_of(result: ExamResult) -> Evidence:
         inherited = _inherited(header)
         frame_of_reference = _text(header, "FrameOfReferenceUID")
         date, time, dated = _moment(header)
+        loss = _loss(exam, header)
     frame_of_reference = valid_uid(frame_of_reference) if frame_of_reference else derived_uid("space", series)
     inherited.StudyInstanceUID = study
     goals = {derived_uid("stand-in", str(index), names[index]): each for index, each in enumerate(exam.references)}
@@ -135,7 +143,7 @@ def evidence_of(result: ExamResult) -> Evidence:
     )
     findings = result.findings.model_copy(update={"exam": None})  # its number is of the call, not of the exam
     seed = (findings.to_json(), result.options, inherited.to_json(suppress_invalid_tags=True), date, time, *names)
-    return Evidence(slices, goals, inherited, date, time, dated, seed)
+    return Evidence(slices, goals, inherited, loss, date, time, dated, seed)
 
 
 def finished(dataset: Dataset, evidence: Evidence) -> bytes:
@@ -153,6 +161,8 @@ def finished(dataset: Dataset, evidence: Evidence) -> bytes:
             setattr(dataset, f"{kind}Time", evidence.time)
     if "Rows" in dataset:
         dataset.BodyPartExamined = "HEAD"
+        for element in evidence.loss:
+            dataset[element.tag] = element
     for element in evidence.inherited:
         dataset[element.tag] = element
     dataset.SpecificCharacterSet = "ISO_IR 192"
@@ -223,6 +233,23 @@ def _inherited(header: Dataset) -> Dataset:
     if method and _text(header, "PatientIdentityRemoved") == "YES":
         _put(made, "PatientIdentityRemoved", "YES")
         _put(made, "DeidentificationMethod", method)
+    return made
+
+
+def _loss(exam: Exam, first: Dataset) -> Dataset:
+    """What pictures made of an exam say of loss: as its first file that had any (PS3.3 C.7.6.1.1.5: 01 stays 01)."""
+    made = Dataset()
+    files = {(each.path, each.member): each for each in exam.references}
+    others = files.values() if _COMPRESSED_WITH_LOSS in exam.doubts else ()
+    for header in chain([first], map(open_header, others)):
+        if _text(header, "LossyImageCompression") != "01":
+            continue
+        made.LossyImageCompression = "01"
+        for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+            value = _text(header, keyword)
+            if _is_of_form(keyword, value):
+                _put(made, keyword, value)
+        break
     return made
 
 
