@@ -36,7 +36,7 @@ from ichnos.inference import Bundle, ExamClassifier, load_bundle
 from ichnos.processes import cores, in_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
-from ichnos.reporting.exam import ExamResult, Format, batch_page, take_away, write_outputs
+from ichnos.reporting.exam import ExamResult, Format, batch_page, outputs_in, take_away, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
 
 FINDINGS = "findings.json"
@@ -343,10 +343,16 @@ def _see_that_it_is_free(out: Place, *, force: bool) -> None:
     with explained(out):
         there = list(out.iterdir()) if out.exists() else []
         foreign = [path for path in there if not _is_ours(path)] if force else []
+        unclaimed = [path for path in there if _is_of_an_exam(path) and not _may_be_emptied(path)] if force else []
     if there and not force:
         raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
     if foreign:
         raise OutputError(f"{out} holds other things than findings of ours ({len(foreign)}); give --out another folder")
+    if unclaimed:
+        raise OutputError(
+            f"{out} holds {counted(len(unclaimed), 'exam folder')} with files of the names that --force takes away and "
+            f"no {FINDINGS} of ichnos: they may be another program's; give --out another folder"
+        )
 
 
 def _is_ours(path: Path) -> bool:
@@ -357,14 +363,33 @@ def _is_of_an_exam(folder: Path) -> bool:
     return re.fullmatch(r"exam-\d{3,}", folder.name) is not None and folder.is_dir() and not folder.is_symlink()
 
 
+def _may_be_emptied(folder: Path) -> bool:
+    """Whether an earlier call wrote what --force takes away from an exam's folder.
+
+    Its findings are written first and taken away last: where a call was stopped midway they are there, or nothing is.
+    """
+    path = folder / FINDINGS
+    if path.is_symlink() or path.exists():
+        return path.is_file() and not path.is_symlink() and _is_findings(path.read_bytes())
+    return not outputs_in(folder)
+
+
+def _is_findings(content: bytes) -> bool:
+    try:
+        tree = json.loads(content)
+    except ValueError:
+        return False
+    return isinstance(tree, dict) and tree.get("form") == ExamFindings.model_fields["form"].default
+
+
 def _clear(out: Path) -> None:
     """Take away what an earlier call wrote, of exams that are not there any more too; what others put there stays."""
     with explained(out):
         for name in (SUMMARY, batch_page.NAME):
             (out / name).unlink(missing_ok=True)
         for folder in sorted(filter(_is_of_an_exam, out.iterdir())):
-            (folder / FINDINGS).unlink(missing_ok=True)
             take_away(folder)
+            (folder / FINDINGS).unlink(missing_ok=True)  # the last: it says that the others were ours
             if not any(folder.iterdir()):
                 folder.rmdir()
 
