@@ -88,6 +88,54 @@ def test_what_is_no_finding_of_ours_is_never_touched(tmp_path: Path, bundle: Pat
     assert [path.name for path in out.iterdir()] == [name.partition("/")[0]]
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        *((name, None) for name in ("report.html", "sr.dcm", "heatmap-a.dcm")),
+        *(("report.html", found) for found in ("no JSON", '["ichnos-findings"]', '{"form": "of another program"}')),
+    ],
+)
+def test_an_exams_folder_that_another_program_wrote_is_never_touched(
+    tmp_path: Path, bundle: Path, name: str, found: str | None
+) -> None:
+    """Its name alone does not make it ours, nor do those of its files."""
+    folder = tmp_path / "out" / "exam-001"
+    folder.mkdir(parents=True)
+    files = {name: "of another program"} | ({} if found is None else {"findings.json": found})
+    for each, content in files.items():
+        (folder / each).write_text(content)
+    ran = predict(bundle, tmp_path / "out", good_exam(tmp_path / "in"), "--force")
+    assert ran.exit_code == 1
+    assert "holds 1 exam folder" in ran.stderr
+    assert "no findings.json of ichnos" in ran.stderr
+    assert {path.name: path.read_text() for path in folder.iterdir()} == files
+
+
+@pytest.mark.parametrize("which", [3, 4])
+def test_what_a_call_with_force_left_when_it_was_stopped_can_be_replaced(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    """While it took away the old, after some files of an exam; an empty folder is what a full disk leaves."""
+    folder, out = good_exam(tmp_path / "in"), tmp_path / "out"
+    assert predict(bundle, out, folder, "--format", "sr,html").exit_code == 0
+    (out / "exam-002").mkdir()
+    unlink, gone = Path.unlink, 0
+
+    def stopped(path: Path, missing_ok: bool = False) -> None:
+        nonlocal gone
+        gone += path.is_relative_to(out)
+        if gone > which:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", stopped)
+    assert predict(bundle, out, folder, "--force").exit_code == 1
+    monkeypatch.undo()
+    assert 0 < len(list((out / "exam-001").iterdir())) < 3, "some are gone, not all"
+    assert predict(bundle, out, folder, "--force").exit_code == 0
+    assert {path.relative_to(out).as_posix() for path in out.rglob("*.*")} == {"summary.json", "exam-001/findings.json"}
+
+
 def test_an_output_folder_that_is_a_file_is_said(tmp_path: Path, bundle: Path) -> None:
     (tmp_path / "out").write_text("x")
     for words in ([], ["--force"]):

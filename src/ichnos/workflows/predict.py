@@ -1,7 +1,6 @@
 """From exams to findings with a bundle: no torch. START READING HERE: `predict_paths`."""
 
 import json
-import re
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,11 +35,9 @@ from ichnos.inference import Bundle, ExamClassifier, load_bundle
 from ichnos.processes import cores, in_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
-from ichnos.reporting.exam import ExamResult, Format, batch_page, take_away, write_outputs
+from ichnos.reporting.exam import ExamResult, Format, batch_page, write_outputs
 from ichnos.workflows.inspect import exam_tree, unread_tree
-
-FINDINGS = "findings.json"
-SUMMARY = "summary.json"
+from ichnos.workflows.output_folder import FINDINGS, SUMMARY, clear, see_that_it_is_free
 
 SUMMARY_VERSION = 1
 """Of summary.json: raised where a field changes its meaning or goes away."""
@@ -77,7 +74,7 @@ def predict_paths(
     ichnos.cluster, before anything is read where it does not answer, and WorkerError where it loses an exam each time.
     """
     classifier = bundle if isinstance(bundle, ExamClassifier) else load_bundle(bundle)
-    _see_that_it_is_free(out, force=force)
+    see_that_it_is_free(out, force=force)
     with connected(cluster) if cluster is not None else nullcontext():
         return _predict(paths, out, classifier, progress, rules, formats, force=force, cluster=cluster)
 
@@ -105,7 +102,7 @@ def _predict(
         with explained(out):
             out.mkdir(parents=True, exist_ok=True)
         if force:
-            _clear(out)
+            clear(out)
     exams: list[Tree] = []
     try:
         with progress.task("Reading exams", len(found.exams)) as task:
@@ -331,42 +328,6 @@ def classify_reading(
 def _name(reading: ExamReading) -> str:
     """Of findings and folders: a number, never a patient."""
     return f"exam-{reading.found.number:03d}"
-
-
-def _see_that_it_is_free(out: Place, *, force: bool) -> None:
-    """That the folder is absent or empty; with force, or one that an earlier call made. Nothing is made or changed."""
-    if isinstance(out, RemotePath):
-        with explained(out):
-            if out.exists():
-                raise OutputError(f"{out} holds something already; give --out a new URL, as --force is of folders only")
-        return
-    with explained(out):
-        there = list(out.iterdir()) if out.exists() else []
-        foreign = [path for path in there if not _is_ours(path)] if force else []
-    if there and not force:
-        raise OutputError(f"{out} holds something already; give --out a new folder, or --force to replace findings")
-    if foreign:
-        raise OutputError(f"{out} holds other things than findings of ours ({len(foreign)}); give --out another folder")
-
-
-def _is_ours(path: Path) -> bool:
-    return path.name == SUMMARY or _is_of_an_exam(path) or batch_page.is_one(path)
-
-
-def _is_of_an_exam(folder: Path) -> bool:
-    return re.fullmatch(r"exam-\d{3,}", folder.name) is not None and folder.is_dir() and not folder.is_symlink()
-
-
-def _clear(out: Path) -> None:
-    """Take away what an earlier call wrote, of exams that are not there any more too; what others put there stays."""
-    with explained(out):
-        for name in (SUMMARY, batch_page.NAME):
-            (out / name).unlink(missing_ok=True)
-        for folder in sorted(filter(_is_of_an_exam, out.iterdir())):
-            (folder / FINDINGS).unlink(missing_ok=True)
-            take_away(folder)
-            if not any(folder.iterdir()):
-                folder.rmdir()
 
 
 def classify(

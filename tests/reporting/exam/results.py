@@ -30,15 +30,19 @@ def result_of(
     options: str = "",
     digest: str = DIGEST,
     doubts: tuple[str, ...] = ("it was made up",),
+    response: float = 1.0,
 ) -> ExamResult:
-    """What is said of the one exam under `path`: made up, but of that exam's own slices."""
+    """What is said of the one exam under `path`: made up, but of that exam's own slices.
+
+    response: of the maps, where a class is called; 0 for a network that calls it and looked nowhere.
+    """
     reading = read_found_exam(find_exams([path]).exams[0])
     assert reading.exam is not None
     count = len(reading.exam)
     maps = np.zeros((count, len(outputs), 4, 4), np.float32)
     for k, subtype in enumerate(outputs):
         for index in called.get(subtype, ()):
-            maps[index, k, 1, 2] = 1 + k + index / 10  # nearer the front, left of the middle
+            maps[index, k, 1, 2] = response * (1 + k + index / 10)  # nearer the front, left of the middle
     return ExamResult(
         reading.exam, findings_of(count, called, digest, doubts), maps, outputs, exam_tree(reading), options
     )

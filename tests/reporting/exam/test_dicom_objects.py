@@ -1,6 +1,6 @@
 """Our DICOM objects: what they say, what they refer to, and that the same exam gives the same bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,7 @@ from ichnos.dicom.identifiers import is_valid_uid
 from ichnos.errors import ExamError
 from ichnos.phantom import CohortSettings
 from ichnos.progress import SILENT
-from ichnos.reporting.exam import ExamResult
+from ichnos.reporting.exam import ExamResult, heatmaps
 from ichnos.reporting.exam.evidence import evidence_of
 from ichnos.reporting.exam.heat import class_map
 from ichnos.reporting.exam.heatmaps import parametric_map, picture
@@ -25,7 +25,7 @@ from ichnos.reporting.exam.structured_report import structured_report
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows.phantom import write_cohort
 from tests.dicom.head_files import changed, enhanced, file_of, head_datasets, write
-from tests.reporting.exam.results import result_of, write_nifti
+from tests.reporting.exam.results import CALLED, result_of, write_nifti
 
 
 def objects(result: ExamResult) -> dict[str, bytes]:
@@ -131,6 +131,7 @@ def test_a_picture_is_the_slice_with_colour_where_the_map_is(result: ExamResult,
     image = made["heatmap-subdural"]
     assert image.SourceImageSequence[0].ReferencedSOPInstanceUID == result.exam.references[4].sop_instance
     assert "not for diagnosis" in image.SeriesDescription
+    assert image.ConversionType == "WSD"
     pixels = image.pixel_array.astype(int)
     assert pixels.shape == (64, 64, 3)
     coloured = pixels[..., 0] - pixels[..., 2] > 30
@@ -155,6 +156,18 @@ def test_a_map_holds_each_slices_values_at_its_place(result: ExamResult, made: d
     assert sorted(slices) == [3, 4, 5]
     row, column = np.unravel_index(values[0].argmax(), (64, 64))
     assert (row // 16, column // 16) == (1, 2)
+
+
+@pytest.mark.parametrize("response", [0.0, 0.01, 1.0])
+def test_a_map_is_shown_from_nothing_to_its_strongest_response(head_folder: Path, response: float) -> None:
+    result = result_of(head_folder, response=response)
+    data = parametric_map(result.findings.any, 1, result, evidence_of(result))
+    (window,) = dcmread(BytesIO(data)).SharedFunctionalGroupsSequence[0].FrameVOILUTSequence
+    highest = max(float(class_map(result, Subtype.ANY, k).max()) for k in CALLED[Subtype.ANY])
+    assert window.VOILUTFunction == "LINEAR_EXACT", "LINEAR has no width below 1"
+    assert float(window.WindowWidth) == pytest.approx(highest, rel=1e-5, abs=1e-5)
+    assert float(window.WindowWidth) > 0
+    assert float(window.WindowCenter) == pytest.approx(float(window.WindowWidth) / 2, rel=1e-5)
 
 
 def test_a_map_of_any_without_an_output_is_the_largest_of_the_subtypes(head_folder: Path) -> None:
@@ -207,8 +220,40 @@ def test_what_changes_the_bytes_changes_the_uids(result: ExamResult, head_folder
         assert not instances(other) & instances(result)
 
 
+def test_each_object_is_named_by_its_bytes(result: ExamResult, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that another machine, or other libraries, cannot give other bytes the same UID."""
+    first = objects(result)
+    assert result.maps is not None
+    maps = result.maps.copy()
+    maps[3, result.outputs.index(Subtype.SUBDURAL), 1, 2] *= np.float32(1 + 1e-6)  # in no key slice
+    assert renamed(first, objects(replace(result, maps=maps))) == {"map-subdural"}
+    surer = result.findings.any.model_copy(update={"probability": 0.875000001})
+    findings = result.findings.model_copy(update={"any": surer})
+    assert "sr" in renamed(first, objects(replace(result, findings=findings)))
+    with monkeypatch.context() as patch:
+        patch.setattr(heatmaps, "labelled", lambda picture, *_: picture)  # as another Pillow draws other letters
+        assert renamed(first, objects(result)) == {name for name in first if name.startswith("heatmap")}
+    with monkeypatch.context() as patch:
+        patch.setattr("highdicom.base.__version__", "99")
+        assert renamed(first, objects(result)) == set(first)
+
+
+def renamed(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> set[str]:
+    """Which objects have another UID; those, and no others, have other bytes."""
+    assert before.keys() == after.keys()
+    other = {name for name in before if before[name] != after[name]}
+    assert {name for name in before if instance(before[name]) != instance(after[name])} == other
+    return other
+
+
+def instance(data: bytes) -> str:
+    dataset = dcmread(BytesIO(data))
+    assert dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID
+    return str(dataset.SOPInstanceUID)
+
+
 def instances(result: ExamResult) -> set[str]:
-    return {dcmread(BytesIO(data)).SOPInstanceUID for data in objects(result).values()}
+    return {instance(data) for data in objects(result).values()}
 
 
 def test_rsnas_files_have_no_valid_uid_and_no_date(tmp_path: Path) -> None:

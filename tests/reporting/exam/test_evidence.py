@@ -12,14 +12,17 @@ from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR
 from pydicom.tag import Tag
+from pydicom.uid import UID
 
 from ichnos.dicom.identifiers import is_valid_uid
 from ichnos.dicom.parsing import quiet_pydicom
-from ichnos.reporting.exam import ExamResult
+from ichnos.reporting.exam import ExamResult, Format, write_outputs
 from ichnos.reporting.exam.evidence import evidence_of
+from ichnos.reporting.exam.heatmaps import parametric_map, picture
 from ichnos.reporting.exam.key_objects import key_objects
 from ichnos.reporting.exam.structured_report import structured_report
-from tests.dicom.head_files import file_of, head_datasets
+from tests.dicom.head_files import enhanced, file_of, head_datasets, write
+from tests.reporting.exam.results import result_of
 
 READ = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "IssuerOfPatientID"),
@@ -90,3 +93,80 @@ def test_nothing_is_logged_of_a_name(result: ExamResult, tmp_path: Path, caplog:
     changed = of_header(result, tmp_path / "first", {"PatientName": b"KNOWN=a=b=c=d", "PatientSex": b"KNOWN"})
     structured_report(changed, evidence_of(changed))
     assert "KNOWN" not in caplog.text
+
+
+@pytest.mark.parametrize("alike", [(2, 5), tuple(range(12))])
+def test_slices_with_the_same_uid_have_no_dicom_and_the_reason_is_said(tmp_path: Path, alike: tuple[int, ...]) -> None:
+    """References could not tell them apart; the page can."""
+    datasets = head_datasets()
+    for k in alike:
+        datasets[k].SOPInstanceUID = UID("1.2.3.1.999")
+    result = result_of(write(tmp_path / "in", datasets))
+    assert len(result.exam) == len(datasets)
+    written = write_outputs(result, Format, tmp_path / "out")
+    assert written.files == ["report.html"]
+    assert written.refused.keys() == {Format.SR, Format.KEY_OBJECTS, Format.HEATMAP}
+    for reason in written.refused.values():
+        assert reason.startswith("several of its slices have the same SOP Instance UID")
+        assert "999" not in reason
+
+
+@pytest.mark.parametrize("lossy", [(0,), (9,), tuple(range(12))])
+def test_what_was_compressed_with_loss_stays_so(tmp_path: Path, lossy: tuple[int, ...]) -> None:
+    """PS3.3 C.7.6.1.1.5; where only some slices were, too: what is said of one may be made of its neighbours."""
+    datasets = head_datasets()
+    for k in lossy:
+        datasets[k].LossyImageCompression = "01"
+        datasets[k].LossyImageCompressionRatio = ["10", "2.5"]
+        datasets[k].LossyImageCompressionMethod = ["ISO_10918_1", "ISO_15444_1"]
+    result = result_of(write(tmp_path / "in", datasets))
+    written = write_outputs(result, [Format.SR, Format.HEATMAP], tmp_path / "out")
+    assert not written.refused
+    for name in written.files:
+        dataset = dcmread(tmp_path / "out" / name)
+        if name == "sr.dcm":
+            assert "LossyImageCompression" not in dataset
+            continue
+        assert dataset.LossyImageCompression == "01", name
+        assert list(dataset.LossyImageCompressionRatio) == [10, 2.5]
+        assert list(dataset.LossyImageCompressionMethod) == ["ISO_10918_1", "ISO_15444_1"]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "method", "kept"),
+    [
+        (b"12.5", b"ISO_10918_1 ", {"LossyImageCompressionRatio": 12.5, "LossyImageCompressionMethod": "ISO_10918_1"}),
+        (b"some", b"by scanner\x01 ", {}),
+        (b"", b"", {}),
+    ],
+)
+def test_ratio_and_method_of_another_form_are_left_out(
+    result: ExamResult, tmp_path: Path, ratio: bytes, method: bytes, kept: dict[str, object]
+) -> None:
+    values = {
+        "LossyImageCompression": b"01",
+        "LossyImageCompressionRatio": ratio,
+        "LossyImageCompressionMethod": method,
+    }
+    evidence = evidence_of(of_header(result, tmp_path / "first", values))
+    assert {each.keyword: each.value for each in evidence.loss} == {"LossyImageCompression": "01"} | kept
+
+
+def test_without_loss_none_is_said(result: ExamResult) -> None:
+    evidence = evidence_of(result)
+    image = dcmread(BytesIO(picture(result.findings.any, 1, result, evidence)))
+    assert "LossyImageCompression" not in image
+    image = dcmread(BytesIO(parametric_map(result.findings.any, 1, result, evidence)))
+    assert image.LossyImageCompression == "00"
+
+
+def test_each_slice_has_a_stand_in_of_its_own(result: ExamResult, tmp_path: Path) -> None:
+    for each in (result, result_of(multi_frame(tmp_path))):
+        evidence = evidence_of(each)
+        assert [evidence.goals[s.SOPInstanceUID] for s in evidence.slices] == list(each.exam.references)
+
+
+def multi_frame(folder: Path) -> Path:
+    """The head as one enhanced object: all its slices have one UID, and frames tell them apart."""
+    (folder / "multi").write_bytes(file_of(enhanced(head_datasets())))
+    return folder

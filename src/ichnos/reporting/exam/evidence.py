@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date as calendar_date
+from hashlib import sha256
 from io import BytesIO
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -31,6 +33,9 @@ from ichnos.reporting.exam.result import ExamResult
 
 MANUFACTURER = "ichnos"
 
+UNNAMED = UID("2.25.0")
+"""The SOP instance of an object until it is `finished`."""
+
 NO_DATE, NO_TIME = "19000101", "000000"
 """Of an exam whose files have no date (RSNA 2019): objects must have one, and today's would change with each run."""
 
@@ -46,8 +51,13 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
     "PatientSex": re.compile(r"[MFO]"),
     "PatientAge": re.compile(r"\d{3}[DWMY]"),
     "TimezoneOffsetFromUTC": re.compile(r"[+-]\d{4}"),
+    "LossyImageCompressionRatio": re.compile(r"\d{1,8}(\.\d{1,7})?(\\\d{1,8}(\.\d{1,7})?)*"),
+    "LossyImageCompressionMethod": re.compile(r"[A-Z0-9_ ]{1,16}(\\[A-Z0-9_ ]{1,16})*"),
 }
 """A value of another form is left out, or empty where it must be there."""
+
+_COMPRESSED_WITH_LOSS = "its slices were compressed with loss"
+"""The doubt of ichnos.dicom.doubts where at least one file says so: only then are all of them asked."""
 
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 
@@ -70,21 +80,22 @@ class Evidence:
 
     slices: a CT image for each slice of the exam as it was read, with no patient; its SOP instance is a key of `goals`.
     goals: for each, the object (and the frame) that it stands for. inherited: patient and study, as in the source.
-    dated: whether the source has a date.
+    loss: what the source says of compression with loss, where it had any. dated: whether the source has a date.
     """
 
     slices: tuple[Dataset, ...]
     goals: Mapping[str, SliceReference]
     inherited: Dataset
+    loss: Dataset
     date: str
     time: str
     dated: bool
     seed: tuple[str, ...]
 
     def uid(self, kind: str, *parts: str) -> str:
-        """The UID of what is made of this exam: of slices, patient, study, doubts, bundle, version, options and kind.
+        """The UID of what our objects share or track: of slices, patient, study, findings, options and kind.
 
-        Whatever changes an object's bytes so changes its UID.
+        Findings have doubts, bundle and version. Not of an object itself: see `finished`.
         """
         return derived_uid(kind, *parts, *self.seed)
 
@@ -97,6 +108,12 @@ def why_no_dicom(result: ExamResult) -> str | None:
         )
     if not all(each.sop_instance for each in result.exam.references):
         return "its slices have no SOP Instance UID for DICOM objects to refer to"
+    files = {(each.path, each.member) for each in result.exam.references}
+    if len({each.sop_instance for each in result.exam.references}) < len(files):
+        return (
+            "several of its slices have the same SOP Instance UID, so DICOM objects cannot say which they mean; give "
+            "the exam with a UID of its own for each image"
+        )
     return None
 
 
@@ -108,7 +125,7 @@ def evidence_of(result: ExamResult) -> Evidence:
     reason = why_no_dicom(result)
     if reason is not None:
         raise ExamError(reason)
-    exam, source = result.exam, result.findings.source
+    exam = result.exam
     header = open_header(exam.references[0])
     names = [f"{valid_uid(each.sop_instance)}/{each.frame or ''}" for each in exam.references]
     study = valid_uid(exam.study) if exam.study else derived_uid("study", *names)
@@ -117,19 +134,24 @@ def evidence_of(result: ExamResult) -> Evidence:
         inherited = _inherited(header)
         frame_of_reference = _text(header, "FrameOfReferenceUID")
         date, time, dated = _moment(header)
+        loss = _loss(exam, header)
     frame_of_reference = valid_uid(frame_of_reference) if frame_of_reference else derived_uid("space", series)
     inherited.StudyInstanceUID = study
-    goals = {derived_uid("stand-in", name): each for name, each in zip(names, exam.references, strict=True)}
+    goals = {derived_uid("stand-in", str(index), names[index]): each for index, each in enumerate(exam.references)}
     slices = tuple(
         _stand_in(result, index, UID(uid), (study, series, frame_of_reference)) for index, uid in enumerate(goals)
     )
-    told = (inherited.to_json(suppress_invalid_tags=True), date, time, *result.findings.doubts)
-    seed = (source.bundle_digest, source.ichnos, result.options, *told, *names)
-    return Evidence(slices, goals, inherited, date, time, dated, seed)
+    findings = result.findings.model_copy(update={"exam": None})  # its number is of the call, not of the exam
+    seed = (findings.to_json(), result.options, inherited.to_json(suppress_invalid_tags=True), date, time, *names)
+    return Evidence(slices, goals, inherited, loss, date, time, dated, seed)
 
 
 def finished(dataset: Dataset, evidence: Evidence) -> bytes:
-    """An object as the bytes of its file: patient, study and dates of the source, references to what they stand for."""
+    """An object as the bytes of its file: patient, study and dates of the source, references to what they stand for.
+
+    Its SOP instance is a digest of all other bytes of the file, so that two files of one UID are the same: results,
+    and what other versions of libraries make of them, give another UID wherever they give other bytes.
+    """
     for keyword in _OF_TODAY:
         if keyword in dataset:
             delattr(dataset, keyword)
@@ -139,14 +161,15 @@ def finished(dataset: Dataset, evidence: Evidence) -> bytes:
             setattr(dataset, f"{kind}Time", evidence.time)
     if "Rows" in dataset:
         dataset.BodyPartExamined = "HEAD"
+        for element in evidence.loss:
+            dataset[element.tag] = element
     for element in evidence.inherited:
         dataset[element.tag] = element
     dataset.SpecificCharacterSet = "ISO_IR 192"
     _resolve(dataset, evidence.goals)
-    stream = BytesIO()
-    with quiet_pydicom():
-        dcmwrite(stream, dataset, enforce_file_format=True)
-    return stream.getvalue()
+    _name(dataset, UNNAMED)
+    _name(dataset, UID(derived_uid("object", sha256(_file_of(dataset)).hexdigest())))
+    return _file_of(dataset)
 
 
 def equipment(result: ExamResult) -> dict[str, Any]:
@@ -168,6 +191,17 @@ def reference_of(evidence: Evidence, index: int) -> tuple[str, str]:
 def thickness(exam: Exam) -> float:
     """mm of a slice, for objects that must give one: as in the files, else from one slice to the next."""
     return exam.thickness or (float(np.median(exam.gaps)) if len(exam.gaps) else _THINNEST)
+
+
+def _name(dataset: Dataset, uid: UID) -> None:
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+
+
+def _file_of(dataset: Dataset) -> bytes:
+    stream = BytesIO()
+    with quiet_pydicom():
+        dcmwrite(stream, dataset, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def _stand_in(result: ExamResult, index: int, uid: UID, places: tuple[str, str, str]) -> Dataset:
@@ -199,6 +233,23 @@ def _inherited(header: Dataset) -> Dataset:
     if method and _text(header, "PatientIdentityRemoved") == "YES":
         _put(made, "PatientIdentityRemoved", "YES")
         _put(made, "DeidentificationMethod", method)
+    return made
+
+
+def _loss(exam: Exam, first: Dataset) -> Dataset:
+    """What pictures made of an exam say of loss: as its first file that had any (PS3.3 C.7.6.1.1.5: 01 stays 01)."""
+    made = Dataset()
+    files = {(each.path, each.member): each for each in exam.references}
+    others = files.values() if _COMPRESSED_WITH_LOSS in exam.doubts else ()
+    for header in chain([first], map(open_header, others)):
+        if _text(header, "LossyImageCompression") != "01":
+            continue
+        made.LossyImageCompression = "01"
+        for keyword in ("LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+            value = _text(header, keyword)
+            if _is_of_form(keyword, value):
+                _put(made, keyword, value)
+        break
     return made
 
 

@@ -1,7 +1,13 @@
 """Heatmaps as DICOM: pictures that any viewer shows, and the maps themselves as numbers in the patient's space."""
 
 import numpy as np
-from highdicom import PixelMeasuresSequence, PlaneOrientationSequence, PlanePositionSequence, VOILUTTransformation
+from highdicom import (
+    PixelMeasuresSequence,
+    PlaneOrientationSequence,
+    PlanePositionSequence,
+    VOILUTFunctionValues,
+    VOILUTTransformation,
+)
 from highdicom.pm import DerivedPixelContrastValues, ImageFlavorValues, ParametricMap, RealWorldValueMapping
 from highdicom.sc import SCImage
 from numpy.typing import NDArray
@@ -12,7 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 from ichnos.dicom import codes
 from ichnos.findings import ClassFinding
 from ichnos.reporting.exam.codes import coded
-from ichnos.reporting.exam.evidence import Evidence, equipment, finished, reference_of, thickness
+from ichnos.reporting.exam.evidence import UNNAMED, Evidence, equipment, finished, reference_of, thickness
 from ichnos.reporting.exam.heat import class_map, labelled, overlaid
 from ichnos.reporting.exam.result import ExamResult
 
@@ -42,7 +48,7 @@ def picture(finding: ClassFinding, number: int, result: ExamResult, evidence: Ev
         study_instance_uid=evidence.slices[0].StudyInstanceUID,
         series_instance_uid=evidence.uid("heatmap series"),
         series_number=PICTURES_SERIES_NUMBER,
-        sop_instance_uid=evidence.uid("heatmap", finding.subtype),
+        sop_instance_uid=UNNAMED,
         instance_number=number,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         series_description=_series_description("heatmaps", result),
@@ -50,6 +56,7 @@ def picture(finding: ClassFinding, number: int, result: ExamResult, evidence: Ev
         content_time=evidence.time,
         **equipment(result),
     )
+    image.ConversionType = "WSD"  # made on a workstation (PS3.3 C.8.6.1), where highdicom says digital interface
     image.BurnedInAnnotation = "NO"  # words, but none that name the patient (PS3.3 C.7.6.1)
     image.DerivationDescription = f"Grad-CAM of {name.lower()} over the brain window; {NOT_FOR_DIAGNOSIS.lower()}"
     image.ImageComments = result.findings.notices
@@ -69,11 +76,13 @@ def parametric_map(finding: ClassFinding, number: int, result: ExamResult, evide
         pixel_array=np.ascontiguousarray(values, dtype=np.float32),
         series_instance_uid=evidence.uid("map series"),
         series_number=MAPS_SERIES_NUMBER,
-        sop_instance_uid=evidence.uid("map", finding.subtype),
+        sop_instance_uid=UNNAMED,
         instance_number=number,
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[_mapping(finding, values)],
-        voi_lut_transformations=[VOILUTTransformation(*_window(values))],
+        voi_lut_transformations=[
+            VOILUTTransformation(*_window(values), voi_lut_function=VOILUTFunctionValues.LINEAR_EXACT)
+        ],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         content_label=finding.subtype.abbreviation.upper(),
         content_description=f"Grad-CAM of {name.lower()}",
@@ -114,7 +123,10 @@ def _mapping(finding: ClassFinding, values: NDArray[np.float32]) -> RealWorldVal
 
 
 def _window(values: NDArray[np.float32]) -> tuple[float, float]:
-    """Centre and width from 0 to the largest value, in six digits: what a decimal string holds."""
+    """Centre and width from 0 to the largest value, in six digits: what a decimal string holds.
+
+    Exact ones (PS3.3 C.11.2.1.3.2): a width below 1 is none of LINEAR (PS3.3 C.11.2.1.2.1). Never 0, which is none.
+    """
     highest = float(f"{max(float(values.max()), 1e-6):.6g}")
     return float(f"{highest / 2:.6g}"), highest
 

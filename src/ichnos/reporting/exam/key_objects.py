@@ -4,7 +4,7 @@ from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 
 from ichnos.dicom import codes
 from ichnos.reporting.exam.codes import coded
-from ichnos.reporting.exam.evidence import Evidence, equipment, finished
+from ichnos.reporting.exam.evidence import UNNAMED, Evidence, equipment, finished
 from ichnos.reporting.exam.result import ExamResult
 from ichnos.reporting.exam.structured_report import observer
 
@@ -26,7 +26,7 @@ def key_objects(result: ExamResult, evidence: Evidence) -> bytes:
         content=content,
         series_instance_uid=evidence.uid("key-objects series"),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=evidence.uid("key-objects"),
+        sop_instance_uid=UNNAMED,
         instance_number=1,
         series_description="ichnos key slices, preliminary",
         content_date=evidence.date,

@@ -21,7 +21,7 @@ from ichnos.dicom import codes
 from ichnos.dicom.identifiers import derived_uid
 from ichnos.findings import ClassFinding
 from ichnos.reporting.exam.codes import coded
-from ichnos.reporting.exam.evidence import MANUFACTURER, Evidence, equipment, finished, reference_of
+from ichnos.reporting.exam.evidence import MANUFACTURER, UNNAMED, Evidence, equipment, finished, reference_of
 from ichnos.reporting.exam.result import ExamResult
 
 SERIES_NUMBER = 9901
@@ -49,7 +49,7 @@ def structured_report(result: ExamResult, evidence: Evidence) -> bytes:
         content=content[0],
         series_instance_uid=evidence.uid("sr series"),
         series_number=SERIES_NUMBER,
-        sop_instance_uid=evidence.uid("sr"),
+        sop_instance_uid=UNNAMED,
         instance_number=1,
         is_complete=True,
         is_final=False,

@@ -55,10 +55,15 @@ def write_outputs(result: ExamResult, formats: Collection[Format], folder: Path,
     return written
 
 
+def outputs_in(folder: Path) -> list[Path]:
+    """What lies there under the names of what is written here, whoever wrote it."""
+    return [path for pattern in _OURS for path in sorted(folder.glob(pattern))]
+
+
 def take_away(folder: Path) -> None:
     """Remove what earlier calls wrote of an exam, and nothing else. Raises OutputError where that cannot be done."""
     with explained(folder):
-        for path in _ours(folder):
+        for path in outputs_in(folder):
             path.unlink()
 
 
@@ -112,11 +117,7 @@ def _pages(formats: Collection[Format], result: ExamResult) -> Iterator[_File]:
 def _make_room(folder: Path, *, force: bool) -> None:
     """See that no file of ours is there; with force, take away what is: it may tell of another exam or bundle."""
     with explained(folder):
-        there = _ours(folder)
+        there = outputs_in(folder)
     if there and not force:
         raise OutputError(f"{there[0]} exists; give --out another folder, or --force to replace it")
     take_away(folder)
-
-
-def _ours(folder: Path) -> list[Path]:
-    return [path for pattern in _OURS for path in sorted(folder.glob(pattern))]
