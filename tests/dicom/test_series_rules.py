@@ -14,8 +14,12 @@ from pydicom.uid import (
 )
 
 from ichnos.dicom.exams import ExamReading, find_exams, read_exams, read_found_exam
-from ichnos.dicom.series_rules import DEFAULT_RULES, PREFER, SeriesRules, parse_rules
+from ichnos.dicom.finding import FoundFile, find_files
+from ichnos.dicom.frames import read_facts
+from ichnos.dicom.series import Series, series_of
+from ichnos.dicom.series_rules import DEFAULT_RULES, PREFER, SeriesRules, parse_rules, rank
 from ichnos.errors import UsageError
+from tests.dicom.ct_files import file_of
 from tests.dicom.head_files import SLICES, as_series, head, head_datasets, write
 
 
@@ -31,6 +35,16 @@ def taken(reading: ExamReading) -> list[str]:
 
 def reasons(reading: ExamReading) -> dict[str, str]:
     return {record.series.uid: record.reason for record in reading.series if not record.taken}
+
+
+def series_like(tmp_path: Path, **values: object) -> Series:
+    """What is known of a series of one slice before its pixels are read."""
+    path = tmp_path / "only"
+    path.write_bytes(file_of(head_datasets(**values)[0]))
+    (found,) = find_files([path])
+    assert isinstance(found, FoundFile)
+    (series,) = series_of([(1, read_facts(found, found.read()))])
+    return series
 
 
 def pair(tmp_path: Path, better: list[Dataset], worse: list[Dataset]) -> ExamReading:
@@ -61,6 +75,22 @@ def test_of_two_series_the_better_is_taken(tmp_path: Path, name: str) -> None:
     reading = pair(tmp_path, head_datasets(**better), head_datasets(**worse))
     assert taken(reading) == ["1.2.1.2"]
     assert reason in reasons(reading)["1.2.1.1"]
+
+
+KERNELS = {
+    **dict.fromkeys(("BONE", "BONEPLUS", "LUNG", "EDGE", "ULTRA", "HEAD SHARP", "FC30", "FC81"), 0),
+    **dict.fromkeys(("H60s", "Hr64", "J70h", "Qr76", "Br64", "Hr72", "D", "L", "YA"), 0),
+    **dict.fromkeys(("DEFAULT", "LITE", "EXT", "BEST", "YES", ""), 1),
+    **dict.fromkeys(("DETAIL", "STANDARD", "SOFT", "BRAIN", "ULTRA SMOOTH", "FC26", "FC08-H"), 2),
+    **dict.fromkeys(("H31s", "Hr38f", "Qr40", "Hr40", "Br44", "D30f", "I31f", "A", "UB"), 2),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_kernel_is_sharp_or_soft_by_its_whole_name(tmp_path: Path, kernel: str) -> None:
+    """0 sharp, 1 not known, 2 soft."""
+    rules = SeriesRules(order=("kernel",))
+    assert rank(series_like(tmp_path, ConvolutionKernel=kernel), rules) == (KERNELS[kernel],)
 
 
 def test_coverage_comes_before_the_number_of_slices(tmp_path: Path) -> None:

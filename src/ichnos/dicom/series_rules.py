@@ -25,7 +25,8 @@ Score = tuple[float, ...]
 
 @dataclass(frozen=True)
 class SeriesRules:
-    """The words and numbers of the rules. Words are compared in capitals; kernels are regular expressions."""
+    """The words and numbers of the rules. Words are compared in capitals; those of kernels and of contrast are regular
+    expressions."""
 
     left_image_types: tuple[str, ...] = (
         *("LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCREEN SAVE", "DOSE_INFO", "DOSE", "REPORT"),
@@ -39,16 +40,16 @@ class SeriesRules:
     """Degrees from the axial plane: gantries tilt up to 30, and a head lies a little turned besides."""
 
     sharp_kernels: tuple[str, ...] = (
-        r"[HBJTU][A-Z]*[5-9]\d",  # Siemens: H60s, Hr64, B70f, J70h
-        r"BONE|EDGE|LUNG|ULTRA|SHARP",  # GE, and what others write in words
+        r"[BDHIJQTU][A-Z]*[5-9]\d",  # Siemens: H60s, Hr64, B70f, J70h; photon counting: Qr76, Hr72
+        r".*(BONE|EDGE|LUNG|SHARP)|ULTRA(?!.*(SOFT|SMOOTH))",  # GE, and what others write in words
         r"FC(3\d|5\d|8\d)",  # Canon, Toshiba
-        r"Y[A-D]|[DEL]",  # Philips
+        r"(Y[A-D]|[DEL])(?!\S)",  # Philips: codes of letters, which other makers' words may begin with
     )
     soft_kernels: tuple[str, ...] = (
-        r"[HBJTU][A-Z]*[1-4]\d",
-        r"STAND|STD|STND|SOFT|SMOOTH|BRAIN|DETAIL|HEAD",
+        r"[BDHIJQTU][A-Z]*[1-4]\d",
+        r".*(STAND|STD|STND|SOFT|SMOOTH|BRAIN|DETAIL|HEAD)",
         r"FC(0\d|1\d|2\d|4\d|6\d)",
-        r"U[A-C]|[ABC]",
+        r"(U[A-C]|[ABC])(?!\S)",
     )
     """The beginning of ConvolutionKernel; sharp ones are looked for first. Others count as in between."""
 
