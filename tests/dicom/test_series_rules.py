@@ -17,7 +17,7 @@ from ichnos.dicom.exams import ExamReading, find_exams, read_exams, read_found_e
 from ichnos.dicom.finding import FoundFile, find_files
 from ichnos.dicom.frames import read_facts
 from ichnos.dicom.series import Series, series_of
-from ichnos.dicom.series_rules import DEFAULT_RULES, PREFER, SeriesRules, parse_rules, rank
+from ichnos.dicom.series_rules import DEFAULT_RULES, PREFER, SeriesRules, parse_rules, rank, with_contrast_said
 from ichnos.errors import UsageError
 from tests.dicom.ct_files import file_of
 from tests.dicom.head_files import SLICES, as_series, head, head_datasets, write
@@ -62,6 +62,36 @@ PREFERENCES = {
     "kernel named in words": ({}, {"SeriesDescription": "HEAD BONE"}, "kernel"),
     "contrast": ({}, {"ContrastBolusAgent": "Iohexol"}, "with contrast, other than series 2"),
     "body part": ({"BodyPartExamined": "HEAD"}, {"BodyPartExamined": "CSPINE"}, "less clearly a head"),
+    "no words and a soft kernel": (
+        {"SeriesDescription": "AXIAL 5MM", "ConvolutionKernel": "H31s"},
+        {"SeriesDescription": "HEAD BONE", "ConvolutionKernel": "H60s"},
+        "a sharper kernel",
+    ),
+    "no words and no contrast": (
+        {"SeriesDescription": "AXIAL 5MM"},
+        {"SeriesDescription": "CTA HEAD", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
+    "contrast in words": (
+        {"SeriesDescription": "HEAD PLAIN"},
+        {"SeriesDescription": "HEAD POST CONTRAST"},
+        "with contrast",
+    ),
+    "contrast and a kernel that is not known": (
+        {"ConvolutionKernel": "XY"},
+        {"ConvolutionKernel": "Hr40", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
+    "contrast and a sharp kernel": (
+        {"ConvolutionKernel": "H60s"},
+        {"ConvolutionKernel": "H31s", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
+    "an agent of one that is called plain": (
+        {"SeriesDescription": "HEAD W/O", "ContrastBolusAgent": "Iohexol"},
+        {"SeriesDescription": "HEAD C+", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
     "original": ({}, {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "more derived"),
     "thickness": ({"SliceThickness": 5}, {"SliceThickness": 0.6}, "a less usual slice thickness"),
 }
@@ -195,6 +225,57 @@ def test_doubts_of_contrast_and_of_bone(tmp_path: Path) -> None:
     assert any("sharp kernel" in doubt for doubt in exam.doubts)
 
 
+CONTRAST_WORDS = {
+    **dict.fromkeys(
+        ("HEAD C+", "C+ 5mm", "HEAD +C", "CTA HEAD", "CT_ANGIO", "Head post", "POST 5.0 MM", "POST IV"), True
+    ),
+    **dict.fromkeys(
+        ("HEAD WITH CONTRAST", "Kopf mit KM", "HEAD W/C", "HEAD_W_CON", "W/O AND W CONTRAST", "W/WO"), True
+    ),
+    **dict.fromkeys(("C-/C+", "nativ und KM", "TESTA CON MDC"), True),
+    **dict.fromkeys(
+        ("HEAD W/O", "HEAD WITHOUT IV CONTRAST", "NON-CONTRAST HEAD", "NONCON", "Kopf nativ", "PLAIN"), False
+    ),
+    **dict.fromkeys(("HEAD C-", "HEAD WO CON", "ohne KM", "PRE CONTRAST", "NCCT", "UNENHANCED HEAD"), False),
+    **dict.fromkeys(
+        ("", "AXIAL 5MM", "POST OP", "POST FALL", "POST CONCUSSION", "POST FOSSA", "C-SPINE", "HEAD"), False
+    ),
+}
+
+
+@pytest.mark.parametrize("description", CONTRAST_WORDS)
+def test_contrast_by_the_words_of_a_description(tmp_path: Path, description: str) -> None:
+    series = series_like(tmp_path, SeriesDescription=description)
+    assert with_contrast_said(series).contrast == CONTRAST_WORDS[description]
+    rules = SeriesRules(order=("contrast",))
+    assert rank(series, rules) == ((0,) if CONTRAST_WORDS[description] else (2,))
+
+
+AGENTS = {
+    **dict.fromkeys(
+        ("NO CONTRAST", "WITHOUT CONTRAST", "NONE", "NO", "n/a", "No I.V. contrast", "NON-CONTRAST"), False
+    ),
+    **dict.fromkeys(("ohne KM", "NOT GIVEN", "-", "", "W/O"), False),
+    **dict.fromkeys(("Iohexol", "NON IONIC", "Omnipaque 350", "YES", "APPLIED", "NO REACTION, Iohexol"), True),
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("coded", [False, True], ids=["named", "coded"])
+def test_contrast_by_its_agent(tmp_path: Path, agent: str, coded: bool) -> None:
+    item = Dataset()
+    item.CodeMeaning = agent
+    values: dict[str, object] = {"ContrastBolusAgentSequence": [item]} if coded else {"ContrastBolusAgent": agent}
+    assert series_like(tmp_path, **values).contrast == (AGENTS[agent] or (coded and agent == ""))
+
+
+def test_contrast_by_words_is_read_where_nothing_else_is_there_and_leaves_the_doubt(tmp_path: Path) -> None:
+    reading = read(write(tmp_path, head_datasets(SeriesDescription="HEAD POST CONTRAST")))
+    assert reading.exam is not None
+    assert any("contrast was given" in doubt for doubt in reading.exam.doubts)
+    assert [record.series.contrast for record in reading.series] == [True]
+
+
 def test_rules_can_be_changed(tmp_path: Path) -> None:
     write(tmp_path, as_series(head_datasets(ConvolutionKernel="H31s"), 1), "a")
     write(tmp_path, as_series(head_datasets(ConvolutionKernel="H60s"), 2), "b")
@@ -215,6 +296,7 @@ def test_rules_can_be_changed(tmp_path: Path) -> None:
         ('{"largest_tilt": "steep"}', "the rule largest_tilt wants"),
         ('{"order": ["beauty"]}', "no preference 'beauty'"),
         ('{"soft_kernels": ["("]}', "no regular expression"),
+        ('{"contrast_words": ["("]}', "no regular expression"),
     ],
 )
 def test_rules_that_are_wrong_are_refused(text: str, message: str) -> None:

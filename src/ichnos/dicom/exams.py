@@ -22,7 +22,7 @@ from ichnos.dicom.orientation import corner_and_directions, is_transposed
 from ichnos.dicom.parsing import START_BYTES, inflated, is_deflated, looks_like_dicom, parse_whole
 from ichnos.dicom.pixels import needs_decoder, read_hu
 from ichnos.dicom.series import Series, series_of
-from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
+from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less, with_contrast_said
 from ichnos.dicom.volumes import read_volume_exam
 from ichnos.errors import DicomError, ExamError, HangError, InputError, StorageError, fault_of
 from ichnos.progress import SILENT, Progress
@@ -152,6 +152,7 @@ def read_found_exam(
     where the storage that the exam lies on stops answering.
     """
     try:
+        found = replace(found, series=tuple(with_contrast_said(series, rules) for series in found.series))
         reading = _read(found, rules, decoder)
     except StorageError:
         raise

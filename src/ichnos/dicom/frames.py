@@ -1,5 +1,6 @@
 """What a DICOM file says of itself before its pixels are read: its series' facts, and one Frame for every slice."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 from pydicom import config
@@ -28,7 +29,7 @@ _META_SOP_CLASS = 0x00020002
 _SHARED, _PER_FRAME = 0x52009229, 0x52009230
 _PLANE_POSITION, _PLANE_ORIENTATION, _PIXEL_MEASURES = 0x00209113, 0x00209116, 0x00289110
 _PIXEL_VALUES, _CT_FRAME_TYPE, _CT_RECONSTRUCTION = 0x00289145, 0x00189329, 0x00189314
-_CONTRAST_SEQUENCE, _FRAME_TYPE = 0x00180012, 0x00089007
+_CONTRAST_SEQUENCE, _CODE_MEANING, _FRAME_TYPE = 0x00180012, 0x00080104, 0x00089007
 _IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION = (
     0x00080008,
     0x00080016,
@@ -63,6 +64,23 @@ _LARGEST_COSINE = 1.1
 
 _THICKEST_MM = 1000.0
 """Of a slice; a thickness above it is none."""
+
+
+_NONE = frozenset(
+    (
+        *("N", "NO", "NON", "NOT", "NONE", "NIL", "N/A", "NA", "FALSE", "0", "WITHOUT", "W/O", "WO", "NONCONTRAST"),
+        *("PLAIN", "UNENHANCED", "NATIV", "NATIVE", "OHNE", "KEIN", "KEINE", "SANS", "SENZA", "SIN", "BEZ"),
+    )
+)
+"""How an agent's name begins where there was none."""
+
+_OF_AGENTS = frozenset(
+    (
+        *("CONTRAST", "CONTRASTE", "KONTRAST", "KONTRASTMITTEL", "KM", "CM", "MDC", "C", "IV", "I", "V", "AGENT"),
+        *("BOLUS", "MEDIA", "MEDIUM", "INJECTION", "INJECTED", "ENHANCED", "GIVEN", "USED", "APPLIED", "ADMINISTERED"),
+    )
+)
+"""What else may stand there: with any other word (NON IONIC, NO REACTION TO IOHEXOL) it may name one."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +181,6 @@ def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
         fault = str(error)
     shared = items(elements, _SHARED)
     reconstruction = items(shared[0], _CT_RECONSTRUCTION) if shared else []
-    agent = text(elements, _CONTRAST).upper()
     return FileFacts(
         patient=text(elements, _PATIENT),
         study=text(elements, _STUDY),
@@ -174,10 +191,21 @@ def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
         description=text(elements, _DESCRIPTION),
         body_part=text(elements, _BODY_PART).upper(),
         kernel=text(reconstruction[0] if reconstruction else elements, _KERNEL).upper(),
-        contrast=bool(items(elements, _CONTRAST_SEQUENCE)) or agent not in ("", "NONE", "NO", "N", "0", "WITHOUT"),
+        contrast=_names_an_agent(elements),
         frames=frames,
         fault=fault,
     )
+
+
+def _names_an_agent(elements: Dataset) -> bool:
+    """Whether a contrast agent is named: by ContrastBolusAgent or its sequence, in other words than that none was
+    given."""
+    coded = [text(item, _CODE_MEANING) or "a code" for item in items(elements, _CONTRAST_SEQUENCE)]
+    for agent in (text(elements, _CONTRAST), *coded):
+        words = re.findall(r"[A-Z0-9/]+", agent.upper())
+        if words and not (words[0] in _NONE and _NONE.union(_OF_AGENTS).issuperset(words)):
+            return True
+    return False
 
 
 def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...]:
