@@ -141,6 +141,51 @@ def test_equals_are_told_apart_by_their_order(tmp_path: Path) -> None:
     assert reasons(read(tmp_path)) == {"1.2.1.2": "as good as series 1, which comes first"}
 
 
+AT_8 = {"AcquisitionDate": "20240105", "AcquisitionTime": "080015.25"}
+AT_14 = {"AcquisitionDate": "20240105", "AcquisitionTime": "140000"}
+AT_14_IN_ONE = {"AcquisitionDateTime": "20240105140000.5+0100"}
+AT_14_OF_SERIES = {"SeriesDate": "20240105", "SeriesTime": "140000"}
+
+
+@pytest.mark.parametrize("later", [AT_14, AT_14_IN_ONE, AT_14_OF_SERIES], ids=["date and time", "in one", "of series"])
+def test_of_two_scans_the_later_is_taken_with_a_doubt(tmp_path: Path, later: dict[str, str]) -> None:
+    """The later one has a slice less, which does not matter."""
+    write(tmp_path, as_series(head_datasets(**AT_8), 1), "a")
+    write(tmp_path, as_series(head_datasets(**later)[:-1], 2), "b")
+    reading = read(tmp_path)
+    assert reasons(reading) == {"1.2.1.1": "less recent than series 2"}
+    assert reading.exam is not None
+    (doubt,) = [doubt for doubt in reading.exam.doubts if "equally good" in doubt]
+    assert doubt.startswith("1 equally good series of this study not read")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "doubted"),
+    [
+        ({}, {}, True),
+        (AT_8, {}, True),
+        (AT_8, {**AT_8, "AcquisitionTime": "080045"}, False),  # one scan, reconstructed twice
+        (AT_8, {**AT_14, "ConvolutionKernel": "H60s"}, False),
+        (AT_8, {**AT_14, "ImageType": ["DERIVED", "SECONDARY", "MIP"]}, False),
+    ],
+    ids=["no times", "one time", "one scan", "a sharp kernel", "left"],
+)
+def test_equally_good_series_leave_a_doubt_unless_they_are_of_one_scan(
+    tmp_path: Path, one: dict[str, object], other: dict[str, object], doubted: bool
+) -> None:
+    reading = pair(tmp_path, head_datasets(**one), head_datasets(**other))
+    assert reading.exam is not None
+    assert any("equally good" in doubt for doubt in reading.exam.doubts) == doubted
+
+
+def test_rules_of_before_there_were_times_still_hold(tmp_path: Path) -> None:
+    """An order that does not name the time: of equals the first found is taken."""
+    write(tmp_path, as_series(head_datasets(**AT_8), 1), "a")
+    write(tmp_path, as_series(head_datasets(**AT_14), 2), "b")
+    rules = parse_rules('{"order": ["body part", "kernel", "contrast", "slices"]}')
+    assert taken(read(tmp_path, rules)) == ["1.2.1.1"]
+
+
 def _lone(kind: str, modality: str, series: int) -> Dataset:
     dataset = head_datasets(SOPClassUID=kind, Modality=modality)[:1]
     return as_series(dataset, series)[0]

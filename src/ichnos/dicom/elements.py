@@ -7,6 +7,7 @@ written as `00040`. Nothing here depends on such values being well formed, so th
 import re
 import struct
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -69,6 +70,18 @@ def integer(dataset: Dataset, tag: int) -> int:
     """The first value of an integer string, 0 where it is absent or not a number."""
     value = number(dataset, tag)
     return int(value) if value is not None and abs(value) < 1e18 else 0
+
+
+def moment(said: str) -> float | None:
+    """Seconds from 1970 to the minute of a date and time (PS3.5 6.2, DT), without its zone; None where it is none."""
+    found = re.match(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)", said)
+    if found is None:
+        return None
+    year, month, day, hour, minute = map(int, found.groups())
+    try:
+        return datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
 
 
 def items(dataset: Dataset, tag: int) -> list[Dataset]:

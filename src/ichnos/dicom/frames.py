@@ -15,7 +15,7 @@ from pydicom.uid import (
 
 from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.dicom.decode import PixelLayout
-from ichnos.dicom.elements import integer, items, number, numbers, shown_code, text, texts, whole_number
+from ichnos.dicom.elements import integer, items, moment, number, numbers, shown_code, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.hounsfield import Padding, Rescale
 from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
@@ -37,6 +37,9 @@ _IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION = (
     0x00080060,
     0x0008103E,
 )
+_ACQUISITION_DATE_TIME = 0x0008002A
+_DATES_AND_TIMES = ((0x00080022, 0x00080032), (0x00080021, 0x00080031))
+"""Of the acquisition and of the series."""
 _CONTRAST, _BODY_PART, _THICKNESS, _KERNEL = 0x00180010, 0x00180015, 0x00180050, 0x00181210
 _PATIENT, _STUDY, _SERIES = 0x00100020, 0x0020000D, 0x0020000E
 _SERIES_NUMBER, _ACQUISITION, _INSTANCE = 0x00200011, 0x00200012, 0x00200013
@@ -51,7 +54,8 @@ TAGS = [
     *(_IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION, _CONTRAST, _CONTRAST_SEQUENCE, _BODY_PART),
     *(_THICKNESS, _KERNEL, _PATIENT, _STUDY, _SERIES, _SERIES_NUMBER, _ACQUISITION, _INSTANCE, _POSITION, _ORIENTATION),
     *(_SAMPLES, _PHOTOMETRIC, _FRAMES, _SPACING, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH, _SIGN, _PADDING),
-    *(_PADDING_LIMIT, _INTERCEPT, _SLOPE, _RESCALE_TYPE, _LOSSY, _SHARED, _PER_FRAME),
+    *(_PADDING_LIMIT, _INTERCEPT, _SLOPE, _RESCALE_TYPE, _LOSSY, _SHARED, _PER_FRAME, _ACQUISITION_DATE_TIME),
+    *(tag for tags in _DATES_AND_TIMES for tag in tags),
 ]
 
 _LARGEST_SIDE = 4096
@@ -90,6 +94,7 @@ class Frame:
     number: in its multi-frame object, from 1, else None. position, orientation: ImagePositionPatient in mm and
     ImageOrientationPatient. padding: the stored values that are no measurement, or None.
     syntax: the transfer syntax UID, "" where the file names none. pixels_at: where the pixel data element begins.
+    acquired: AcquisitionNumber and InstanceNumber. acquired_at: when, in seconds from 1970, to the minute.
     """
 
     file: FoundFile = field(repr=False)
@@ -108,6 +113,7 @@ class Frame:
     inverted_display: bool
     lossy: bool
     acquired: tuple[int, int]
+    acquired_at: float | None
 
     def with_values_inverted(self) -> "Frame":
         """The same slice where its writer stored the highest value for the lowest: some do with MONOCHROME1."""
@@ -255,7 +261,15 @@ def _frame(
         inverted_display=text(elements, _PHOTOMETRIC) == "MONOCHROME1",
         lossy=text(elements, _LOSSY) == "01",
         acquired=(integer(elements, _ACQUISITION), integer(elements, _INSTANCE)),
+        acquired_at=_acquired_at(elements),
     )
+
+
+def _acquired_at(elements: Dataset) -> float | None:
+    """When, by the first that says it: the acquisition, else the series."""
+    said = [text(elements, _ACQUISITION_DATE_TIME)]
+    said += [text(elements, date) + text(elements, time) for date, time in _DATES_AND_TIMES]
+    return next((at for at in map(moment, said) if at is not None), None)
 
 
 def _macro(groups: list[Dataset], sequence: int, tag: int) -> Dataset:

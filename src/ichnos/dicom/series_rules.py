@@ -73,7 +73,7 @@ class SeriesRules:
         r"\bPOST\b(?=[^A-Z0-9]*($|\d+([.,]\d+)? ?MM|(IV|CON|CM|CE|C|GD|AX|AXIAL)\b))",  # not POST OP, POST FALL
         r"\bW(ITH)?\b[ /&+]*(AND)?[ /&+]*$",  # what W/WO leaves
     )
-    """Looked for anywhere in SeriesDescription, where _ is a space; words of contrast in what is left without the plain."""
+    """Looked for anywhere in SeriesDescription, where _ is a space; contrast in what the plain words leave."""
 
     thickness: tuple[float, float] = (2.5, 6.0)
     """mm: what networks for hemorrhage are trained on (RSNA 2019: mostly 5); thinner slices are noisier."""
@@ -82,7 +82,7 @@ class SeriesRules:
     """mm of coverage from which more is no better."""
 
     order: tuple[str, ...] = (
-        *("body part", "contrast", "kernel", "coverage", "completeness", "original", "thickness", "slices"),
+        *("body part", "contrast", "kernel", "coverage", "completeness", "original", "thickness", "time", "slices"),
     )
     """The preferences, the weightiest first. What contrast adds cannot be told from blood, while the noise of a sharp
     kernel is less with every voxel that is looked at: so contrast comes before the kernel."""
@@ -205,6 +205,16 @@ def why_less(series: Series, taken: Series, rules: SeriesRules = DEFAULT_RULES) 
     return f"as good as series {taken.number}, which comes first"
 
 
+def is_as_good(series: Series, taken: Series, rules: SeriesRules = DEFAULT_RULES) -> bool:
+    """Whether a series that was left may be another scan, as good as the one taken but for its time and the number of
+    its slices. What was acquired in the same minute is the same scan, reconstructed again."""
+    begun = _begun(series)
+    if begun is not None and begun == _begun(taken):
+        return False
+    alike = [name for name in rules.order if name not in ("time", "slices")]
+    return all(PREFER[name][0](series, rules) == PREFER[name][0](taken, rules) for name in alike)
+
+
 def is_sharp(series: Series, rules: SeriesRules = DEFAULT_RULES) -> bool:
     """Whether its kernel is one for bone."""
     return _kernel(series, rules) < 1
@@ -266,6 +276,16 @@ def _thickness(series: Series, rules: SeriesRules) -> float:
     return -round(max(low - thickness, thickness - high, 0.0), 1)
 
 
+def _time(series: Series, _rules: SeriesRules) -> float:
+    """The latest shows how the patient is now, and a repeat is made where the first went wrong."""
+    return _begun(series) or 0.0
+
+
+def _begun(series: Series) -> float | None:
+    """When its first slice was acquired, in seconds from 1970 to the minute."""
+    return min((frame.acquired_at for frame in series.frames if frame.acquired_at is not None), default=None)
+
+
 def _slices(series: Series, _rules: SeriesRules) -> float:
     return float(len(series.frames))
 
@@ -278,6 +298,7 @@ PREFER: dict[str, tuple[Callable[[Series, SeriesRules], float], str]] = {
     "completeness": (_completeness, "more slices missing"),
     "original": (_original, "more derived"),
     "thickness": (_thickness, "a less usual slice thickness"),
+    "time": (_time, "less recent"),
     "slices": (_slices, "fewer slices"),
 }
 """Name → score (more is better), and what is said of the series that has less of it."""
