@@ -92,11 +92,6 @@ def items(dataset: Dataset, tag: int) -> list[Dataset]:
     return list(value) if isinstance(value, Sequence) else []
 
 
-def shown_code(text: str) -> str:
-    """A value of a file that may be shown: itself where it has the form of a code (PS3.5 6.2, CS), else ""."""
-    return text if re.fullmatch(r"[A-Z0-9_ +\-]{1,16}", text) else ""
-
-
 def pixel_value(dataset: Dataset, tag: int, *, signed: bool) -> int | None:
     """A value of the pixels' own type (US or SS), None where it is absent or empty.
 

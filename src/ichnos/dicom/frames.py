@@ -15,11 +15,12 @@ from pydicom.uid import (
 
 from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.dicom.decode import PixelLayout
-from ichnos.dicom.elements import integer, items, moment, number, numbers, shown_code, text, texts, whole_number
+from ichnos.dicom.elements import integer, items, moment, number, numbers, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.hounsfield import Padding, Rescale
 from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
 from ichnos.dicom.read import padding_of, rescale_of, spacing_of
+from ichnos.dicom.shown import PHOTOMETRIC, shown_code
 from ichnos.errors import DicomError
 
 IMAGES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -220,7 +221,7 @@ def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...
         return ()
     samples, photometric = whole_number(elements, _SAMPLES), text(elements, _PHOTOMETRIC)
     if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        kind = shown_code(photometric) or samples
+        kind = shown_code(photometric, PHOTOMETRIC) or samples
         raise DicomError(f"it is a colour picture ({kind}), not CT in HU; send the axial series")
     layout = PixelLayout.of(elements)
     if max(layout.rows, layout.columns) > _LARGEST_SIDE or min(layout.rows, layout.columns) < 2:

@@ -12,13 +12,8 @@ from dataclasses import dataclass, fields, replace
 
 from ichnos.dicom.frames import IMAGES
 from ichnos.dicom.series import Series, refused_by_all
+from ichnos.dicom.shown import shown_modality
 from ichnos.errors import UsageError
-
-_MODALITIES = (
-    *("CR", "CT", "DX", "ECG", "ES", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OT", "PR", "PT", "PX"),
-    *("REG", "RF", "RG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SC", "SEG", "SM", "SR", "US", "XA"),
-)
-"""Modalities that are named (PS3.3 C.7.3.1.1.1); a value of another form could be anything."""
 
 Score = tuple[float, ...]
 
@@ -302,8 +297,3 @@ PREFER: dict[str, tuple[Callable[[Series, SeriesRules], float], str]] = {
     "slices": (_slices, "fewer slices"),
 }
 """Name → score (more is better), and what is said of the series that has less of it."""
-
-
-def shown_modality(modality: str) -> str:
-    """A modality that may be shown: itself where it is one, "another" where it is anything else."""
-    return modality if modality in _MODALITIES or not modality else "another"
