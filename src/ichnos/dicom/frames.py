@@ -18,7 +18,7 @@ from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.elements import integer, items, moment, number, numbers, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.hounsfield import Padding, Rescale
-from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
+from ichnos.dicom.parsing import START_BYTES, Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
 from ichnos.dicom.read import padding_of, rescale_of, spacing_of
 from ichnos.dicom.shown import PHOTOMETRIC, shown_code
 from ichnos.errors import DicomError
@@ -63,6 +63,15 @@ _LARGEST_SIDE = 4096
 """No CT matrix is larger; a header that says so is damaged, and would ask for gigabytes."""
 
 _MOST_FRAMES = 20_000
+
+_TO_SEE_PIXELS = 12
+"""Bytes that an element's tag and length take: with fewer after the last element, the pixels may not have begun."""
+
+_LONGER = 16
+"""Times as much of a file is read where its header did not end: 16 kB, 256 kB, 4 MB, 64 MB."""
+
+_LONGEST_HEADER = 64 << 20
+"""Bytes of which an element is not cut in two, but damaged: 20,000 frames take some 20 MB."""
 
 _LARGEST_COSINE = 1.1
 """Of ImageOrientationPatient: files round."""
@@ -166,14 +175,19 @@ def read_facts(file: FoundFile, start: bytes) -> FileFacts:
 def _parse(file: FoundFile, start: bytes) -> Parsed:
     if is_deflated(start):
         return replace(parse(inflated(file.read()), TAGS), syntax=DeflatedExplicitVRLittleEndian)
-    whole = len(start) >= file.size
-    try:
-        parsed = parse(start, TAGS)
-    except DicomError:
-        if whole or not looks_like_dicom(start):
-            raise
-        return parse(file.read(), TAGS)  # perhaps an element that was cut in two
-    return parsed if whole or parsed.end < len(start) - 12 else parse(file.read(), TAGS)
+    data = start
+    while len(data) < file.size:
+        needed = 0
+        try:
+            parsed = parse(data, TAGS)
+            if parsed.end < len(data) - _TO_SEE_PIXELS or parsed.end >= file.size:
+                return parsed  # at the pixels, or behind an element of no interest that ends the file
+            needed = parsed.end + START_BYTES
+        except DicomError:  # perhaps an element that was cut in two
+            if not looks_like_dicom(data) or len(data) >= _LONGEST_HEADER:
+                raise
+        data = file.read(max(needed, _LONGER * len(data)))
+    return parse(data, TAGS)
 
 
 def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
