@@ -49,6 +49,21 @@ def test_json(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert {series["kernel"] for series in exam["series"]} == {"H31S", "H60S"}
 
 
+def test_free_text_among_the_codes_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = {"ConvolutionKernel": "SMITH JOHN", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "DOE JANE 1950"]}
+    write(tmp_path, as_series(head_datasets(**text), 1), "a")
+    write(tmp_path, as_series(head_datasets(PhotometricInterpretation="SMITH JOHN", SamplesPerPixel=3), 2), "b")
+    write(tmp_path, as_series(head_datasets(RescaleType="DOE JANE"), 3), "c")
+    assert inspect(monkeypatch, tmp_path, "--json") == 0
+    shown = capsys.readouterr().out
+    assert not [name for name in ("SMITH", "DOE", "1950") if name in shown]
+    (exam,) = json.loads(shown)["exams"]
+    assert [series["kernel"] for series in exam["series"]] == ["other", "", ""]
+    assert exam["series"][0]["image_type"] == ["ORIGINAL", "PRIMARY", "AXIAL", "other"]
+
+
 def test_some_refused_is_3(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,9 @@
 """From paths to exams: whole series in HU, in order, upright; what is refused, left or doubted is said."""
 
 import copy
+import os
 import re
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from pydicom.uid import (
 
 from ichnos.ct.exams import Exam, SourceKind
 from ichnos.dicom import finding
-from ichnos.dicom.exams import ExamReading, find_exams, open_header, read_exam, read_exams, read_found_exam
+from ichnos.dicom.exams import ExamReading, FoundExams, find_exams, open_header, read_exam, read_exams, read_found_exam
 from ichnos.errors import ExamError, HangError, InputError
 from tests.dicom.ct_files import file_of
 from tests.dicom.head_files import (
@@ -340,3 +342,45 @@ def turned(dataset: Dataset, *, rows: bool, columns: bool, transpose: bool) -> D
     made.Rows, made.Columns = pixels.shape
     made.PixelData = np.ascontiguousarray(pixels).tobytes()
     return made
+
+
+MEGABYTE = 1 << 20
+
+
+def of_200_megabytes(path: Path, data: bytes) -> Path:
+    """A file that goes on with zeros, which take no room on the disk."""
+    path.write_bytes(data)
+    os.truncate(path, 200 * MEGABYTE)
+    return path
+
+
+def peak_of_finding(path: Path) -> tuple[int, FoundExams]:
+    """The most memory that finding exams takes, in bytes, and what it found."""
+    tracemalloc.start()
+    try:
+        found = find_exams([path])
+        return tracemalloc.get_traced_memory()[1], found
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("frames", [40, 400, 3000], ids=["6 kB", "60 kB", "500 kB"])
+def test_finding_exams_reads_no_pixels_of_a_multi_frame_file(tmp_path: Path, frames: int) -> None:
+    multi = enhanced(head_datasets(), [0] * frames)
+    multi.PixelData = multi.PixelData[:16]
+    multi.add_new(0x00191001, "OB", bytes(20_000))  # a private element, so that every header has more than 16 kB
+    peak, found = peak_of_finding(of_200_megabytes(tmp_path / "multi", file_of(multi)))
+    (exam,) = found.exams
+    assert sum(len(series.frames) + series.duplicates for series in exam.series) in (1, frames)
+    assert exam.series[0].frames[0].number == 1
+    assert peak < 60 * MEGABYTE
+
+
+def test_a_large_element_of_no_interest_at_the_end_is_not_read(tmp_path: Path) -> None:
+    dataset = head_datasets()[0]
+    del dataset.PixelData
+    data = file_of(dataset) + b"\x99\x70\x01\x10OB\0\0"
+    data += (200 * MEGABYTE - len(data) - 4).to_bytes(4, "little")
+    peak, found = peak_of_finding(of_200_megabytes(tmp_path / "raw", data))
+    assert len(found.exams) == 1
+    assert peak < 20 * MEGABYTE

@@ -21,8 +21,8 @@ from ichnos.dicom.exams import ExamReading, find_exams, read_exams, read_found_e
 from ichnos.dicom.finding import FoundFile, find_files
 from ichnos.dicom.frames import read_facts
 from ichnos.dicom.parsing import START_BYTES
-from ichnos.dicom.series import series_of
-from ichnos.dicom.series_rules import DEFAULT_RULES, PREFER, SeriesRules, parse_rules
+from ichnos.dicom.series import Series, series_of
+from ichnos.dicom.series_rules import DEFAULT_RULES, PREFER, SeriesRules, parse_rules, rank, with_contrast_said
 from ichnos.errors import UsageError
 from tests.dicom.ct_files import file_of
 from tests.dicom.head_files import SLICES, as_series, enhanced, head, head_datasets, write
@@ -42,6 +42,16 @@ def reasons(reading: ExamReading) -> dict[str, str]:
     return {record.series.uid: record.reason for record in reading.series if not record.taken}
 
 
+def series_like(tmp_path: Path, **values: object) -> Series:
+    """What is known of a series of one slice before its pixels are read."""
+    path = tmp_path / "only"
+    path.write_bytes(file_of(head_datasets(**values)[0]))
+    (found,) = find_files([path])
+    assert isinstance(found, FoundFile)
+    (series,) = series_of([(1, read_facts(found, found.read()))])
+    return series
+
+
 def pair(tmp_path: Path, better: list[Dataset], worse: list[Dataset]) -> ExamReading:
     write(tmp_path, as_series(worse, 1), "a")
     write(tmp_path, as_series(better, 2), "b")
@@ -57,6 +67,36 @@ PREFERENCES = {
     "kernel named in words": ({}, {"SeriesDescription": "HEAD BONE"}, "kernel"),
     "contrast": ({}, {"ContrastBolusAgent": "Iohexol"}, "with contrast, other than series 2"),
     "body part": ({"BodyPartExamined": "HEAD"}, {"BodyPartExamined": "CSPINE"}, "less clearly a head"),
+    "no words and a soft kernel": (
+        {"SeriesDescription": "AXIAL 5MM", "ConvolutionKernel": "H31s"},
+        {"SeriesDescription": "HEAD BONE", "ConvolutionKernel": "H60s"},
+        "a sharper kernel",
+    ),
+    "no words and no contrast": (
+        {"SeriesDescription": "AXIAL 5MM"},
+        {"SeriesDescription": "CTA HEAD", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
+    "contrast in words": (
+        {"SeriesDescription": "HEAD PLAIN"},
+        {"SeriesDescription": "HEAD POST CONTRAST"},
+        "with contrast",
+    ),
+    "contrast and a kernel that is not known": (
+        {"ConvolutionKernel": "XY"},
+        {"ConvolutionKernel": "Hr40", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
+    "contrast and a sharp kernel": (
+        {"ConvolutionKernel": "H60s"},
+        {"ConvolutionKernel": "H31s", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
+    "an agent of one that is called plain": (
+        {"SeriesDescription": "HEAD W/O", "ContrastBolusAgent": "Iohexol"},
+        {"SeriesDescription": "HEAD C+", "ContrastBolusAgent": "Iohexol"},
+        "with contrast",
+    ),
     "original": ({}, {"ImageType": ["DERIVED", "SECONDARY", "MPR"]}, "more derived"),
     "thickness": ({"SliceThickness": 5}, {"SliceThickness": 0.6}, "a less usual slice thickness"),
 }
@@ -70,6 +110,22 @@ def test_of_two_series_the_better_is_taken(tmp_path: Path, name: str) -> None:
     reading = pair(tmp_path, head_datasets(**better), head_datasets(**worse))
     assert taken(reading) == ["1.2.1.2"]
     assert reason in reasons(reading)["1.2.1.1"]
+
+
+KERNELS = {
+    **dict.fromkeys(("BONE", "BONEPLUS", "LUNG", "EDGE", "ULTRA", "HEAD SHARP", "FC30", "FC81"), 0),
+    **dict.fromkeys(("H60s", "Hr64", "J70h", "Qr76", "Br64", "Hr72", "D", "L", "YA"), 0),
+    **dict.fromkeys(("DEFAULT", "LITE", "EXT", "BEST", "YES", ""), 1),
+    **dict.fromkeys(("DETAIL", "STANDARD", "SOFT", "BRAIN", "ULTRA SMOOTH", "FC26", "FC08-H"), 2),
+    **dict.fromkeys(("H31s", "Hr38f", "Qr40", "Hr40", "Br44", "D30f", "I31f", "A", "UB"), 2),
+}
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_kernel_is_sharp_or_soft_by_its_whole_name(tmp_path: Path, kernel: str) -> None:
+    """0 sharp, 1 not known, 2 soft."""
+    rules = SeriesRules(order=("kernel",))
+    assert rank(series_like(tmp_path, ConvolutionKernel=kernel), rules) == (KERNELS[kernel],)
 
 
 def test_coverage_comes_before_the_number_of_slices(tmp_path: Path) -> None:
@@ -88,6 +144,51 @@ def test_equals_are_told_apart_by_their_order(tmp_path: Path) -> None:
     write(tmp_path, as_series(head_datasets(), 1), "a")
     write(tmp_path, as_series(head_datasets(), 2), "b")
     assert reasons(read(tmp_path)) == {"1.2.1.2": "as good as series 1, which comes first"}
+
+
+AT_8 = {"AcquisitionDate": "20240105", "AcquisitionTime": "080015.25"}
+AT_14 = {"AcquisitionDate": "20240105", "AcquisitionTime": "140000"}
+AT_14_IN_ONE = {"AcquisitionDateTime": "20240105140000.5+0100"}
+AT_14_OF_SERIES = {"SeriesDate": "20240105", "SeriesTime": "140000"}
+
+
+@pytest.mark.parametrize("later", [AT_14, AT_14_IN_ONE, AT_14_OF_SERIES], ids=["date and time", "in one", "of series"])
+def test_of_two_scans_the_later_is_taken_with_a_doubt(tmp_path: Path, later: dict[str, str]) -> None:
+    """The later one has a slice less, which does not matter."""
+    write(tmp_path, as_series(head_datasets(**AT_8), 1), "a")
+    write(tmp_path, as_series(head_datasets(**later)[:-1], 2), "b")
+    reading = read(tmp_path)
+    assert reasons(reading) == {"1.2.1.1": "less recent than series 2"}
+    assert reading.exam is not None
+    (doubt,) = [doubt for doubt in reading.exam.doubts if "equally good" in doubt]
+    assert doubt.startswith("1 equally good series of this study not read")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "doubted"),
+    [
+        ({}, {}, True),
+        (AT_8, {}, True),
+        (AT_8, {**AT_8, "AcquisitionTime": "080045"}, False),  # one scan, reconstructed twice
+        (AT_8, {**AT_14, "ConvolutionKernel": "H60s"}, False),
+        (AT_8, {**AT_14, "ImageType": ["DERIVED", "SECONDARY", "MIP"]}, False),
+    ],
+    ids=["no times", "one time", "one scan", "a sharp kernel", "left"],
+)
+def test_equally_good_series_leave_a_doubt_unless_they_are_of_one_scan(
+    tmp_path: Path, one: dict[str, object], other: dict[str, object], doubted: bool
+) -> None:
+    reading = pair(tmp_path, head_datasets(**one), head_datasets(**other))
+    assert reading.exam is not None
+    assert any("equally good" in doubt for doubt in reading.exam.doubts) == doubted
+
+
+def test_rules_of_before_there_were_times_still_hold(tmp_path: Path) -> None:
+    """An order that does not name the time: of equals the first found is taken."""
+    write(tmp_path, as_series(head_datasets(**AT_8), 1), "a")
+    write(tmp_path, as_series(head_datasets(**AT_14), 2), "b")
+    rules = parse_rules('{"order": ["body part", "kernel", "contrast", "slices"]}')
+    assert taken(read(tmp_path, rules)) == ["1.2.1.1"]
 
 
 def _lone(kind: str, modality: str, series: int) -> Dataset:
@@ -214,6 +315,57 @@ def test_doubts_of_contrast_and_of_bone(tmp_path: Path) -> None:
     assert any("sharp kernel" in doubt for doubt in exam.doubts)
 
 
+CONTRAST_WORDS = {
+    **dict.fromkeys(
+        ("HEAD C+", "C+ 5mm", "HEAD +C", "CTA HEAD", "CT_ANGIO", "Head post", "POST 5.0 MM", "POST IV"), True
+    ),
+    **dict.fromkeys(
+        ("HEAD WITH CONTRAST", "Kopf mit KM", "HEAD W/C", "HEAD_W_CON", "W/O AND W CONTRAST", "W/WO"), True
+    ),
+    **dict.fromkeys(("C-/C+", "nativ und KM", "TESTA CON MDC"), True),
+    **dict.fromkeys(
+        ("HEAD W/O", "HEAD WITHOUT IV CONTRAST", "NON-CONTRAST HEAD", "NONCON", "Kopf nativ", "PLAIN"), False
+    ),
+    **dict.fromkeys(("HEAD C-", "HEAD WO CON", "ohne KM", "PRE CONTRAST", "NCCT", "UNENHANCED HEAD"), False),
+    **dict.fromkeys(
+        ("", "AXIAL 5MM", "POST OP", "POST FALL", "POST CONCUSSION", "POST FOSSA", "C-SPINE", "HEAD"), False
+    ),
+}
+
+
+@pytest.mark.parametrize("description", CONTRAST_WORDS)
+def test_contrast_by_the_words_of_a_description(tmp_path: Path, description: str) -> None:
+    series = series_like(tmp_path, SeriesDescription=description)
+    assert with_contrast_said(series).contrast == CONTRAST_WORDS[description]
+    rules = SeriesRules(order=("contrast",))
+    assert rank(series, rules) == ((0,) if CONTRAST_WORDS[description] else (2,))
+
+
+AGENTS = {
+    **dict.fromkeys(
+        ("NO CONTRAST", "WITHOUT CONTRAST", "NONE", "NO", "n/a", "No I.V. contrast", "NON-CONTRAST"), False
+    ),
+    **dict.fromkeys(("ohne KM", "NOT GIVEN", "-", "", "W/O"), False),
+    **dict.fromkeys(("Iohexol", "NON IONIC", "Omnipaque 350", "YES", "APPLIED", "NO REACTION, Iohexol"), True),
+}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("coded", [False, True], ids=["named", "coded"])
+def test_contrast_by_its_agent(tmp_path: Path, agent: str, coded: bool) -> None:
+    item = Dataset()
+    item.CodeMeaning = agent
+    values: dict[str, object] = {"ContrastBolusAgentSequence": [item]} if coded else {"ContrastBolusAgent": agent}
+    assert series_like(tmp_path, **values).contrast == (AGENTS[agent] or (coded and agent == ""))
+
+
+def test_contrast_by_words_is_read_where_nothing_else_is_there_and_leaves_the_doubt(tmp_path: Path) -> None:
+    reading = read(write(tmp_path, head_datasets(SeriesDescription="HEAD POST CONTRAST")))
+    assert reading.exam is not None
+    assert any("contrast was given" in doubt for doubt in reading.exam.doubts)
+    assert [record.series.contrast for record in reading.series] == [True]
+
+
 def test_rules_can_be_changed(tmp_path: Path) -> None:
     write(tmp_path, as_series(head_datasets(ConvolutionKernel="H31s"), 1), "a")
     write(tmp_path, as_series(head_datasets(ConvolutionKernel="H60s"), 2), "b")
@@ -234,6 +386,7 @@ def test_rules_can_be_changed(tmp_path: Path) -> None:
         ('{"largest_tilt": "steep"}', "the rule largest_tilt wants"),
         ('{"order": ["beauty"]}', "no preference 'beauty'"),
         ('{"soft_kernels": ["("]}', "no regular expression"),
+        ('{"contrast_words": ["("]}', "no regular expression"),
     ],
 )
 def test_rules_that_are_wrong_are_refused(text: str, message: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ichnos.counting import counted
 from ichnos.dicom.series import Series
-from ichnos.dicom.series_rules import SeriesRules, is_sharp
+from ichnos.dicom.series_rules import SeriesRules, is_as_good, is_sharp, why_left
 
 
 def doubts_of(series: Series, rules: SeriesRules, skipped: Sequence[str], *, values_inverted: bool) -> tuple[str, ...]:
@@ -35,6 +35,14 @@ def doubts_of(series: Series, rules: SeriesRules, skipped: Sequence[str], *, val
         "it is a reformatted or processed series, not the scanner's own": series.image_type[1:2] == ("SECONDARY",),
     }
     return tuple(sentence for sentence, applies in found.items() if applies)
+
+
+def doubts_of_others(others: Sequence[Series], taken: Series, rules: SeriesRules) -> tuple[str, ...]:
+    """The doubt that further series leave which could have been read and were not."""
+    count = sum(is_as_good(series, taken, rules) for series in others if why_left(series, rules) is None)
+    series = counted(count, "equally good series", "equally good series")
+    doubt = f"{series} of this study not read: perhaps a scan of another time, so look there too"
+    return (doubt,) if count else ()
 
 
 def _widest(series: Series) -> float:

@@ -7,6 +7,7 @@ written as `00040`. Nothing here depends on such values being well formed, so th
 import re
 import struct
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -71,17 +72,24 @@ def integer(dataset: Dataset, tag: int) -> int:
     return int(value) if value is not None and abs(value) < 1e18 else 0
 
 
+def moment(said: str) -> float | None:
+    """Seconds from 1970 to the minute of a date and time (PS3.5 6.2, DT), without its zone; None where it is none."""
+    found = re.match(r"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)", said)
+    if found is None:
+        return None
+    year, month, day, hour, minute = map(int, found.groups())
+    try:
+        return datetime(year, month, day, hour, minute, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
 def items(dataset: Dataset, tag: int) -> list[Dataset]:
     """The items of a sequence, [] where it is absent or is no sequence. Raises what pydicom does for damaged ones."""
     if dataset.get_item(tag) is None:
         return []
     value = dataset[tag].value
     return list(value) if isinstance(value, Sequence) else []
-
-
-def shown_code(text: str) -> str:
-    """A value of a file that may be shown: itself where it has the form of a code (PS3.5 6.2, CS), else ""."""
-    return text if re.fullmatch(r"[A-Z0-9_ +\-]{1,16}", text) else ""
 
 
 def pixel_value(dataset: Dataset, tag: int, *, signed: bool) -> int | None:

@@ -15,14 +15,14 @@ from ichnos.ct.nifti import looks_like_nifti
 from ichnos.ct.plausibility import judge
 from ichnos.dicom.decoder import Decodes, FileInMemory, shared_decoder
 from ichnos.dicom.directory import is_directory, referenced_files
-from ichnos.dicom.doubts import doubts_of
+from ichnos.dicom.doubts import doubts_of, doubts_of_others
 from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
 from ichnos.dicom.frames import FileFacts, Frame, read_facts
 from ichnos.dicom.orientation import corner_and_directions, is_transposed
 from ichnos.dicom.parsing import START_BYTES, inflated, is_deflated, looks_like_dicom, parse_whole
 from ichnos.dicom.pixels import needs_decoder, read_hu
 from ichnos.dicom.series import Series, series_of
-from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less
+from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less, with_contrast_said
 from ichnos.dicom.volumes import read_volume_exam
 from ichnos.errors import DicomError, ExamError, HangError, InputError, StorageError, fault_of
 from ichnos.progress import SILENT, Progress
@@ -152,16 +152,27 @@ def read_found_exam(
     where the storage that the exam lies on stops answering.
     """
     try:
+        found = replace(found, series=tuple(with_contrast_said(series, rules) for series in found.series))
         reading = _read(found, rules, decoder)
     except StorageError:
         raise
     except Exception as error:  # the border between one exam and the next
         return ExamReading(found, None, fault_of(error))
-    if reading.exam is None or not found.beside:
+    if reading.exam is None:
         return reading
-    count, first = len(found.beside), found.beside[0]
-    doubt = f"{counted(count, 'file')} beside it could not be read and may be of it, the first because: {first}"
-    return replace(reading, exam=replace(reading.exam, doubts=(*reading.exam.doubts, doubt)))
+    doubts = (*reading.exam.doubts, *_doubts_beside(reading, rules))
+    return replace(reading, exam=replace(reading.exam, doubts=doubts))
+
+
+def _doubts_beside(reading: ExamReading, rules: SeriesRules) -> Iterator[str]:
+    """What lies beside the series that was read and may matter."""
+    for record in reading.series:
+        if record.taken:
+            others = [other.series for other in reading.series if not other.taken]
+            yield from doubts_of_others(others, record.series, rules)
+    if beside := reading.found.beside:
+        count = counted(len(beside), "file")
+        yield f"{count} beside it could not be read and may be of it, the first because: {beside[0]}"
 
 
 def _read(found: FoundExam, rules: SeriesRules, decoder: Decodes | None) -> ExamReading:

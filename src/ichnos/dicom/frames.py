@@ -1,5 +1,6 @@
 """What a DICOM file says of itself before its pixels are read: its series' facts, and one Frame for every slice."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 from pydicom import config
@@ -14,11 +15,12 @@ from pydicom.uid import (
 
 from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.dicom.decode import PixelLayout
-from ichnos.dicom.elements import integer, items, number, numbers, shown_code, text, texts, whole_number
+from ichnos.dicom.elements import integer, items, moment, number, numbers, text, texts, whole_number
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.hounsfield import Padding, Rescale
-from ichnos.dicom.parsing import Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
+from ichnos.dicom.parsing import START_BYTES, Parsed, inflated, is_deflated, looks_like_dicom, parse, quiet_pydicom
 from ichnos.dicom.read import padding_of, rescale_of, spacing_of
+from ichnos.dicom.shown import PHOTOMETRIC, shown_code
 from ichnos.errors import DicomError
 
 IMAGES = (CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
@@ -28,7 +30,7 @@ _META_SOP_CLASS = 0x00020002
 _SHARED, _PER_FRAME = 0x52009229, 0x52009230
 _PLANE_POSITION, _PLANE_ORIENTATION, _PIXEL_MEASURES = 0x00209113, 0x00209116, 0x00289110
 _PIXEL_VALUES, _CT_FRAME_TYPE, _CT_RECONSTRUCTION = 0x00289145, 0x00189329, 0x00189314
-_CONTRAST_SEQUENCE, _FRAME_TYPE = 0x00180012, 0x00089007
+_CONTRAST_SEQUENCE, _CODE_MEANING, _FRAME_TYPE = 0x00180012, 0x00080104, 0x00089007
 _IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION = (
     0x00080008,
     0x00080016,
@@ -36,6 +38,9 @@ _IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION = (
     0x00080060,
     0x0008103E,
 )
+_ACQUISITION_DATE_TIME = 0x0008002A
+_DATES_AND_TIMES = ((0x00080022, 0x00080032), (0x00080021, 0x00080031))
+"""Of the acquisition and of the series."""
 _CONTRAST, _BODY_PART, _THICKNESS, _KERNEL = 0x00180010, 0x00180015, 0x00180050, 0x00181210
 _PATIENT, _STUDY, _SERIES = 0x00100020, 0x0020000D, 0x0020000E
 _SERIES_NUMBER, _ACQUISITION, _INSTANCE = 0x00200011, 0x00200012, 0x00200013
@@ -50,7 +55,8 @@ TAGS = [
     *(_IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY, _DESCRIPTION, _CONTRAST, _CONTRAST_SEQUENCE, _BODY_PART),
     *(_THICKNESS, _KERNEL, _PATIENT, _STUDY, _SERIES, _SERIES_NUMBER, _ACQUISITION, _INSTANCE, _POSITION, _ORIENTATION),
     *(_SAMPLES, _PHOTOMETRIC, _FRAMES, _SPACING, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH, _SIGN, _PADDING),
-    *(_PADDING_LIMIT, _INTERCEPT, _SLOPE, _RESCALE_TYPE, _LOSSY, _SHARED, _PER_FRAME),
+    *(_PADDING_LIMIT, _INTERCEPT, _SLOPE, _RESCALE_TYPE, _LOSSY, _SHARED, _PER_FRAME, _ACQUISITION_DATE_TIME),
+    *(tag for tags in _DATES_AND_TIMES for tag in tags),
 ]
 
 _LARGEST_SIDE = 4096
@@ -58,11 +64,37 @@ _LARGEST_SIDE = 4096
 
 _MOST_FRAMES = 20_000
 
+_TO_SEE_PIXELS = 12
+"""Bytes that an element's tag and length take: with fewer after the last element, the pixels may not have begun."""
+
+_LONGER = 16
+"""Times as much of a file is read where its header did not end: 16 kB, 256 kB, 4 MB, 64 MB."""
+
+_LONGEST_HEADER = 64 << 20
+"""Bytes of which an element is not cut in two, but damaged: 20,000 frames take some 20 MB."""
+
 _LARGEST_COSINE = 1.1
 """Of ImageOrientationPatient: files round."""
 
 _THICKEST_MM = 1000.0
 """Of a slice; a thickness above it is none."""
+
+
+_NONE = frozenset(
+    (
+        *("N", "NO", "NON", "NOT", "NONE", "NIL", "N/A", "NA", "FALSE", "0", "WITHOUT", "W/O", "WO", "NONCONTRAST"),
+        *("PLAIN", "UNENHANCED", "NATIV", "NATIVE", "OHNE", "KEIN", "KEINE", "SANS", "SENZA", "SIN", "BEZ"),
+    )
+)
+"""How an agent's name begins where there was none."""
+
+_OF_AGENTS = frozenset(
+    (
+        *("CONTRAST", "CONTRASTE", "KONTRAST", "KONTRASTMITTEL", "KM", "CM", "MDC", "C", "IV", "I", "V", "AGENT"),
+        *("BOLUS", "MEDIA", "MEDIUM", "INJECTION", "INJECTED", "ENHANCED", "GIVEN", "USED", "APPLIED", "ADMINISTERED"),
+    )
+)
+"""What else may stand there: with any other word (NON IONIC, NO REACTION TO IOHEXOL) it may name one."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +104,7 @@ class Frame:
     number: in its multi-frame object, from 1, else None. position, orientation: ImagePositionPatient in mm and
     ImageOrientationPatient. padding: the stored values that are no measurement, or None.
     syntax: the transfer syntax UID, "" where the file names none. pixels_at: where the pixel data element begins.
+    acquired: AcquisitionNumber and InstanceNumber. acquired_at: when, in seconds from 1970, to the minute.
     """
 
     file: FoundFile = field(repr=False)
@@ -90,6 +123,7 @@ class Frame:
     inverted_display: bool
     lossy: bool
     acquired: tuple[int, int]
+    acquired_at: float | None
 
     def with_values_inverted(self) -> "Frame":
         """The same slice where its writer stored the highest value for the lowest: some do with MONOCHROME1."""
@@ -141,14 +175,19 @@ def read_facts(file: FoundFile, start: bytes) -> FileFacts:
 def _parse(file: FoundFile, start: bytes) -> Parsed:
     if is_deflated(start):
         return replace(parse(inflated(file.read()), TAGS), syntax=DeflatedExplicitVRLittleEndian)
-    whole = len(start) >= file.size
-    try:
-        parsed = parse(start, TAGS)
-    except DicomError:
-        if whole or not looks_like_dicom(start):
-            raise
-        return parse(file.read(), TAGS)  # perhaps an element that was cut in two
-    return parsed if whole or parsed.end < len(start) - 12 else parse(file.read(), TAGS)
+    data = start
+    while len(data) < file.size:
+        needed = 0
+        try:
+            parsed = parse(data, TAGS)
+            if parsed.end < len(data) - _TO_SEE_PIXELS or parsed.end >= file.size:
+                return parsed  # at the pixels, or behind an element of no interest that ends the file
+            needed = parsed.end + START_BYTES
+        except DicomError:  # perhaps an element that was cut in two
+            if not looks_like_dicom(data) or len(data) >= _LONGEST_HEADER:
+                raise
+        data = file.read(max(needed, _LONGER * len(data)))
+    return parse(data, TAGS)
 
 
 def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
@@ -163,7 +202,6 @@ def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
         fault = str(error)
     shared = items(elements, _SHARED)
     reconstruction = items(shared[0], _CT_RECONSTRUCTION) if shared else []
-    agent = text(elements, _CONTRAST).upper()
     return FileFacts(
         patient=text(elements, _PATIENT),
         study=text(elements, _STUDY),
@@ -174,10 +212,21 @@ def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
         description=text(elements, _DESCRIPTION),
         body_part=text(elements, _BODY_PART).upper(),
         kernel=text(reconstruction[0] if reconstruction else elements, _KERNEL).upper(),
-        contrast=bool(items(elements, _CONTRAST_SEQUENCE)) or agent not in ("", "NONE", "NO", "N", "0", "WITHOUT"),
+        contrast=_names_an_agent(elements),
         frames=frames,
         fault=fault,
     )
+
+
+def _names_an_agent(elements: Dataset) -> bool:
+    """Whether a contrast agent is named: by ContrastBolusAgent or its sequence, in other words than that none was
+    given."""
+    coded = [text(item, _CODE_MEANING) or "a code" for item in items(elements, _CONTRAST_SEQUENCE)]
+    for agent in (text(elements, _CONTRAST), *coded):
+        words = re.findall(r"[A-Z0-9/]+", agent.upper())
+        if words and not (words[0] in _NONE and _NONE.union(_OF_AGENTS).issuperset(words)):
+            return True
+    return False
 
 
 def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...]:
@@ -186,7 +235,7 @@ def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...
         return ()
     samples, photometric = whole_number(elements, _SAMPLES), text(elements, _PHOTOMETRIC)
     if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        kind = shown_code(photometric) or samples
+        kind = shown_code(photometric, PHOTOMETRIC) or samples
         raise DicomError(f"it is a colour picture ({kind}), not CT in HU; send the axial series")
     layout = PixelLayout.of(elements)
     if max(layout.rows, layout.columns) > _LARGEST_SIDE or min(layout.rows, layout.columns) < 2:
@@ -227,7 +276,15 @@ def _frame(
         inverted_display=text(elements, _PHOTOMETRIC) == "MONOCHROME1",
         lossy=text(elements, _LOSSY) == "01",
         acquired=(integer(elements, _ACQUISITION), integer(elements, _INSTANCE)),
+        acquired_at=_acquired_at(elements),
     )
+
+
+def _acquired_at(elements: Dataset) -> float | None:
+    """When, by the first that says it: the acquisition, else the series."""
+    said = [text(elements, _ACQUISITION_DATE_TIME)]
+    said += [text(elements, date) + text(elements, time) for date, time in _DATES_AND_TIMES]
+    return next((at for at in map(moment, said) if at is not None), None)
 
 
 def _macro(groups: list[Dataset], sequence: int, tag: int) -> Dataset:

@@ -20,7 +20,7 @@ from ichnos.errors import DicomError
 from ichnos.packing import most_unpacked
 
 START_BYTES = 16 << 10
-"""Most CT headers take 2 to 12 kB; where one is longer, the whole file is read."""
+"""Most CT headers take 2 to 12 kB; where one is longer, more of the file is read."""
 
 _PIXEL_GROUP_LENGTH = 0x7FE00000
 """An element that some still write before the pixels; whatever comes after it in its group is pixels."""

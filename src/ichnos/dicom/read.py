@@ -14,9 +14,10 @@ from pydicom.uid import UID, CTImageStorage
 
 from ichnos.dicom.decode import PixelLayout, stored_values
 from ichnos.dicom.decoder import FileInMemory, shared_decoder
-from ichnos.dicom.elements import number, numbers, pixel_value, shown_code, text, texts, whole_number
+from ichnos.dicom.elements import number, numbers, pixel_value, text, texts, whole_number
 from ichnos.dicom.hounsfield import Padding, Rescale, to_hu
 from ichnos.dicom.orientation import is_axial, is_transposed, tilt_degrees, turn_upright
+from ichnos.dicom.shown import UNITS
 from ichnos.errors import DicomError
 
 _IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080008, 0x00080016, 0x00080018, 0x00080060
@@ -187,7 +188,9 @@ def rescale_of(dataset: Dataset, layout: PixelLayout) -> Rescale:
         raise DicomError("it has no RescaleSlope or RescaleIntercept, so HU cannot be known; send the scanner's images")
     unit = text(dataset, _RESCALE_TYPE)
     if unit not in ("", "HU", "US"):  # US, unspecified, is written for plain CT by some
-        raise DicomError(f"its values are in {shown_code(unit) or 'another unit'}, not in HU; send the plain CT series")
+        raise DicomError(
+            f"its values are in {unit if unit in UNITS else 'another unit'}, not in HU; send the plain CT series"
+        )
     (slope,) = numbers(dataset, _SLOPE, "RescaleSlope", 1)
     (intercept,) = numbers(dataset, _INTERCEPT, "RescaleIntercept", 1)
     return Rescale(slope, intercept, layout.bits_stored, layout.signed)

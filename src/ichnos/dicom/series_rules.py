@@ -8,24 +8,20 @@ give other ones to `read_exams(paths, rules=...)`, or as JSON to `ichnos inspect
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from ichnos.dicom.frames import IMAGES
 from ichnos.dicom.series import Series, refused_by_all
+from ichnos.dicom.shown import shown_modality
 from ichnos.errors import UsageError
-
-_MODALITIES = (
-    *("CR", "CT", "DX", "ECG", "ES", "IO", "IVUS", "KO", "MG", "MR", "NM", "OCT", "OP", "OT", "PR", "PT", "PX"),
-    *("REG", "RF", "RG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SC", "SEG", "SM", "SR", "US", "XA"),
-)
-"""Modalities that are named (PS3.3 C.7.3.1.1.1); a value of another form could be anything."""
 
 Score = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class SeriesRules:
-    """The words and numbers of the rules. Words are compared in capitals; kernels are regular expressions."""
+    """The words and numbers of the rules. Words are compared in capitals; those of kernels and of contrast are regular
+    expressions."""
 
     left_image_types: tuple[str, ...] = (
         *("LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCREEN SAVE", "DOSE_INFO", "DOSE", "REPORT"),
@@ -39,22 +35,40 @@ class SeriesRules:
     """Degrees from the axial plane: gantries tilt up to 30, and a head lies a little turned besides."""
 
     sharp_kernels: tuple[str, ...] = (
-        r"[HBJTU][A-Z]*[5-9]\d",  # Siemens: H60s, Hr64, B70f, J70h
-        r"BONE|EDGE|LUNG|ULTRA|SHARP",  # GE, and what others write in words
+        r"[BDHIJQTU][A-Z]*[5-9]\d",  # Siemens: H60s, Hr64, B70f, J70h; photon counting: Qr76, Hr72
+        r".*(BONE|EDGE|LUNG|SHARP)|ULTRA(?!.*(SOFT|SMOOTH))",  # GE, and what others write in words
         r"FC(3\d|5\d|8\d)",  # Canon, Toshiba
-        r"Y[A-D]|[DEL]",  # Philips
+        r"(Y[A-D]|[DEL])(?!\S)",  # Philips: codes of letters, which other makers' words may begin with
     )
     soft_kernels: tuple[str, ...] = (
-        r"[HBJTU][A-Z]*[1-4]\d",
-        r"STAND|STD|STND|SOFT|SMOOTH|BRAIN|DETAIL|HEAD",
+        r"[BDHIJQTU][A-Z]*[1-4]\d",
+        r".*(STAND|STD|STND|SOFT|SMOOTH|BRAIN|DETAIL|HEAD)",
         r"FC(0\d|1\d|2\d|4\d|6\d)",
-        r"U[A-C]|[ABC]",
+        r"(U[A-C]|[ABC])(?!\S)",
     )
     """The beginning of ConvolutionKernel; sharp ones are looked for first. Others count as in between."""
 
     head_words: tuple[str, ...] = ("HEAD", "BRAIN", "SKULL", "CRAN", "NEURO", "CEREB", "KOPF", "SCHADEL", "CRANE")
     other_words: tuple[str, ...] = ("CHEST", "THOR", "ABD", "PELV", "SPINE", "NECK", "SINUS", "LUNG", "FACE", "ORBIT")
-    """Looked for in BodyPartExamined and SeriesDescription."""
+    """Looked for in BodyPartExamined and SeriesDescription. A series that names no region counts as a head: its pixels
+    are judged in any case, and many a plain head is called AXIAL 5MM."""
+
+    plain_words: tuple[str, ...] = (
+        r"\b(WITHOUT|W ?/ ?O(UT)?|WO|OHNE|SANS|SENZA|BEZ)\b( IV\b)?( ([CK]ONTRAST\w*|CON|KM|MDC|INJECT\w*|IV|C)\b)?",
+        r"\bSIN CON\w*",
+        r"\b(NON?|PRE|BEFORE|VOR|AVANT)[ -]?(IV )?([CK]ONTRAST\w*|CON\b|KM\b|ENHANCED|INJECT\w*)",
+        r"\bN[CE]CT\b|\bNATIV|\bPLAIN\b|\bUNENHANCED\b",
+        r"\bC-(?!\w)|(?<!\w)-C\b|\bC ?\(-\)",
+    )
+    contrast_words: tuple[str, ...] = (
+        r"\bC ?\+|\+ ?C\b|\bC ?\(\+\)",
+        r"\bCT[APV]\b|ANGIO|VENOGRA|PERFUSION",
+        r"[CK]ONTRAST|\bKM\b|\bMDC\b|\bCECT\b|\bENHANCED\b|\bINJECT",
+        r"\bW(ITH)? ?/? ?(IV|CON|C)\b",
+        r"\bPOST\b(?=[^A-Z0-9]*($|\d+([.,]\d+)? ?MM|(IV|CON|CM|CE|C|GD|AX|AXIAL)\b))",  # not POST OP, POST FALL
+        r"\bW(ITH)?\b[ /&+]*(AND)?[ /&+]*$",  # what W/WO leaves
+    )
+    """Looked for anywhere in SeriesDescription, where _ is a space; contrast in what the plain words leave."""
 
     thickness: tuple[float, float] = (2.5, 6.0)
     """mm: what networks for hemorrhage are trained on (RSNA 2019: mostly 5); thinner slices are noisier."""
@@ -63,9 +77,10 @@ class SeriesRules:
     """mm of coverage from which more is no better."""
 
     order: tuple[str, ...] = (
-        *("body part", "kernel", "contrast", "coverage", "completeness", "original", "thickness", "slices"),
+        *("body part", "contrast", "kernel", "coverage", "completeness", "original", "thickness", "time", "slices"),
     )
-    """The preferences, the weightiest first."""
+    """The preferences, the weightiest first. What contrast adds cannot be told from blood, while the noise of a sharp
+    kernel is less with every voxel that is looked at: so contrast comes before the kernel."""
 
 
 DEFAULT_RULES = SeriesRules()
@@ -102,11 +117,11 @@ def _check(rules: SeriesRules) -> None:
         raise UsageError(f"there is no preference {unknown[0]!r}; there are {', '.join(PREFER)}")
     if len(rules.thickness) != 2:
         raise UsageError(f"the rule thickness wants two numbers in mm, got {len(rules.thickness)}")
-    for pattern in (*rules.sharp_kernels, *rules.soft_kernels):
+    for pattern in (*rules.sharp_kernels, *rules.soft_kernels, *rules.plain_words, *rules.contrast_words):
         try:
             re.compile(pattern)
         except re.error as error:
-            raise UsageError(f"the kernel pattern {pattern!r} is no regular expression: {error}") from None
+            raise UsageError(f"the pattern {pattern!r} is no regular expression: {error}") from None
 
 
 def why_left(series: Series, rules: SeriesRules = DEFAULT_RULES) -> str | None:
@@ -166,6 +181,11 @@ LEAVE: tuple[Callable[[Series, SeriesRules], str | None], ...] = (
 """In this order; the first reason found is the one recorded."""
 
 
+def with_contrast_said(series: Series, rules: SeriesRules = DEFAULT_RULES) -> Series:
+    """The same, with contrast too where no agent is named and the description says that it was given."""
+    return replace(series, contrast=series.contrast or _said_of_contrast(series, rules) is True)
+
+
 def rank(series: Series, rules: SeriesRules = DEFAULT_RULES) -> Score:
     """Its scores in the order of the preferences: of two series the one with the greater rank is read."""
     return tuple(PREFER[name][0](series, rules) for name in rules.order)
@@ -178,6 +198,16 @@ def why_less(series: Series, taken: Series, rules: SeriesRules = DEFAULT_RULES) 
         if score(series, rules) != score(taken, rules):
             return f"{reason} than series {taken.number}"
     return f"as good as series {taken.number}, which comes first"
+
+
+def is_as_good(series: Series, taken: Series, rules: SeriesRules = DEFAULT_RULES) -> bool:
+    """Whether a series that was left may be another scan, as good as the one taken but for its time and the number of
+    its slices. What was acquired in the same minute is the same scan, reconstructed again."""
+    begun = _begun(series)
+    if begun is not None and begun == _begun(taken):
+        return False
+    alike = [name for name in rules.order if name not in ("time", "slices")]
+    return all(PREFER[name][0](series, rules) == PREFER[name][0](taken, rules) for name in alike)
 
 
 def is_sharp(series: Series, rules: SeriesRules = DEFAULT_RULES) -> bool:
@@ -197,14 +227,30 @@ def _kernel(series: Series, rules: SeriesRules) -> float:
 
 
 def _body_part(series: Series, rules: SeriesRules) -> float:
+    """1 a head, or no region is named; 0 other regions alone are."""
     words = f"{series.body_part} {series.description.upper()}"
     if any(word in words for word in rules.head_words):
-        return 2
+        return 1
     return 0 if any(word in words for word in rules.other_words) else 1
 
 
-def _contrast(series: Series, _rules: SeriesRules) -> float:
-    return 0 if series.contrast else 1
+def _contrast(series: Series, rules: SeriesRules) -> float:
+    """2 none, 1 an agent is named, but the description says none, 0 contrast."""
+    said = _said_of_contrast(series, rules)
+    if not series.contrast and said is not True:
+        return 2
+    return 1 if said is False else 0
+
+
+def _said_of_contrast(series: Series, rules: SeriesRules) -> bool | None:
+    """Whether the description says that contrast was given; None where it says nothing of it."""
+    words = re.sub(r"[_\s]+", " ", series.description.upper())
+    rest = words
+    for pattern in rules.plain_words:
+        rest = re.sub(pattern, " ", rest)
+    if any(re.search(pattern, rest) for pattern in rules.contrast_words):
+        return True
+    return False if rest != words else None
 
 
 def _coverage(series: Series, rules: SeriesRules) -> float:
@@ -225,6 +271,16 @@ def _thickness(series: Series, rules: SeriesRules) -> float:
     return -round(max(low - thickness, thickness - high, 0.0), 1)
 
 
+def _time(series: Series, _rules: SeriesRules) -> float:
+    """The latest shows how the patient is now, and a repeat is made where the first went wrong."""
+    return _begun(series) or 0.0
+
+
+def _begun(series: Series) -> float | None:
+    """When its first slice was acquired, in seconds from 1970 to the minute."""
+    return min((frame.acquired_at for frame in series.frames if frame.acquired_at is not None), default=None)
+
+
 def _slices(series: Series, _rules: SeriesRules) -> float:
     return float(len(series.frames))
 
@@ -237,11 +293,7 @@ PREFER: dict[str, tuple[Callable[[Series, SeriesRules], float], str]] = {
     "completeness": (_completeness, "more slices missing"),
     "original": (_original, "more derived"),
     "thickness": (_thickness, "a less usual slice thickness"),
+    "time": (_time, "less recent"),
     "slices": (_slices, "fewer slices"),
 }
 """Name → score (more is better), and what is said of the series that has less of it."""
-
-
-def shown_modality(modality: str) -> str:
-    """A modality that may be shown: itself where it is one, "another" where it is anything else."""
-    return modality if modality in _MODALITIES or not modality else "another"

@@ -8,14 +8,16 @@ import numpy as np
 
 from ichnos.counting import counted
 from ichnos.ct.exams import Exam
-from ichnos.dicom.elements import shown_code
 from ichnos.dicom.exams import ExamReading, FoundExams, SeriesRecord, find_exams, read_found_exam
-from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, shown_modality
+from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
+from ichnos.dicom.shown import IMAGE_TYPES, shown_code, shown_kernel, shown_modality
 from ichnos.progress import Progress
 from ichnos.remote import Place
 
 VERSION = 1
 """Of the tree: raised where a field changes its meaning or goes away."""
+
+_IMAGE_TYPES = IMAGE_TYPES.union(DEFAULT_RULES.left_image_types)
 
 Tree = dict[str, Any]
 
@@ -107,8 +109,8 @@ def _series_tree(record: SeriesRecord) -> Tree:
         "taken": record.taken,
         "reason": record.reason,
         "modality": shown_modality(series.modality),
-        "image_type": [shown_code(word) for word in series.image_type[:4]],
-        "kernel": shown_code(series.kernel),
+        "image_type": [shown_code(word, _IMAGE_TYPES) for word in series.image_type[:4]],
+        "kernel": shown_kernel(series.kernel),
         "contrast": series.contrast,
         "slices": len(series.frames),
         "duplicates": series.duplicates,
