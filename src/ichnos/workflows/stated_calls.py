@@ -98,7 +98,7 @@ def _of_evaluation(tree: Tree, path: Path) -> _PER_POINT:
 
 def _threshold(row: Tree, point: str, c: Subtype, path: Path) -> float:
     found = row.get("threshold")
-    if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 1:
+    if not isinstance(found, int | float) or not 0 <= found <= 1:
         raise InputError(
             f"{path} is damaged: the {point.replace('_', '-')} threshold of {c.value} is {found!r}, and a threshold "
             "is a number from 0 to 1; measure again, or take the file from where it came"
