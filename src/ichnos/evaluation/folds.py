@@ -66,6 +66,18 @@ class OutOfFold:
             {name: np.concatenate([p.called[name] for p in parts]) for name in parts[0].called},
         )
 
+    def of_fold(self, fold: int) -> "OutOfFold":
+        """Those of one fold."""
+        rows = self.fold == fold
+        return OutOfFold(
+            self.patient[rows],
+            self.fold[rows],
+            self.raw[rows],
+            self.probabilities[rows],
+            self.labels[rows],
+            {name: values[rows] for name, values in self.called.items()},
+        )
+
 
 _DEFINED = 0.5
 """Of the resamples, how many must define a mean over folds. Folds are cut so that each has patients with a class where

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from ichnos.evaluation.folds import OutOfFold, mean_of_folds
 from ichnos.evaluation.resampling import PatientResamples
 from ichnos.reporting.measured_recipe import MeasuredRecipe
@@ -37,17 +35,10 @@ def choice_of_folds(recipes: Sequence[MeasuredRecipe]) -> Tree:
     rows: list[Tree] = [{"recipe": each.name, "inner": score} for each, score in chosen]
     tree: Tree = {"folds": rows, "why_not": None}
     for level in _LEVELS:
-        parts = [_of_fold(each.of_classes(level, (Subtype.ANY,)), k) for k, (each, _) in enumerate(chosen)]
+        parts = [each.of_classes(level, (Subtype.ANY,)).of_fold(k) for k, (each, _) in enumerate(chosen)]
         for row, part in zip(rows, parts, strict=True):
             row[level] = mean_of_folds(part, 0, PatientResamples.draw(part.patient, BOOTSTRAP_SEED, 1)).estimate.value
         joined = OutOfFold.joined(parts)
         drawn = PatientResamples.draw(joined.patient, BOOTSTRAP_SEED)
         tree[level] = mean_of_folds(joined, 0, drawn).estimate.to_json()
     return tree
-
-
-def _of_fold(scores: OutOfFold, fold: int) -> OutOfFold:
-    rows = np.flatnonzero(scores.fold == fold)
-    called = {point: values[rows] for point, values in scores.called.items()}
-    columns = (scores.raw, scores.probabilities, scores.labels)
-    return OutOfFold(scores.patient[rows], scores.fold[rows], *(values[rows] for values in columns), called)

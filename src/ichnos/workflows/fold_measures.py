@@ -1,8 +1,9 @@
 """What studies by folds measure of their test patients beside AUC: every level, as `ichnos evaluate` measures it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -30,7 +31,7 @@ OUT_OF_FOLD_TABLE = "out_of_fold.parquet"
 """What each fold's model gave its test patients' slices, as it gave it: what a bundle is calibrated on."""
 
 
-def readouts_of_folds(card: Tree, path: Path) -> list[Readout]:
+def readouts_of_folds(card: Mapping[str, Any], path: Path) -> list[Readout]:
     """By which the models of a study by folds judged, from its scorecard, which lies at `path`.
 
     Raises InputError where one is none, as with a threshold outside 0 to 1.
