@@ -6,6 +6,9 @@ from ichnos.counting import counted
 from ichnos.dicom.series import Series
 from ichnos.dicom.series_rules import SeriesRules, is_as_good, is_sharp, why_left
 
+COMPRESSED_WITH_LOSS = "its slices were compressed with loss"
+"""Of an exam with at least one such slice; what is made of it must say so too."""
+
 
 def doubts_of(series: Series, rules: SeriesRules, skipped: Sequence[str], *, values_inverted: bool) -> tuple[str, ...]:
     """The doubts that headers and reading leave; what the pixels leave is the business of ct.plausibility.
@@ -24,7 +27,7 @@ def doubts_of(series: Series, rules: SeriesRules, skipped: Sequence[str], *, val
         "slices may be missing": series.missing > 0,
         "contrast was given: vessels look like blood": series.contrast,
         "it was made with a sharp kernel, for bone: noise may hide blood": is_sharp(series, rules),
-        "its slices were compressed with loss": any(frame.lossy for frame in frames),
+        COMPRESSED_WITH_LOSS: any(frame.lossy for frame in frames),
         "its 12-bit values had lost their sign, which was mended": any(frame.rescale.wrapped for frame in frames),
         "it is MONOCHROME1, and its values were found to be inverted, which was mended": values_inverted,
         "it is MONOCHROME1: its values were read as they are, and are plausible so": not values_inverted

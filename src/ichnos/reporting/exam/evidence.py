@@ -25,6 +25,7 @@ from pydicom.uid import UID, CTImageStorage
 
 from ichnos import __version__
 from ichnos.ct.exams import Exam, SliceReference, SourceKind
+from ichnos.dicom.doubts import COMPRESSED_WITH_LOSS
 from ichnos.dicom.exams import open_header
 from ichnos.dicom.identifiers import derived_uid, is_valid_uid, valid_uid
 from ichnos.dicom.parsing import quiet_pydicom
@@ -55,9 +56,6 @@ _FORMS: Mapping[str, re.Pattern[str]] = {
     "LossyImageCompressionMethod": re.compile(r"[A-Z0-9_ ]{1,16}(\\[A-Z0-9_ ]{1,16})*"),
 }
 """A value of another form is left out, or empty where it must be there."""
-
-_COMPRESSED_WITH_LOSS = "its slices were compressed with loss"
-"""The doubt of ichnos.dicom.doubts where at least one file says so: only then are all of them asked."""
 
 _TIME = re.compile(r"([01]\d|2[0-3])([0-5]\d([0-5]\d(\.\d{1,6})?)?)?")
 
@@ -240,7 +238,7 @@ def _loss(exam: Exam, first: Dataset) -> Dataset:
     """What pictures made of an exam say of loss: as its first file that had any (PS3.3 C.7.6.1.1.5: 01 stays 01)."""
     made = Dataset()
     files = {(each.path, each.member): each for each in exam.references}
-    others = files.values() if _COMPRESSED_WITH_LOSS in exam.doubts else ()
+    others = files.values() if COMPRESSED_WITH_LOSS in exam.doubts else ()  # only then are all of them opened
     for header in chain([first], map(open_header, others)):
         if _text(header, "LossyImageCompression") != "01":
             continue
