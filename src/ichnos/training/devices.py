@@ -17,12 +17,14 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from ichnos.errors import TrainingError
 from ichnos.processes import keep_freed_memory
 from ichnos.training.ranks import LONGEST_WAIT
+from ichnos.training.watch import watch
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What may be asked for. Mixed precision is never the default on a CPU: there it is slower."""
@@ -118,8 +120,17 @@ def choose_all(device: str, execution: Execution) -> Fabric:
             plugins=[processes.environment],
         )
         fabric.launch()
+    _watch_begun(fabric)
     atexit.register(_hang_up)
     return fabric
+
+
+def _watch_begun(fabric: Fabric) -> None:
+    """In Fabric's stead, which kills this process within 5 s of another's end, whatever it is saying or writing."""
+    launcher = fabric.strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher) and launcher.procs:
+        watch(launcher.procs)
+        launcher.procs.clear()  # Fabric's own watch holds this list, and ends where it is empty
 
 
 def _keep_memory(accelerator: str) -> None:
