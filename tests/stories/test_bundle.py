@@ -196,6 +196,10 @@ def test_positives_only_can_be_exported_but_not_used_on_exams(prepared: Path, tm
     assert "**Not for exams.**" in read_bundle(out).card
     with pytest.raises(BundleError, match="has never seen a normal slice"):
         classify(head(), bundle=out)
+    refused = ichnos("predict", str(prepared), "--bundle", str(out), "--out", str(tmp_path / "refused"))
+    assert refused.exit_code == 1
+    assert "has never seen a normal slice" in refused.stderr
+    assert not (tmp_path / "refused").exists()
 
 
 def test_another_fold_than_the_runs_own_is_refused(prepared: Path, run: Path, tmp_path: Path) -> None:

@@ -107,9 +107,10 @@ def cut_of_stage(stage: SliceRecipe, *, weights: bool = False) -> dict[str, Any]
 
 
 def smallest(stage: SliceRecipe) -> int:
-    """The smallest pictures that a grammar of 32 px at least and the network both take."""
+    """The smallest pictures that pay: to 32 px the road has twice the taps, and exporting them takes longer than what
+    training saves. A multiple of what the network takes."""
     shrinkage = 32 if stage.network.facts is None else stage.network.facts.shrinkage
-    return -(-32 // shrinkage) * shrinkage
+    return -(-64 // shrinkage) * shrinkage
 
 
 def _text(value: Any) -> str:
@@ -122,13 +123,10 @@ def test_it_trains_becomes_a_bundle_and_reads_an_exam(name: str, material: Mater
     recipe = recipes.find(name).recipe
     done = material.train(name, tmp_path / "run", cut(recipe))
     assert done.exit_code == 0, done.stderr
-    bundle = exported(material, tmp_path / "alone.ichnos", tmp_path / "run")
-    if recipe.population.slices == "positives":
-        refused = predicted(bundle, material, tmp_path / "refused")
-        assert refused.exit_code == 1
-        assert "never seen a normal slice" in refused.stderr
-        gate = material.gate(recipe.population.without)
-        bundle = exported(material, tmp_path / "gated.ichnos", gate, tmp_path / "run")
+    runs = [tmp_path / "run"]
+    if recipe.population.slices == "positives":  # it reads no exam alone: see test_bundle.py
+        runs.insert(0, material.gate(recipe.population.without))
+    bundle = exported(material, tmp_path / "it.ichnos", *runs)
     done = predicted(bundle, material, tmp_path / "read")
     assert done.exit_code == 0, done.stderr
     findings = ExamFindings.model_validate_json((tmp_path / "read" / "exam-001" / "findings.json").read_text())

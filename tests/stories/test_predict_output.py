@@ -69,7 +69,7 @@ def test_an_output_folder_that_holds_something_is_left_alone_without_force(tmp_p
     assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 
-@pytest.mark.parametrize("name", ["thesis.docx", "report.html", "exam-photos/one.jpg", "exam-001"])
+@pytest.mark.parametrize("name", ["thesis.docx", "report.html", "summary.json", "exam-photos/one.jpg", "exam-001"])
 def test_what_is_no_finding_of_ours_is_never_touched(tmp_path: Path, bundle: Path, name: str) -> None:
     """Not even with --force; a link in the place of an exam's folder is none either."""
     out = tmp_path / "out"

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, CTImageStorage
+from pydicom.uid import UID, CTImageStorage, UID_dictionary
 
 from ichnos.dicom.decode import PixelLayout, stored_values
 from ichnos.dicom.decoder import FileInMemory, shared_decoder
 from ichnos.dicom.elements import number, numbers, pixel_value, text, texts, whole_number
 from ichnos.dicom.hounsfield import Padding, Rescale, to_hu
 from ichnos.dicom.orientation import is_axial, is_transposed, tilt_degrees, turn_upright
-from ichnos.dicom.shown import UNITS
+from ichnos.dicom.shown import PHOTOMETRIC, UNITS, shown_code, shown_modality
 from ichnos.errors import DicomError
 
 _IMAGE_TYPE, _SOP_CLASS, _SOP_INSTANCE, _MODALITY = 0x00080008, 0x00080016, 0x00080018, 0x00080060
@@ -154,16 +154,18 @@ def _checked_header(dataset: FileDataset) -> SliceHeader:
 def _check_kind(dataset: FileDataset) -> None:
     modality = text(dataset, _MODALITY)
     if modality != "CT":
-        raise DicomError(f"its modality is {modality or 'not given'}, not CT; send CT images")
+        raise DicomError(f"its modality is {shown_modality(modality) or 'not given'}, not CT; send CT images")
     sop_class = UID(text(dataset, _SOP_CLASS), validation_mode=config.IGNORE)
     if sop_class and sop_class != CTImageStorage:
-        raise DicomError(f"it is a {sop_class.name} object, not a single CT slice; send the CT Image Storage series")
+        kind = f"a {sop_class.name} object" if sop_class in UID_dictionary else "an object of an unknown class"
+        raise DicomError(f"it is {kind}, not a single CT slice; send the CT Image Storage series")
     for kind in ("LOCALIZER", "PERFUSION"):
         if kind in texts(dataset, _IMAGE_TYPE):
             raise DicomError(f"its ImageType says {kind}, not a slice in HU; send the axial series")
     frames = text(dataset, _FRAMES)
     if frames not in ("", "1"):
-        raise DicomError(f"it is multi-frame ({frames} frames); single-frame CT slices are read, so split it first")
+        many = f"{frames} frames" if frames.isdecimal() else "its number of frames is not a number"
+        raise DicomError(f"it is multi-frame ({many}); single-frame CT slices are read, so split it first")
 
 
 def _check_pixels_are_grey(dataset: FileDataset) -> None:
@@ -175,7 +177,8 @@ def _check_pixels_are_grey(dataset: FileDataset) -> None:
     """
     samples, photometric = whole_number(dataset, _SAMPLES), text(dataset, _PHOTOMETRIC)
     if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
-        raise DicomError(f"it is a colour picture ({photometric or samples}), not CT in HU; send the axial series")
+        shown = shown_code(photometric, PHOTOMETRIC) or f"{samples} samples a pixel"
+        raise DicomError(f"it is a colour picture ({shown}), not CT in HU; send the axial series")
     if photometric == "MONOCHROME1":
         raise DicomError(
             "it is MONOCHROME1, so its values may be inverted and HU cannot be trusted; send MONOCHROME2 images"

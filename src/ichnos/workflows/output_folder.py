@@ -3,11 +3,12 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from ichnos.counting import counted
 from ichnos.errors import OutputError
 from ichnos.files import explained
-from ichnos.findings import ExamFindings
+from ichnos.findings import NOTICE, ExamFindings
 from ichnos.remote import Place, RemotePath
 from ichnos.reporting.exam import batch_page, outputs_in, take_away
 
@@ -38,7 +39,14 @@ def see_that_it_is_free(out: Place, *, force: bool) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    return path.name == SUMMARY or _is_of_an_exam(path) or batch_page.is_one(path)
+    return _is_a_summary(path) or _is_of_an_exam(path) or batch_page.is_one(path)
+
+
+def _is_a_summary(path: Path) -> bool:
+    if path.name != SUMMARY or path.is_symlink() or not path.is_file():
+        return False
+    tree = _tree(path)
+    return tree.get("notice") == NOTICE and "exams" in tree
 
 
 def _is_of_an_exam(folder: Path) -> bool:
@@ -52,16 +60,21 @@ def _may_be_emptied(folder: Path) -> bool:
     """
     path = folder / FINDINGS
     if path.is_symlink() or path.exists():
-        return path.is_file() and not path.is_symlink() and _is_findings(path.read_bytes())
+        return path.is_file() and not path.is_symlink() and _is_findings(path)
     return not outputs_in(folder)
 
 
-def _is_findings(content: bytes) -> bool:
+def _is_findings(path: Path) -> bool:
+    return _tree(path).get("form") == ExamFindings.model_fields["form"].default
+
+
+def _tree(path: Path) -> dict[str, Any]:
+    """What the file holds; empty where it is no JSON of an object."""
     try:
-        tree = json.loads(content)
+        tree = json.loads(path.read_bytes())
     except ValueError:
-        return False
-    return isinstance(tree, dict) and tree.get("form") == ExamFindings.model_fields["form"].default
+        return {}
+    return tree if isinstance(tree, dict) else {}
 
 
 def clear(out: Path) -> None:
