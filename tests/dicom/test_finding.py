@@ -2,6 +2,8 @@
 
 import os
 import struct
+import subprocess
+import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -308,3 +310,29 @@ def test_a_dicomdir_of_odd_names_is_no_trouble(tmp_path: Path, name: str, reason
 def test_a_damaged_dicomdir_is_said(tmp_path: Path) -> None:
     (tmp_path / "DICOMDIR").write_bytes(directory([["A"]])[:-9])
     assert find_exams([tmp_path / "DICOMDIR"]).exams == ()
+
+
+ALTERNATELY = """
+import os, sys
+
+os.sched_getaffinity = lambda _: set(range(8))
+from pathlib import Path
+from ichnos.dicom.finding import FoundFile
+
+whole, reads = FoundFile.read, []
+FoundFile.read = lambda self, limit=None: reads.append(limit) or whole(self, limit)
+files = [FoundFile(Path(path), 0, 4000, member=0) for path in sys.argv[1:]]
+for k in range(10):
+    assert [file.read_part(k, 1) for file in files] == [b"a", b"b"]
+print(len(reads))
+"""
+
+
+def test_exams_read_side_by_side_do_not_make_each_other_unpack_again(tmp_path: Path) -> None:
+    """Where there are cores for two at once; each holds one multi-frame file in a zip."""
+    zips = [tmp_path / name for name in ("a.zip", "b.zip")]
+    for path in zips:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("multi", path.stem * 4000)
+    words = [sys.executable, "-c", ALTERNATELY, *map(str, zips)]
+    assert subprocess.run(words, capture_output=True, text=True, check=True).stdout == "2\n"

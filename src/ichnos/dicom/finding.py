@@ -13,6 +13,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from ichnos.errors import DicomError, StorageError
 from ichnos.packing import most_unpacked
+from ichnos.processes import exams_at_once
 from ichnos.remote import AT_ONCE, Place, RemotePath, ahead
 
 LARGEST_FILE = 2 << 30
@@ -296,9 +297,10 @@ def _archive(path: Place, _modified: int) -> ZipFile:
     return ZipFile(path.open("rb", ahead=_ZIP_AHEAD) if isinstance(path, RemotePath) else path)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=exams_at_once())
 def _whole_member(file: FoundFile, _modified: int) -> bytes:
-    """A member's bytes, kept for the frames of a multi-frame object: each would unpack it from its beginning."""
+    """A member's bytes, kept for the frames of a multi-frame object: each would unpack it from its beginning. One for
+    each exam that is read side by side, or these would put out each other's."""
     return file.read()
 
 

@@ -18,6 +18,7 @@ from ichnos.dicom.hounsfield import to_hu
 from ichnos.dicom.orientation import turn_upright
 from ichnos.dicom.parsing import inflated
 from ichnos.errors import DicomError
+from ichnos.processes import exams_at_once
 
 _HEAD_BYTES = 12
 _UNDEFINED = 0xFFFFFFFF
@@ -54,9 +55,9 @@ def _cells(frame: Frame, file: FoundFile | FileInMemory, decoder: Decodes) -> ND
     return native_cells(data, frame.layout, big_endian=syntax == ExplicitVRBigEndian)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=exams_at_once())
 def _inflated(file: FoundFile | FileInMemory, _modified: int) -> bytes:
-    """A deflated file's bytes, kept for its other frames."""
+    """A deflated file's bytes, kept for its other frames; one for each exam that is read side by side."""
     return inflated(file.read())
 
 

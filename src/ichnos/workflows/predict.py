@@ -32,7 +32,7 @@ from ichnos.errors import (
 from ichnos.files import explained, write_bytes, write_json, write_text
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.inference import Bundle, ExamClassifier, load_bundle
-from ichnos.processes import cores, in_processes
+from ichnos.processes import exams_at_once, in_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
 from ichnos.reporting.exam import ExamResult, Format, batch_page, write_outputs
@@ -41,9 +41,6 @@ from ichnos.workflows.output_folder import FINDINGS, SUMMARY, clear, see_that_it
 
 SUMMARY_VERSION = 1
 """Of summary.json: raised where a field changes its meaning or goes away."""
-
-_CORES_AN_EXAM = 4
-"""More share out the 36 slices of an exam badly: the last few slices then leave most cores idle."""
 
 Tree = dict[str, Any]
 
@@ -241,7 +238,7 @@ def _classified_in_turn(
     While some are classified the next are read and those before are written, so that no core waits; memory holds two
     for every four cores, however many there are.
     """
-    at_once = max(1, cores() // _CORES_AN_EXAM)
+    at_once = exams_at_once()
     with ThreadPoolExecutor(at_once) as readers, ThreadPoolExecutor(at_once) as classifiers:
         under_way: deque[Future[tuple[ExamReading, ExamResult | None]]] = deque()
         try:
