@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ichnos import processes
 from ichnos.dicom.exams import ExamReading, FoundExam, read_exams
 from ichnos.dicom.series_rules import SeriesRules
 from ichnos.errors import BundleError, ExamError, InferenceError, InputError, OutputError
@@ -118,7 +119,7 @@ def test_many_exams_at_once_are_written_in_turn_as_each_is_alone(
     for number in range(7):
         changes = {"PixelSpacing": [8, 8]} if number == 2 else {"SliceThickness": 4.0 + number / 10}
         folders.append(write(tmp_path / "in" / f"{number}", as_series(head_datasets(**changes), 1, study=number + 1)))
-    monkeypatch.setattr(predict, "cores", lambda: cores)
+    monkeypatch.setattr(processes, "cores", lambda: cores)
     summary = predict_paths(folders, tmp_path / "out", load_bundle(bundle), SILENT)
     assert [exam["exam"] for exam in summary["exams"]] == list(range(1, 8))
     assert [exam["paths"] for exam in summary["exams"]] == [[number] for number in range(1, 8)]
@@ -148,7 +149,7 @@ def test_few_exams_are_in_memory_however_many_there_are(
 
     monkeypatch.setattr(predict, "read_found_exam", reading)
     monkeypatch.setattr(predict, "write_findings", writing)
-    monkeypatch.setattr(predict, "cores", lambda: 2)
+    monkeypatch.setattr(processes, "cores", lambda: 2)
     predict_paths(folders, tmp_path / "out", bundle, SILENT)
     assert begun == list(range(1, 10))
     assert max(ahead) <= 2
