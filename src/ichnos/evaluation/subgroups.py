@@ -22,13 +22,17 @@ _ABOVE = "above "
 
 NOT_KNOWN = "not known"
 
+VARIES = "varies from slice to slice"
+"""Of an exam whose slices do not agree."""
+
 
 def grouped(values: Sequence[object]) -> list[str]:
-    """A group for each value: words and few numbers as they are, many numbers in quartiles, None as NOT_KNOWN.
+    """A group for each value: words and few numbers as they are, many numbers in quartiles, None as NOT_KNOWN. VARIES
+    stays, beside words and numbers.
 
     Raises UsageError where there are too many words to make groups of.
     """
-    known = [value for value in values if value is not None and value == value]  # NaN is not itself
+    known = [value for value in values if value not in (None, VARIES) and value == value]  # NaN is not itself
     if known and all(isinstance(value, int | float) for value in known) and len(set(known)) > _BANDS:
         return _bands(values, np.array(known, dtype=np.float64))
     if len(set(known)) > MOST_VALUES:
@@ -62,6 +66,8 @@ def _bands(values: Sequence[object], known: np.ndarray[Any, np.dtype[np.float64]
     inner = edges[1:-1]
 
     def band(value: object) -> str:
+        if value == VARIES:
+            return VARIES
         if not isinstance(value, int | float) or value != value:
             return NOT_KNOWN
         return names[int(np.searchsorted(inner, value, side="left"))]
@@ -76,9 +82,10 @@ def _text(value: object) -> str:
 
 
 def _order(name: str) -> tuple[bool, float, str]:
-    """Bands by their lower end, words by the alphabet, what is not known last."""
+    """Bands by their lower end, words by the alphabet, what varies or is not known last."""
+    last = name in (VARIES, NOT_KNOWN)
     first = name.removeprefix(_ABOVE).split(" to ")[0]
     try:
-        return name == NOT_KNOWN, float(first), name
+        return last, float(first), name
     except ValueError:
-        return name == NOT_KNOWN, 0.0, name
+        return last, 0.0, name

@@ -10,7 +10,8 @@ from ichnos.data.set import PreparedSet
 from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.level_measures import Measuring, StatedThresholds
 from ichnos.evaluation.levels import Judged
-from ichnos.evaluation.subgroups import grouped, measure_subgroups
+from ichnos.evaluation.subgroups import VARIES, grouped, measure_subgroups
+from ichnos.subtypes import CLASSES
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,7 @@ _KEYS = ("exam", "patient")
 def _values(prepared: PreparedSet, column: str, table: Path | None) -> dict[str, object]:
     """What the column says of each exam: of the index, or of a CSV by exam or patient."""
     if table is None:
-        if column not in prepared.index.columns:
-            known = ", ".join(name for name in prepared.index.columns if name not in _NO_GROUPS)
-            raise UsageError(f"the set's index has no column {column}; it has {known}; or give --table FILE")
-        return dict(zip(prepared.exams.tolist(), prepared.index[column].to_list(), strict=True))
+        return _of_index(prepared, column)
     try:
         rows = pl.read_csv(table, schema_overrides=dict.fromkeys(_KEYS, pl.String))  # 007 is a name, not a number
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -83,3 +81,22 @@ def _values(prepared: PreparedSet, column: str, table: Path | None) -> dict[str,
 
 _NO_GROUPS = {"name", "offset", "pixel_hash", "near_air", "shard", "start", "length", "mask_start", "mask_length"}
 """Columns of the index that say nothing of an exam."""
+
+
+def _of_index(prepared: PreparedSet, column: str) -> dict[str, object]:
+    """A class: whether any slice of the exam has it. Anything else: what all its slices say, or VARIES."""
+    index = prepared.index
+    if column not in index.columns or column in _NO_GROUPS:
+        known = ", ".join(name for name in index.columns if name not in _NO_GROUPS)
+        has = "has no column" if column not in index.columns else "says nothing of an exam in its column"
+        raise UsageError(f"the set's index {has} {column}; give one of {known}; or --table FILE")
+    slices = pl.DataFrame({"exam": prepared.exams, "value": index[column]})
+    value = pl.col("value")
+    if column in {c.value for c in CLASSES}:
+        exams = slices.group_by("exam", maintain_order=True).agg(value.any(ignore_nulls=False))
+        return dict(exams.iter_rows())
+    exams = slices.group_by("exam", maintain_order=True).agg(value.first(), value.n_unique().alias("values"))
+    told: dict[str, object] = {exam: VARIES if values > 1 else said for exam, said, values in exams.iter_rows()}
+    if all(said == VARIES for said in told.values()):
+        raise UsageError(f"{column} varies from slice to slice in every exam, so that it makes no groups of exams")
+    return told
