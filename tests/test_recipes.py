@@ -7,7 +7,7 @@ import pytest
 
 from ichnos import recipes
 from ichnos.errors import RecipeError
-from ichnos.recipe import CascadeRecipe, Sampling
+from ichnos.recipe import CascadeRecipe, ExamRecipe, Sampling, SequenceHead
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 PAPER = recipes.find("paper_model_2").of_one_model
@@ -61,6 +61,30 @@ def test_every_system_of_the_field_has_a_recipe_that_says_what_is_known_of_it(na
     assert re.match(r"Differs, or is our guess", said[differs:]), f"{name}: what is guessed, and what differs?"
     assert said[differs:expected].count("\n- ") >= 2
     assert re.search(r"by us|docs/", said[expected:]), f"{name}: whether we have measured it"
+
+
+@pytest.mark.parametrize("name", [*(name for name in SYSTEMS if "paper" not in name), "wang_slice", "burduja_slice"])
+def test_what_such_a_recipe_is_trained_by_stands_in_its_text(name: str) -> None:
+    """A stage that is another recipe of the package has it in that one's."""
+    recipe, said = recipes.find(name).recipe, " ".join(recipes.find(name).docstring.split())
+    wanted: set[str] = set()
+    for stage in recipe.stages.values():
+        if stage.name == name or stage.name not in recipes.names():
+            fit, dropout = stage.fit, stage.network.head.dropout
+            wanted |= {f"{stage.input.size} px", f"Adam {_short(fit.learning_rate)}", f"{fit.epochs} epochs"}
+            wanted |= {f"{fit.batch_size} slices a batch"} | ({f"dropout {dropout:g}"} if dropout else set())
+    if isinstance(recipe, ExamRecipe) and isinstance(recipe.head, SequenceHead):
+        fit = recipe.fit
+        wanted |= {f"Adam {_short(fit.learning_rate)}", f"{fit.epochs} epochs", f"{fit.batch_size} exams a batch"}
+        wanted |= {f"L2 penalty of {_short(fit.weight_decay)}", f"dropout {recipe.head.dropout:g}"}
+        assert fit.reversal == fit.subsampling
+        wanted.add(f"from head to foot, and by every second slice, with probability {fit.reversal:g} each")
+    assert sorted(words for words in wanted if words not in said) == []
+
+
+def _short(rate: float) -> str:
+    """3e-4 as the texts have it."""
+    return f"{rate:.0e}".replace("e-0", "e-")
 
 
 def test_the_studys_choices() -> None:

@@ -7,8 +7,9 @@ Differs, or is our guess:
 - The slice stage is `reader`, not their networks, of which we read nothing: so what the trees add can be measured.
 - Neighbours are found by place, 5 mm apart, not by number; beyond an exam's ends its last slice stands in. Beside them
   stand the largest and the mean logit of the exam and how high in it a slice lies: ours.
-- Trees begin from the slice's own logit and add to it. How many (100 at most, rate 0.05, three questions each), and
-  that each learns from 70 % of the slices and 30 % of the columns, is our guess.
+- Trees begin from the slice's own logit and add to it. How many (100 at most, rate 0.05, three questions each), that
+  each learns from 70 % of the slices and chooses a question from 30 % of the columns, and that an answer rests on ten
+  slices at least, is our guess.
 - They learn from the validation patients, whom the network has not learnt from, and their number is chosen by those of
   them that were left out; calibration rests on the same patients, each by trees that had not seen them. The eleventh
   place had predictions out of fold. A class of fewer than five such patients keeps the network's logit.

@@ -4,12 +4,16 @@ Source: Kang et al. 2023, of which we know the abstract: networks trained by str
 annotation (labels) are compared, and a weighted ensemble of them is best; RSNA 2019 and AI-Hub's data.
 
 Differs, or is our guess, as nothing more is known to us:
-- Both members are EfficientNet-B0 at 224 px on three windows as channels, `any` and five subtypes, all slices, with the
-  study's augmentation, Adam 1e-4, at most 10 epochs, early stopping by validation loss.
-- The strong one has an auxiliary head that outlines blood and is not in the bundle; theirs may well segment first and
-  classify what it finds. Its masks are the set's, and those of synthetic lesions, which are a quarter of its slices, so
-  that it can be trained on sets without masks too: only the drawn ones teach it where blood is then.
-- Both count the same; how theirs are weighted we do not know (`--set weights.strong=2`).
+- Both members are EfficientNet-B0 with ImageNet weights at 224 px on L40 W80, L80 W200 and L40 W380 as channels;
+  pooling, dropout 0.3 and one dense layer; `any` and five subtypes, all slices, natural sampling, the study's
+  augmentation, Adam 1e-4, 32 slices a batch, at most 10 epochs, early stopping by validation loss.
+- The strong one has an auxiliary head that outlines blood of each class, whose loss (cross-entropy and Dice) counts as
+  much as the classifier's, and is not in the bundle; theirs may well segment first and classify what it finds. Its
+  masks are the set's, and those of synthetic lesions, which are a quarter of its slices, so that it can be trained on
+  sets without masks too: only the drawn ones teach it where blood is then. The weak one sees none of them, so that the
+  two differ in more than masks.
+- Joined by the mean of their logits, both count the same; how theirs are weighted we do not know
+  (`--set weights.strong=2`).
 - AI-Hub's data are not here.
 
 Expected: external AUC 0.953 (0.938 to 0.965) for the ensemble, in the paper. Not measured by us.

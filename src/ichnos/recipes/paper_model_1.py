@@ -13,8 +13,10 @@ Differs, or is our reading where the study leaves it open:
   (L80 W200) as one plane, copied to three channels.
 - The study scales to 0-1; ImageNet's weights were trained behind ImageNet's mean and deviation, so these follow.
 - Windows, then resize, then rounding to uint8 (the study rounds before it resizes).
-- Batch size and patience are not given: 32, and 3 epochs without a lower validation loss.
-- The study's framework is Keras; its BatchNorm and its initial head weights differ in detail from PyTorch's.
+- Batch size and patience are not given: 32, and 3 epochs without a lower validation loss. Of the learning rate only the
+  first is: it stays at 1e-4. There is no weight decay.
+- The study's framework is Keras, whose BatchNorm differs in detail from PyTorch's; dense layers start as Keras starts
+  them.
 
 Expected: the study reports exact match 28 %, macro F1 0.32, mean AUC 0.88, validation loss 0.254 (a mean over the
 outputs, it seems: the base rates alone give 0.53 as a mean and 2.64 as a sum). Not measured by us on RSNA 2019.

@@ -4,11 +4,17 @@ Source: Rajagopal 2023, of which we have read the abstract. Known: a CNN with a 
 labels.
 
 Differs, or is our guess:
-- Which CNN and which windows: EfficientNet-B0 on three windows as channels, `three_windows` at 224 px with ImageNet
-  weights.
+- Which CNN and which windows: EfficientNet-B0 on L40 W80, L80 W200 and L40 W380 as channels, `three_windows` at 224 px
+  with ImageNet weights.
 - What the convolutional LSTM sees: the six class maps of each slice, 7 × 7 cells, and beside its end the features and
   logits; eight planes a direction.
-- Everything about training.
+- One layer of it in each direction; what it says is added to the slice's own logits, behind dropout 0.3.
+- The slice stage is trained as `three_windows`: all slices, natural sampling, the study's head (Dense 128, dropout 0.3)
+  and augmentation, Adam 2e-4, 32 slices a batch, 6 epochs that fall to 0 along a cosine, the best by mean AUC.
+- The head learns by Adam 1e-3 along a cosine, with an L2 penalty of 1e-4, 8 exams a batch, at most 30 epochs, stopping
+  after 8 without a lower validation loss, from patients whom the slice stage has learnt from (see `bigru`).
+- An exam is shown from head to foot, and by every second slice, with probability 0.5 each, after RSNA 2019's first
+  place.
 
 Expected: reported sensitivity 93.9, specificity 96.5, accuracy 95.1 %. Not measured by us.
 Cost: 0.38 GFLOP a slice, as `paper_model_1`; the head has 16,000 parameters, as matrices between all cells 9 MB of the

@@ -5,9 +5,16 @@ level and width 40/80, 80/200 and 40/380 as channels; a BiLSTM on the slices' em
 neighbours' embeddings.
 
 Differs, or is our guess:
-- ResNeXt-101 32x8d with ImageNet weights; those of WSL are larger and not ours to ship.
-- One layer of 256 units a direction, dropout, the schedule and the augmentation are guesses; the slice's own logits are
-  shown too, and what the LSTM says is added to them.
+- ResNeXt-101 32x8d with ImageNet weights, pooling and one dense layer; those of WSL are larger and not ours to ship.
+- The slice stage is trained as `burduja_slice`, all of which is a guess here: natural sampling, the study's
+  augmentation, Adam 1e-4, 32 slices a batch, 4 epochs that fall to 0 along a cosine, the best by validation loss.
+- One layer of 256 units a direction and dropout 0.3 are guesses; the slice's own logits are shown too, and what the
+  LSTM says is added to them.
+- The head learns by Adam 1e-3 along a cosine, with an L2 penalty of 1e-4, 8 exams a batch, at most 30 epochs, stopping
+  after 8 without a lower validation loss, from patients whom the slice stage has learnt from (see `bigru`): guesses.
+- An exam is shown from head to foot, and by every second slice, with probability 0.5 each: the first place's, not known
+  of this one.
+- `any` counts twice in both losses, as in the challenge's measure.
 - One network and no further views of a slice at test time.
 
 Expected: about 0.044 on the challenge's private leaderboard for the whole system, 0.0461 for a single model that was

@@ -5,12 +5,15 @@ windows and its own pattern of neighbouring slices, then gradient-boosted trees 
 slice and the twenty to each side.
 
 Differs, or is our guess:
-- Four members, not 17: the brain window, the blood window and a wide one, each with the slices below and above as
-  channels, and the three of them together as channels of one slice. SE-ResNeXt-50 at 256 px, pooling and one dense
-  layer; the study's augmentation; Adam 1e-4 for at most 4 epochs along a cosine; `any` counts twice in the loss.
-- The trees see the mean of the members' logits, not each member's predictions.
+- Four members, not 17: the brain window, the blood window and a wide one (L40 W380), each with the slices below and
+  above as channels, and the three of them together as channels of one slice.
+- SE-ResNeXt-50 at 256 px with ImageNet weights, pooling and one dense layer; all slices, natural sampling, the study's
+  augmentation; Adam 1e-4, 32 slices a batch, 4 epochs that fall to 0 along a cosine, the best by validation loss; `any`
+  counts twice in the loss, as in the challenge's measure.
+- The trees see the mean of the members' logits, not each member's predictions; beside it, as in `eleventh_place`, the
+  exam's largest and mean logit and how high in it a slice lies.
 - Neighbours are found by place, 5 mm apart, not by number, so twenty of them reach over the whole head. Trees begin
-  from that mean and add to it; their number, depth and rate are our guess, as in `eleventh_place`.
+  from that mean and add to it; all that they are grown by is our guess, as in `eleventh_place`.
 - They learn from the validation patients, whom the networks have not learnt from; the third place had predictions out
   of fold.
 

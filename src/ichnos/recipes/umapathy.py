@@ -4,8 +4,17 @@ Source: Umapathy 2023, of which we have read the abstract. Known: SE-ResNeXt wit
 CQ500, Grad-CAM.
 
 Differs, or is our guess:
-- SE-ResNeXt-50 32x4d at 224 px on three windows as channels, with ImageNet weights; `any` and the five subtypes.
-- One layer of LSTM in both directions, 128 units, on features and logits.
+- SE-ResNeXt-50 32x4d at 224 px on L40 W80, L80 W200 and L40 W380 as channels, with ImageNet weights, pooling and one
+  dense layer; `any` and the five subtypes.
+- The slice stage is trained on all slices, natural sampling, the study's augmentation, Adam 1e-4, 32 slices a batch, 4
+  epochs that fall to 0 along a cosine, the best by validation loss.
+- One layer of LSTM in both directions, 128 units each, on features and logits, dropout 0.3; what it says is added to
+  the slice's own logits.
+- The head learns by Adam 1e-3 along a cosine, with an L2 penalty of 1e-4, 8 exams a batch, at most 30 epochs, stopping
+  after 8 without a lower validation loss, from patients whom the slice stage has learnt from (see `bigru`).
+- An exam is shown from head to foot, and by every second slice, with probability 0.5 each, after RSNA 2019's first
+  place.
+- `any` counts twice in both losses, as in the challenge's measure.
 - Trained on one set: CQ500's labels are of whole exams and teach no slice network here.
 
 Expected: reported accuracy 99.8 %, epidural least sensitive. Not measured by us.

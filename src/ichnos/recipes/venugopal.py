@@ -1,14 +1,17 @@
-"""Two networks whose answers a third model fuses: after Venugopal 2021.
+"""Two networks whose answers a third model joins, after Venugopal 2021; not its feature fusion.
 
-Source: Venugopal et al. 2021, of which we know no more than that it is a feature fusion network: what different
-networks make of a slice is brought together before it is named.
+Source: Venugopal et al. 2021, of which we know no more than the words "feature fusion", by which features of different
+kinds are brought together before a slice is named.
 
 Differs, or is our guess, as nothing more is known to us:
-- The two networks are DenseNet-121 and ResNet-50 from ImageNet weights, as unlike each other as our backbones get.
-- Each is trained by itself to name the six classes; what is fused are their twelve logits, by a logistic regression a
-  class that is fitted on validation patients (stacking), not their features by layers trained with them.
-- All slices, `any` and five subtypes; three windows as channels; the study's augmentation; 224 px; Adam 1e-4, at most 4
-  epochs of all slices, falling to 0 along a cosine.
+- This is not feature fusion. Each network is trained by itself to name the six classes; what is joined are their twelve
+  logits, by a logistic regression a class that is fitted on validation patients (stacking: decisions are fused), not
+  their features by layers trained with them.
+- The two networks are DenseNet-121 and ResNet-50 from ImageNet weights, as unlike each other as our backbones get, each
+  with the study's head: pooling → Dense 128 → dropout 0.3 → outputs.
+- All slices, `any` and five subtypes, natural sampling; L40 W80, L80 W200 and L40 W380 as channels; the study's
+  augmentation; 224 px; Adam 1e-4, 32 slices a batch, 4 epochs that fall to 0 along a cosine, the best by validation
+  loss.
 
 Expected: nothing that we could compare with. Not measured by us.
 Cost: 6.9 GFLOP a slice forward at 224 px for both, eighteen times `paper_model_1`: a GPU's work.
@@ -22,7 +25,7 @@ _WINDOWS = WU.members["windows"]
 
 RECIPE = EnsembleRecipe(
     name="venugopal",
-    title="DenseNet-121 and ResNet-50, fused (after Venugopal)",
+    title="DenseNet-121 and ResNet-50, stacked: no feature fusion (after Venugopal)",
     combine="stacking",
     members={
         name: _WINDOWS.derive(

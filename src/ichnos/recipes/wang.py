@@ -3,18 +3,25 @@
 Source: Wang 2021 and its code. Known: DenseNet-121 and -169 and SE-ResNeXt-101 on three adjacent slices; one
 bidirectional GRU over the exam on a CNN's features; a second one on the models' probabilities, their mean and
 differences, and Δz; sequences of 24 slices, Adam 3e-4, 40 epochs, dropout 0.5, random stride 2 and reversal; ten crops
-of each slice at test time.
+of each slice at test time, whose probabilities and features are averaged.
 
 Differs, or is our guess:
 - One CNN, `wang_slice` (DenseNet-169), not an ensemble of several: the second sequence model sees its probabilities and
   the first's, their mean, the mean's differences to the slices below and above, and how far these are.
+- The first sequence model is shown more than theirs, which as far as we know saw features alone: the features'
+  differences to the slices below and above, and how far these are.
 - Whole exams instead of 24 slices; both sequence models learn at once, the second from what the first says with no
-  gradient between them; 96 units a direction are our guess, and that each adds to the logits that it was given.
+  gradient between them; one layer of 96 units a direction is our guess, and that each adds to the logits that it was
+  given.
+- An exam is shown from head to foot, and by every second slice, with probability 0.5 each: how often is our guess.
+- So are 8 exams a batch, Adam's L2 penalty of 1e-4, a rate that rises and then falls to 0 along a cosine, the best
+  epoch by validation loss, and that `any` counts twice in the loss, as in the challenge's measure.
+- Both learn from training patients, whom the CNN has learnt from (see `bigru`); of whom theirs learnt we do not know.
 - No crops at test time.
 
 Expected: log-losses of .062 (CNN), .058 (with the first sequence model), .057 (with the second), .054 (ensemble) in the
-challenge's first stage; AUC of any 0.988 for the whole. Its users got 0.0503 from the released code, against 0.0438 on
-the leaderboard. Not measured by us.
+challenge's first stage; AUC of any 0.988 for the whole, externally 0.964 (75 exams) and 0.949 (491). Its users got
+0.0503 from the released code, against 0.0438 on the leaderboard. Not measured by us.
 Cost: the slice stage as `wang_slice`; the head has 3.0 million parameters.
 Command: ichnos train wang --data SET --out RUN
 """

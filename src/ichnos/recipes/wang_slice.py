@@ -3,16 +3,20 @@
 Source: Wang et al. 2021, NeuroImage: Clinical 32:102785, and its code. Known: DenseNet-121, DenseNet-169 and
 SE-ResNeXt-101, each on a slice with the one below and the one above as channels; one slice drawn from each exam, four
 draws an epoch, more often near the middle of the volume; horizontal flip, shift, scale and aspect by 10 %, rotation by
-30°, random erasing, crops; the channels' order turned around with probability 0.5; Adam 5e-4, weight decay 2e-5, 80
-epochs with cosine restarts; ten crops at test time. Two bidirectional GRU models over the exam follow.
+30°, random erasing of 2 to 40 % with probability 0.5, crops of 0.6 to 0.99; the channels' order turned around with
+probability 0.5; Adam 5e-4, weight decay 2e-5, 80 epochs with cosine restarts; ten crops at test time. Two bidirectional
+GRU models over the exam follow.
 
 Differs, or is our guess:
 - The slice stage alone, of one network: DenseNet-169. The others: `--set network.backbone=densenet121` or
   `se-resnext101`. What averages, ten crops and GRUs add is not here.
-- The brain window (L40 W80), 256 px, pooling and one dense layer are our guess, and so is how often the rate restarts
-  (three times); flip, affine change and crop come together, with probability 0.5.
+- The brain window (L40 W80), 256 px, ImageNet's weights, pooling and one dense layer are our guess.
+- Mid-volume is drawn three times as often as the ends, evenly less towards them: how much more often is our guess.
+- Flip, affine change and crop (0.6 to 1 of the area) are drawn apart, with probability 0.5 each: a guess.
+- So are 32 slices a batch, how often the rate restarts (three times, after one rise at the beginning), and the best
+  epoch by validation loss.
 - Neighbours are found by place, 5 mm apart, not by number.
-- Ten epochs here are as many images as there are slices, each: about as many as 80 of four slices an exam.
+- 10 epochs here are as many images as there are slices, each: about as many as 80 of four slices an exam.
 - `any` counts twice in the loss, as in the challenge's measure.
 
 Expected: a loss of 0.062 for such a network before the sequence models, on the challenge's first stage, and AUC of any
