@@ -62,6 +62,12 @@ def test_costs_say_what_was_measured_and_how_far_times_reach() -> None:
     assert "lowest to the highest of 7 rounds" in " ".join(again.notes)
     assert "median" not in " ".join(again.notes)
     assert "other times" not in " ".join(again.notes)
-    first, *others = card["recipes"].values()
-    first["cost"]["timed_with"], others[0]["cost"]["timed_with"] = ["a", "b"], ["c"]
-    assert "at other times, each with those it is named with: a, b; c." in " ".join(field_tables(card)["cost"].notes)
+    first, *others = card["recipes"]
+    card["recipes"][first]["cost"]["timed_with"] = [first, others[0]]  # and the other was timed again, with the rest
+    for name in others:
+        card["recipes"][name]["cost"]["timed_with"] = others
+    notes = " ".join(field_tables(card)["cost"].notes)
+    sittings = "; ".join(sorted([first, ", ".join(sorted(others))]))
+    assert f"at other times, each with those it is named with: {sittings}." in notes
+    minutes = [fold["seconds"] / 60 for fold in card["recipes"][first]["folds"]]
+    assert field_tables(card)["cost"].rows[0][4] == f"{min(minutes):.1f} to {max(minutes):.1f}"

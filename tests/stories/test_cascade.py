@@ -30,7 +30,7 @@ SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), 
 
 SHORT = ("fit.epochs=1", "fit.steps_per_epoch=2", "fit.batch_size=4", "fit.patience=null")
 CHANGES = tuple(f"{stage}.{change}" for stage in ("gate", "subtypes") for change in SHORT)
-CHANGES += ("gate.input.size=32", "subtypes.input.size=64", 'gate.classes=["any"]')
+CHANGES += ("gate.input.size=64", "subtypes.input.size=96", 'gate.classes=["any"]')
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def bundle(prepared: Path, run: Path) -> Path:
 
 def test_a_run_holds_both_stages_and_goes_on(prepared: Path, run: Path) -> None:
     recipe = CascadeRecipe.model_validate_json((run / "recipe.json").read_bytes())
-    assert (recipe.gate.input.size, recipe.subtypes.input.size) == (32, 64)
+    assert (recipe.gate.input.size, recipe.subtypes.input.size) == (64, 96)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("best.safetensors")}
     assert len(before) == 2
     assert trained(prepared, run).exit_code == 0
@@ -114,7 +114,7 @@ def test_the_bundle_says_that_it_is_a_cascade(run: Path, bundle: Path) -> None:
     assert (read.manifest.readout.classes, read.manifest.readout.any_rule) == (CLASSES, AnyRule.EXPLICIT)
     assert "slices with and without hemorrhage (the gate)" in read.manifest.population
     assert "A cascade, recipe `cascade`" in read.card
-    assert "- Gate: efficientnet-b0 at 32 pixels" in read.card
+    assert "- Gate: efficientnet-b0 at 64 pixels" in read.card
     assert "- Second stage: efficientnet-b0 at 64 pixels" in read.card
     assert "Not for exams" not in read.card
 

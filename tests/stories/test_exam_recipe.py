@@ -24,7 +24,7 @@ from tests.stories.running import Ran, ichnos
 
 SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
 
-CHANGES = ("input.size=32", "synthetic=null", "fit.epochs=1", "fit.steps_per_epoch=2")
+CHANGES = ("input.size=64", "synthetic=null", "fit.epochs=1", "fit.steps_per_epoch=2")
 CHANGES += ("fit.batch_size=4", "fit.patience=null")
 CHANGES = (*(f"slices.{change}" for change in CHANGES), "fit.epochs=2", "head.hidden=4")
 
@@ -68,7 +68,7 @@ def bundle(prepared: Path, run: Path) -> Path:
 
 def test_a_run_holds_the_slice_stage_and_the_head_and_goes_on(prepared: Path, run: Path) -> None:
     recipe = ExamRecipe.model_validate_json((run / "recipe.json").read_bytes())
-    assert (recipe.slices.stages[""].input.size, recipe.head.hidden) == (32, 4)
+    assert (recipe.slices.stages[""].input.size, recipe.head.hidden) == (64, 4)
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*.safetensors")}
     assert {path.parent.name for path in before} == {"slices", "exam"}
     assert trained(prepared, run).exit_code == 0

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 SETTINGS = CohortSettings(exams=24, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
 
-CHANGES = ("network.init=random", "network.backbone=small-cnn", "input.size=32", "synthetic=null", "fit.epochs=1")
+CHANGES = ("network.init=random", "network.backbone=small-cnn", "input.size=64", "synthetic=null", "fit.epochs=1")
 CHANGES += ("fit.steps_per_epoch=2", "fit.batch_size=4", "fit.reestimate_batchnorm=true", "fit.patience=null")
 CHANGES = tuple(f"slices.{change}" for change in CHANGES)
 CHANGES += ("head.rounds=20", "head.patients=2", "head.leaf=3", "head.learning_rate=0.3")

@@ -19,7 +19,7 @@ from ichnos.models.cost import parameters_of
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.recipes import find
-from ichnos.subtypes import Subtype
+from ichnos.subtypes import SUBTYPES, Subtype
 from ichnos.workflows import cost
 from ichnos.workflows.compare import FOLDS_ARE_CALIBRATED, FOLDS_ARE_POOLED, LARGEST_SLICE, compare_predictions
 from ichnos.workflows.field import FieldOptions, study_field
@@ -106,9 +106,9 @@ def test_every_difference_that_is_printed_is_corrected_in_one_family(studied: Pa
         gains[c][which]
         for step in card["steps"]
         for gains in step["gains"].values()
-        for c, which in (("any", "difference"), ("any", "pooled"), ("epidural", "pooled"))
+        for c, which in (("any", "difference"), ("any", "pooled"), *((subtype.value, "pooled") for subtype in SUBTYPES))
     ]
-    assert len(printed) == 2 * 3 * 3, "two steps, at slices, exams and patients"
+    assert len(printed) == 2 * 3 * 7, "two steps, at slices, exams and patients"
     assert [each["holm_p"] for each in printed] == holm([each["bootstrap_p"] for each in printed])
     assert card["gain_tests"] == sum(each["bootstrap_p"] is not None for each in printed)
     text = (studied / "report.md").read_text()

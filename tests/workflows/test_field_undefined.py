@@ -78,7 +78,7 @@ def see_one_fold_alone(folder: Path) -> None:
         assert gains["epidural"]["pooled"]["note"] == "not defined (0 positives)"
     page, text = reports(out)
     assert f"Any hemorrhage in exams: {best['recipe']} has the largest AUC" in page
-    assert "No step has a p, in any hemorrhage or epidural, of 1 compared." in page
+    assert "No step has a p, in any hemorrhage or a subtype, of 1 compared." in page
     for words in (page, text):
         assert "so there is nothing for Holm's correction" in words
         assert "No recipe is ranked" not in words

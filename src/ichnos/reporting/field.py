@@ -75,11 +75,11 @@ def field_in_short(card: Mapping[str, Any]) -> list[str]:
     steps = [step for step in card["steps"] if not step["why_not"]]
     found = [step for step in steps if any(_is_told(gain) for gain in printed_gains(step["gains"]))]
     if steps and card.get("gain_tests") == 0:
-        said.append(f"No step has a p, in any hemorrhage or epidural, of {len(steps)} compared.")
+        said.append(f"No step has a p, in any hemorrhage or a subtype, of {len(steps)} compared.")
     elif steps:
         names = ", ".join(f"{step['recipe']} against {step['against']}" for step in found)
         said.append(
-            f"Steps with a p after Holm below 0.05, in any hemorrhage or epidural: {names or 'none'}, of {len(steps)} "
+            f"Steps with a p after Holm below 0.05, in any hemorrhage or a subtype: {names or 'none'}, of {len(steps)} "
             "compared."
         )
     return said

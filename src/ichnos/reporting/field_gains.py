@@ -6,13 +6,13 @@ from typing import Any
 from ichnos.evaluation.intervals import Estimate
 from ichnos.reporting.evaluation_tables import POINTS
 from ichnos.reporting.table import Cell, Column, Kind, Table
-from ichnos.subtypes import Subtype
+from ichnos.subtypes import SUBTYPES, Subtype
 
 Tree = Mapping[str, Any]
 
-PRINTED = ((Subtype.ANY, "difference"), (Subtype.ANY, "pooled"), (Subtype.EPIDURAL, "pooled"))
-"""The differences that the tables show, of which class and of what: all of them are one family for the correction.
-Epidural, the rarest, is what synthetic lesions are drawn for; a fold has too few patients with it for a mean."""
+PRINTED = ((Subtype.ANY, "difference"), (Subtype.ANY, "pooled"), *((subtype, "pooled") for subtype in SUBTYPES))
+"""The differences that the tables show, of which class and of what: those with a p are one family for the correction.
+A fold has too few patients with a subtype for a mean over folds."""
 
 TOO_FEW = "descriptive only"
 
@@ -45,8 +45,16 @@ def printed_gains(gains: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, 
 
 
 def gain_tables(card: Tree) -> list[Table]:
-    """Any hemorrhage, and epidural: a row a step and level; then any hemorrhage beside AUC."""
-    return [any_gains(card), epidural_gains(card), score_gains(card), call_gains(card)]
+    """Any hemorrhage, and each subtype of enough patients: a row a step and level; then any hemorrhage beside AUC."""
+    subtypes = [subtype_gains(card, subtype) for subtype in SUBTYPES if _is_told(card, subtype)]
+    return [any_gains(card), *subtypes, score_gains(card), call_gains(card)]
+
+
+def _is_told(card: Tree, subtype: Subtype) -> bool:
+    """Epidural is what lesions are drawn for, and told of in any case; the others where some change has a p."""
+    found = (level.get(subtype.value) for step in card["steps"] for level in step["gains"].values())
+    tested = any(gain and gain["pooled"].get("bootstrap_p") is not None for gain in found)
+    return tested or subtype is Subtype.EPIDURAL
 
 
 def any_gains(card: Tree) -> Table:
@@ -72,8 +80,8 @@ def any_gains(card: Tree) -> Table:
     return Table("gains", "What each step gains: any hemorrhage", columns, tuple(rows), _notes(card), grouped=True)
 
 
-def epidural_gains(card: Tree) -> Table:
-    """The same in epidural hemorrhage."""
+def subtype_gains(card: Tree, subtype: Subtype) -> Table:
+    """The same in one subtype."""
     columns = (
         *_NAMES,
         Column("Patients with it", Kind.COUNT),
@@ -84,16 +92,17 @@ def epidural_gains(card: Tree) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for step in card["steps"]:
         for level, found in step["gains"].items():
-            row = found.get(Subtype.EPIDURAL.value)
+            row = found.get(subtype.value)
             if row is not None:
                 names = (step["recipe"], step["against"], level)
                 rows.append((*names, row["positive_patients"], *_cells(row, "pooled")))
     notes = (
-        "Resamples and correction are those of the table of any hemorrhage: both are one family.",
-        *_why_no_p(card, Subtype.EPIDURAL),
+        "Resamples and correction are those of the table of any hemorrhage: all of these tables are one family.",
+        *_why_no_p(card, subtype),
         TRAINED_ONCE,
     )
-    return Table("gains_epidural", "What each step gains: epidural", columns, tuple(rows), notes, grouped=True)
+    title = f"What each step gains: {subtype.value}"
+    return Table(f"gains_{subtype.value}", title, columns, tuple(rows), notes, grouped=True)
 
 
 def score_gains(card: Tree) -> Table:
@@ -177,9 +186,9 @@ def _corrected(card: Tree) -> str:
     """Over how many p; scorecards from before do not tell."""
     tests = card.get("gain_tests")
     if tests == 0:
-        return "No change has a p, of any hemorrhage or of epidural, so there is nothing for Holm's correction."
+        return "No change has a p, of any hemorrhage or of a subtype, so there is nothing for Holm's correction."
     over = "the p" if tests is None else f"all {tests} p"
-    return f"Holm's correction is over {over} of changes, of any hemorrhage and of epidural together."
+    return f"Holm's correction is over {over} of changes, of any hemorrhage and of the subtypes together."
 
 
 def _why_no_p(card: Tree, c: Subtype) -> tuple[str, ...]:
