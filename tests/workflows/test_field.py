@@ -23,6 +23,7 @@ from ichnos.subtypes import SUBTYPES, Subtype
 from ichnos.workflows import cost
 from ichnos.workflows.compare import FOLDS_ARE_CALIBRATED, FOLDS_ARE_POOLED, LARGEST_SLICE, compare_predictions
 from ichnos.workflows.field import FieldOptions, study_field
+from ichnos.workflows.subgrouping import Subgrouping
 from tests.data.in_memory import InMemorySource
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn", "unexported")
@@ -164,6 +165,28 @@ def test_an_ended_study_is_measured_at_another_prevalence_without_training(
     assert "PPV at 6\u00a0%" in (out / "report.md").read_text()
     assert card["command"].endswith("--prevalence any=0.06")
     assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+
+
+def test_an_ended_study_is_parted_into_subgroups_without_training(
+    data: Path, options: FieldOptions, studied: Path, tmp_path: Path
+) -> None:
+    """Every recipe of all slices; one of positives judges no exams."""
+    out = tmp_path / "again"
+    shutil.copytree(studied, out)
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    two = FieldOptions((options.recipes[0], options.recipes[3]), subgroups=Subgrouping("epidural"))
+    card = study_field(data, out, two, SILENT, device="cpu")
+    groups = card["recipes"]["single"]["subgroups"]["groups"]
+    assert set(groups) == {"True", "False"}
+    assert sum(group["n"] for group in groups.values()) == 48
+    assert "subgroups" not in card["recipes"]["positives"]
+    assert card["command"].endswith("--by epidural")
+    text = (out / "report.md").read_text()
+    assert f"| single | True | {groups['True']['n']} |" in text.partition("in exams, by epidural")[2]
+    assert "in exams, by epidural" in (out / "single" / "report.md").read_text()
+    assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    with pytest.raises(UsageError, match="no column ward"):
+        study_field(data, out, replace(two, subgroups=Subgrouping("ward")), SILENT, device="cpu")
 
 
 def test_gains_beside_auc_have_intervals_and_no_p(studied: Path) -> None:

@@ -157,6 +157,8 @@ def field(
         list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe's stages.")
     ] = None,
     prevalence: Prevalence = None,
+    by: By = None,
+    table: ByTable = None,
     title: Annotated[str | None, typer.Option("--title", help="Of the report.")] = None,
     note: Note = None,
     ranking: Annotated[
@@ -175,6 +177,7 @@ def field(
     from ichnos.cli.parsing import parse_assignments, parse_shares
     from ichnos.cli.progress import on_standard_error
     from ichnos.workflows.field import FieldOptions, study_field
+    from ichnos.workflows.subgrouping import Subgrouping
 
     asked = [name.strip() for each in recipes for name in each.split(",") if name.strip()]
     options = FieldOptions(
@@ -187,6 +190,7 @@ def field(
         note=note,
         ranking=ranking,
         prevalence=parse_shares(prevalence or []),
+        subgroups=Subgrouping(by, table),
     )
     with on_standard_error() as progress:
         scorecard = study_field(data, out, options, progress, device=device)

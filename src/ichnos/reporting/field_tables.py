@@ -5,6 +5,7 @@ from typing import Any
 
 from ichnos.counting import counted
 from ichnos.evaluation.intervals import Estimate
+from ichnos.reporting.evaluation_tables import subgroups as of_subgroups
 from ichnos.reporting.field_gains import SAME, TRAINED_ONCE, gain_tables, why_the_same
 from ichnos.reporting.field_levels import level_tables, shown_levels
 from ichnos.reporting.table import Cell, Column, Kind, Table
@@ -22,7 +23,7 @@ def field_tables(card: Tree) -> dict[str, Table]:
     """By name: any hemorrhage, subtypes, every level, gains, ranking (where there is one), and cost, the last."""
     several = "patient" in shown_levels(card)
     tables = [any_hemorrhage(card), *(subtypes(card, level) for level in (LEVELS if several else _JUDGED))]
-    tables += [*level_tables(card), *gain_tables(card)]
+    tables += [*level_tables(card), *gain_tables(card), *subgroups(card)]
     tables += [ranking(card)] if card["ranking"] else []
     tables += [choice(card)] if card.get("choice") else []
     tables.append(cost(card))
@@ -93,6 +94,19 @@ def subtypes(card: Tree, level: str) -> Table:
         "are descriptive only."
     )
     return Table(f"subtypes_{level}", f"Subtypes by {LEVELS[level]}: AUC, pooled", columns, rows, (note,))
+
+
+def subgroups(card: Tree) -> list[Table]:
+    """A row a recipe and group: exams of any hemorrhage, where they were parted."""
+    parted = {name: entry["subgroups"] for name, entry in card["recipes"].items() if entry.get("subgroups")}
+    rows = [
+        (name, *row) for name, tree in parted.items() for row in of_subgroups({"subgroups": tree, "folds": ()}).rows
+    ]
+    if not rows:
+        return []
+    one = of_subgroups({"subgroups": next(iter(parted.values())), "folds": ()})
+    columns = (Column("Recipe", Kind.TEXT), *one.columns)
+    return [Table("subgroups", one.title, columns, tuple(rows), one.notes, grouped=True)]
 
 
 def ranking(card: Tree) -> Table:

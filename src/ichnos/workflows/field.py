@@ -37,7 +37,7 @@ from ichnos.workflows.field_pairs import (
     ranked,
     ranking_of,
 )
-from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged
+from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE, FoldsJudged, subgroups_of_folds
 from ichnos.workflows.folds import (
     FoldOptions,
     open_folds,
@@ -46,6 +46,7 @@ from ichnos.workflows.folds import (
     with_levels,
 )
 from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, prevalence_words
+from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import OpenData, Sets, data_words
 from ichnos.workflows.trained import open_run
 
@@ -79,6 +80,8 @@ class FieldOptions:
     """Without it the report is of runs: that each recipe trains and reads, not which is better."""
     prevalence: Prevalence = field(default_factory=dict[Subtype, float])
     """Where predictive values are wanted besides the set's own."""
+    subgroups: Subgrouping = field(default_factory=Subgrouping)
+    """By what exams are parted, of every recipe of all slices."""
 
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
@@ -91,7 +94,7 @@ class FieldOptions:
         words += [word for pair in self.changes.items() for word in ("--set", "=".join(pair))]
         words += ["--folds", str(self.folds)] if self.folds is not None else []
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
-        words += prevalence_words(self.prevalence)
+        words += prevalence_words(self.prevalence) + self.subgroups.words
         words += ["--title", self.title] if self.title else []
         words += ["--note", self.note] if self.note else []
         words += [] if self.ranking else ["--no-ranking"]
@@ -111,6 +114,7 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
     opened, parts = open_folds(data, options.split_seed, options.folds)
+    options.subgroups.see_that_it_can_be(opened.prepared)
     studied: list[tuple[Tree, FoldsJudged]] = []
     with progress.task("Recipes", len(chosen)) as task:
         for name, recipe in chosen.items():
@@ -123,8 +127,10 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
             judged = FoldsJudged.read(out / name, card)
             if not all((out / name / table).exists() for table in (SLICES, EXAMS)):
                 judged.write_judged(out / name)  # of a study that ended before it wrote these
-            if not _has_levels(card, options.prevalence):
+            by = options.subgroups if recipe.population.slices == "all" else Subgrouping()
+            if not (_has_levels(card, options.prevalence) and by.is_told(card)):
                 told = card | patients_of_folds(recipe, opened, parts)
+                told |= subgroups_of_folds(judged, opened.prepared, by, options.prevalence)
                 card = with_levels(told, judged, recipe, out / name, options.prevalence, progress)
             studied.append((card, judged))
             task.advance()
@@ -325,6 +331,7 @@ def _entry(each: MeasuredRecipe) -> Tree:
         ],
         **{level: card[level] for level in _OLD_KEYS},
         "levels": {level: _without_bins(tree) for level, tree in card["levels"].items()},
+        **({"subgroups": card["subgroups"]} if card.get("subgroups") else {}),
         "cost": each.cost,
     }
 

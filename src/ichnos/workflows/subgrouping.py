@@ -1,5 +1,6 @@
 """By what an evaluation parts its exams, and what is measured of each part."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,10 @@ class Subgrouping:
         """As they are given to a command."""
         words = ["--by", self.by] if self.by else []
         return words + (["--table", str(self.table)] if self.table else [])
+
+    def is_told(self, card: Mapping[str, Any]) -> bool:
+        """Whether a scorecard has what is asked for. Of a table nobody knows whether it has changed."""
+        return self.by is None or (self.table is None and card.get("subgroups", {}).get("by") == self.by)
 
     def see_that_it_can_be(self, prepared: PreparedSet, *, judges_exams: bool = True) -> None:
         """Before any network runs. Raises UsageError or InputError where this makes no groups of exams."""
