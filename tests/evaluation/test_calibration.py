@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, log_loss
 
-from ichnos.errors import InputError
+from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.aggregation import ExamTable, choose_aggregator
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
 from ichnos.evaluation.operating_points import operating_points
-from ichnos.evaluation.readout import fit_readout
+from ichnos.evaluation.readout import Fitting, fit_readout
 from ichnos.predictions import Predictions
 from ichnos.readout import AnyRule, Bound, logit, sigmoid
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
@@ -255,15 +255,34 @@ def test_no_slices_calibrate_nothing() -> None:
         fit_readout(table(CLASSES).select(np.array([], dtype=np.intp)))
 
 
+def test_a_sensitivity_of_the_callers_choice() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random((400, 6)) < 0.4
+    labels[:, -1] = labels[:, :-1].any(axis=1)
+    probabilities = np.asarray(0.3 * labels + 0.6 * rng.random((400, 6)), np.float64)
+    exam = np.repeat(np.arange(40), 10).astype(str)
+    table = Predictions(CLASSES, exam, exam, exam, np.tile(np.arange(10.0), 40), probabilities, labels, "validation")
+    found = {share: fit_readout(table, Fitting(share)).readout for share in (0.8, 0.95, 1.0)}
+    assert [readout.high_sensitivity for readout in found.values()] == [0.8, 0.95, 1.0]
+    points = [readout.slices[Subtype.EPIDURAL].high_sensitivity for readout in found.values()]
+    assert all((point.sensitivity or 0) >= share for share, point in zip(found, points, strict=True))
+    assert points[0].threshold > points[1].threshold > points[2].threshold
+    for share in (0, 1.01, float("nan")):
+        with pytest.raises(UsageError, match="above 0 and at most 1"):
+            Fitting(share)
+    assert Fitting(0.9, Bound.RAISE_ANY).words == ["--sensitivity", "0.9", "--bound", "raise-any"]
+    assert Fitting().words == []
+
+
 def test_a_bound_of_the_callers_choice() -> None:
     rng = np.random.default_rng(0)
     probabilities, labels = rng.random((60, 6)), rng.random((60, 6)) < 0.4
     exam = np.repeat(np.arange(6), 10).astype(str)
     table = Predictions(CLASSES, exam, exam, exam, np.tile(np.arange(10.0), 6), probabilities, labels, "validation")
     assert fit_readout(table).readout.bound is Bound.CAP_SUBTYPES
-    fitted = fit_readout(table, bound=Bound.BETWEEN).readout
+    fitted = fit_readout(table, Fitting(bound=Bound.BETWEEN)).readout
     slices = fitted.slice_probabilities(logit(probabilities))
     assert (slices[:, -1] <= slices[:, :-1].sum(axis=1) + 1e-12).all()
     assert (slices[:, -1:] >= slices[:, :-1]).all()
     with pytest.raises(InputError, match="the sum of all five subtypes, and these predictions name subdural, any"):
-        fit_readout(table.restrict((Subtype.SUBDURAL, Subtype.ANY)), bound=Bound.BETWEEN)
+        fit_readout(table.restrict((Subtype.SUBDURAL, Subtype.ANY)), Fitting(bound=Bound.BETWEEN))

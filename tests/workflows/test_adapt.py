@@ -90,6 +90,32 @@ def test_batchnorm_changes_its_statistics_and_nothing_else(new: PreparedSet, run
         adapt_run(run, new.path, tmp_path / "bn", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
 
 
+def test_calibration_alone_leaves_every_weight_and_takes_the_new_sets_thresholds(
+    new: PreparedSet, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "calibrated"
+    adapt_run(run, new.path, out, AdaptOptions(Method.CALIBRATE), SILENT, device="cpu")
+    before, after = load_checkpoint(best(run)), load_checkpoint(best(out))
+    theirs, ours = before.classifier_tensors(), after.classifier_tensors()
+    assert theirs.keys() == ours.keys()
+    assert all(torch.equal(tensor, ours[name]) for name, tensor in theirs.items())
+    as_it_was = evaluate_run(run, new.path, tmp_path / "before", SILENT, QUICK, device="cpu")
+    card = evaluate_run(out, new.path, tmp_path / "after", SILENT, QUICK, device="cpu")
+    assert as_it_was["external"], "and has thresholds of 0.5 there"
+    assert not card["external"]
+    assert "validation patients" in card["model"]["operating_points"]
+    raw = [Predictions.read_parquet(tmp_path / each / "predictions.parquet") for each in ("before", "after")]
+    np.testing.assert_array_equal(raw[0].probabilities, raw[1].probabilities)
+    told, known = (tree["levels"]["slice"]["classes"]["any"] for tree in (as_it_was, card))
+    assert {point["threshold"] for point in told["operating_points"].values()} == {0.5}
+    assert {point["threshold"] for point in known["operating_points"].values()} != {0.5}
+    with pytest.raises(UsageError, match="of which --method calibrate uses nobody"):
+        AdaptOptions(Method.CALIBRATE, patients=4)
+    unlabelled = cast("PreparedSet", SimpleNamespace(header=SimpleNamespace(teaches=False)))
+    with pytest.raises(UsageError, match="want labels of single slices"):
+        check_adaptable(run, MODEL_2_ANY, replace(open_data(new.path), prepared=unlabelled), Method.CALIBRATE)
+
+
 def test_batchnorm_looks_at_no_label(new: PreparedSet, run: Path, tmp_path: Path) -> None:
     source = InMemorySource(exams=24, slices=3, twins={n: 1000 + n for n in range(24)}, bleeding=False)
     unlabelled = prepare(source, tmp_path / "set", SILENT, workers=1)
@@ -121,7 +147,8 @@ def test_an_adapted_run_knows_both_sets(
     old: PreparedSet, new: PreparedSet, run: Path, tmp_path: Path, method: Method
 ) -> None:
     changes = SHORT if method is Method.FINE_TUNE else {}
-    adapt_run(run, new.path, tmp_path / "run", AdaptOptions(method, 4, changes=changes), SILENT, device="cpu")
+    patients = None if method is Method.CALIBRATE else 4
+    adapt_run(run, new.path, tmp_path / "run", AdaptOptions(method, patients, changes=changes), SILENT, device="cpu")
     for each in (old, new):
         opened, external = unseen([best(tmp_path / "run")], open_data(each.path))
         assert not external

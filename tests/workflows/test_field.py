@@ -14,10 +14,12 @@ from ichnos.data.preparing import prepare
 from ichnos.data.splits import split
 from ichnos.errors import InputError, RecipeError, UsageError
 from ichnos.evaluation.multiplicity import holm
+from ichnos.evaluation.readout import Fitting
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.cost import parameters_of
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
+from ichnos.readout import Bound
 from ichnos.recipes import find
 from ichnos.subtypes import SUBTYPES, Subtype
 from ichnos.workflows import cost
@@ -167,7 +169,7 @@ def test_an_ended_study_is_measured_at_another_prevalence_without_training(
     assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
 
 
-def test_an_ended_study_is_parted_into_subgroups_without_training(
+def test_an_ended_study_is_parted_and_judged_anew_without_training(
     data: Path, options: FieldOptions, studied: Path, tmp_path: Path
 ) -> None:
     """Every recipe of all slices; one of positives judges no exams."""
@@ -184,6 +186,12 @@ def test_an_ended_study_is_parted_into_subgroups_without_training(
     text = (out / "report.md").read_text()
     assert f"| single | True | {groups['True']['n']} |" in text.partition("in exams, by epidural")[2]
     assert "in exams, by epidural" in (out / "single" / "report.md").read_text()
+    assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
+    other = replace(two, recipes=two.recipes[:1], subgroups=Subgrouping(), fitting=Fitting(0.8, Bound.RAISE_ANY))
+    card = study_field(data, out, other, SILENT, device="cpu")
+    readouts = [fold["readout"] for fold in json.loads((out / "single" / "scorecard.json").read_text())["folds"]]
+    assert {(each["high_sensitivity"], each["bound"]) for each in readouts} == {(0.8, "raise-any")}
+    assert card["command"].endswith("--sensitivity 0.8 --bound raise-any")
     assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     with pytest.raises(UsageError, match="no column ward"):
         study_field(data, out, replace(two, subgroups=Subgrouping("ward")), SILENT, device="cpu")

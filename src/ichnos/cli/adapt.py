@@ -23,7 +23,7 @@ def adapt(
     run: Run,
     data: Data,
     out: Annotated[Path, typer.Option("--out", help="The run to write.", show_default=False)],
-    method: Annotated[str, typer.Option("--method", help="batchnorm or fine-tune.", show_default=False)],
+    method: Annotated[str, typer.Option("--method", help="calibrate, batchnorm or fine-tune.", show_default=False)],
     patients: Annotated[
         int | None, typer.Option("--patients", min=1, help="So many of the training part; all by default.")
     ] = None,
@@ -32,10 +32,11 @@ def adapt(
     device: Device = "auto",
     as_json: Json = False,
 ) -> None:
-    """Adapt a run to another hospital: BatchNorm's statistics from its pictures, or fine-tuning with few labels.
+    """Adapt a run to another hospital: its thresholds alone, its BatchNorm, or fine-tuning with few labels.
 
     What comes of it is a run like any other. Only the new set's training part is learnt from. The labels of
-    its validation part choose the epoch of fine-tuning and, by either method, join networks anew that are stacked.
+    its validation part calibrate and set thresholds, choose the epoch of fine-tuning, and join networks anew that are
+    stacked.
     """
     from ichnos.cli.parsing import parse_assignments
     from ichnos.cli.progress import on_standard_error

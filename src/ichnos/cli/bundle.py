@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ichnos.cli.evaluate import BoundOption, Sensitivity
 from ichnos.readout import Bound
 
 app = typer.Typer(help="Look at bundles.", no_args_is_help=True, rich_markup_mode=None)
@@ -47,14 +48,6 @@ _Calibration = Annotated[
         help="An out_of_fold.parquet of `ichnos study folds`; predictions of test patients are refused.",
     ),
 ]
-_Bound = Annotated[
-    Bound,
-    typer.Option(
-        "--bound",
-        help="Where a subtype comes out likelier than any: lower it, raise any, or hold any between the largest "
-        "subtype and their sum.",
-    ),
-]
 
 
 def export(
@@ -72,7 +65,8 @@ def export(
     licence: Annotated[
         str | None, typer.Option("--licence", help="Of the bundle; by default its data's, where that is known.")
     ] = None,
-    bound: _Bound = Bound.CAP_SUBTYPES,
+    sensitivity: Sensitivity = 0.95,
+    bound: BoundOption = Bound.CAP_SUBTYPES,
     demonstration: Annotated[
         str | None,
         typer.Option("--demonstration", help="Why it is a demonstration and no more: every reading says so."),
@@ -83,6 +77,7 @@ def export(
 ) -> None:
     """Make one bundle of one or several trained runs: network, calibration, thresholds and model card in one file."""
     from ichnos.cli.progress import on_standard_error
+    from ichnos.evaluation.readout import Fitting
     from ichnos.workflows.export import ExportOptions, export_runs
 
     options = ExportOptions(
@@ -92,7 +87,7 @@ def export(
         scorecard=scorecard,
         title=title,
         licence=licence,
-        bound=bound,
+        fitting=Fitting(sensitivity, bound),
         demonstration=demonstration,
     )
     with on_standard_error() as progress:

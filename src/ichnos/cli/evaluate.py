@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ichnos.errors import UsageError
+from ichnos.readout import Bound
 
 By = Annotated[
     str | None,
@@ -16,6 +17,18 @@ By = Annotated[
 ]
 ByTable = Annotated[
     Path | None, typer.Option("--table", help="A CSV with `exam` or `patient`, of which --by names a column.")
+]
+Sensitivity = Annotated[
+    float,
+    typer.Option("--sensitivity", help="Of the positives, how many the high-sensitivity point finds in validation."),
+]
+BoundOption = Annotated[
+    Bound,
+    typer.Option(
+        "--bound",
+        help="Where a subtype comes out likelier than any: lower it, raise any, or hold any between the largest "
+        "subtype and their sum.",
+    ),
 ]
 _Prevalence = Annotated[
     list[str] | None,
@@ -50,6 +63,8 @@ def evaluate(
     mapping: _Mapping = None,
     by: By = None,
     table: ByTable = None,
+    sensitivity: Sensitivity = 0.95,
+    bound: BoundOption = Bound.CAP_SUBTYPES,
     resamples: Annotated[int, typer.Option("--resamples", min=1, help="Of patients, for intervals.")] = 1000,
     device: Annotated[str, typer.Option("--device", help="Of a run: auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")] = False,
@@ -60,6 +75,7 @@ def evaluate(
     """
     from ichnos.cli.parsing import is_bundle, parse_mapping, parse_shares
     from ichnos.cli.progress import on_standard_error
+    from ichnos.evaluation.readout import Fitting
     from ichnos.workflows.measured import EvaluationOptions
     from ichnos.workflows.subgrouping import Subgrouping
 
@@ -68,6 +84,7 @@ def evaluate(
         mapping=parse_mapping(mapping or []),
         subgroups=Subgrouping(by, table),
         resamples=resamples,
+        fitting=Fitting(sensitivity, bound),
     )
     with on_standard_error() as progress:
         if not is_bundle(model):
@@ -79,6 +96,10 @@ def evaluate(
 
             if fold is not None:
                 raise UsageError("--fold is of runs; a bundle is measured on all patients of a set")
+            if options.fitting.words:
+                raise UsageError(
+                    "--sensitivity and --bound are of runs; a bundle has its own: give them to ichnos export"
+                )
             scorecard = evaluate_bundle(model, data, out, progress, options)
         progress.message(f"{out / 'report.html'} and {out / 'scorecard.json'} written. {scorecard['notice']}")
     if as_json:

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from ichnos.cli.adapt import study_adapt
-from ichnos.cli.evaluate import By, ByTable
+from ichnos.cli.evaluate import BoundOption, By, ByTable, Sensitivity
+from ichnos.readout import Bound
 
 Sets = Annotated[
     list[Path], typer.Option("--data", help="A prepared set; repeated: several as one.", show_default=False)
@@ -83,6 +84,8 @@ def by_folds(
     prevalence: Prevalence = None,
     by: By = None,
     table: ByTable = None,
+    sensitivity: Sensitivity = 0.95,
+    bound: BoundOption = Bound.CAP_SUBTYPES,
     bundle: Annotated[
         Path | None, typer.Option("--bundle", help="Then train on everyone, and export a bundle to this file.")
     ] = None,
@@ -106,6 +109,7 @@ def by_folds(
     from ichnos import recipes as package
     from ichnos.cli.parsing import parse_assignments, parse_shares
     from ichnos.cli.progress import on_standard_error
+    from ichnos.evaluation.readout import Fitting
     from ichnos.workflows.folds import FoldOptions, study_folds
     from ichnos.workflows.subgrouping import Subgrouping
 
@@ -123,6 +127,7 @@ def by_folds(
         force=force,
         prevalence=parse_shares(prevalence or []),
         subgroups=Subgrouping(by, table),
+        fitting=Fitting(sensitivity, bound),
     )
     with on_standard_error() as progress:
         scorecard = study_folds(resolved, data, out, progress, options, device=device)
@@ -159,6 +164,8 @@ def field(
     prevalence: Prevalence = None,
     by: By = None,
     table: ByTable = None,
+    sensitivity: Sensitivity = 0.95,
+    bound: BoundOption = Bound.CAP_SUBTYPES,
     title: Annotated[str | None, typer.Option("--title", help="Of the report.")] = None,
     note: Note = None,
     ranking: Annotated[
@@ -176,6 +183,7 @@ def field(
     from ichnos import recipes as package
     from ichnos.cli.parsing import parse_assignments, parse_shares
     from ichnos.cli.progress import on_standard_error
+    from ichnos.evaluation.readout import Fitting
     from ichnos.workflows.field import FieldOptions, study_field
     from ichnos.workflows.subgrouping import Subgrouping
 
@@ -191,6 +199,7 @@ def field(
         ranking=ranking,
         prevalence=parse_shares(prevalence or []),
         subgroups=Subgrouping(by, table),
+        fitting=Fitting(sensitivity, bound),
     )
     with on_standard_error() as progress:
         scorecard = study_field(data, out, options, progress, device=device)

@@ -1,13 +1,13 @@
 """From predictions on patients that the model has not seen to its readout: temperatures, aggregator, thresholds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ichnos.errors import InputError
+from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_aggregator
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
 from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
@@ -42,17 +42,44 @@ class FittedReadout:
     """JSON: calibration before and after, reliability, every aggregator and smoothing tried, what was not fitted."""
 
 
-def fit_readout(
-    predictions: Predictions, sensitivity: float = HIGH_SENSITIVITY, bound: Bound = Bound.CAP_SUBTYPES
-) -> FittedReadout:
+@dataclass(frozen=True)
+class Fitting:
+    """What can be chosen about a readout: nothing of it is fitted. Raises UsageError."""
+
+    sensitivity: float = HIGH_SENSITIVITY
+    """Of the positives, how many the high-sensitivity point must find."""
+    bound: Bound = Bound.CAP_SUBTYPES
+    """What gives way where a subtype comes out likelier than any hemorrhage."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sensitivity <= 1:
+            raise UsageError(f"--sensitivity is a share above 0 and at most 1, got {self.sensitivity:g}")
+
+    @property
+    def words(self) -> list[str]:
+        """As they are given to a command; nothing of what is usual."""
+        words = ["--sensitivity", f"{self.sensitivity:g}"] if self.sensitivity != HIGH_SENSITIVITY else []
+        return words + (["--bound", self.bound.value] if self.bound is not Bound.CAP_SUBTYPES else [])
+
+    def is_of(self, readout: Mapping[str, Any]) -> bool:
+        """Whether a readout, as a scorecard has it, was fitted so."""
+        return (readout.get("high_sensitivity"), readout.get("bound")) == (self.sensitivity, self.bound.value)
+
+
+AS_USUAL = Fitting()
+"""95 %, and subtypes give way."""
+
+
+def fit_readout(predictions: Predictions, fitting: Fitting = AS_USUAL) -> FittedReadout:
     """Fit everything that turns the model's outputs into calls. `predictions`: raw σ(logit) of unseen patients.
 
     A class without positives or without negatives keeps a temperature of 1, no exam scaling and thresholds of 0.5, and
-    the report says so. bound: what gives way, as the caller chooses; nothing is fitted of it.
+    the report says so.
     Raises InputError where there are no slices, or the bound needs subtypes that are not named.
     """
     if not len(predictions):
         raise InputError("there are no slices to calibrate on: the validation part is empty")
+    sensitivity, bound = fitting.sensitivity, fitting.bound
     if bound is Bound.BETWEEN and not set(SUBTYPES) <= set(predictions.classes):
         raise InputError(
             f"any is at most the sum of all five subtypes, and these predictions name "

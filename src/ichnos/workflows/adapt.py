@@ -46,6 +46,8 @@ GENTLER = 0.1
 class Method(StrEnum):
     """How a run is adapted."""
 
+    CALIBRATE = "calibrate"
+    """No weight changes: calibration and thresholds alone become those of the new set's validation patients."""
     BATCHNORM = "batchnorm"
     """BatchNorm's statistics measured on the new set's training slices, by no label. A stacking of several networks is
     fitted anew on the validation part's labels, and drawing some of the patients goes by labels too."""
@@ -66,8 +68,10 @@ class AdaptOptions:
     """Fields of every stage's recipe, of fine-tuning."""
 
     def __post_init__(self) -> None:
-        if self.method is Method.BATCHNORM and self.changes:
+        if self.method is not Method.FINE_TUNE and self.changes:
             raise UsageError("--set is for --method fine-tune: BatchNorm's statistics are measured, not trained")
+        if self.method is Method.CALIBRATE and self.patients is not None:
+            raise UsageError("--patients are of the training part, of which --method calibrate uses nobody")
 
 
 def adapt_run(
@@ -90,8 +94,8 @@ def adapt_on(
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
     match options.method:
-        case Method.BATCHNORM:
-            _measure_statistics(run, recipe, data, out, progress, device)
+        case Method.CALIBRATE | Method.BATCHNORM:
+            _keep_weights(run, recipe, data, out, options.method, progress, device)
         case Method.FINE_TUNE:
             train_stages(_fine_tuning(run, recipe, options), data, out, progress, device=device)
     return {"run": str(out), "from": run.name, "method": options.method.value, "patients": data.patients_in_training}
@@ -107,7 +111,9 @@ def check_adaptable(run: Path, recipe: AnyKind, data: OpenData, method: Method) 
                 f"{name} is of {each.in_words}, whose head goes by what its own slice stage says; adapt that stage, "
                 f"{name}/{SLICES}, which is a run too"
             )
-    if method is not Method.BATCHNORM:
+    if method is Method.CALIBRATE and not data.prepared.header.teaches:
+        raise UsageError("calibration and thresholds want labels of single slices, which this set does not have")
+    if method is Method.FINE_TUNE:
         return
     if any(isinstance(each, AnomalyRecipe) for each in composites):
         raise UsageError(
@@ -151,23 +157,32 @@ def _field(stage: str, name: str) -> str:
     return ".".join(filter(None, (stage.replace("/", "."), name)))
 
 
-def _measure_statistics(run: Path, recipe: AnyKind, data: OpenData, out: Path, progress: Progress, device: str) -> None:
-    """A stage of positives alone stays as it is: which slices those are, labels say."""
+def _keep_weights(
+    run: Path, recipe: AnyKind, data: OpenData, out: Path, method: Method, progress: Progress, device: str
+) -> None:
+    """A stage of positives alone keeps its statistics too: which slices those are, labels say."""
     if out.exists() and any(out.iterdir()):
         raise OutputError(f"{out} holds something already; give --out a new folder")
     if not data.prepared.header.teaches:
         data = replace(data, everyone=True)
     for name, stage in recipe.stages.items():
-        _measure_stage(run / name, stage, data, RunFolder(out / name), progress, device)
+        _keep_stage(run / name, stage, data, RunFolder(out / name), method, progress, device)
     join_stages(recipe, data, out, progress, device=device)
 
 
-def _measure_stage(
-    run: Path, recipe: SliceRecipe, data: OpenData, out: RunFolder, progress: Progress, device: str
+def _keep_stage(
+    run: Path,
+    recipe: SliceRecipe,
+    data: OpenData,
+    out: RunFolder,
+    method: Method,
+    progress: Progress,
+    device: str,
 ) -> None:
     classifier, _, metadata = load_classifier(best_of(run))
-    training = data.slices_of(recipe, Population(slices="all"), Part.TRAIN, progress)
-    if recipe.population.slices == "all":
+    measures = method is Method.BATCHNORM
+    training = data.slices_of(recipe, Population(slices="all"), Part.TRAIN, progress) if measures else None
+    if training is not None and recipe.population.slices == "all":
         if not len(training):
             raise UsageError("the training part of this set has no slices to measure BatchNorm's statistics on")
         fabric = choose(device)
@@ -179,12 +194,12 @@ def _measure_stage(
     validation = None if data.everyone else data.slices(recipe, Part.VALIDATION, progress)
     provenance = {
         "data": {
-            "training": training.fingerprint(),
+            "training": None if training is None else training.fingerprint(),
             "validation": None if validation is None else validation.fingerprint(),
         },
         "origin": data.origin,
         "first_weights": asdict(_began_from(run, classifier, metadata)),
-        "adapted": {"method": Method.BATCHNORM.value, "slices": len(training)},
+        "adapted": {"method": method.value, "slices": 0 if training is None else len(training)},
     }
     with out.held():
         out.claim(recipe)

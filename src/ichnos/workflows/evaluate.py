@@ -117,7 +117,7 @@ def evaluate_run(
     options = options or EvaluationOptions()
     see_that_it_is_free(out)
     opened = _open(run, data, options, fold, device)
-    said = _ask(opened, progress)
+    said = _ask(opened, options, progress)
     asked = Measuring(opened.reported, opened.measured, options.prevalence, BOOTSTRAP_SEED, options.resamples)
     maps = None if opened.positives_only else RunMaps(opened.model, opened.data.prepared, device=device)
     scorecard = _scorecard(opened, said, asked, options, progress) | _localised(opened, maps, options, progress)
@@ -163,16 +163,16 @@ def _see_that_labels_suffice(opened: _Opened) -> None:
         )
 
 
-def _ask(opened: _Opened, progress: Progress) -> _Said:
+def _ask(opened: _Opened, options: EvaluationOptions, progress: Progress) -> _Said:
     """Labels are the set's own: where it says of a slice that it bleeds and not how, `any` is positive."""
     predictions = opened.model.predict(opened.data, Part.TEST, progress, device=opened.device)
     rows = opened.data.rows(opened.model.recipe.population, Part.TEST)
     labels = opened.data.prepared.labels_of(opened.reported)[rows]
-    readout, points, unfitted = _readout(opened, progress)
+    readout, points, unfitted = _readout(opened, options, progress)
     return _Said(predictions, readout, points, unfitted, judge(predictions, labels, readout))
 
 
-def _readout(opened: _Opened, progress: Progress) -> tuple[Readout, str, Unfitted]:
+def _readout(opened: _Opened, options: EvaluationOptions, progress: Progress) -> tuple[Readout, str, Unfitted]:
     """Fitted on the run's own validation patients where they are at hand; in words where it comes from; its gaps."""
     measured = frozenset(c.value for c in opened.measured)
     nothing = Unfitted((), measured)
@@ -182,12 +182,15 @@ def _readout(opened: _Opened, progress: Progress) -> tuple[Readout, str, Unfitte
     if opened.external:
         return (
             Readout.uncalibrated(classes),
-            ("0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"),
+            (
+                "0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"
+                ", or `ichnos adapt RUN --method calibrate`"
+            ),
             nothing,
         )
     validation = opened.model.predict(opened.data, Part.VALIDATION, progress, device=opened.device)
     patients = len(np.unique(validation.patient))
-    fitted = fit_readout(validation)
+    fitted = fit_readout(validation, options.fitting)
     unfitted = Unfitted((fitted.report["notes"],), measured)
     points = f"fixed before: chosen on the run's {counted(patients, 'validation patient')}"
     points += f"; 0.5 {LACKING}: {unfitted.at_half}" if unfitted.at_half else ""

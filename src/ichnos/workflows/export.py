@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ichnos.data.splits import Part
 from ichnos.errors import BundleError, InputError, OutputError, UsageError
 from ichnos.evaluation.combination import Ranks
-from ichnos.evaluation.readout import FittedReadout, fit_readout
+from ichnos.evaluation.readout import AS_USUAL, FittedReadout, Fitting, fit_readout
 from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import DataOrigin, Manifest, Numbers, version_of
@@ -89,8 +89,7 @@ class ExportOptions:
     title: str | None = None
     licence: str | None = None
     """Of the bundle; None: that of the data, where `data` is given and its source states one."""
-    bound: Bound = Bound.CAP_SUBTYPES
-    """What gives way where a subtype comes out likelier than any hemorrhage."""
+    fitting: Fitting = AS_USUAL
     demonstration: str | None = None
     """Why the bundle is no more than a demonstration: every reading with it says so."""
 
@@ -169,7 +168,7 @@ def _fit(
             )
         _check_part(predictions, options.calibration.name)
         return fit_readout(
-            predictions, bound=options.bound
+            predictions, options.fitting
         ), f"{options.calibration.name}, {predictions.part}, as given at export"
     if data is None:
         progress.message("no --data: the bundle is not calibrated, and every reading with it will say so")
@@ -182,7 +181,7 @@ def _fit(
     predictions = model.predict(data, Part.VALIDATION, progress, device=device)
     split = "the split" if data.fold is None else f"fold {data.fold}"
     return fit_readout(
-        predictions, bound=options.bound
+        predictions, options.fitting
     ), f"the validation patients of {split} of {data.prepared.header.source}"
 
 

@@ -14,6 +14,7 @@ from ichnos import recipes as package
 from ichnos.errors import OutputError, UsageError, WeightsError
 from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
+from ichnos.evaluation.readout import AS_USUAL, Fitting
 from ichnos.files import write_json
 from ichnos.models.checkpoint import copy_checkpoint, load_checkpoint
 from ichnos.models.exam_checkpoint import load_exam_checkpoint
@@ -80,6 +81,8 @@ class FieldOptions:
     """Without it the report is of runs: that each recipe trains and reads, not which is better."""
     prevalence: Prevalence = field(default_factory=dict[Subtype, float])
     """Where predictive values are wanted besides the set's own."""
+    fitting: Fitting = AS_USUAL
+    """Of every readout."""
     subgroups: Subgrouping = field(default_factory=Subgrouping)
     """By what exams are parted, of every recipe of all slices."""
 
@@ -94,7 +97,7 @@ class FieldOptions:
         words += [word for pair in self.changes.items() for word in ("--set", "=".join(pair))]
         words += ["--folds", str(self.folds)] if self.folds is not None else []
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
-        words += prevalence_words(self.prevalence) + self.subgroups.words
+        words += prevalence_words(self.prevalence) + self.subgroups.words + self.fitting.words
         words += ["--title", self.title] if self.title else []
         words += ["--note", self.note] if self.note else []
         words += [] if self.ranking else ["--no-ranking"]
@@ -120,9 +123,14 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
         for name, recipe in chosen.items():
             progress.message(f"{name}: {recipe.title}")
             _take_over(recipe, out, name, len(parts))
-            card = _ended_study(out / name, recipe, opened, len(parts))
+            card = _ended_study(out / name, recipe, opened, len(parts), options.fitting)
             if card is None:
-                folds = FoldOptions(split_seed=options.split_seed, folds=options.folds, prevalence=options.prevalence)
+                folds = FoldOptions(
+                    split_seed=options.split_seed,
+                    folds=options.folds,
+                    prevalence=options.prevalence,
+                    fitting=options.fitting,
+                )
                 card = study_folds(recipe, data, out / name, progress, folds, device=device)
             judged = FoldsJudged.read(out / name, card)
             if not all((out / name / table).exists() for table in (SLICES, EXAMS)):
@@ -186,15 +194,16 @@ def _against(options: FieldOptions, names: Sequence[str]) -> dict[str, str]:
     return {name: others[name] for name in names if name in others}
 
 
-def _ended_study(folder: Path, recipe: Recipe, opened: OpenData, folds: int) -> Tree | None:
-    """The scorecard of this recipe on these folds where it is there already."""
+def _ended_study(folder: Path, recipe: Recipe, opened: OpenData, folds: int, fitting: Fitting) -> Tree | None:
+    """The scorecard of this recipe on these folds, judged so, where it is there already."""
     path = folder / "scorecard.json"
     if not path.exists() or not (folder / OUT_OF_FOLD_TABLE).exists():
         return None
     card = json.loads(path.read_bytes())
     wanted = (recipe.model_dump(mode="json"), opened.prepared.header.fingerprint, opened.splits.seed, folds)
     found = (card.get("recipe"), card.get("set"), card.get("split_seed"), len(card.get("folds", ())))
-    return card if found == wanted else None
+    judged_so = all(fitting.is_of(fold["readout"]) for fold in card.get("folds", ()))
+    return card if found == wanted and judged_so else None
 
 
 def _take_over(recipe: Recipe, out: Path, name: str, folds: int) -> None:

@@ -17,7 +17,7 @@ from ichnos.errors import OutputError, UsageError
 from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.folds import measure_folds
 from ichnos.evaluation.levels import Judged, Level, judge
-from ichnos.evaluation.readout import FittedReadout, fit_readout, reported_labels
+from ichnos.evaluation.readout import AS_USUAL, FittedReadout, Fitting, fit_readout, reported_labels
 from ichnos.files import write_json
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
@@ -69,6 +69,8 @@ class FoldOptions:
     prevalence: Prevalence = field(default_factory=dict[Subtype, float])
     """Where predictive values are wanted besides the set's own."""
     subgroups: Subgrouping = field(default_factory=Subgrouping)
+    fitting: Fitting = AS_USUAL
+    """Of each fold's readout, and the bundle's."""
 
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
@@ -82,7 +84,7 @@ class FoldOptions:
             words += ["--set", f"{name}={value}"]
         words += ["--split-seed", str(self.split_seed)] if self.split_seed is not None else []
         words += ["--folds", str(self.folds)] if self.folds is not None else []
-        words += prevalence_words(self.prevalence) + self.subgroups.words
+        words += prevalence_words(self.prevalence) + self.subgroups.words + self.fitting.words
         words += ["--title", self.title] if self.title else []
         return shlex.join(words)
 
@@ -126,7 +128,7 @@ def study_folds(
     opened, parts = open_folds(data, options.split_seed, options.folds)
     options.subgroups.see_that_it_can_be(opened.prepared, judges_exams=recipe.population.slices != "positives")
     folds = [
-        _run_fold(recipe, replace(opened, fold=fold), out / f"fold-{k}", progress, device)
+        _run_fold(recipe, replace(opened, fold=fold), out / f"fold-{k}", options.fitting, progress, device)
         for k, fold in enumerate(parts)
     ]
     judged = FoldsJudged.of([fold.test for fold in folds], [fold.readout.readout for fold in folds])
@@ -227,12 +229,12 @@ def _splits_of(opened: OpenData) -> str:
     return ", ".join(f"{name}: {counted(each.folds, 'fold')}, seed {each.seed}" for name, each in splits)
 
 
-def _run_fold(recipe: Recipe, data: OpenData, run: Path, progress: Progress, device: str) -> _Fold:
+def _run_fold(recipe: Recipe, data: OpenData, run: Path, fitting: Fitting, progress: Progress, device: str) -> _Fold:
     summaries = train_stages(recipe, data, run, progress, device=device)
     model = open_run(run)
     validation = model.predict(data, Part.VALIDATION, progress, device=device)
     test = model.predict(data, Part.TEST, progress, device=device)
-    fitted = fit_readout(validation)
+    fitted = fit_readout(validation, fitting)
     inner = judge(validation, reported_labels(validation), fitted.readout)
     aucs = {
         name: _auc_only(inner[level], fitted.readout)
@@ -346,5 +348,6 @@ def _final(
         title=options.title,
         licence=options.licence,
         demonstration=options.demonstration,
+        fitting=options.fitting,
     )
     export_runs([out / "final"], options.bundle, progress, export, force=options.force, device=device)

@@ -16,6 +16,7 @@ from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.level_measures import Measuring, measure_level
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
+from ichnos.evaluation.readout import AS_USUAL, Fitting
 from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.files import replacing
 from ichnos.predictions import Predictions
@@ -49,6 +50,8 @@ class EvaluationOptions:
     """For a class of the model the set's classes, any of which it is measured against; itself where it is not named."""
     subgroups: Subgrouping = field(default_factory=Subgrouping)
     resamples: int = RESAMPLES
+    fitting: Fitting = AS_USUAL
+    """Of a run's readout; a bundle has its own."""
 
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
@@ -65,6 +68,7 @@ class EvaluationOptions:
         ]
         words += self.subgroups.words
         words += ["--resamples", str(self.resamples)] if self.resamples != RESAMPLES else []
+        words += self.fitting.words
         return shlex.join(words)
 
 
