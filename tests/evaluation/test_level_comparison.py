@@ -5,13 +5,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ichnos.errors import InputError
+from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.delong import delong
-from ichnos.evaluation.level_comparison import Row, compare_levels
+from ichnos.evaluation.level_comparison import Row, compare_exact_match, compare_levels
 from ichnos.evaluation.levels import Level
 from ichnos.evaluation.multiplicity import holm
+from ichnos.evaluation.paired_cases import StatedCalls
 from ichnos.predictions import Predictions
+from ichnos.readout import POINTS
 from ichnos.subtypes import SUBTYPES, Subtype
 
 TWO = (Subtype.SUBDURAL, Subtype.ANY)
@@ -87,6 +90,42 @@ def test_the_same_answers_are_not_tested_and_no_part_of_the_family() -> None:
         assert row["delong"] is None or (row["delong"]["p"], row["delong"]["holm_p"]) == (None, None)
     subdural = [row for (_, c), row in result.items() if c is Subtype.SUBDURAL]
     assert [row.bootstrap_holm for row in subdural] == holm([row.bootstrap_tested for row in subdural])
+
+
+def called(table: Predictions, threshold: float) -> StatedCalls:
+    calls = replace(table, probabilities=(table.probabilities >= threshold).astype(np.float64))
+    return StatedCalls(dict.fromkeys(POINTS, calls))
+
+
+def by_group(marked: NDArray[np.bool_], group: NDArray[np.str_]) -> NDArray[np.bool_]:
+    return np.stack([marked[group == name].any(axis=0) for name in np.unique(group)])
+
+
+def test_calls_of_a_level_are_compared_at_a_prevalence_and_all_classes_together() -> None:
+    first, second = model(0.5, 1), model(1.5, 2)
+    stated = called(first, 0.4), called(second, 0.7)
+    calls = {Level.SLICE: stated, Level.EXAM: stated}
+    found = compare_levels(first, second, called=calls, prevalence={Subtype.ANY: 0.06}, seed=0, resamples=50)
+    matches = compare_exact_match(first, second, called=calls, seed=0, resamples=50)
+    assert set(matches) == set(Level)
+    for level, group in ((Level.SLICE, first.slice_name), (Level.EXAM, first.exam), (Level.PATIENT, first.patient)):
+        truth = by_group(first.labels, group)
+        said = [by_group(table.probabilities >= each, group) for table, each in ((first, 0.4), (second, 0.7))]
+        match = matches[level]["balanced"]
+        for side, calls_of in zip((match.first, match.second), said, strict=True):
+            assert side.value == pytest.approx((calls_of == truth).all(axis=1).mean())
+        measured = {row.subtype: row.measures for row in found if row.level is level}
+        any_class, subdural = measured[Subtype.ANY], measured[Subtype.SUBDURAL]
+        assert any_class is not None
+        assert subdural is not None
+        assert "ppv_at_prevalence" not in subdural.points["balanced"]
+        ppv = any_class.points["balanced"]["ppv_at_prevalence"]
+        for side, calls_of in zip((ppv.first, ppv.second), said, strict=True):
+            found_share = calls_of[truth[:, 1], 1].mean() * 0.06
+            assert side.value == pytest.approx(found_share / (found_share + calls_of[~truth[:, 1], 1].mean() * 0.94))
+        assert "p" not in ppv.difference.to_json()
+    with pytest.raises(UsageError, match="a prevalence lies between 0 and 1, got 6"):
+        compare_levels(first, second, called=calls, prevalence={Subtype.ANY: 6}, seed=0, resamples=50)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:

@@ -45,6 +45,23 @@ def test_where_nobody_has_a_class_the_same_answers_are_no_difference() -> None:
     assert THE_SAME not in text
 
 
+def test_gains_of_calls_have_predictive_values_where_they_were_measured() -> None:
+    card = json.loads(STUDY.read_text(encoding="utf-8"))
+    old = field_tables(card)["gains_calls"]
+    assert [column.title for column in old.columns[4:]] == [
+        f"Change of {n}" for n in ("sensitivity", "specificity", "F1")
+    ]
+    measured = [tree for step in card["steps"] for level in step["measures"].values() for tree in level.values()]
+    for at in (at for tree in measured for at in tree["operating_points"].values()):
+        at |= {"ppv": at["f1"], "npv": at["specificity"]}
+    new = field_tables(card)["gains_calls"]
+    assert [column.title for column in new.columns[6:8]] == ["Change of PPV", "Change of NPV"]
+    assert new.title == "What each step gains beside AUC: sensitivity, specificity, PPV, NPV and F1, any hemorrhage"
+    assert len(new.rows) == len(old.rows)
+    for before, after in zip(old.rows, new.rows, strict=True):
+        assert after == (*before[:6], before[6], before[5], before[6])
+
+
 def test_costs_say_what_was_measured_and_how_far_times_reach() -> None:
     card = json.loads(STUDY.read_text(encoding="utf-8"))
     for entry in card["recipes"].values():

@@ -10,12 +10,15 @@ from ichnos.evaluation.delong import delong
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.readout import Aggregator, Readout
-from ichnos.subtypes import CLASSES
+from ichnos.subtypes import CLASSES, Subtype
 from ichnos.workflows.measured import EvaluationOptions
 from ichnos.workflows.validate import evaluate_bundle
 from tests.evaluation.test_level_comparison import model
 from tests.stories.running import ichnos
 from tests.workflows.bright import bright_bundle, bright_set
+
+HERE = {Subtype.ANY: 0.06}
+"""The prevalence of any hemorrhage."""
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str
     assert page.count("<img") == page.count("data:image/svg+xml;base64,") == 6, "curves and differences at three levels"
     assert "http" not in page.replace("http://www.w3.org", "")
     for words in (
-        "Sensitivity, specificity and F1 of the second: not defined (no scorecard.json beside the table",
+        "Sensitivity, specificity, PPV, NPV, F1 and exact match of the second: not defined (no scorecard.json beside",
         "Differences of AUC alone are tested",
         "6 by the bootstrap are one family, 2 by DeLong",
         "not defined (it is of six classes; without EDH, IPH, IVH, SAH)",
@@ -100,8 +103,10 @@ def test_what_cannot_be_compared_is_one_line(tables: tuple[str, str], tmp_path: 
         (str(tmp_path / "absent.parquet"), 1, "no predictions at"),
         (str(damaged), 1, "damaged.parquet cannot be read"),
         (str(tmp_path), 1, "none of out_of_fold.parquet, predictions.parquet, exams.parquet"),
+        (f"{tables[1]} --prevalence 6", 2, "a prevalence lies between 0 and 1, got 6 for any"),
+        (f"{tables[1]} --prevalence epidural=0.01", 2, "given for epidural, which is not compared here"),
     ):
-        done = ichnos("compare", tables[0], other, "--out", out)
+        done = ichnos("compare", tables[0], *other.split(), "--out", out)
         assert done.exit_code == code, done.stderr
         assert words in done.stderr
         assert len(done.stderr.strip().splitlines()) == 1
@@ -118,9 +123,10 @@ def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Pat
     for name, gain in (("a", 0.01), ("b", -0.002)):
         bundle = bright_bundle(tmp_path / f"{name}.ichnos", "0123456789abcdef", gain=gain, readout=mean)
         measured.append(tmp_path / name)
-        evaluate_bundle(bundle, cq, measured[-1], SILENT, EvaluationOptions(resamples=10))
+        evaluate_bundle(bundle, cq, measured[-1], SILENT, EvaluationOptions(HERE, resamples=10))
     slices, exams = ([str(folder / f"{kind}.parquet") for folder in measured] for kind in ("predictions", "exams"))
-    done = ichnos("compare", *slices, "--out", str(tmp_path / "c"), "--resamples", "100", "--json")
+    asked = ("--prevalence", "0.06", "--resamples", "100", "--json")
+    done = ichnos("compare", *slices, "--out", str(tmp_path / "c"), *asked)
     assert done.exit_code == 0, done.stderr
     tree = json.loads(done.stdout)
     assert {row["level"] for row in tree["rows"]} == {"exam", "patient"}
@@ -133,7 +139,8 @@ def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Pat
     assert wanted is not None
     assert found["difference"]["value"] == pytest.approx(wanted.difference)
     assert found["delong"] is None, "patients have two exams each"
-    itself = ichnos("compare", *exams, "--out", str(tmp_path / "e"), "--resamples", "100", "--json")
+    assert "--prevalence any=0.06" in tree["command"]
+    itself = ichnos("compare", *exams, "--out", str(tmp_path / "e"), *asked)
     assert json.loads(itself.stdout)["rows"] == tree["rows"]
     assert "# Two models on the same exams" in (tmp_path / "e" / "report.md").read_text()
     cards = [json.loads((folder / "scorecard.json").read_text()) for folder in measured]
@@ -142,8 +149,17 @@ def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Pat
             assert rates["thresholds"] == {"first": 0.5, "second": 0.5}
             for side, card in zip(("first", "second"), cards, strict=True):
                 stated = card["levels"][row["level"]]["classes"][row["class"]]["operating_points"][point]
-                for rate in ("sensitivity", "specificity", "f1"):
+                at = {"ppv_at_prevalence", "npv_at_prevalence"} if row["class"] == "any" else set[str]()
+                assert set(stated) == at | {"threshold", "sensitivity", "specificity", "ppv", "npv", "f1"}
+                for rate in set(stated) - {"threshold"}:
                     assert rates[rate][side]["value"] == stated[rate]["value"], "called as it was evaluated"
+    for level, points in tree["exact_match"].items():
+        for point, match in points.items():
+            for side, card in zip(("first", "second"), cards, strict=True):
+                assert match[side]["value"] == card["levels"][level]["exact_match"][point]["value"]
+    page = (tmp_path / "c" / "report.html").read_text()
+    assert "PPV at prevalence" in page
+    assert "Exact match, balanced" in page
     assert tree["kaggle_loss"] is None, "there are no slices"
     rebuilt = json.loads((measured[0] / "scorecard.json").read_text())
     rebuilt["levels"]["exam"]["n"] += 1

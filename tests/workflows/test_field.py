@@ -208,10 +208,11 @@ def test_gains_beside_auc_have_intervals_and_no_p(studied: Path) -> None:
     for side, told in zip(("first", "second"), own, strict=True):
         assert found["brier"][side]["value"] == pytest.approx(told["calibration"]["after"]["brier"]["value"])
         for point, rates in found["operating_points"].items():
-            assert rates["sensitivity"][side]["value"] == told["operating_points"][point]["sensitivity"]["value"]
+            for rate in ("sensitivity", "ppv", "npv"):
+                assert rates[rate][side]["value"] == told["operating_points"][point][rate]["value"]
     assert "bootstrap_p" not in json.dumps(card["steps"][0]["measures"])
     page, text = ((studied / f"report.{form}").read_text() for form in ("html", "md"))
-    for title in ("average precision, Brier score and log loss", "sensitivity, specificity and F1"):
+    for title in ("average precision, Brier score and log loss", "sensitivity, specificity, PPV, NPV and F1"):
         assert f"<summary>What each step gains beside AUC: {title}, any hemorrhage</summary>" in page
         assert f"**What each step gains beside AUC: {title}, any hemorrhage**" in text
     assert "| three | single | exams | high sensitivity | " in text

@@ -30,7 +30,7 @@ BoundOption = Annotated[
         "subtype and their sum.",
     ),
 ]
-_Prevalence = Annotated[
+Prevalence = Annotated[
     list[str] | None,
     typer.Option(
         "--prevalence",
@@ -59,7 +59,7 @@ def evaluate(
     fold: Annotated[
         int | None, typer.Option("--fold", help="Of a run: fold K tests, fold K+1 validates; its own by default.")
     ] = None,
-    prevalence: _Prevalence = None,
+    prevalence: Prevalence = None,
     mapping: _Mapping = None,
     by: By = None,
     table: ByTable = None,

@@ -14,6 +14,9 @@ from ichnos.subtypes import Subtype
 Prevalence = Mapping[Subtype, float]
 """The share of slices, exams or patients with a class, where predictive values are wanted."""
 
+AS_FOUND: Prevalence = {}
+"""The set's own alone."""
+
 
 def check_prevalence(prevalence: Prevalence) -> None:
     """Raise UsageError unless every share lies between 0 and 1; at either there is nothing to find or to rule out."""
@@ -59,10 +62,17 @@ def measure_calls_with_samples(
 
 def exact_match(called: NDArray[np.bool_], labels: NDArray[np.bool_], resamples: PatientResamples) -> Estimate:
     """The share where every class is called as it is labelled; (n, classes) both."""
+    return exact_match_with_samples(called, labels, resamples)[0]
+
+
+def exact_match_with_samples(
+    called: NDArray[np.bool_], labels: NDArray[np.bool_], resamples: PatientResamples
+) -> tuple[Estimate, NDArray[np.float64]]:
+    """What `exact_match` gives, and the share of every resample."""
     right = (called == labels).all(axis=1, keepdims=True)
     ones = np.ones((len(labels), 1))
     drawn = resamples.totals(right)[:, 0] / resamples.totals(ones)[:, 0]
-    return estimate_of(("exact_match", None), float(right.mean()), drawn, {}, resamples.patients)
+    return estimate_of(("exact_match", None), float(right.mean()), drawn, {}, resamples.patients), drawn
 
 
 def _rates(

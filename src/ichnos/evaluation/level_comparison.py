@@ -7,14 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ichnos.evaluation.calls import AS_FOUND, Prevalence
 from ichnos.evaluation.comparison import Difference, compare
 from ichnos.evaluation.delong import DeLong, delong
 from ichnos.evaluation.folds import only_describes
 from ichnos.evaluation.intervals import Estimate, evaluate
 from ichnos.evaluation.levels import Level
 from ichnos.evaluation.multiplicity import holm
-from ichnos.evaluation.paired import Paired, PairedMeasures, paired_kaggle_loss, paired_measures
-from ichnos.evaluation.paired_cases import Cases, LevelCalls, aligned, cases_of_levels
+from ichnos.evaluation.paired import Paired, PairedMeasures, paired_exact_match, paired_kaggle_loss, paired_measures
+from ichnos.evaluation.paired_cases import Cases, LevelCalls, aligned, cases_of_levels, scored_cases
 from ichnos.evaluation.resampling import RESAMPLES, PatientResamples
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT, Progress
@@ -106,6 +107,7 @@ def compare_levels(
     *,
     exams: tuple[Predictions, Predictions] | None = None,
     called: LevelCalls | None = None,
+    prevalence: Prevalence = AS_FOUND,
     seed: int,
     resamples: int = RESAMPLES,
     progress: Progress = SILENT,
@@ -117,16 +119,16 @@ def compare_levels(
     Rows of any table may be in any order. The patient level is left out where every patient has one exam, as it is the
     exam level then. A class that fewer than FEWEST_PATIENTS have or lack is described, not tested.
     called: what both call of the slices and of the exams (without `exams`, of the slices' table by exam); with it each
-    row has its measures beside AUC, of which none is tested.
-    Raises InputError where the tables are not of the same slices or exams with the same labels, or share no class.
+    row has its measures beside AUC, of which none is tested; prevalence: where predictive values are among them too.
+    Raises InputError where the tables are not of the same slices or exams with the same labels, or share no class,
+    UsageError where a prevalence is not inside (0, 1).
     """
-    tables = aligned(first, second)
-    levels = list(cases_of_levels(tables, aligned(*exams) if exams else tables, called))
+    levels = scored_cases(first, second, exams, called)
     rows: list[Row] = []
     with progress.task("Comparing, by resamples of patients", sum(len(cases.patient) for cases in levels)) as task:
         for cases in levels:
             task.note(f"{cases.level.value}s")
-            rows += _rows(cases, seed, resamples, partial(task.advance, len(cases.patient) / 4))
+            rows += _rows(cases, prevalence, seed, resamples, partial(task.advance, len(cases.patient) / 4))
     bootstrap = holm([row.bootstrap_tested for row in rows])
     exact = holm([row.delong_tested for row in rows])
     return [
@@ -149,6 +151,29 @@ def compare_kaggle_loss(
     return paired_kaggle_loss(one.probabilities, two.probabilities, one.labels, one.classes, drawn)
 
 
+def compare_exact_match(
+    first: Predictions,
+    second: Predictions,
+    *,
+    exams: tuple[Predictions, Predictions] | None = None,
+    called: LevelCalls,
+    seed: int,
+    resamples: int = RESAMPLES,
+) -> dict[Level, dict[str, Paired]]:
+    """At every level and each operating point second less first of the share of cases where every class that both have
+    is called as it is labelled.
+
+    Arguments are those of `compare_levels`. Raises InputError as it does.
+    """
+    return {
+        cases.level: paired_exact_match(
+            cases.called, cases.labels, PatientResamples.draw(cases.patient, seed, resamples)
+        )
+        for cases in scored_cases(first, second, exams, called)
+        if cases.called is not None
+    }
+
+
 def auc_of_levels(table: Predictions, *, seed: int, resamples: int = RESAMPLES) -> dict[Level, dict[Subtype, Estimate]]:
     """Of one model what `compare_levels` compares: the AUC of every class at every level, with its interval."""
     found: dict[Level, dict[Subtype, Estimate]] = {}
@@ -159,7 +184,9 @@ def auc_of_levels(table: Predictions, *, seed: int, resamples: int = RESAMPLES) 
     return found
 
 
-def _rows(cases: Cases, seed: int, resamples: int, advance: Callable[[], None]) -> Iterator[Row]:
+def _rows(
+    cases: Cases, prevalence: Prevalence, seed: int, resamples: int, advance: Callable[[], None]
+) -> Iterator[Row]:
     """advance: called four times."""
     drawn = PatientResamples.draw(cases.patient, seed, resamples)
     comparison = compare(cases.first, cases.second, cases.labels, cases.classes, drawn, advance=advance)
@@ -167,7 +194,7 @@ def _rows(cases: Cases, seed: int, resamples: int, advance: Callable[[], None]) 
     independent = cases.level is not Level.SLICE and drawn.patients == len(cases.patient)
     measures: dict[Subtype, PairedMeasures] = {}
     if cases.called is not None:
-        measures = paired_measures(scores, cases.called, cases.labels, cases.classes, drawn, comparison)
+        measures = paired_measures(scores, cases.called, cases.labels, cases.classes, drawn, comparison, prevalence)
     advance()
     advance()
     for k, c in enumerate(cases.classes):

@@ -1,25 +1,29 @@
 """Two models on the same cases: differences of what is not tested, each with its interval, by the same resamples."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ichnos.evaluation.calls import measure_calls_with_samples
+from ichnos.evaluation.calls import AS_FOUND, Prevalence, exact_match_with_samples, measure_calls_with_samples
 from ichnos.evaluation.comparison import Comparison, difference
-from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.intervals import Estimate, defined_share_note
 from ichnos.evaluation.probabilities import measure_calibration_with_samples, measure_kaggle_loss_with_samples
 from ichnos.evaluation.resampling import PatientResamples, Samples
 from ichnos.readout import POINTS
 from ichnos.subtypes import Subtype
 
-RATES = ("sensitivity", "specificity", "f1")
+RATES = ("sensitivity", "specificity", "ppv", "npv", "f1")
 """Of calls at an operating point."""
 
+AT_PREVALENCE = ("ppv_at_prevalence", "npv_at_prevalence")
+"""Of the same calls, of a class whose prevalence is given."""
+
 SCORES = ("brier", "log_loss")
-"""Of probabilities: the lower, the better."""
+"""Of probabilities: the lower, the better. The calibration error is none of them: chance adds to either model's, and
+more to the better calibrated one's, so that intervals of the difference by the bootstrap miss it."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class PairedMeasures:
     brier: Paired
     log_loss: Paired
     points: Mapping[str, Mapping[str, Paired]]
-    """For each operating point RATES: each model by its own thresholds."""
+    """For each operating point RATES, and AT_PREVALENCE where one is given: each model by its own thresholds."""
 
     def to_json(self) -> dict[str, Any]:
         """Each measure by its name; those of calls under operating_points."""
@@ -73,13 +77,16 @@ def paired_measures(
     classes: Sequence[Subtype],
     resamples: PatientResamples,
     ranked: Comparison,
+    prevalence: Prevalence = AS_FOUND,
 ) -> dict[Subtype, PairedMeasures]:
     """Second less first of every class. Arrays are (n, classes) of the same cases in the same order.
 
     ranked: what `compare` gave of the same probabilities and resamples, which holds average precision.
+    Raises UsageError where a prevalence is not inside (0, 1).
     """
     sides = [
-        measure_side(said, calls, labels, classes, resamples) for said, calls in zip(probabilities, called, strict=True)
+        measure_side(said, calls, labels, classes, resamples, prevalence)
+        for said, calls in zip(probabilities, called, strict=True)
     ]
     return paired_sides(sides[0], sides[1], classes, ranked)
 
@@ -91,7 +98,7 @@ class Side:
     scores: Sequence[tuple[Mapping[str, Estimate], Samples]]
     """SCORES of each class."""
     rates: Mapping[str, tuple[Mapping[Subtype, Mapping[str, Estimate]], Samples]]
-    """RATES of each operating point."""
+    """RATES of each operating point, and AT_PREVALENCE where one is given."""
 
 
 def measure_side(
@@ -100,13 +107,14 @@ def measure_side(
     labels: NDArray[np.bool_],
     classes: Sequence[Subtype],
     resamples: PatientResamples,
+    prevalence: Prevalence = AS_FOUND,
 ) -> Side:
-    """Of (n, classes) arrays of the same cases."""
+    """Of (n, classes) arrays of the same cases. Raises UsageError where a prevalence is not inside (0, 1)."""
     scores: list[tuple[Mapping[str, Estimate], Samples]] = []
     for k in range(len(classes)):
         estimates, drawn = measure_calibration_with_samples(probabilities[:, k], labels[:, k], resamples)
         scores.append((estimates, {key: values for key, values in drawn.items() if key[0] in SCORES}))
-    return Side(scores, {point: _rates(called, point, labels, classes, resamples) for point in POINTS})
+    return Side(scores, {point: _rates(called, point, labels, classes, resamples, prevalence) for point in POINTS})
 
 
 def paired_sides(
@@ -138,6 +146,26 @@ def paired_kaggle_loss(
     return _pair(one, two, before, after, resamples.patients)
 
 
+def paired_exact_match(
+    called: tuple[Called, Called], labels: NDArray[np.bool_], resamples: PatientResamples
+) -> dict[str, Paired]:
+    """For each operating point the share of cases where every class is called as (n, classes) labels say, second less
+    first."""
+    found: dict[str, Paired] = {}
+    for point in POINTS:
+        (one, before), (two, after) = (_exact_match(each, point, labels, resamples) for each in called)
+        found[point] = _pair(one, two, before, after, resamples.patients)
+    return found
+
+
+def _exact_match(
+    called: Called, point: str, labels: NDArray[np.bool_], resamples: PatientResamples
+) -> tuple[Estimate, NDArray[np.float64]]:
+    if called.why_not is None:
+        return exact_match_with_samples(called.points[point], labels, resamples)
+    return _nothing(called), np.full(len(resamples), np.nan)
+
+
 def _paired_rates(
     first: tuple[Mapping[Subtype, Mapping[str, Estimate]], Samples],
     second: tuple[Mapping[Subtype, Mapping[str, Estimate]], Samples],
@@ -145,18 +173,27 @@ def _paired_rates(
     patients: int,
 ) -> dict[str, Paired]:
     (one, before), (two, after) = first, second
-    return {n: _pair(one[c][n], two[c][n], before[n, c], after[n, c], patients) for n in RATES}
+    return {n: _pair(one[c][n], two[c][n], before[n, c], after[n, c], patients) for n in one[c]}
 
 
 def _rates(
-    called: Called, point: str, labels: NDArray[np.bool_], classes: Sequence[Subtype], resamples: PatientResamples
+    called: Called,
+    point: str,
+    labels: NDArray[np.bool_],
+    classes: Sequence[Subtype],
+    resamples: PatientResamples,
+    prevalence: Prevalence,
 ) -> tuple[dict[Subtype, dict[str, Estimate]], Samples]:
     if called.why_not is None:
-        estimates, drawn = measure_calls_with_samples(called.points[point], labels, classes, resamples, {})
-        return estimates, {key: values for key, values in drawn.items() if key[0] in RATES}
-    nothing = Estimate(None, None, f"not defined ({called.why_not})")
+        return measure_calls_with_samples(called.points[point], labels, classes, resamples, prevalence)
+    names: dict[Subtype, tuple[str, ...]] = {c: RATES + (AT_PREVALENCE if c in prevalence else ()) for c in classes}
     never = np.full(len(resamples), np.nan)
-    return {c: dict.fromkeys(RATES, nothing) for c in classes}, {(n, c): never for c in classes for n in RATES}
+    nothing = {c: dict.fromkeys(names[c], _nothing(called)) for c in classes}
+    return nothing, {(n, c): never for c in classes for n in names[c]}
+
+
+def _nothing(called: Called) -> Estimate:
+    return Estimate(None, None, f"not defined ({called.why_not})")
 
 
 def _pair(
@@ -166,4 +203,7 @@ def _pair(
     after: NDArray[np.float64],
     patients: int,
 ) -> Paired:
-    return Paired(first, second, difference(first, second, after - before, patients).estimate)
+    """The difference tells its own share of the resamples: those that define both may be fewer than define either."""
+    found = difference(first, second, after - before, patients).estimate
+    share = defined_share_note(found.interval)
+    return Paired(first, second, replace(found, note=share) if share else found)

@@ -49,10 +49,12 @@ class Cases:
     """None where nobody asked for calls."""
 
 
-def scored_cases(first: Predictions, second: Predictions, exams: Pair | None) -> tuple[Cases, ...]:
-    """Every level of two tables, without calls. Raises InputError where they do not go together."""
+def scored_cases(
+    first: Predictions, second: Predictions, exams: Pair | None, called: LevelCalls | None = None
+) -> tuple[Cases, ...]:
+    """Every level of two tables, with calls where they are given. Raises InputError where they do not go together."""
     tables = aligned(first, second)
-    return tuple(cases_of_levels(tables, aligned(*exams) if exams else tables))
+    return tuple(cases_of_levels(tables, aligned(*exams) if exams else tables, called))
 
 
 def cases_of_levels(slices: Pair, exams: Pair, called: LevelCalls | None = None) -> Iterator[Cases]:

@@ -15,9 +15,9 @@ from ichnos.reporting.comparison_figures import forest, rocs
 from ichnos.reporting.comparison_tables import (
     UNTESTED,
     comparison_tables,
-    kaggle,
     p_text,
     rows_of,
+    together,
     untested,
     why_no_calls,
 )
@@ -64,7 +64,7 @@ def write_comparison(report: ComparisonReport, out: Path, progress: Progress = S
         tables=comparison_tables(tree),
         no_calls={level: why_no_calls(rows_of(tree, level)) for level in figures},
         figures=figures,
-        kaggle=kaggle(tree),
+        together=together(tree),
         version=ichnos.__version__,
     )  # fmt: skip
     write_text(out / "report.md", comparison_report(tree))
@@ -131,8 +131,7 @@ def comparison_report(tree: Tree) -> str:
         lines += [table.to_markdown() for table in tables]
         if len(tables) == 1:
             lines += [f"{LEVELS[level].capitalize()}: {reason}\n" for reason in why_no_calls(rows_of(tree, level))]
-    if loss := kaggle(tree):
-        lines.append(loss.to_markdown())
+    lines += [table.to_markdown() for table in together(tree)]
     return "\n".join(lines).rstrip() + "\n"
 
 

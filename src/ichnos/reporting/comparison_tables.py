@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
-from ichnos.reporting.evaluation_tables import LEVELS, POINTS, mapping_words, mark, threshold_text
+from ichnos.reporting.evaluation_tables import LEVELS, POINTS, mapping_words, mark, prevalence_note, threshold_text
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import CLASSES, Subtype
@@ -21,16 +21,19 @@ UNTESTED = (
 
 _SCORES = {"average_precision": "Average precision", "brier": "Brier", "log_loss": "Log loss"}
 _RATES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "f1": "F1"}
+_PREDICTIVE = {"ppv": "PPV", "npv": "NPV"}
+_AT_PREVALENCE = {"ppv_at_prevalence": "PPV at prevalence", "npv_at_prevalence": "NPV at prevalence"}
 
 
 def comparison_tables(tree: Tree) -> dict[str, list[Table]]:
-    """By level: AUC with its tests, scores of probabilities, and calls where either model's are known."""
+    """By level: AUC with its tests, scores of probabilities, and where either model's calls are known these and their
+    predictive values."""
     found: dict[str, list[Table]] = {}
     for level in dict.fromkeys(row["level"] for row in tree["rows"]):
         rows = rows_of(tree, level)
         found[level] = [auc(level, rows, tree["mapping"]), scores(level, rows, tree["mapping"])]
-        if called := calls(level, rows, tree["mapping"]):
-            found[level].append(called)
+        if any(_stated(rows)):
+            found[level] += [calls(level, rows, tree["mapping"]), predictive(level, rows, tree)]
     return found
 
 
@@ -74,33 +77,56 @@ def scores(level: str, rows: Sequence[Tree], mapping: Tree) -> Table:
         (_name(row, mapping), *(cell for measure in _SCORES for cell in _cells(row["measures"][measure])))
         for row in rows
     ]
-    notes = ("Brier score and log loss (nats): the lower, the better, so a difference below 0 is the second's gain.",)
+    notes = (
+        "Brier score and log loss (nats): the lower, the better, so a difference below 0 is the second's gain.",
+        _NO_CALIBRATION_ERROR,
+    )
     title = f"{_title(level)}: average precision, Brier score and log loss"
     return Table(
         f"{level}_scores", title, (_CLASS, *_thrice(_SCORES)), tuple(cells), (*notes, *_few(rows), *_daggers(mapping))
     )
 
 
-def calls(level: str, rows: Sequence[Tree], mapping: Tree) -> Table | None:
-    """Each model by its own thresholds; None where neither's are stated."""
-    points = [row["measures"]["operating_points"] for row in rows]
-    stated = [at["thresholds"][side] for each in points for at in each.values() for side in SIDES]
-    if all(each is None for each in stated):
-        return None
-    columns = (_CLASS, Column("Point", Kind.TEXT), Column("Thresholds", Kind.TEXT), *_thrice(_RATES))
+def calls(level: str, rows: Sequence[Tree], mapping: Tree) -> Table:
+    """Each model by its own thresholds."""
+    title = f"{_title(level)}: calls, each model at its own operating points"
+    return _called(f"{level}_calls", title, _RATES, rows, mapping)
+
+
+def predictive(level: str, rows: Sequence[Tree], tree: Tree) -> Table:
+    """What the same calls say of a case, in this set and at the prevalences that were given."""
+    given = tree["prevalence"]
+    rates = _PREDICTIVE | (_AT_PREVALENCE if given else {})
+    notes = ["PPV and NPV are those of this set: they hang on how common a class is in it."]
+    notes += [prevalence_note(level, given)] if given else []
+    title = f"{_title(level)}: predictive values of the same calls"
+    return _called(f"{level}_predictive", title, rates, rows, tree["mapping"], notes)
+
+
+def _called(
+    name: str, title: str, rates: Mapping[str, str], rows: Sequence[Tree], mapping: Tree, notes: Sequence[str] = ()
+) -> Table:
+    """A row a class and operating point. rates: by name what each is called; a class that has none has dashes."""
+    columns = (_CLASS, Column("Point", Kind.TEXT), Column("Thresholds", Kind.TEXT), *_thrice(rates))
     cells: list[tuple[Cell, ...]] = []
-    for row, each in zip(rows, points, strict=True):
-        for point, title in POINTS.items():
-            sides = [each[point]["thresholds"][side] for side in SIDES]
+    for row in rows:
+        for point, point_title in POINTS.items():
+            at = row["measures"]["operating_points"][point]
+            sides = [at["thresholds"][side] for side in SIDES]
             told = "; ".join("–" if side is None else threshold_text(side) for side in sides)
             known = all(side is not None for side in sides)
-            rates = (cell for rate in _RATES for cell in _cells(each[point][rate], known))
-            cells.append((_name(row, mapping), title, told, *rates))
-    notes = ["Each model is called by thresholds of its own: the first's, then the second's."]
-    notes += [_FOLDS] if any(isinstance(each, list) for each in stated) else []
-    notes += [*why_no_calls(rows), *_few(rows), *_daggers(mapping)]
-    title = f"{_title(level)}: calls, each model at its own operating points"
-    return Table(f"{level}_calls", title, columns, tuple(cells), tuple(notes), grouped=True)
+            numbers = (cell for rate in rates for cell in (_cells(at[rate], known) if rate in at else [None] * 3))
+            cells.append((_name(row, mapping), point_title, told, *numbers))
+    said = [_OWN_THRESHOLDS, *notes]
+    said += [_FOLDS] if any(isinstance(each, list) for each in _stated(rows)) else []
+    said += [*why_no_calls(rows), *_few(rows), *_daggers(mapping)]
+    return Table(name, title, columns, tuple(cells), tuple(said), grouped=True)
+
+
+def _stated(rows: Sequence[Tree]) -> list[Any]:
+    """Every threshold that either model was called by."""
+    points = (at["thresholds"] for row in rows for at in row["measures"]["operating_points"].values())
+    return [each[side] for each in points for side in SIDES if each[side] is not None]
 
 
 def why_no_calls(rows: Sequence[Tree]) -> list[str]:
@@ -109,8 +135,31 @@ def why_no_calls(rows: Sequence[Tree]) -> list[str]:
     for side in SIDES:
         point = rows[0]["measures"]["operating_points"]["balanced"]
         if point["thresholds"][side] is None:
-            said.append(f"Sensitivity, specificity and F1 of the {side}: {point['sensitivity'][side]['note']}.")
+            said.append(f"{_OF_CALLS} of the {side}: {point['sensitivity'][side]['note']}.")
     return said
+
+
+def together(tree: Tree) -> list[Table]:
+    """Of all classes in one: exact match where any calls are known, Kaggle's loss where slices are compared."""
+    return [table for table in (exact_match(tree), kaggle(tree)) if table is not None]
+
+
+def exact_match(tree: Tree) -> Table | None:
+    """A row a level; None where neither model's calls are known at any."""
+    found = tree["exact_match"]
+    sides = [at[side] for points in found.values() for at in points.values() for side in SIDES]
+    if all(side["value"] is None for side in sides):
+        return None
+    columns = (Column("Of", Kind.TEXT), *_thrice({point: f"Exact match, {title}" for point, title in POINTS.items()}))
+    rows = [
+        (LEVELS[level], *(cell for at in points.values() for cell in _cells(at))) for level, points in found.items()
+    ]
+    classes = len({row["class"] for row in tree["rows"]})
+    said = (
+        f"Exact match: every class that is compared ({classes} of them) is called as it is labelled; fewer are easier."
+    )
+    notes = (_OWN_THRESHOLDS, said, *_daggers(tree["mapping"]))
+    return Table("exact_match", "All classes together: exact match", columns, tuple(rows), notes)
 
 
 def kaggle(tree: Tree) -> Table | None:
@@ -120,8 +169,17 @@ def kaggle(tree: Tree) -> Table | None:
         return None
     columns = (Column("Of slices", Kind.TEXT), *_thrice({"": "Kaggle's weighted log loss"}))
     notes = ("(2 × any + the five subtypes) / 7 in nats: the lower, the better.",)
-    return Table("kaggle", "All classes together", columns, (("all six classes", *_cells(loss)),), notes)
+    return Table("kaggle", "All classes together: Kaggle's loss", columns, (("all six classes", *_cells(loss)),), notes)
 
+
+_OF_CALLS = "Sensitivity, specificity, PPV, NPV, F1 and exact match"
+
+_NO_CALIBRATION_ERROR = (
+    "Calibration errors (ECE) are not compared: chance adds to each, and more to the better calibrated model's, so "
+    "intervals of their difference would miss it."
+)
+
+_OWN_THRESHOLDS = "Each model is called by thresholds of its own: the first's, then the second's."
 
 _FOLDS = "A study by folds has thresholds of its own a fold: the smallest and the largest are shown."
 

@@ -95,11 +95,7 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float], mapping: Clas
             rows.append((_name(c, row, mapping), title, threshold_text(numbers["threshold"]), *cells))
     notes = list(_few(tree, mapping))
     if prevalence:
-        said = ", ".join(f"{Subtype(c).display_name.lower()} {100 * share:g} %" for c, share in prevalence.items())
-        notes.append(
-            "At prevalence: sensitivity and specificity as measured here, and as if so many of all "
-            f"{LEVELS[level]} had the class: {said}."
-        )
+        notes.append(prevalence_note(level, prevalence))
     return Table(
         f"{level}_calls",
         f"{_title(level)}: calls at both operating points",
@@ -107,6 +103,15 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float], mapping: Clas
         tuple(rows),
         tuple(notes),
         grouped=True,
+    )
+
+
+def prevalence_note(level: str, prevalence: Mapping[str, float]) -> str:
+    """What predictive values at a prevalence are, in a sentence."""
+    said = ", ".join(f"{_lower(c)} {100 * share:g} %" for c, share in prevalence.items())
+    return (
+        "At prevalence: sensitivity and specificity as measured here, and as if so many of all "
+        f"{LEVELS[level]} had the class: {said}."
     )
 
 

@@ -120,24 +120,23 @@ def score_gains(card: Tree) -> Table:
 
 
 def call_gains(card: Tree) -> Table:
-    """The same in calls."""
-    titles = {"sensitivity": "sensitivity", "specificity": "specificity", "f1": "F1"}
+    """The same in calls. Studies from before have no predictive values."""
+    titles = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
+    found = [(names, point, at) for names, tree in _measured(card) for point, at in tree["operating_points"].items()]
+    titles = {name: title for name, title in titles.items() if all(name in at for _, _, at in found)}
     columns = (
         *_NAMES,
         Column("Point", Kind.TEXT),
         *(Column(f"Change of {title}", Kind.CHANGE) for title in titles.values()),
     )
-    rows = tuple(
-        (*names, point_title, *(_change(measures["operating_points"][point][name]) for name in titles))
-        for names, measures in _measured(card)
-        for point, point_title in POINTS.items()
-    )
+    rows = tuple((*names, POINTS[point], *(_change(at[name]) for name in titles)) for names, point, at in found)
     notes = (
         "Each recipe is called by its own thresholds, set on each fold's validation patients.",
         _UNTESTED,
         TRAINED_ONCE,
     )
-    title = "What each step gains beside AUC: sensitivity, specificity and F1, any hemorrhage"
+    *others, last = titles.values()
+    title = f"What each step gains beside AUC: {', '.join(others)} and {last}, any hemorrhage"
     return Table("gains_calls", title, columns, rows, notes, grouped=True, folded=True)
 
 

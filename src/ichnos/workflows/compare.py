@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ichnos.errors import InputError, OutputError, UsageError
+from ichnos.evaluation.calls import AS_FOUND, Prevalence, check_prevalence
 from ichnos.evaluation.intervals import Estimate
 from ichnos.evaluation.level_comparison import (
     EXAMS_RECUR,
     SLICES_HANG_TOGETHER,
     Row,
+    compare_exact_match,
     compare_kaggle_loss,
     compare_levels,
 )
@@ -26,7 +28,7 @@ from ichnos.progress import Progress
 from ichnos.reporting.comparison import ComparisonReport, write_comparison
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE
-from ichnos.workflows.measured import EXAMS, PREDICTIONS, SLICES
+from ichnos.workflows.measured import EXAMS, PREDICTIONS, SLICES, prevalence_words
 from ichnos.workflows.provenance import versions_of
 from ichnos.workflows.stated_calls import LARGEST, as_given, scorecard_beside, stated_calls, unmeasured
 
@@ -93,7 +95,13 @@ class _Sides:
 
 
 def compare_predictions(
-    first: Path, second: Path, out: Path, progress: Progress, *, resamples: int = RESAMPLES
+    first: Path,
+    second: Path,
+    out: Path,
+    progress: Progress,
+    *,
+    prevalence: Prevalence = AS_FOUND,
+    resamples: int = RESAMPLES,
 ) -> dict[str, Any]:
     """Compare two tables of predictions (predictions.parquet, out_of_fold.parquet or exams.parquet, or the folders
     that hold them); write comparison.json, report.md and report.html.
@@ -101,8 +109,9 @@ def compare_predictions(
     Differences are the second less the first. Exams are scored as both evaluations or studies wrote them into
     exams.parquet beside their table, slices as they were calibrated into slices.parquet; where either has none, exams
     are scored by their largest slice and slices as they were given. Calls are by the thresholds that the scorecard
-    beside each table states. Raises InputError where the tables are absent, damaged or not of the same slices,
-    UsageError where both are one file, OutputError where `out` holds a comparison already.
+    beside each table states; prevalence: where their predictive values are wanted besides the set's own.
+    Raises InputError where the tables are absent, damaged or not of the same slices, UsageError where both are one file
+    or a prevalence is none or of a class that is not compared, OutputError where `out` holds a comparison already.
     """
     if (out / "comparison.json").exists():
         raise OutputError(f"{out} holds a comparison already; give --out another folder")
@@ -111,21 +120,40 @@ def compare_predictions(
     if first.exists() and second.exists() and first.samefile(second):
         raise UsageError(f"{first} and {second} are one file; give the predictions of two models")
     sides = _read(_as_judged(first, second))
+    _see_that_prevalence_is_of(sides.tables, prevalence)
     called = sides.called()
     rows = compare_levels(
-        *sides.tables, exams=sides.exams, called=called, seed=SEED, resamples=resamples, progress=progress
+        *sides.tables,
+        exams=sides.exams,
+        called=called,
+        prevalence=prevalence,
+        seed=SEED,
+        resamples=resamples,
+        progress=progress,
     )
-    kaggle = _kaggle_loss(sides, resamples)
-    tree = _tree(sides, rows, called, kaggle, resamples)
+    words = ["ichnos", "compare", *map(str, given), "--out", str(out), *prevalence_words(prevalence)]
+    tree = _tree(sides, rows, called, resamples)
     tree |= {
-        "command": shlex.join(
-            ["ichnos", "compare", *map(str, given), "--out", str(out), "--resamples", str(resamples)]
-        ),
+        "prevalence": {c.value: share for c, share in prevalence.items()},
+        "exact_match": _exact_match(sides, called, resamples),
+        "kaggle_loss": _kaggle_loss(sides, resamples),
+        "command": shlex.join([*words, "--resamples", str(resamples)]),
         "versions": versions_of("ichnos", "numpy", "scikit-learn"),
     }
     write_json(out / "comparison.json", tree)
     write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out, progress)
     return tree
+
+
+def _see_that_prevalence_is_of(tables: _Pair, prevalence: Prevalence) -> None:
+    """Raises UsageError where one is none, or of a class that is not compared."""
+    check_prevalence(prevalence)
+    compared = [c for c in tables[0].classes if c in tables[1].classes]
+    if strangers := [c.value for c in prevalence if c not in compared]:
+        raise UsageError(
+            f"--prevalence is given for {', '.join(strangers)}, which is not compared here: a model does not name it, "
+            f"or its set does not label it; compared are {', '.join(compared) or 'none'}"
+        )
 
 
 def _read(paths: tuple[Path, Path]) -> _Sides:
@@ -159,9 +187,13 @@ def _kaggle_loss(sides: _Sides, resamples: int) -> dict[str, Any] | None:
     return Paired(nothing, nothing, nothing).to_json()
 
 
-def _tree(
-    sides: _Sides, rows: Sequence[Row], called: LevelCalls, kaggle: dict[str, Any] | None, resamples: int
-) -> dict[str, Any]:
+def _exact_match(sides: _Sides, called: LevelCalls, resamples: int) -> dict[str, Any]:
+    """By level and operating point."""
+    found = compare_exact_match(*sides.tables, exams=sides.exams, called=called, seed=SEED, resamples=resamples)
+    return {level.value: {point: each.to_json() for point, each in at.items()} for level, at in found.items()}
+
+
+def _tree(sides: _Sides, rows: Sequence[Row], called: LevelCalls, resamples: int) -> dict[str, Any]:
     tables, exams = sides.tables, sides.exams
     return {
         "form": "ichnos-comparison",
@@ -183,7 +215,6 @@ def _tree(
         "left_out": [c.value for c in sides.left_out],
         "notes": _notes(sides, {row.level for row in rows}),
         "rows": [_row(row, called) for row in rows],
-        "kaggle_loss": kaggle,
     }
 
 
