@@ -4,6 +4,7 @@ from typing import Any
 
 from ichnos import recipes
 from ichnos.inference import INCLUDED, read_bundle
+from ichnos.reporting.folds import folds_tables
 from ichnos.reporting.model_card import model_card
 
 MAP_CELLS = 3
@@ -52,3 +53,37 @@ def test_whose_maps_they_are_is_said() -> None:
     assert "maps show where the networks of slices looked" in card_of(
         recipes.find("ensemble").recipe.model_dump(mode="json")
     )
+
+
+def test_calibration_has_its_intervals_where_the_scorecard_has_them() -> None:
+    tree = read_bundle(INCLUDED).manifest.model_dump(mode="json")
+    card = tree["scorecard"]
+
+    def row_of(name: str, scorecard: dict[str, Any]) -> str:
+        lines = model_card(tree | {"scorecard": scorecard}, MAP_CELLS).splitlines()
+        return [line for line in lines if line.startswith(f"| {name}")][-1]
+
+    for level, of_level in (("slice", "slices"), ("exam", "exams")):
+        told = card["levels"][level]["classes"]["any"]["calibration"]
+        brier = [told[when]["brier"] for when in ("before", "after")]
+        for each in brier:
+            assert each["low"] < each["value"] < each["high"]
+        wanted = " → ".join(f"{each['value']:.3f} [{each['low']:.3f}, {each['high']:.3f}]" for each in brier)
+        whole = row_of(f"{level}: any hemorrhage", card)
+        assert whole.endswith(f" | {wanted} |")
+        assert whole.count(" → ") == 2
+        without = row_of(f"{level}: any hemorrhage", {k: v for k, v in card.items() if k != "levels"})
+        numbers = [card[of_level]["classes"]["any"]["calibration"][when]["brier"] for when in ("before", "after")]
+        assert without.endswith(" | " + " → ".join(f"{number:.3f}" for number in numbers) + " |")
+
+
+def test_a_level_or_a_class_without_intervals_keeps_its_numbers() -> None:
+    """As of a recipe of positives alone, whose scorecard has no level of exams and no `any`."""
+    tree = read_bundle(INCLUDED).manifest.model_dump(mode="json")
+    slices = tree["scorecard"]["levels"]["slice"]
+    few = {"slice": slices | {"classes": {c: row for c, row in slices["classes"].items() if c != "any"}}}
+    lines = folds_tables(tree["scorecard"] | {"levels": few})
+    of_calibration = [line for line in lines if " → " in line and "ECE" not in line]
+    assert len(of_calibration) == 12
+    numbers = [line.split(" | ")[-1] for line in of_calibration]
+    assert ["[" in cell for cell in numbers] == [False, *[True] * 5, *[False] * 6]

@@ -55,7 +55,10 @@ def first_weights(tree: Mapping[str, Any]) -> str:
 
 
 def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
-    """AUC, then operating points and calibration, each for slices and exams, as lines of Markdown."""
+    """AUC, then operating points and calibration, each for slices and exams, as lines of Markdown.
+
+    Calibration has intervals where `levels` has them; scorecards from before those have numbers alone.
+    """
     return [
         "| | positives (patients) | AUC, pooled | AUC, mean of folds | average precision |",
         "|---|---|---|---|---|",
@@ -76,8 +79,14 @@ def _rows(scorecard: Mapping[str, Any], cells: Any) -> list[str]:
     for level, name in LEVELS.items():
         for c, row in reversed(scorecard[level]["classes"].items()):  # `any` first
             mark = " *" if row["descriptive_only"] else ""
-            lines.append(f"| {name}: {Subtype(c).display_name.lower()}{mark} | {' | '.join(cells(row))} |")
+            told = {**row, "calibration": _calibration(scorecard, name, c) or row["calibration"]}
+            lines.append(f"| {name}: {Subtype(c).display_name.lower()}{mark} | {' | '.join(cells(told))} |")
     return lines
+
+
+def _calibration(scorecard: Mapping[str, Any], level: str, c: str) -> Mapping[str, Any] | None:
+    """With intervals; None where the level or the class has none."""
+    return scorecard.get("levels", {}).get(level, {"classes": {}})["classes"].get(c, {}).get("calibration")
 
 
 def _auc_cells(row: Mapping[str, Any]) -> list[str]:
@@ -102,8 +111,12 @@ def _point_cells(row: Mapping[str, Any]) -> list[str]:
     before, after = row["calibration"]["before"], row["calibration"]["after"]
     return [
         *(f"{estimate_text(p['sensitivity'], 2)} / {estimate_text(p['specificity'], 2)}" for p in points),
-        *(f"{before[k]:.3f} → {after[k]:.3f}" for k in ("expected_calibration_error", "brier")),
+        *(f"{_number(before[k])} → {_number(after[k])}" for k in ("expected_calibration_error", "brier")),
     ]
+
+
+def _number(told: Mapping[str, Any] | float) -> str:
+    return estimate_text(told) if isinstance(told, Mapping) else f"{told:.3f}"
 
 
 def estimate_text(estimate: Mapping[str, Any], digits: int = 3) -> str:
