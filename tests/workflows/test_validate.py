@@ -246,7 +246,8 @@ def test_maps_are_judged_by_masks(bundle: Path, tmp_path: Path) -> None:
     row = card["localisation"]["classes"]["any"]
     assert row["slices"] == 40
     assert row["pointing"]["value"] == 1.0, "the tiny network's map is the slice itself, brightest in the mask"
-    assert row["chance"] == pytest.approx(1 / 16)
+    assert row["chance"]["value"] == pytest.approx(1 / 16)
+    assert row["above_chance"]["value"] == pytest.approx(15 / 16)
     assert 0 < row["iou"]["value"] <= 1
     assert "Class maps against masks" in (tmp_path / "out" / "report.html").read_text()
     assert "localisation" not in json.loads((evaluated(bundle, tmp_path) / "scorecard.json").read_text())

@@ -198,6 +198,7 @@ def localisation(card: Tree) -> Table:
         Column("Patients", Kind.COUNT),
         Column("Pointing game", Kind.RATIO),
         Column("By chance", Kind.RATIO),
+        Column("Above chance", Kind.CHANGE),
         Column("IoU", Kind.RATIO),
     )
     mapping = {c: to for c, to in card.get("mapping", {}).items() if c in card["localisation"]["classes"]}
@@ -206,9 +207,7 @@ def localisation(card: Tree) -> Table:
             Subtype(c).display_name + mark(Subtype(c), mapping),
             row["slices"],
             row["patients"],
-            Estimate.from_json(row["pointing"]),
-            row["chance"],
-            Estimate.from_json(row["iou"]),
+            *(Estimate.from_json(row[name]) for name in ("pointing", "chance", "above_chance", "iou")),
         )
         for c, row in card["localisation"]["classes"].items()
     )

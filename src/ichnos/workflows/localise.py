@@ -17,6 +17,7 @@ NOTHING_MAPPED: Mapping[Subtype, Sequence[Subtype]] = {}
 NOTES = (
     "Pointing game: the share of marked slices where the map's largest cell overlaps the mask, called or not.",
     "By chance: the mean share of a map's cells that overlap the mask. The fewer the cells, the more do.",
+    "Above chance: the former less the latter, slice by slice. An interval that holds 0 does not show that maps point.",
     "IoU: mask and map at half its largest value. A map has few cells, so it cannot outline a hemorrhage.",
 )
 
@@ -64,13 +65,16 @@ class MapsAgainstMasks:
             rows, pointed = zip(*self._found[c], strict=True)
             patients = self._patients[list(rows)]
             hits = np.array([each.hit for each in pointed], dtype=np.float64)
+            chances = np.array([each.chance for each in pointed])
             overlaps = np.array([each.iou for each in pointed])
+            measured = {"pointing": hits, "chance": chances, "above_chance": hits - chances, "iou": overlaps}
             classes[c.value] = {
                 "slices": len(rows),
                 "patients": len(np.unique(patients)),
-                "pointing": mean_of(hits, patients, seed=seed, resamples=resamples).to_json(),
-                "chance": float(np.mean([each.chance for each in pointed])),
-                "iou": mean_of(overlaps, patients, seed=seed, resamples=resamples).to_json(),
+                **{
+                    name: mean_of(values, patients, seed=seed, resamples=resamples).to_json()
+                    for name, values in measured.items()
+                },
             }
         return {"notes": list(NOTES), "classes": classes}
 
