@@ -115,7 +115,7 @@ def test_the_bundle_says_that_it_is_a_cascade(run: Path, bundle: Path) -> None:
     assert "slices with and without hemorrhage (the gate)" in read.manifest.population
     assert "A cascade, recipe `cascade`" in read.card
     assert "- Gate: efficientnet-b0 at 64 pixels" in read.card
-    assert "- Second stage: efficientnet-b0 at 64 pixels" in read.card
+    assert "- Second stage: efficientnet-b0 at 96 pixels" in read.card
     assert "Not for exams" not in read.card
 
 
@@ -130,7 +130,7 @@ def test_an_exam_is_read(bundle: Path, tmp_path: Path) -> None:
         assert each.probabilities[Subtype.ANY] >= max(each.probabilities.values())
     reading = load_bundle(bundle).read(read_exam(images))
     assert reading.outputs == CLASSES
-    assert reading.maps.shape == (20, 6, 2, 2), "the gate's map of 1×1 is brought to the second stage's size"
+    assert reading.maps.shape == (20, 6, 3, 3), "the gate's map of 2×2 is brought to the second stage's size"
     assert reading.features.shape == (20, 2560)
 
 

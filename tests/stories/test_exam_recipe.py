@@ -120,7 +120,7 @@ def test_an_exam_is_read(bundle: Path, tmp_path: Path) -> None:
     findings = ExamFindings.model_validate_json((tmp_path / "out" / "exam-001" / "findings.json").read_text())
     assert len(findings.slices) == 20
     reading = load_bundle(bundle).read(read_exam(images))
-    assert (reading.maps.shape, reading.features.shape) == ((20, 6, 1, 1), (20, 1280))
+    assert (reading.maps.shape, reading.features.shape) == ((20, 6, 2, 2), (20, 1280))
 
 
 def test_the_kinds_do_not_share_a_folder(prepared: Path, run: Path) -> None:
