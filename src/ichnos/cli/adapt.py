@@ -43,7 +43,7 @@ def adapt(
     from ichnos.workflows.adapt import AdaptOptions, Method, adapt_run
 
     if method not in set(Method):
-        raise UsageError(f"--method is {' or '.join(Method)}, got {method!r}")
+        raise UsageError(f"--method is one of {', '.join(Method)}, got {method!r}")
     options = AdaptOptions(Method(method), patients, seed, parse_assignments(changes or []))
     with on_standard_error() as progress:
         summary = adapt_run(run, data, out, options, progress, device=device)
