@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from ichnos.errors import BundleError
 from ichnos.progress import SILENT
 from ichnos.recipes import find
 from ichnos.workflows import cost
@@ -66,3 +67,25 @@ def test_what_was_exported_to_be_timed_is_not_exported_again(tmp_path: Path, mon
     monkeypatch.setattr(cost, "_read_in_turn", lambda bundles, _: {name: [0.5] for name in bundles})
     assert [each["seconds"] for each in cost.costs_of_runs(runs, SILENT).values()] == [0.5, 0.5]
     assert exported == ["first", "second"]
+
+
+def test_a_recipe_of_which_no_bundle_comes_costs_the_study_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = find("reader").recipe
+    runs = {name: (tmp_path / name / "fold-0", recipe) for name in ("differs", "reads")}
+    for run, _ in runs.values():
+        run.mkdir(parents=True)
+
+    def export(run: list[Path], bundle: Path, *_: object, **__: object) -> None:
+        if run[0].parent.name == "differs":
+            raise BundleError("the exported network differs from the trained one")
+        bundle.write_text("")
+
+    monkeypatch.setattr(cost, "export_runs", export)
+    monkeypatch.setattr(cost, "parameters_of_run", lambda *_: 1)
+    monkeypatch.setattr(cost, "_read_in_turn", lambda bundles, _: {name: [0.5] for name in bundles})
+    costs = cost.costs_of_runs(runs, SILENT)
+    assert (costs["differs"]["seconds"], costs["reads"]["seconds"]) == (None, 0.5)
+    assert costs["differs"]["note"] == "the exported network differs from the trained one"
+    assert costs["reads"]["note"] is None

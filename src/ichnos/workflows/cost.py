@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ichnos.errors import UsageError
+from ichnos.errors import BundleError, UsageError
 from ichnos.files import write_json
 from ichnos.inference.bundle import read_bundle
 from ichnos.inference.engine import Engine
@@ -39,8 +39,8 @@ def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -
     the names of these runs.
 
     Kept in cost.json beside each run: those are neither counted nor timed again. One from before was timed by itself,
-    the median of three, and has no seconds_highest. A recipe of which no bundle can be made has None for the last
-    three, and `note` says why.
+    the median of three, and has no seconds_highest. A recipe of which no bundle can be made, or whose exported network
+    does not agree with the trained one, has None for the last three, and `note` says why.
     """
     costs = {name: kept for name, (run, recipe) in runs.items() if (kept := _kept(run, recipe)) is not None}
     wanted = {name: pair for name, pair in runs.items() if name not in costs}
@@ -50,7 +50,7 @@ def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -
             costs[name] = _counted(run, recipe)
             try:
                 bundles[name] = _exported(run, recipe)
-            except UsageError as error:
+            except (UsageError, BundleError) as error:
                 costs[name]["note"] = str(error)
                 write_json(run.parent / KEPT, costs[name])
             task.advance()
