@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydicom import config, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, CTImageStorage, UID_dictionary
+from pydicom.uid import UID, CTImageStorage
 
 from ichnos.dicom.decode import PixelLayout, stored_values
 from ichnos.dicom.decoder import FileInMemory, shared_decoder
@@ -157,7 +157,8 @@ def _check_kind(dataset: FileDataset) -> None:
         raise DicomError(f"its modality is {shown_modality(modality) or 'not given'}, not CT; send CT images")
     sop_class = UID(text(dataset, _SOP_CLASS), validation_mode=config.IGNORE)
     if sop_class and sop_class != CTImageStorage:
-        kind = f"a {sop_class.name} object" if sop_class in UID_dictionary else "an object of an unknown class"
+        known = sop_class.name != sop_class  # an unknown one's name is itself, whatever that holds
+        kind = f"a {sop_class.name} object" if known else "an object of an unknown class"
         raise DicomError(f"it is {kind}, not a single CT slice; send the CT Image Storage series")
     for kind in ("LOCALIZER", "PERFUSION"):
         if kind in texts(dataset, _IMAGE_TYPE):
