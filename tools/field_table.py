@@ -13,12 +13,11 @@ from pages import ROOT, rewrite
 from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.table import Table
 
-STUDIES = ("field-ct-ich", "parts-ct-ich", "epidural-ct-ich", "field-phantom", "field-phantom-parts")
+STUDIES = ("field-ct-ich", "parts-ct-ich", "epidural-ct-ich", "field-phantom")
 
 WHOLE: Mapping[str, Collection[str]] = {
     "epidural-ct-ich": ("any", "subtypes_slices", "subtypes_exams", "gains", "gains_epidural", "cost"),
     "field-phantom": ("cost",),
-    "field-phantom-parts": ("cost",),
 }
 """Of some studies a few tables; the rest stands in their scorecards. Three test patients of a phantom rank nothing."""
 
