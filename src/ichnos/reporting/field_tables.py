@@ -98,15 +98,13 @@ def subtypes(card: Tree, level: str) -> Table:
 
 def subgroups(card: Tree) -> list[Table]:
     """A row a recipe and group: exams of any hemorrhage, where they were parted."""
-    parted = {name: entry["subgroups"] for name, entry in card["recipes"].items() if entry.get("subgroups")}
-    rows = [
-        (name, *row) for name, tree in parted.items() for row in of_subgroups({"subgroups": tree, "folds": ()}).rows
-    ]
-    if not rows:
+    parted = {name: of_subgroups(entry) for name, entry in card["recipes"].items() if entry.get("subgroups")}
+    if not parted:
         return []
-    one = of_subgroups({"subgroups": next(iter(parted.values())), "folds": ()})
-    columns = (Column("Recipe", Kind.TEXT), *one.columns)
-    return [Table("subgroups", one.title, columns, tuple(rows), one.notes, grouped=True)]
+    first = next(iter(parted.values()))
+    rows = tuple((name, *row) for name, table in parted.items() for row in table.rows)
+    columns = (Column("Recipe", Kind.TEXT), *first.columns)
+    return [Table("subgroups", first.title, columns, rows, first.notes, grouped=True)]
 
 
 def ranking(card: Tree) -> Table:

@@ -69,7 +69,9 @@ class AdaptOptions:
 
     def __post_init__(self) -> None:
         if self.method is not Method.FINE_TUNE and self.changes:
-            raise UsageError("--set is for --method fine-tune: BatchNorm's statistics are measured, not trained")
+            raise UsageError(
+                "--set is for --method fine-tune: BatchNorm's statistics are measured, not trained; nor is calibration"
+            )
         if self.method is Method.CALIBRATE and self.patients is not None:
             raise UsageError("--patients are of the training part, of which --method calibrate uses nobody")
 
