@@ -42,6 +42,14 @@ class Architecture(StrEnum):
         return _FACTS[self]
 
 
+class Weights(StrEnum):
+    """How a bundle's graphs store their weights; either way they are reckoned with in single precision."""
+
+    FLOAT32 = "float32"
+    INT16 = "int16"
+    """As whole numbers with a scale each output: half as large (ichnos.models.sixteen_bits)."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """Of a backbone on three channels, without its head. A test counts them again on the network itself."""

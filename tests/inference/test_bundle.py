@@ -158,9 +158,19 @@ def test_another_network_is_of_version_4_and_says_how_large_its_maps_are(tmp_pat
     assert (told.map_cells, told.has_maps) == (4, True)
 
 
+def test_weights_in_16_bits_are_of_version_6() -> None:
+    """So that what read bundles before refuses them by their version, and no other bundle says anything of weights."""
+    told = manifest()
+    assert "weights" not in json.loads(told.text())
+    tree = told.model_dump(mode="json") | {"weights": "int16", "map_side": 4}
+    with pytest.raises(ValidationError, match="of version 6, not 2"):
+        Manifest.model_validate(tree)
+    assert json.loads(Manifest.model_validate(tree | {"version": 6}).text())["weights"] == "int16"
+
+
 def test_a_newer_form_is_named_before_anything_else(written: Path) -> None:
-    rewrite(written, lambda tree: tree.update(version=6, something="new"), resign=False)
-    with pytest.raises(BundleError, match=r"version 6, this ichnos reads version 5; install a newer ichnos"):
+    rewrite(written, lambda tree: tree.update(version=7, something="new"), resign=False)
+    with pytest.raises(BundleError, match=r"version 7, this ichnos reads version 6; install a newer ichnos"):
         read_bundle(written)
 
 

@@ -101,6 +101,20 @@ def test_an_unseen_exam_is_read(bundle: Path, tmp_path: Path) -> None:
     assert ExamFindings.model_validate_json(path.read_text()) == findings
 
 
+def test_weights_in_16_bits_make_half_a_file_and_the_same_findings(prepared: Path, run: Path, bundle: Path) -> None:
+    out = prepared.parent / "half.ichnos"
+    words = ("--data", str(prepared), "--title", "Small", "--weights", "int16", "--json")
+    done = ichnos("export", str(run), "--out", str(out), *words)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["agreement"] <= 1e-4
+    assert out.stat().st_size < 0.55 * bundle.stat().st_size
+    assert "stored in 16 bits" in ichnos("bundle", "show", str(out)).stdout
+    assert "stored in 16 bits" not in ichnos("bundle", "show", str(bundle)).stdout
+    full, half = (package.load_bundle(each).classify(head()) for each in (bundle, out))
+    said = [[e.probability for e in (f.any, *f.subtypes)] for f in (full, half)]
+    np.testing.assert_allclose(said[1], said[0], atol=1e-4)
+
+
 def test_reading_needs_no_torch(bundle: Path) -> None:
     heavy = ("torch", "scipy", "sklearn", "polars", "matplotlib", "blosc2", "onnx", "monai")
     program = (

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from ichnos.cli.evaluate import BoundOption, Sensitivity
+from ichnos.networks import Weights
 from ichnos.readout import Bound
 
 app = typer.Typer(help="Look at bundles.", no_args_is_help=True, rich_markup_mode=None)
@@ -49,6 +50,10 @@ _Calibration = Annotated[
     ),
 ]
 
+WeightsOption = Annotated[
+    Weights, typer.Option("--weights", help="How the bundle stores its weights; int16 makes it half as large.")
+]
+
 
 def export(
     runs: Annotated[
@@ -71,6 +76,7 @@ def export(
         str | None,
         typer.Option("--demonstration", help="Why it is a demonstration and no more: every reading says so."),
     ] = None,
+    weights: WeightsOption = Weights.FLOAT32,
     force: Annotated[bool, typer.Option("--force", help="Replace the file where it exists.")] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary as JSON on standard output.")] = False,
@@ -89,6 +95,7 @@ def export(
         licence=licence,
         fitting=Fitting(sensitivity, bound),
         demonstration=demonstration,
+        weights=weights,
     )
     with on_standard_error() as progress:
         summary = export_runs(runs, out, progress, options, force=force, device=device)

@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from ichnos.cli.adapt import study_adapt
+from ichnos.cli.bundle import WeightsOption
 from ichnos.cli.evaluate import BoundOption, By, ByTable, Sensitivity
+from ichnos.networks import Weights
 from ichnos.readout import Bound
 
 Sets = Annotated[
@@ -96,6 +98,7 @@ def by_folds(
     demonstration: Annotated[
         str | None, typer.Option("--demonstration", help="Why the bundle is a demonstration: every reading says so.")
     ] = None,
+    weights: WeightsOption = Weights.FLOAT32,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that exists.")] = False,
     device: Device = "auto",
     as_json: Json = False,
@@ -124,6 +127,7 @@ def by_folds(
         title=title,
         licence=licence,
         demonstration=demonstration,
+        weights=weights,
         force=force,
         prevalence=parse_shares(prevalence or []),
         subgroups=Subgrouping(by, table),

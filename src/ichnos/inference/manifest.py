@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ichnos.networks import Architecture
+from ichnos.networks import Architecture, Weights
 from ichnos.readout import Bound, Readout
 from ichnos.recipe import CascadeRecipe, EnsembleRecipe, ExamRecipe, Recipe
 from ichnos.subtypes import Subtype
 
-BUNDLE_VERSION = 5
+BUNDLE_VERSION = 6
 """Of the form. Readers refuse newer ones.
 
 1: `readout.smoothing` was the weight of each adjacent slice, fitted on slices 5 mm apart.
@@ -25,6 +25,7 @@ network of exams (exam.onnx), which takes the slices' answers and gives them ane
 joins them; or of a recipe with views at test
 time, whose mean the graph gives, with raw HU beside the windows, with masks in training, or with a network that was not
 there before; or whose readout holds any between two bounds.
+6: whose weights are stored in 16 bits (`weights`).
 """
 
 _FIRST_SHRINKAGE = 32
@@ -73,8 +74,8 @@ class Manifest(_Part):
     """bundle.json."""
 
     form: Literal["ichnos-bundle"] = "ichnos-bundle"
-    version: Literal[1, 2, 3, 4, 5] = 2
-    """What `version_of` says of the recipe; 1 where 2 would do."""
+    version: Literal[1, 2, 3, 4, 5, 6] = 2
+    """What `version_of` says; 1 where 2 would do."""
     title: Annotated[str, Field(pattern=_ONE_LINE)]
     """One line."""
     made_with: Mapping[str, str]
@@ -86,6 +87,7 @@ class Manifest(_Part):
     average."""
     map_side: Annotated[int, Field(ge=0)] | None = None
     """Rows and columns of the class maps; 0: the network has none. None up to version 3: size / 32."""
+    weights: Weights = Weights.FLOAT32
     readout: Readout
     population: str
     """Which slices the network has seen, in a sentence."""
@@ -108,7 +110,7 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _version_is_the_kinds(self) -> Self:
-        wanted = version_of(self.recipe, self.readout.bound)
+        wanted = version_of(self.recipe, self.readout.bound, self.weights)
         if max(self.version, 2) != wanted:
             raise ValueError(
                 f"a bundle of {self.recipe.in_words} with these networks is of version {wanted}, not {self.version}"
@@ -156,11 +158,15 @@ class Manifest(_Part):
         tree = self.model_dump(mode="json")
         if self.map_side is None:
             del tree["map_side"]  # older readers know no such field
+        if self.weights is Weights.FLOAT32:
+            del tree["weights"]  # the same
         return json.dumps(tree | {"digest": content_digest(tree)}, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def version_of(recipe: Recipe, bound: Bound) -> Literal[2, 3, 4, 5]:
-    """The oldest form in which a bundle of the recipe, with such a readout, can be written."""
+def version_of(recipe: Recipe, bound: Bound, weights: Weights = Weights.FLOAT32) -> Literal[2, 3, 4, 5, 6]:
+    """The oldest form in which a bundle of the recipe, with such a readout and such weights, can be written."""
+    if weights is Weights.INT16:
+        return 6
     stages = recipe.stages.values()
     joined = any(not isinstance(each, CascadeRecipe) for each in recipe.composites.values())
     later = any(stage.later_fields or stage.input.later_fields for stage in stages)

@@ -21,6 +21,8 @@ from ichnos.inputs import to_matrix
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.models.export import exported
 from ichnos.models.initial_weights import origins
+from ichnos.models.sixteen_bits import in_sixteen_bits
+from ichnos.networks import Weights
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.progress import Progress
@@ -92,6 +94,7 @@ class ExportOptions:
     fitting: Fitting = AS_USUAL
     demonstration: str | None = None
     """Why the bundle is no more than a demonstration: every reading with it says so."""
+    weights: Weights = Weights.FLOAT32
 
 
 def export_runs(
@@ -127,6 +130,8 @@ def export_runs(
         graph = model.graph()
         network = exported(graph)
         exam_network = model.exam_graph() if isinstance(model, _READ_EXAMS) else None
+        if options.weights is Weights.INT16:
+            network, exam_network = in_sixteen_bits(network), exam_network and in_sixteen_bits(exam_network)
         task.advance()
     manifest = _manifest(model, graph.map_side, options, data, fitted, origin, card)
     bundle = Bundle(manifest, "", network, "", exam_network)
@@ -134,7 +139,7 @@ def export_runs(
     if not difference <= AGREEMENT:
         raise BundleError(
             f"the exported network differs from the trained one by {difference:.2g} in probability, at most "
-            f"{AGREEMENT:g} is allowed; no bundle was written{_why_they_differ(model)}"
+            f"{AGREEMENT:g} is allowed; no bundle was written{_why_they_differ(model, options.weights)}"
         )
     manifest = manifest.model_copy(update={"agreement": difference})
     card_text = model_card(manifest.model_dump(mode="json"), manifest.map_cells)
@@ -229,7 +234,7 @@ def _manifest(
 ) -> Manifest:
     recipe = model.recipe
     origin_of_data = _origin(model, data) if data else None
-    form = version_of(recipe, fitted.readout.bound if fitted else Bound.RAISE_ANY)
+    form = version_of(recipe, fitted.readout.bound if fitted else Bound.RAISE_ANY, options.weights)
     return Manifest(
         version=form,
         title=options.title or recipe.title,
@@ -237,6 +242,7 @@ def _manifest(
         recipe=recipe,
         networks=len(model.models[0].runs),
         map_side=map_side if form >= 4 else None,
+        weights=options.weights,
         readout=fitted.readout if fitted else Readout.uncalibrated(recipe.classes),
         population=population_text(recipe),
         data=origin_of_data,
@@ -298,8 +304,10 @@ def _disagreement(model: Trained, bundle: Bundle, data: OpenData | None) -> floa
     return float(np.abs(sigmoid(model.logits(hu)) - from_graph).max())
 
 
-def _why_they_differ(model: Trained) -> str:
-    """What of an ensemble of ranks makes rounding decide."""
+def _why_they_differ(model: Trained, weights: Weights) -> str:
+    """Rounded weights, or what of an ensemble of ranks makes rounding decide."""
+    if weights is Weights.INT16:
+        return ". Weights in 16 bits are part of that: leave out --weights"
     if not isinstance(model, TrainedEnsemble) or not isinstance(model.combination, Ranks):
         return ""
     undecided = model.combination.undecided(tuple(model.recipe.members), model.recipe.classes)

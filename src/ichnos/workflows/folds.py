@@ -20,6 +20,7 @@ from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.evaluation.readout import AS_USUAL, FittedReadout, Fitting, fit_readout, reported_labels
 from ichnos.files import write_json
 from ichnos.models.checkpoint import load_checkpoint
+from ichnos.networks import Weights
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
@@ -64,6 +65,8 @@ class FoldOptions:
     """Of the bundle; None: that of the data, where its source states one."""
     demonstration: str | None = None
     """Why the bundle is no more than a demonstration."""
+    weights: Weights = Weights.FLOAT32
+    """Of the bundle's graphs."""
     force: bool = False
     """Replace a bundle that exists."""
     prevalence: Prevalence = field(default_factory=dict[Subtype, float])
@@ -348,6 +351,7 @@ def _final(
         title=options.title,
         licence=options.licence,
         demonstration=options.demonstration,
+        weights=options.weights,
         fitting=options.fitting,
     )
     export_runs([out / "final"], options.bundle, progress, export, force=options.force, device=device)
