@@ -63,7 +63,7 @@ def measured(data: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     first = {"backbone": "imagenet", "head": "random", "digest": "0f0f0f0f", "learnt_from": []}
     run = run_of(folder / "run", first_weights=first)
     (run / "environment.json").write_text(json.dumps({"versions": {"torch": "9.8.7"}}))
-    options = EvaluationOptions(prevalence={Subtype.ANY: 0.06}, resamples=20)
+    options = EvaluationOptions(prevalence={Subtype.ANY: 0.06}, resamples=20, thresholds={Subtype.ANY: 0.3})
     return folder / "out", evaluate_run(run, data, folder / "out", SILENT, options, device="cpu")
 
 
@@ -135,6 +135,42 @@ def test_any_is_the_sets_own_where_it_tells_no_subtypes(tmp_path: Path) -> None:
     assert (row["positives"], row["negative_patients"]) == (4, 2), "not the union of subtypes that nobody labelled"
     assert row["auc"]["value"] is not None
     assert "test" not in card, "none of the network's own classes is labelled"
+
+
+@pytest.mark.slow
+def test_calls_at_a_given_threshold_are_those_of_the_probability_alone(measured: tuple[Path, dict[str, Any]]) -> None:
+    out, card = measured
+    assert "--threshold any=0.3" in card["command"]
+    table = Predictions.read_parquet(out / "exams.parquet")
+    some, positive = (each[:, table.classes.index(Subtype.ANY)] for each in (table.probabilities, table.labels))
+    told = card["levels"]["exam"]["classes"]["any"]["operating_points"]["given"]
+    assert told["threshold"] == 0.3
+    assert told["sensitivity"]["value"] == pytest.approx((some >= 0.3)[positive].mean())
+    assert told["specificity"]["value"] == pytest.approx((some < 0.3)[~positive].mean())
+    assert {"ppv_at_prevalence", "npv_at_prevalence"} <= told.keys()
+    others = card["levels"]["exam"]["classes"]["subdural"]["operating_points"]
+    assert others.keys() == {"high_sensitivity", "balanced"}
+    page = (out / "report.html").read_text()
+    assert page.count("calls at both operating points and at given thresholds") == len(card["levels"])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "complaint"),
+    [
+        ("epidural=0.1", "--threshold is given for epidural, which is not measured here"),
+        ("1.5", "a threshold is a probability from 0 to 1, got 1.5 for any"),
+        ("subdural=-0.1", "a threshold is a probability from 0 to 1, got -0.1 for subdural"),
+        ("nan", "a threshold is a probability from 0 to 1, got nan for any"),
+        ("high", "--threshold wants a probability such as 0.3, or CLASS=NUMBER"),
+    ],
+)
+def test_a_threshold_that_cannot_be_is_refused(data: Path, tmp_path: Path, threshold: str, complaint: str) -> None:
+    run = run_of(tmp_path / "run")
+    done = ichnos("evaluate", str(run), "--data", str(data), "--out", str(tmp_path / "out"), "--threshold", threshold)
+    assert done.exit_code == 2
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_prevalence_of_what_is_not_measured_is_refused(data: Path, tmp_path: Path) -> None:

@@ -39,6 +39,15 @@ Prevalence = Annotated[
         "counted there, slices, exams or patients. May be given several times.",
     ),
 ]
+_Threshold = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--threshold",
+        metavar="P|CLASS=P",
+        help="Calls there too: 0.3 for any hemorrhage, or epidural=0.1; of the probability of what is counted at each "
+        "level. May be given several times.",
+    ),
+]
 _Mapping = Annotated[
     list[str] | None,
     typer.Option(
@@ -60,6 +69,7 @@ def evaluate(
         int | None, typer.Option("--fold", help="Of a run: fold K tests, fold K+1 validates; its own by default.")
     ] = None,
     prevalence: Prevalence = None,
+    thresholds: _Threshold = None,
     mapping: _Mapping = None,
     by: By = None,
     table: ByTable = None,
@@ -85,6 +95,7 @@ def evaluate(
         subgroups=Subgrouping(by, table),
         resamples=resamples,
         fitting=Fitting(sensitivity, bound),
+        thresholds=parse_shares(thresholds or [], "--threshold", "a probability such as 0.3"),
     )
     with on_standard_error() as progress:
         if not is_bundle(model):

@@ -66,16 +66,19 @@ def parse_fractions(text: str) -> tuple[float, ...]:
         raise UsageError(f"--shares wants numbers with commas, such as 0.25,0.5,1; got {text!r}") from error
 
 
-def parse_shares(texts: list[str]) -> dict[Subtype, float]:
-    """`--prevalence 0.06 --prevalence epidural=0.01`: the share of each class; a number alone is of any hemorrhage."""
+def parse_shares(
+    texts: list[str], option: str = "--prevalence", such_as: str = "a share such as 0.06"
+) -> dict[Subtype, float]:
+    """`--prevalence 0.06 --prevalence epidural=0.01`: a number of each class; one alone is of any hemorrhage."""
     shares: dict[Subtype, float] = {}
     for text in texts:
         name, _, number = text.rpartition("=")
         try:
             shares[Subtype(name.strip() or "any")] = float(number)
         except ValueError as error:
-            wanted = f"a share such as 0.06, or CLASS=SHARE of {', '.join(Subtype)}"
-            raise UsageError(f"--prevalence wants {wanted}; got {text!r}") from error
+            raise UsageError(
+                f"{option} wants {such_as}, or CLASS=NUMBER of {', '.join(Subtype)}; got {text!r}"
+            ) from error
     return shares
 
 

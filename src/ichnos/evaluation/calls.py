@@ -18,6 +18,20 @@ AS_FOUND: Prevalence = {}
 """The set's own alone."""
 
 
+GIVEN = "given"
+"""The name, among operating points, of a threshold that somebody gave."""
+
+GivenThresholds = Mapping[Subtype, float]
+"""Of the probability of a slice, exam or patient, at or above which a class is called."""
+
+
+def check_thresholds(thresholds: GivenThresholds) -> None:
+    """Raise UsageError where one is no probability."""
+    for c, threshold in thresholds.items():
+        if not 0 <= threshold <= 1:
+            raise UsageError(f"a threshold is a probability from 0 to 1, got {threshold:g} for {c.value}; 5 % is 0.05")
+
+
 def check_prevalence(prevalence: Prevalence) -> None:
     """Raise UsageError unless every share lies between 0 and 1; at either there is nothing to find or to rule out."""
     for c, share in prevalence.items():

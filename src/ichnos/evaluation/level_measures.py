@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from ichnos.errors import UsageError
 from ichnos.evaluation.calibration import reliability_table
-from ichnos.evaluation.calls import Prevalence, check_prevalence, exact_match, measure_calls
+from ichnos.evaluation.calls import (
+    GIVEN,
+    GivenThresholds,
+    Prevalence,
+    check_prevalence,
+    check_thresholds,
+    exact_match,
+    measure_calls,
+)
 from ichnos.evaluation.folds import only_describes
 from ichnos.evaluation.intervals import Estimate, estimate_of, support_of
 from ichnos.evaluation.levels import Judged, Level
@@ -30,7 +38,8 @@ class Measuring:
     """What is asked of every level.
 
     classes: the columns of every table. labelled: those of them that the set's labels tell; the others are reported as
-    not labelled. prevalence: where predictive values are wanted besides this set's own.
+    not labelled. prevalence: where predictive values are wanted besides this set's own. given:
+    thresholds of some classes besides the stated ones, the same at every level.
     """
 
     classes: tuple[Subtype, ...]
@@ -38,9 +47,11 @@ class Measuring:
     prevalence: Prevalence = field(default_factory=dict[Subtype, float])
     seed: int = 0
     resamples: int = RESAMPLES
+    given: GivenThresholds = field(default_factory=dict[Subtype, float])
 
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
+        check_thresholds(self.given)
         if not self.labelled:
             raise UsageError("the set labels none of the classes that the model names, so there is nothing to measure")
 
@@ -67,6 +78,8 @@ def measure_level(
         name: measure_calls(called[:, columns], labels, classes, resamples, asked.prevalence)
         for name, called in judged.called.items()
     }
+    limits = np.array([asked.given.get(c, np.inf) for c in classes])
+    given = measure_calls(said >= limits, labels, classes, resamples, asked.prevalence) if asked.given else {}
     tree: Tree = {"n": len(judged), "patients": resamples.patients, "resamples": len(resamples)}
     tree["exact_match"] = {
         name: exact_match(called[:, columns], labels, resamples).to_json() for name, called in judged.called.items()
@@ -76,6 +89,7 @@ def measure_level(
             when: measure_kaggle_loss(values, labels, classes, resamples).to_json()
             for when, values in (("before", raw), ("after", said))
         }
+    stated_points = [(name, point, thresholds[name]) for name, point in points.items()]
     rows: dict[str, Tree] = {c.value: {"labelled": False} for c in asked.classes}
     with progress.task(f"Measuring {level.value}s", len(classes)) as task:
         for k, c in enumerate(classes):
@@ -83,8 +97,9 @@ def measure_level(
                 "labelled": True,
                 **_ranking(said, labels, classes, k, resamples),
                 "operating_points": {
-                    name: {"threshold": thresholds[name][c], **{rate: e.to_json() for rate, e in point[c].items()}}
-                    for name, point in points.items()
+                    name: {"threshold": stated[c], **{rate: e.to_json() for rate, e in point[c].items()}}
+                    for name, point, stated in (*stated_points, (GIVEN, given, asked.given))
+                    if c in stated
                 },
                 "calibration": _calibration(raw[:, k], said[:, k], labels[:, k], resamples),
             }

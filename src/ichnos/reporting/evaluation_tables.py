@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ichnos.evaluation.calls import GIVEN
 from ichnos.evaluation.intervals import Estimate
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import CLASSES, Subtype
@@ -21,6 +22,7 @@ LEVELS = {"slice": "slices", "exam": "exams", "patient": "patients"}
 _RANKED = ("auc", "auc_mean_of_folds", "average_precision")
 
 POINTS = {"high_sensitivity": "high sensitivity", "balanced": "balanced"}
+_WITH_GIVEN = POINTS | {GIVEN: "given"}
 
 
 def evaluation_tables(card: Tree) -> list[Table]:
@@ -89,16 +91,20 @@ def calls(level: str, tree: Tree, prevalence: Mapping[str, float], mapping: Clas
     columns += [Column(f"{name[:3].upper()} at prevalence", Kind.RATIO) for name in at]
     rows: list[tuple[Cell, ...]] = []
     for c, row in _classes(tree):
-        for point, title in POINTS.items():
+        for point, title in _WITH_GIVEN.items():
+            if point not in row["operating_points"]:
+                continue
             numbers = row["operating_points"][point]
             cells = [Estimate.from_json(numbers[name]) if name in numbers else None for name in (*rates, *at)]
             rows.append((_name(c, row, mapping), title, threshold_text(numbers["threshold"]), *cells))
     notes = list(_few(tree, mapping))
     if prevalence:
         notes.append(prevalence_note(level, prevalence))
+    if given := any(GIVEN in row["operating_points"] for _, row in _classes(tree)):
+        notes.append("Given: the threshold that was asked for, of the calibrated probability alone.")
     return Table(
         f"{level}_calls",
-        f"{_title(level)}: calls at both operating points",
+        f"{_title(level)}: calls at both operating points{' and at given thresholds' if given else ''}",
         tuple(columns),
         tuple(rows),
         tuple(notes),

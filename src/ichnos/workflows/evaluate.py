@@ -36,7 +36,7 @@ from ichnos.workflows.measured import (
     levels_of,
     measure_levels,
     see_that_it_is_free,
-    see_that_prevalence_is_of,
+    see_that_options_are_of,
     thresholds_of,
     write_tables,
 )
@@ -118,7 +118,14 @@ def evaluate_run(
     see_that_it_is_free(out)
     opened = _open(run, data, options, fold, device)
     said = _ask(opened, options, progress)
-    asked = Measuring(opened.reported, opened.measured, options.prevalence, BOOTSTRAP_SEED, options.resamples)
+    asked = Measuring(
+        opened.reported,
+        opened.measured,
+        options.prevalence,
+        BOOTSTRAP_SEED,
+        options.resamples,
+        options.thresholds,
+    )
     maps = None if opened.positives_only else RunMaps(opened.model, opened.data.prepared, device=device)
     scorecard = _scorecard(opened, said, asked, options, progress) | _localised(opened, maps, options, progress)
     scorecard["command"] = options.command(run, data, out, fold)
@@ -148,7 +155,7 @@ def _open(run: Path, data: Path, options: EvaluationOptions, fold: int | None, d
     opened = _Opened(run, model, unknown, external, device)
     _see_that_labels_suffice(opened)
     options.subgroups.see_that_it_can_be(given.prepared, judges_exams=not opened.positives_only)
-    see_that_prevalence_is_of(opened.measured, options)
+    see_that_options_are_of(opened.measured, options)
     return opened
 
 

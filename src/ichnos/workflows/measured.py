@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ichnos.data.set import PreparedSet
 from ichnos.errors import OutputError, UsageError
-from ichnos.evaluation.calls import Prevalence, check_prevalence
+from ichnos.evaluation.calls import GivenThresholds, Prevalence, check_prevalence, check_thresholds
 from ichnos.evaluation.level_measures import Measuring, measure_level
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
@@ -52,15 +52,19 @@ class EvaluationOptions:
     resamples: int = RESAMPLES
     fitting: Fitting = AS_USUAL
     """Of a run's readout; a bundle has its own."""
+    thresholds: GivenThresholds = field(default_factory=dict[Subtype, float])
+    """Where calls are measured besides both operating points."""
 
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
+        check_thresholds(self.thresholds)
 
     def command(self, model: Path, data: Path, out: Path, fold: int | None = None) -> str:
         """What to type to measure the same again."""
         words = ["ichnos", "evaluate", str(model), "--data", str(data), "--out", str(out)]
         words += ["--fold", str(fold)] if fold is not None else []
         words += prevalence_words(self.prevalence)
+        words += [w for c, at in self.thresholds.items() for w in ("--threshold", f"{c.value}={at:g}")]
         words += [
             word
             for c, theirs in self.mapping.items()
@@ -97,15 +101,17 @@ def labels_for(
     return labels, tuple(c for c, theirs in wanted.items() if set(theirs) <= set(prepared.header.labelled))
 
 
-def see_that_prevalence_is_of(measured: Sequence[Subtype], options: EvaluationOptions) -> None:
-    """Before any network runs. Raises UsageError where a prevalence is of a class that is not measured, or none is."""
+def see_that_options_are_of(measured: Sequence[Subtype], options: EvaluationOptions) -> None:
+    """Before any network runs. Raises UsageError where a prevalence or a threshold is of a class that is not measured,
+    or none is."""
     if not measured:
         raise UsageError("this set labels none of the classes that the model names, so there is nothing to measure")
-    if strangers := [c.value for c in options.prevalence if c not in measured]:
-        raise UsageError(
-            f"--prevalence is given for {', '.join(strangers)}, which is not measured here: the model does not name "
-            f"it, or the set does not label it; measured are {', '.join(measured)}"
-        )
+    for option, given in (("prevalence", options.prevalence), ("threshold", options.thresholds)):
+        if strangers := [c.value for c in given if c not in measured]:
+            raise UsageError(
+                f"--{option} is given for {', '.join(strangers)}, which is not measured here: the model does not name "
+                f"it, or the set does not label it; measured are {', '.join(measured)}"
+            )
 
 
 def levels_of(prepared: PreparedSet) -> tuple[Level, ...]:

@@ -37,7 +37,7 @@ from ichnos.workflows.measured import (
     levels_of,
     measure_levels,
     see_that_it_is_free,
-    see_that_prevalence_is_of,
+    see_that_options_are_of,
     thresholds_of,
     write_tables,
 )
@@ -78,7 +78,14 @@ def evaluate_bundle(
     options.subgroups.see_that_it_can_be(prepared)
     validated = validate(opened, prepared, progress, options)
     readout = opened.manifest.readout
-    asked = Measuring(readout.reported, validated.labelled, options.prevalence, BOOTSTRAP_SEED, options.resamples)
+    asked = Measuring(
+        readout.reported,
+        validated.labelled,
+        options.prevalence,
+        BOOTSTRAP_SEED,
+        options.resamples,
+        options.thresholds,
+    )
     exams, thresholds = validated.judged[Level.EXAM], thresholds_of(readout, Level.EXAM)
     subgroups = options.subgroups.measured(validated.prepared, exams, thresholds, asked)
     scorecard: Tree = {
@@ -119,7 +126,7 @@ def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options:
     _refuse_its_own_set(bundle, prepared)
     readout = bundle.manifest.readout
     labels, labelled = labels_for(prepared, readout.reported, options.mapping)
-    see_that_prevalence_is_of(labelled, options)
+    see_that_options_are_of(labelled, options)
     engine, localised = Engine(bundle), MapsAgainstMasks(prepared, readout.classes, options.mapping)
     outputs = outputs_of(engine, prepared, readout.classes, progress, watch=localised)
     judged = judge(outputs, labels, readout)
