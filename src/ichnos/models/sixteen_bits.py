@@ -1,5 +1,7 @@
 """An ONNX file whose weights are stored in 16 bits: half as large, and reckoned with in 32 bits as before."""
 
+import math
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -45,7 +47,7 @@ def in_sixteen_bits(network: bytes) -> bytes:
 
 
 def _is_large(tensor: TensorProto) -> bool:
-    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1 and np.prod(tensor.dims) >= _FEWEST
+    return tensor.data_type == TensorProto.FLOAT and len(tensor.dims) > 1 and math.prod(tensor.dims) >= _FEWEST
 
 
 def _rounded(weights: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.float32]]:
