@@ -4,6 +4,7 @@ import numpy as np
 
 from ichnos import recipes
 from ichnos.evaluation.combination import FittedCombination, Ranks
+from ichnos.networks import Weights
 from ichnos.recipe import EnsembleRecipe
 from ichnos.workflows.export import _why_they_differ
 from ichnos.workflows.trained_together import TrainedEnsemble
@@ -28,11 +29,15 @@ def _trained(spread: float) -> TrainedEnsemble:
 
 def test_the_member_is_named_and_what_to_do() -> None:
     ensemble = _trained(1e-4)
-    said = _why_they_differ(ensemble)
+    said = _why_they_differ(ensemble, Weights.FLOAT32)
     assert f"For {ensemble.recipe.classes[0]} of {list(ensemble.recipe.members)[1]} the logits" in said
     assert "--set combine=mean" in said
     assert recipes.find("ensemble_ranks").recipe.override({"combine": "mean"}).combine == "mean"
 
 
 def test_nothing_is_said_where_members_tell_slices_apart() -> None:
-    assert _why_they_differ(_trained(1.0)) == ""
+    assert _why_they_differ(_trained(1.0), Weights.FLOAT32) == ""
+
+
+def test_rounded_weights_are_named_first() -> None:
+    assert "leave out --weights" in _why_they_differ(_trained(1.0), Weights.INT16)
