@@ -80,6 +80,7 @@ COVERED = {
         "tests/stories/test_field_bad_input.py::test_a_bundle_with_a_threshold_that_is_none_is_not_opened",
         "tests/stories/test_field_bad_input.py::test_a_scorecard_with_a_threshold_that_is_none_calls_nothing",
         "tests/evaluation/test_levels.py::test_thresholds_outside_0_to_1_are_refused",
+        "tests/workflows/test_evaluate.py::test_a_threshold_that_cannot_be_is_refused",
     ],
     "an external set without some classes": [
         "tests/stories/test_field_bad_input.py::test_classes_that_nobody_of_an_external_set_has_are_not_measured",
