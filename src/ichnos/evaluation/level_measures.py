@@ -38,8 +38,8 @@ class Measuring:
     """What is asked of every level.
 
     classes: the columns of every table. labelled: those of them that the set's labels tell; the others are reported as
-    not labelled. prevalence: where predictive values are wanted besides this set's own. given:
-    thresholds of some classes besides the stated ones, the same at every level.
+    not labelled. prevalence: where predictive values are wanted besides this set's own. given: thresholds of
+    some classes besides the stated ones, the same at every level.
     """
 
     classes: tuple[Subtype, ...]

@@ -7,7 +7,8 @@ any counts three times here: alone, as the gate, and under the head of `bigru`. 
 product of its two stages. The mean of the logits of all six, all alike; nothing is fitted for it.
 
 Expected: docs/field.md has what it gave over five folds of ct-ich.
-Cost: as `ensemble_field` and one network more; in a field study that has trained the members nothing but its measuring.
+Cost: as `ensemble_field` and both networks of the cascade, as its gate is held and asked by itself: a bundle of 102 MB.
+In a field study that has trained the members nothing but its measuring.
 Command: ichnos train ensemble_six --data SET --out RUN
 """
 
