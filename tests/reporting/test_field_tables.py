@@ -47,11 +47,14 @@ def test_where_nobody_has_a_class_the_same_answers_are_no_difference() -> None:
 
 def test_gains_of_calls_have_predictive_values_where_they_were_measured() -> None:
     card = json.loads(STUDY.read_text(encoding="utf-8"))
+    measured = [tree for step in card["steps"] for level in step["measures"].values() for tree in level.values()]
+    for at in (at for tree in measured for at in tree["operating_points"].values()):
+        for name in [name for name in at if name.startswith(("ppv", "npv"))]:
+            del at[name]  # as studies from before have it
     old = field_tables(card)["gains_calls"]
     assert [column.title for column in old.columns[4:]] == [
         f"Change of {n}" for n in ("sensitivity", "specificity", "F1")
     ]
-    measured = [tree for step in card["steps"] for level in step["measures"].values() for tree in level.values()]
     for at in (at for tree in measured for at in tree["operating_points"].values()):
         at |= {"ppv": at["f1"], "npv": at["specificity"]}
     new = field_tables(card)["gains_calls"]
