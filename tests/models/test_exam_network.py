@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ichnos import recipes
 from ichnos.errors import TrainingError
 from ichnos.inference.onnx_file import check_self_contained
+from ichnos.models.cost import multiply_adds_of_exam
 from ichnos.models.exam_checkpoint import load_exam_network, save_exam_network
 from ichnos.models.exam_export import export_exam_network
 from ichnos.models.exam_heads.head import Exams, beside
@@ -72,6 +73,14 @@ def test_a_batch_of_exams_is_as_many_batches_of_one(kind: str, lengths: list[int
         together = made(padded(exams))[-1]
         for row, each in zip(together, exams, strict=True):
             torch.testing.assert_close(row[: len(each[0])], made.answer(*each), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "gates"), [("gru", 3), ("lstm", 4)])
+def test_multiplications_are_counted_where_the_kernel_is_one_call(kind: str, gates: int) -> None:
+    """By hand: each gate's dense layer on input and state, both ways along the exam, and the output layer."""
+    made = network(kind, layers=1, inputs=(ExamInput.FEATURES, ExamInput.LOGITS))
+    each = 2 * gates * 8 * ((FEATURES + 6) + 8) + 2 * 8 * 6
+    assert multiply_adds_of_exam(made.recipe, made.sizes, 12) == 12 * each
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -67,7 +67,8 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 
 def cut(recipe: Recipe) -> dict[str, Any]:
-    """What makes any recipe short: random first weights, one epoch of two steps, the smallest pictures, one copy."""
+    """What makes any recipe short: random first weights (a frozen network keeps real ones), one epoch of two steps, the
+    smallest pictures, one copy."""
     changes = {f"{path}.{field}": value for path, fit in fits(recipe.model_dump()) for field, value in fit.items()}
     for path, stage in recipe.stages.items():
         before = f"{path.replace('/', '.')}." if path else ""
@@ -99,8 +100,8 @@ def is_of_ranks(recipe: Recipe) -> bool:
 def cut_of_stage(stage: SliceRecipe, *, weights: bool = False) -> dict[str, Any]:
     """Of a model of slices: what no other kind has. weights: it keeps its first weights, and the size they know."""
     changes: dict[str, Any] = {} if weights else {"network.init": "random", "input.size": smallest(stage)}
-    if stage.network.frozen:  # and random: it could not learn
-        changes["network.frozen"] = False
+    if stage.network.frozen:  # random weights it could not learn from
+        changes["network.init"] = "phantom"
     if stage.synthetic is not None:
         changes["synthetic.copies"] = 1
     return changes
@@ -156,5 +157,6 @@ def test_what_is_cut_is_short_and_still_a_recipe(name: str) -> None:
     assert {stage.fit.epochs for stage in short.stages.values()} == {1}
     inits = {stage.network.init for stage in short.stages.values()}
     real = isinstance(recipe, AnomalyRecipe) or is_of_ranks(recipe)
-    assert inits <= {"phantom", "phantom-2.5d"} if real else inits == {"random"}
+    frozen = any(stage.network.frozen for stage in recipe.stages.values())
+    assert inits <= {"phantom", "phantom-2.5d"} if real or frozen else inits == {"random"}
     assert max(stage.input.size for stage in short.stages.values()) <= (96 if real else 64)

@@ -29,10 +29,11 @@ def test_reading_is_timed_in_rounds_of_all_recipes(tmp_path: Path, monkeypatch: 
 
     clock = [0.0]
     recipe = find("reader").recipe
+    old = {"recipe": recipe.fingerprint(), "seconds": 0.3, "exam_multiply_adds": 0}
     runs = {name: (tmp_path / name / "fold-0", recipe) for name in ("first", "old", "second")}
     for run, _ in runs.values():
         run.mkdir(parents=True)
-    (tmp_path / "old" / "cost.json").write_text(json.dumps({"recipe": recipe.fingerprint(), "seconds": 0.3}))
+    (tmp_path / "old" / "cost.json").write_text(json.dumps(old))
     monkeypatch.setattr(cost, "Engine", Timed)
     monkeypatch.setattr(cost, "make_exam", lambda *_: SimpleNamespace(hu=np.zeros((cost.SLICES, 1, 1), np.int16)))
     monkeypatch.setattr(cost, "read_bundle", lambda path: path.read_text())
@@ -43,7 +44,7 @@ def test_reading_is_timed_in_rounds_of_all_recipes(tmp_path: Path, monkeypatch: 
     assert order == ["first", "second"] * 7
     assert list(costs) == ["first", "old", "second"]
     assert (costs["first"]["seconds"], costs["first"]["seconds_highest"]) == (1, 9)
-    assert costs["old"] == {"recipe": recipe.fingerprint(), "seconds": 0.3}
+    assert costs["old"] == old
     assert json.loads((tmp_path / "second" / "cost.json").read_text()) == costs["second"]
     assert costs["second"]["timed_with"] == ["first", "second"]
     assert not list(tmp_path.rglob("*.ichnos"))

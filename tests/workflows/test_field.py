@@ -365,6 +365,15 @@ def test_one_split_without_a_ranking(data: Path, options: FieldOptions, tmp_path
     assert "the test patients are measured once" in " ".join((tmp_path / "once" / "report.md").read_text().split())
 
 
+def test_a_change_can_be_of_one_recipe_alone(data: Path, options: FieldOptions, tmp_path: Path) -> None:
+    changes = {"three:fit.epochs": "1", "fit.epochs": "2", "fit.steps_per_epoch": "1"}
+    asked = FieldOptions(options.recipes[:2], changes=changes, folds=1, ranking=False)
+    card = study_field(data, tmp_path / "once", asked, SILENT, device="cpu")
+    epochs = {name: entry["recipe"]["fit"]["epochs"] for name, entry in card["recipes"].items()}
+    assert epochs == {"single": 2, "three": 1}
+    assert "--set three:fit.epochs=1" in card["command"]
+
+
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
@@ -375,6 +384,7 @@ def test_one_split_without_a_ranking(data: Path, options: FieldOptions, tmp_path
         ({"recipes": ("reader",), "against": {"each": "cascade"}}, "cascade is not in this study"),
         ({"recipes": ("reader",), "against": {"reader": "reader"}}, "gains nothing over itself"),
         ({"recipes": ("reader",), "changes": {"fit.lr": "1"}}, r"no such field: fit\.lr"),
+        ({"recipes": ("reader",), "changes": {"cascade:fit.epochs": "1"}}, "cascade is not in this study, it has reader"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_trained(

@@ -163,7 +163,12 @@ def field(
         ),
     ] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Change a field of every recipe's stages.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="[RECIPE:]FIELD=VALUE",
+            help="Change a field of every recipe's stages, or of RECIPE's alone.",
+        ),
     ] = None,
     prevalence: Prevalence = None,
     by: By = None,

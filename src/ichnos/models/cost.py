@@ -5,7 +5,10 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ichnos.models.backbones import build_backbone
+from ichnos.models.exam_heads.head import Exams
+from ichnos.models.exam_network import ExamNetwork, SliceSizes
 from ichnos.networks import COUNTED_AT, Network
+from ichnos.recipe import ExamRecipe
 
 
 def parameters_of(network: nn.Module) -> int:
@@ -28,3 +31,16 @@ def cost_of(network: Network, channels: int = 3, size: int = COUNTED_AT, slices:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         backbone(images)
     return parameters_of(backbone), counter.get_total_flops() // 2
+
+
+def multiply_adds_of_exam(recipe: ExamRecipe, sizes: SliceSizes, slices: int) -> int:
+    """Of a network of exams for one exam of so many slices, counted as `cost_of` counts; the slices' own are not in it."""
+    classes = len(recipe.classes)
+    with torch.device("meta"):
+        network = ExamNetwork.seeded(recipe, sizes, seed=0).eval()
+        maps = torch.zeros(1, slices, classes, sizes.map_side, sizes.map_side) if sizes.map_side else None
+        features, logits = torch.zeros(1, slices, sizes.features), torch.zeros(1, slices, classes)
+        exam = Exams(features, logits, torch.zeros(1, slices), maps)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(exam)
+    return counter.get_total_flops() // 2

@@ -11,8 +11,9 @@ from ichnos.files import write_json
 from ichnos.inference.bundle import read_bundle
 from ichnos.inference.engine import Engine
 from ichnos.models.classifier import SliceClassifier
-from ichnos.models.cost import cost_of, parameters_of
-from ichnos.models.exam_checkpoint import load_exam_network
+from ichnos.models.cost import cost_of, multiply_adds_of_exam, parameters_of
+from ichnos.models.exam_checkpoint import load_exam_checkpoint, load_exam_network
+from ichnos.models.exam_network import SliceSizes
 from ichnos.phantom import CohortSettings, make_exam
 from ichnos.progress import SILENT, Progress
 from ichnos.recipe import EXAM, EnsembleRecipe, Recipe, SliceRecipe, exam_networks, join
@@ -34,7 +35,7 @@ what the reading itself takes; the highest says how much the machine was at."""
 
 def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -> dict[str, Tree]:
     """By name, of each run and its recipe: parameters (of what reads), multiply_adds (one slice through every network
-    of slices, in all its views), bundle_bytes, and seconds that the exported graphs take for an exam of 36 slices on
+    of slices, in all its views), exam_multiply_adds (a slice's share of what networks of exams do for 36), bundle_bytes, and seconds that the exported graphs take for an exam of 36 slices on
     one core: the lowest of seven rounds, which all the runs take in turn, beside it seconds_highest, and timed_with,
     the names of these runs.
 
@@ -47,7 +48,7 @@ def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -
     bundles: dict[str, Path] = {}
     with progress.task("Exporting, to time reading", len(wanted)) as task:
         for name, (run, recipe) in wanted.items():
-            costs[name] = _counted(run, recipe)
+            costs[name] = _UNTIMED | _counted(run, recipe)
             try:
                 bundles[name] = _exported(run, recipe)
             except (UsageError, BundleError) as error:
@@ -65,19 +66,22 @@ def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -
 def _kept(run: Path, recipe: Recipe) -> Tree | None:
     path = run.parent / KEPT
     tree = json.loads(path.read_bytes()) if path.exists() else {}
-    return tree if tree.get("recipe") == recipe.fingerprint() else None
+    if tree.get("recipe") != recipe.fingerprint():
+        return None
+    return tree if "exam_multiply_adds" in tree else tree | _counted(run, recipe)
+
+
+_UNTIMED: Tree = {"slices": SLICES, "bundle_bytes": None, "seconds": None, "seconds_highest": None, "note": None}
 
 
 def _counted(run: Path, recipe: Recipe) -> Tree:
+    slices = sum(_of_network(stage) * _views(stage) for stage in _asked(run, recipe))
+    exams = sum(_of_exam_network(run / path / EXAM) for path in exam_networks(recipe))
     return {
         "recipe": recipe.fingerprint(),
         "parameters": parameters_of_run(run, recipe),
-        "multiply_adds": sum(_of_network(stage) * _views(stage) for stage in _asked(run, recipe)),
-        "slices": SLICES,
-        "bundle_bytes": None,
-        "seconds": None,
-        "seconds_highest": None,
-        "note": None,
+        "multiply_adds": slices,
+        "exam_multiply_adds": exams // SLICES,
     }
 
 
@@ -134,6 +138,11 @@ def _reading_parameters(stage: SliceRecipe) -> int:
 def _of_network(stage: SliceRecipe) -> int:
     road = stage.input
     return cost_of(stage.network, road.channels, road.size, road.slices)[1]
+
+
+def _of_exam_network(stage: Path) -> int:
+    trained = load_exam_checkpoint(best_of(stage))
+    return multiply_adds_of_exam(trained.recipe, SliceSizes(**trained.metadata["sizes"]), SLICES)
 
 
 def _views(stage: SliceRecipe) -> int:

@@ -72,7 +72,7 @@ class FieldOptions:
     against: Mapping[str, str] = field(default_factory=dict[str, str])
     """For a recipe the one over which its gain is reported; without it that of `each`, or the one before it."""
     changes: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Fields that are set in every recipe, in every stage of it."""
+    """Fields that are set in every recipe, in every stage of it; RECIPE:FIELD in that one alone, after the others."""
     folds: int | None = None
     split_seed: int | None = None
     title: str | None = None
@@ -165,18 +165,29 @@ def _chosen(options: FieldOptions) -> dict[str, Recipe]:
         raise UsageError(f"--recipes: {', '.join(twice)} given twice; name each recipe once")
     for asked in options.recipes:
         recipe = package.find(asked).recipe
-        changes = {
-            ".".join(filter(None, (stage.replace("/", "."), name))): value
-            for stage in recipe.stages
-            for name, value in options.changes.items()
-        }
-        recipe = recipe.override(changes)
+        recipe = recipe.override(
+            {
+                ".".join(filter(None, (stage.replace("/", "."), name))): value
+                for stage in recipe.stages
+                for name, value in _changes_of(recipe.name, options.changes).items()
+            }
+        )
         if recipe.name in chosen:
             raise UsageError(f"two of the recipes are called {recipe.name}; give each a name of its own")
         chosen[recipe.name] = recipe
     if not chosen:
         raise UsageError(f"give --recipes; there are {', '.join(package.names())}")
+    for change in options.changes:
+        name, sign, _ = change.rpartition(":")
+        if sign and name not in chosen:
+            raise UsageError(f"--set {change}: {name} is not in this study, it has {', '.join(chosen)}")
     return chosen
+
+
+def _changes_of(name: str, changes: Mapping[str, str]) -> dict[str, str]:
+    """Those of everyone, then what is this recipe's own."""
+    own = {field.removeprefix(f"{name}:"): value for field, value in changes.items() if field.startswith(f"{name}:")}
+    return {field: value for field, value in changes.items() if ":" not in field} | own
 
 
 def _against(options: FieldOptions, names: Sequence[str]) -> dict[str, str]:
