@@ -72,9 +72,10 @@ def cut(recipe: Recipe) -> dict[str, Any]:
     changes = {f"{path}.{field}": value for path, fit in fits(recipe.model_dump()) for field, value in fit.items()}
     for path, stage in recipe.stages.items():
         before = f"{path.replace('/', '.')}." if path else ""
-        changes |= {
-            f"{before}{field}": value for field, value in cut_of_stage(stage, weights=is_of_ranks(recipe)).items()
-        }
+        cuts = cut_of_stage(stage, weights=is_of_ranks(recipe))
+        if is_of_a_member(path, recipe) and not is_of_ranks(recipe):
+            cuts["network.backbone"] = "small-cnn"
+        changes |= {f"{before}{field}": value for field, value in cuts.items()}
     if isinstance(recipe, AnomalyRecipe):  # distances are of features that vary, which random weights' hardly do
         changes |= {"usual.network.init": "phantom-2.5d", "usual.input.size": 96}
     return changes
@@ -95,6 +96,12 @@ def fits(said: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, dict[s
 def is_of_ranks(recipe: Recipe) -> bool:
     """Whether places of logits are averaged: like distances, they want what random weights hardly give, to vary."""
     return isinstance(recipe, EnsembleRecipe) and recipe.combine == "rank"
+
+
+def is_of_a_member(path: str, recipe: Recipe) -> bool:
+    """Whether a stage is of a member that is a recipe of the package: its network is exported in a test of its own."""
+    members = recipe.parts if isinstance(recipe, EnsembleRecipe) else {}
+    return any(f"{path}/".startswith(f"{member}/") and m.name in recipes.names() for member, m in members.items())
 
 
 def cut_of_stage(stage: SliceRecipe, *, weights: bool = False) -> dict[str, Any]:
