@@ -36,17 +36,22 @@ FOLDS = {
     "single-views-ct-ich-seed-2": "the same, other folds (split seed 2)",
     "single-views-ct-ich-seed-3": "the same, other folds (split seed 3)",
     "single-160-ct-ich": "single slices at 160 px, from weights of that size",
-    "single-160-views-ct-ich": "the same networks, each slice with its mirror image: the bundle's procedure",
-    "single-160-views-ct-ich-seed-1": "the bundle's procedure, other folds (split seed 1)",
-    "single-160-views-ct-ich-seed-2": "the bundle's procedure, other folds (split seed 2)",
-    "single-160-views-ct-ich-seed-3": "the bundle's procedure, other folds (split seed 3)",
+    "single-160-views-ct-ich": "the same networks, each slice with its mirror image",
+    "single-160-views-ct-ich-seed-1": "the same, other folds (split seed 1)",
+    "single-160-views-ct-ich-seed-2": "the same, other folds (split seed 2)",
+    "single-160-views-ct-ich-seed-3": "the same, other folds (split seed 3)",
+    "pair-ct-ich": "the mean of these and of single slices at 96 px: the bundle's procedure",
+    "pair-ct-ich-seed-1": "the bundle's procedure, other folds (split seed 1)",
+    "pair-ct-ich-seed-2": "the bundle's procedure, other folds (split seed 2)",
+    "pair-ct-ich-seed-3": "the bundle's procedure, other folds (split seed 3)",
 }
 
-BUNDLE = {name: title for name, title in FOLDS.items() if "single-160-views" in name} | {
+BUNDLE = {name: title for name, title in FOLDS.items() if name.startswith("pair-")} | {
+    "single-160-views-ct-ich": "the better of its two networks alone, `model_2_any_160_views`",
     "reader-from-scratch-ct-ich": (
-        "`reader_from_scratch`: three slices as channels, 96 px, random weights, 18 epochs (the bundle's has 3)"
+        "`reader_from_scratch`: three slices as channels, 96 px, random weights, 18 epochs (the bundle's have 3)"
     ),
-    "single-160-views-ct-ich": "the bundle's procedure",
+    "pair-ct-ich": "the bundle's procedure",
 }
 """What the front page shows; results/README.md has every procedure that was measured."""
 
@@ -115,7 +120,7 @@ def _rows(studies: Mapping[str, str]) -> list[tuple[str, str, list[str]]]:
 def classes_tables() -> str:
     """Every class of the two studies side by side, slice and exam."""
     parts: list[str] = []
-    for name in ("single-160-views-ct-ich", "reader-from-scratch-ct-ich"):
+    for name in ("pair-ct-ich", "reader-from-scratch-ct-ich"):
         path = ROOT / "results" / f"{name}.json"
         if path.exists():
             card = json.loads(path.read_text(encoding="utf-8"))

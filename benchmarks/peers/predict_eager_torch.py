@@ -24,11 +24,11 @@ from ichnos.recipe import InputSpec, SliceRecipe, WindowMerge
 
 
 def networks_of(work: dict[str, Any]) -> list[SliceClassifier]:
-    """The bundle's, or as many of the same recipe."""
+    """The bundle's, or as many of the same recipes."""
     if work["checkpoint"]:
         return [load_classifier(Path(work["checkpoint"]))[0].eval()]
-    recipe = SliceRecipe.model_validate(work["recipe"])
-    return [SliceClassifier.seeded(recipe, seed).eval() for seed in range(work["networks"])]
+    recipes = [SliceRecipe.model_validate(recipe) for recipe in work["recipes"]]
+    return [SliceClassifier.seeded(recipe, seed).eval() for seed, recipe in enumerate(recipes)]
 
 
 def read_hu(folder: Path) -> tuple[Tensor, np.ndarray]:
@@ -50,34 +50,36 @@ def planes_of(spec: InputSpec, hu: Tensor) -> Tensor:
     return (resized * 255).round()
 
 
-def with_neighbours(planes: Tensor, places: np.ndarray, recipe: dict[str, Any]) -> Tensor:
+def with_neighbours(planes: Tensor, places: np.ndarray, spec: InputSpec) -> Tensor:
     """The planes of the slices nearest to so many steps below and above, beside each slice's own."""
-    reach, step = recipe["input"].get("neighbours", 0), recipe["input"].get("neighbour_spacing", 5.0)
-    steps = np.arange(-reach, reach + 1) * step
+    steps = np.arange(-spec.neighbours, spec.neighbours + 1) * spec.neighbour_spacing
     nearest = np.abs(places[:, None, None] + steps[:, None] - places).argmin(axis=2)
     return planes[torch.from_numpy(nearest)].flatten(1, 2)
 
 
 @torch.inference_mode()
-def exam(folder: Path, networks: list[SliceClassifier], recipe: dict[str, Any], batch_size: int | None) -> Tensor:
+def exam(folder: Path, networks: list[SliceClassifier], batch_size: int | None) -> Tensor:
     """Probabilities (slices, classes)."""
     hu, places = read_hu(folder)
-    planes = with_neighbours(planes_of(networks[0].recipe.input, hu), places, recipe)
-    views = [planes, planes.flip(-1)] if is_mirrored(recipe) else [planes]
-    logits = [
-        torch.cat([network(batch) for batch in view.split(batch_size or len(view))])
-        for network in networks
-        for view in views
-    ]
-    return torch.stack(logits).mean(dim=0).sigmoid()
+    answers = [logits_of(network, hu, places, batch_size) for network in networks]
+    return torch.stack(answers).mean(dim=0).sigmoid()
 
 
-def is_mirrored(recipe: dict[str, Any]) -> bool:
-    """Whether the bundle sees each slice's mirror image too. Other views end this peer."""
-    views = recipe.get("test_time") or {}
-    if views.get("zooms") or views.get("rotations"):
+def logits_of(network: SliceClassifier, hu: Tensor, places: np.ndarray, batch_size: int | None) -> Tensor:
+    """One network's, the mean over its views."""
+    planes = with_neighbours(planes_of(network.recipe.input, hu), places, network.recipe.input)
+    views = [planes, planes.flip(-1)] if is_mirrored(network.recipe) else [planes]
+    logits = [torch.cat([network(batch) for batch in view.split(batch_size or len(view))]) for view in views]
+    return torch.stack(logits).mean(dim=0)
+
+
+def is_mirrored(recipe: SliceRecipe) -> bool:
+    """Whether the network sees each slice's mirror image too. Other views end this peer."""
+    if recipe.test_time is None:
+        return False
+    if recipe.test_time.zooms or recipe.test_time.rotations:
         sys.exit("this peer knows mirror images alone; the bundle zooms or turns its slices too")
-    return bool(views.get("horizontal_flip"))
+    return recipe.test_time.horizontal_flip
 
 
 def main(title: str = "eager PyTorch, plain pydicom loop", batch_size: int | None = None) -> None:
@@ -87,6 +89,8 @@ def main(title: str = "eager PyTorch, plain pydicom loop", batch_size: int | Non
     """
     work = json.loads(Path(sys.argv[1]).read_bytes())
     networks = networks_of(work)
+    for network in networks:
+        is_mirrored(network.recipe)  # what this peer does not know ends it here
     about = {
         "title": title,
         "versions": {"torch": version("torch")},
@@ -96,7 +100,7 @@ def main(title: str = "eager PyTorch, plain pydicom loop", batch_size: int | Non
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
-        probabilities = exam(Path(work["exam"]), networks, work["recipe"], batch_size).tolist()
+        probabilities = exam(Path(work["exam"]), networks, batch_size).tolist()
         seconds = time.perf_counter() - begun
         classes = networks[0].recipe.classes
         slices = [dict(zip(classes, each, strict=True)) for each in probabilities]

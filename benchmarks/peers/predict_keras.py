@@ -35,14 +35,20 @@ def model_of(recipe: dict[str, Any]) -> keras.Model:
     return keras.Model(backbone.input, keras.layers.Dense(len(recipe["classes"]), activation="sigmoid")(hidden))
 
 
-def pictures(folder: Path, recipe: dict[str, Any]) -> np.ndarray:
-    """Windowed slices from foot to head, (slices, size, size, channels), 0-255."""
-    size, windows = recipe["input"]["size"], recipe["input"]["windows"]
+def read_hu(folder: Path) -> list[np.ndarray]:
+    """HU of each slice, from foot to head."""
     slices = [dcmread(path) for path in sorted(folder.iterdir())]
     slices.sort(key=lambda each: float(each.ImagePositionPatient[2]))
-    batch = np.empty((len(slices), size, size, CHANNELS), np.float32)
-    for k, each in enumerate(slices):
-        hu = each.pixel_array.astype(np.float32) * float(each.RescaleSlope) + float(each.RescaleIntercept)
+    return [
+        each.pixel_array.astype(np.float32) * float(each.RescaleSlope) + float(each.RescaleIntercept) for each in slices
+    ]
+
+
+def pictures(volume: list[np.ndarray], recipe: dict[str, Any]) -> np.ndarray:
+    """Windowed slices from foot to head, (slices, size, size, channels), 0-255."""
+    size, windows = recipe["input"]["size"], recipe["input"]["windows"]
+    batch = np.empty((len(volume), size, size, CHANNELS), np.float32)
+    for k, hu in enumerate(volume):
         planes = [np.clip((hu - w["level"] + w["width"] / 2) / w["width"], 0, 1) for w in windows]
         if recipe["input"]["merge"] == "mean":
             planes = [np.mean(planes, axis=0)] * CHANNELS
@@ -51,27 +57,39 @@ def pictures(folder: Path, recipe: dict[str, Any]) -> np.ndarray:
     return batch
 
 
-def main() -> None:
-    work = json.loads(Path(sys.argv[1]).read_bytes())
-    recipe = work["recipe"]
+def answer(model: keras.Model, batch: np.ndarray, *, mirrored: bool) -> np.ndarray:
+    """Probabilities (slices, classes), the mean over both views where the network sees both."""
+    plain = model.predict_on_batch(batch)
+    return (plain + model.predict_on_batch(batch[:, :, ::-1])) / 2 if mirrored else plain
+
+
+def is_mirrored(recipe: dict[str, Any]) -> bool:
+    """Whether the network sees each slice's mirror image too. Another network or other views end this peer."""
     if recipe["network"]["backbone"] != "efficientnet-b0" or recipe["input"].get("neighbours", 0):
-        sys.exit("this peer is EfficientNet-B0 on single slices; the bundle is another network")
+        sys.exit("this peer is EfficientNet-B0 on single slices; the bundle has another network")
     views = recipe.get("test_time") or {}
     if views.get("zooms") or views.get("rotations"):
         sys.exit("this peer knows mirror images alone; the bundle zooms or turns its slices too")
-    mirrored = bool(views.get("horizontal_flip"))
-    model = model_of(recipe)
+    return bool(views.get("horizontal_flip"))
+
+
+def main() -> None:
+    work = json.loads(Path(sys.argv[1]).read_bytes())
+    mirrored = [is_mirrored(recipe) for recipe in work["recipes"]]
+    models = [model_of(recipe) for recipe in work["recipes"]]
     versions = {"keras": keras.__version__, "tensorflow": version("tensorflow-cpu")}
     about = {"title": "Keras, plain pydicom loop", "versions": versions, "threads": os.cpu_count()}
     print(json.dumps(about | {"same_weights": False}), flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
-        batch = pictures(Path(work["exam"]), recipe)
-        probabilities = model.predict_on_batch(batch)
-        if mirrored:
-            probabilities = (probabilities + model.predict_on_batch(batch[:, :, ::-1])) / 2
+        volume = read_hu(Path(work["exam"]))
+        answers = [
+            answer(model, pictures(volume, recipe), mirrored=both)
+            for model, recipe, both in zip(models, work["recipes"], mirrored, strict=True)
+        ]
+        probabilities = np.mean(answers, axis=0)
         seconds = time.perf_counter() - begun
-        slices = [dict(zip(recipe["classes"], each, strict=True)) for each in probabilities.tolist()]
+        slices = [dict(zip(work["recipes"][0]["classes"], each, strict=True)) for each in probabilities.tolist()]
         print(json.dumps({"seconds": seconds, "slices": slices}), flush=True)
 
 

@@ -55,30 +55,39 @@ def pipeline(recipe: dict[str, Any]) -> Compose:
 
 
 @torch.inference_mode()
-def exam(folder: Path, network: torch.nn.Module, transform: Compose, *, mirrored: bool) -> torch.Tensor:
-    """Probabilities (slices, classes), from foot to head; mirrored: of each slice and its mirror image."""
-    files = sorted(
-        folder.iterdir(), key=lambda path: float(dcmread(path, stop_before_pixels=True)[0x00200032].value[2])
-    )
+def logits_of(files: list[Path], network: torch.nn.Module, transform: Compose, *, mirrored: bool) -> torch.Tensor:
+    """(slices, classes); mirrored: the mean of each slice and its mirror image."""
     loader = DataLoader(Dataset([{"image": path} for path in files], transform), batch_size=BATCH_SIZE)
     logits = []
     for batch in loader:
         planes = batch["input"].as_tensor()
         logits.append((network(planes) + network(planes.flip(-1))) / 2 if mirrored else network(planes))
-    return torch.cat(logits).sigmoid()
+    return torch.cat(logits)
+
+
+def from_foot_to_head(folder: Path) -> list[Path]:
+    """The exam's files."""
+    return sorted(folder.iterdir(), key=lambda path: float(dcmread(path, stop_before_pixels=True)[0x00200032].value[2]))
+
+
+def is_mirrored(recipe: dict[str, Any]) -> bool:
+    """Whether the network sees each slice's mirror image too. Another network or other views end this peer."""
+    if recipe["network"]["backbone"] != "efficientnet-b0" or recipe["input"].get("neighbours", 0):
+        sys.exit("this peer is EfficientNet-B0 on single slices; the bundle has another network")
+    views = recipe.get("test_time") or {}
+    if views.get("zooms") or views.get("rotations"):
+        sys.exit("this peer knows mirror images alone; the bundle zooms or turns its slices too")
+    return bool(views.get("horizontal_flip"))
 
 
 def main() -> None:
     work = json.loads(Path(sys.argv[1]).read_bytes())
-    recipe = work["recipe"]
-    if recipe["network"]["backbone"] != "efficientnet-b0" or recipe["input"].get("neighbours", 0):
-        sys.exit("this peer is EfficientNet-B0 on single slices; the bundle is another network")
-    views = recipe.get("test_time") or {}
-    if views.get("zooms") or views.get("rotations"):
-        sys.exit("this peer knows mirror images alone; the bundle zooms or turns its slices too")
-    mirrored = bool(views.get("horizontal_flip"))
-    network = EfficientNetBN("efficientnet-b0", pretrained=False, num_classes=len(recipe["classes"])).eval()
-    transform = pipeline(recipe)
+    classes = work["recipes"][0]["classes"]
+    mirrored = [is_mirrored(recipe) for recipe in work["recipes"]]
+    networks = [
+        EfficientNetBN("efficientnet-b0", pretrained=False, num_classes=len(classes)).eval() for _ in work["recipes"]
+    ]
+    transforms = [pipeline(recipe) for recipe in work["recipes"]]
     about = {
         "title": "MONAI's transforms, DataLoader and EfficientNetBN",
         "versions": {"monai": monai.__version__, "torch": torch.__version__},
@@ -88,9 +97,14 @@ def main() -> None:
     print(json.dumps(about), flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
-        probabilities = exam(Path(work["exam"]), network, transform, mirrored=mirrored).tolist()
+        files = from_foot_to_head(Path(work["exam"]))
+        answers = [
+            logits_of(files, network, transform, mirrored=both)
+            for network, transform, both in zip(networks, transforms, mirrored, strict=True)
+        ]
+        probabilities = torch.stack(answers).mean(dim=0).sigmoid().tolist()
         seconds = time.perf_counter() - begun
-        slices = [dict(zip(recipe["classes"], each, strict=True)) for each in probabilities]
+        slices = [dict(zip(classes, each, strict=True)) for each in probabilities]
         print(json.dumps({"seconds": seconds, "slices": slices}), flush=True)
 
 

@@ -384,7 +384,10 @@ def test_a_change_can_be_of_one_recipe_alone(data: Path, options: FieldOptions, 
         ({"recipes": ("reader",), "against": {"each": "cascade"}}, "cascade is not in this study"),
         ({"recipes": ("reader",), "against": {"reader": "reader"}}, "gains nothing over itself"),
         ({"recipes": ("reader",), "changes": {"fit.lr": "1"}}, r"no such field: fit\.lr"),
-        ({"recipes": ("reader",), "changes": {"cascade:fit.epochs": "1"}}, "cascade is not in this study, it has reader"),
+        (
+            {"recipes": ("reader",), "changes": {"cascade:fit.epochs": "1"}},
+            "cascade is not in this study, it has reader",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_trained(

@@ -34,7 +34,7 @@ def cost_of(network: Network, channels: int = 3, size: int = COUNTED_AT, slices:
 
 
 def multiply_adds_of_exam(recipe: ExamRecipe, sizes: SliceSizes, slices: int) -> int:
-    """Of a network of exams for one exam of so many slices, counted as `cost_of` counts; the slices' own are not in it."""
+    """Of a network of exams for one exam of so many slices, counted as `cost_of` counts; without the slices' own."""
     classes = len(recipe.classes)
     with torch.device("meta"):
         network = ExamNetwork.seeded(recipe, sizes, seed=0).eval()

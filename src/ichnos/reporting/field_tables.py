@@ -235,7 +235,7 @@ def _about_cost(costs: Tree) -> list[str]:
 _COMPUTED = (
     "Computed, the same on any machine: parameters (the numbers that training sets), multiply-adds (the work of "
     "reading one slice, in thousand millions) and the size of the bundle, the file that reads. Multiply-adds are those "
-    "of convolutions and dense layers: of the slice networks without their heads, and of networks over exams, a slice's "
+    "of convolutions and dense layers: of the slice networks without their heads, and of networks over exams a slice's "
     "share of 36."
 )
 

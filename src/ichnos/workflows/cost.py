@@ -35,9 +35,9 @@ what the reading itself takes; the highest says how much the machine was at."""
 
 def costs_of_runs(runs: Mapping[str, tuple[Path, Recipe]], progress: Progress) -> dict[str, Tree]:
     """By name, of each run and its recipe: parameters (of what reads), multiply_adds (one slice through every network
-    of slices, in all its views), exam_multiply_adds (a slice's share of what networks of exams do for 36), bundle_bytes, and seconds that the exported graphs take for an exam of 36 slices on
-    one core: the lowest of seven rounds, which all the runs take in turn, beside it seconds_highest, and timed_with,
-    the names of these runs.
+    of slices, in all its views), exam_multiply_adds (a slice's share of what networks of exams do for 36),
+    bundle_bytes, and seconds that the exported graphs take for an exam of 36 slices on one core: the lowest of seven
+    rounds, which all the runs take in turn, beside it seconds_highest, and timed_with, the names of these runs.
 
     Kept in cost.json beside each run: those are neither counted nor timed again. One from before was timed by itself,
     the median of three, and has no seconds_highest. A recipe of which no bundle can be made, or whose exported network

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ichnos import recipes
 from ichnos.cli.main import run
 from ichnos.dicom.exams import find_exams, read_found_exam
 from ichnos.errors import InputError, UsageError
@@ -26,7 +27,7 @@ from tests.stories.running import ichnos
 PEER = """
 import json, pathlib, sys
 work = json.loads(pathlib.Path(sys.argv[1]).read_text())
-assert len(list(pathlib.Path(work["exam"]).iterdir())) == 10 and work["recipe"]["input"]["size"] == 128
+assert len(list(pathlib.Path(work["exam"]).iterdir())) == 10 and work["recipes"][0]["input"]["size"] == 128
 print(json.dumps({"title": "a stack", "versions": {"stack": "1"}, "threads": 2, "same_weights": False}), flush=True)
 for _ in sys.stdin:
     print(json.dumps({"seconds": 2.0, "slices": []}), flush=True)
@@ -58,7 +59,7 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     assert json.loads(json.dumps(tree, allow_nan=False)) == tree
     assert tree["asked"] == "ichnos bench predict --bundle tiny.ichnos --exams 5 --slices 10 --matrix 64 --rounds 2"
     assert tree["work"]["slices"] == 10
-    assert tree["work"]["input_size"] == 128
+    assert [(each["input_size"], each["views"]) for each in tree["work"]["networks"]] == [(128, 1)]
     for figures in (tree["exam"]["seconds"], tree["command"]["seconds"], *tree["floor"].values()):
         assert len(figures["each"]) == 2
         assert 0 < figures["lowest"] <= figures["median"] <= figures["highest"]
@@ -157,6 +158,23 @@ def test_the_untrained_bundle_reads_all_slices_for_six_classes() -> None:
     assert (recipe.input.size, recipe.population.slices, len(recipe.classes)) == (96, "all", 6)
     with pytest.raises(UsageError):
         untrained_recipe({"input.size": "97"})
+
+
+@pytest.mark.parametrize(
+    ("recipe", "networks"),
+    [("model_2_any_160_views", [(160, 2)]), ("ensemble_pair", [(160, 2), (96, 1)])],
+)
+def test_peers_are_given_every_network_that_is_averaged(recipe: str, networks: list[tuple[int, int]]) -> None:
+    told = manifest().model_copy(update={"recipe": recipes.find(recipe).recipe})
+    each = predict.averaged_networks(told)
+    assert [(r.input.size, r.test_time.views if r.test_time else 1) for r in each] == networks
+
+
+@pytest.mark.parametrize("recipe", ["cascade", "bigru", "ensemble_stacked", "ensemble_field"])
+def test_a_bundle_that_is_no_plain_mean_has_no_peers(recipe: str) -> None:
+    told = manifest().model_copy(update={"recipe": recipes.find(recipe).recipe})
+    with pytest.raises(UsageError, match=f"--bundle is {told.recipe.in_words}, and the peers"):
+        predict.averaged_networks(told)
 
 
 def test_figures() -> None:

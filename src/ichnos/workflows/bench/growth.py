@@ -136,8 +136,7 @@ def _predict(times: int, folder: Path, cores: int, progress: Progress) -> _Step:
         exam=str(folder / "exams" / "000"),
         bundle=str(bundle),
         out=str(folder / "out"),
-        recipe=recipe.model_dump(mode="json"),
-        networks=1,
+        recipes=[recipe.model_dump(mode="json")],
         checkpoint=None,
         exams=str(folder / "exams"),
     )

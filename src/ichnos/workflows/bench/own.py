@@ -39,9 +39,8 @@ class Work:
     bundle: str
     out: str
     """A folder for findings."""
-    recipe: Tree
-    networks: int
-    """Of the bundle, averaged."""
+    recipes: list[Tree]
+    """Of each network whose logits the bundle averages, with its own input road and views."""
     checkpoint: str | None
     """The bundle's weights, as a checkpoint of ours; None where only the bundle is known: peers then draw their own."""
     exams: str | None = None

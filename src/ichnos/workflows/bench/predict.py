@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 from ichnos.counting import counted
 from ichnos.errors import BenchmarkError, UsageError
 from ichnos.inference import read_bundle
+from ichnos.inference.manifest import Manifest
 from ichnos.progress import Progress
-from ichnos.recipe import SliceRecipe
+from ichnos.recipe import EnsembleRecipe, SliceRecipe
 from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender, Taken, run_command
@@ -81,17 +82,18 @@ def bench_predict(options: PredictBench, progress: Progress) -> Tree:
 
 
 def _told(options: PredictBench, work: Work, size: int) -> Tree:
-    recipe = SliceRecipe.model_validate(work.recipe)
+    networks = [SliceRecipe.model_validate(each) for each in work.recipes]
     return {
         "slices": options.slices,
         "matrix": options.matrix,
         "bytes": size,
         "bundle": "given" if options.bundle else "untrained",
-        "network": recipe.network.backbone,
-        "input_size": recipe.input.size,
-        "channels": recipe.input.channels,
-        "classes": len(recipe.classes),
-        "networks": work.networks,
+        "networks": [
+            {"backbone": each.network.backbone, "channels": each.input.channels, "input_size": each.input.size}
+            | {"views": _views(each)}
+            for each in networks
+        ],
+        "classes": len(networks[0].classes),
     }
 
 
@@ -105,19 +107,35 @@ def _work(options: PredictBench, folder: Path, progress: Progress) -> tuple[Work
         else:
             bundle, checkpoint = options.bundle.resolve(), None
         manifest = read_bundle(bundle).manifest
-        if not isinstance(manifest.recipe, SliceRecipe):
-            raise UsageError("--bundle is a cascade, and the peers run one network; give a bundle of one")
         task.advance()
     work = Work(
         exam=str(folder / "one" / "000"),
         bundle=str(bundle),
         out=str(folder / "out"),
-        recipe=manifest.recipe.model_dump(mode="json"),
-        networks=manifest.networks,
+        recipes=[each.model_dump(mode="json") for each in averaged_networks(manifest)],
         checkpoint=str(checkpoint) if checkpoint else None,
     )
     _write(work, folder)
     return work, size
+
+
+def averaged_networks(manifest: Manifest) -> list[SliceRecipe]:
+    """Of each network whose logits the bundle averages. Raises UsageError where the bundle does something else."""
+    recipe = manifest.recipe
+    if isinstance(recipe, SliceRecipe):
+        return [recipe] * manifest.networks
+    if isinstance(recipe, EnsembleRecipe) and recipe.combine == "mean" and not recipe.weights:
+        members = [*recipe.members.values()]
+        if all(isinstance(each, SliceRecipe) for each in members):
+            return [each for each in members if isinstance(each, SliceRecipe)]
+    raise UsageError(
+        f"--bundle is {recipe.in_words}, and the peers run networks of slices and average them; give a bundle of one "
+        "network, or of several whose logits are averaged alike"
+    )
+
+
+def _views(recipe: SliceRecipe) -> int:
+    return 1 if recipe.test_time is None else recipe.test_time.views
 
 
 def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progress) -> Tree:
@@ -177,10 +195,11 @@ def _arithmetic(options: PredictBench, work: Work, answers: Mapping[str, Sequenc
         return None
     from ichnos.models.cost import cost_of
 
-    recipe = SliceRecipe.model_validate(work.recipe)
-    views = 1 if recipe.test_time is None else recipe.test_time.views
-    one = cost_of(recipe.network, recipe.input.channels, recipe.input.size, recipe.input.slices)[1]
-    wanted = one * views * work.networks * options.slices
+    networks = [SliceRecipe.model_validate(each) for each in work.recipes]
+    wanted = options.slices * sum(
+        cost_of(each.network, each.input.channels, each.input.size, each.input.slices)[1] * _views(each)
+        for each in networks
+    )
     peak = [wanted * each["seconds"] / each["multiply_adds"] for each in answers["arithmetic"]]
     seconds = [each["seconds"] for each in answers["exam"]]
     return {"multiply_adds": wanted, "seconds": spread(peak), "exam_to_peak": ratios(seconds, peak)}

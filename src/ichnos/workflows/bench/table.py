@@ -1,7 +1,7 @@
 """A benchmark's tree as rows for people: what, measured, and what was aimed at."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from ichnos.counting import counted
 
@@ -45,14 +45,26 @@ def predict_rows(tree: Tree) -> Iterator[Row]:
 def predict_circumstances(tree: Tree) -> str:
     """On what, with what and how: one paragraph."""
     work = tree["work"]
-    channels = f"{work['channels']} channels of {work['input_size']} px"
+    networks = " and ".join(map(_network_text, _networks(work)))
     bundle = "an untrained bundle" if work["bundle"] == "untrained" else "the bundle that was given"
     exam = f"{work['slices']} slices of {work['matrix']}×{work['matrix']} as uncompressed DICOM"
     return _circumstances(
         tree,
         f"One exam: {exam}, {work['bytes'] / 1e6:.1f} MB in the system's file cache; {bundle}, "
-        f"{work.get('network', 'EfficientNet-B0')} on {channels}, {work['classes']} classes.",
+        f"{networks}, {work['classes']} classes.",
     )
+
+
+def _networks(work: Tree) -> list[Tree]:
+    """Those that are averaged; a measurement from before has one kind, and says it beside the rest."""
+    if isinstance(told := work.get("networks"), list):
+        return cast("list[Tree]", told)
+    return [{"backbone": work.get("network", "EfficientNet-B0")} | {k: work[k] for k in ("channels", "input_size")}]
+
+
+def _network_text(network: Tree) -> str:
+    views = "" if network.get("views", 1) == 1 else f", {network['views']} views of each slice"
+    return f"{network['backbone']} on {network['channels']} channels of {network['input_size']} px{views}"
 
 
 def _circumstances(tree: Tree, work: str, *, in_turn: bool = True) -> str:
