@@ -17,7 +17,7 @@ from ichnos.inference.manifest import Manifest, content_digest
 from ichnos.inputs import exam_planes
 from ichnos.models import SliceClassifier
 from ichnos.models.export import SliceGraph, exported
-from ichnos.models.views import Viewed, Views, sampling, viewed
+from ichnos.models.views import MapsInPlace, Viewed, Views, sampling, viewed
 from ichnos.readout import Readout
 from ichnos.recipe import InputSpec, SliceRecipe, TestTime, WindowMerge
 from ichnos.subtypes import CLASSES
@@ -76,7 +76,7 @@ def test_what_is_said_is_the_mean_of_the_logits() -> None:
     assert viewed(looking(None)).recipe.test_time is None
 
 
-def test_the_graph_says_the_same_and_its_maps_are_the_plain_views() -> None:
+def test_the_graph_says_the_same() -> None:
     made, plain = looking(MANY), looking(None)
     hu = slices()[:3]
     with torch.inference_mode():
@@ -84,10 +84,29 @@ def test_the_graph_says_the_same_and_its_maps_are_the_plain_views() -> None:
         wanted = viewed(made)(torch.from_numpy(exam_planes(WIDE, list(hu))))
         own = SliceGraph([plain])(torch.from_numpy(hu))
     torch.testing.assert_close(logits, wanted, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(maps, own[2])
-    assert features.shape == own[1].shape
+    assert (features.shape, maps.shape) == (own[1].shape, own[2].shape)
     with pytest.raises(WeightsError, match="views"):
         SliceGraph([made, plain])
+
+
+def test_maps_are_grad_cam_of_what_is_said() -> None:
+    """Of the mean over a slice and its mirror image: each one's map, where the slice lies."""
+    made, plain = (SliceGraph([looking(views)]) for views in (TestTime(), None))
+    hu = torch.from_numpy(slices()[:3])
+    with torch.inference_mode():
+        maps, own, mirrored = (graph(each)[2] for graph, each in ((made, hu), (plain, hu), (plain, hu.flip(2))))
+    torch.testing.assert_close(maps, (own + mirrored.flip(3)) / 2, rtol=1e-4, atol=1e-5)
+    assert (own - mirrored.flip(3)).abs().max() > 1e-3, "the maps differ: the test shows something"
+
+
+def test_maps_of_what_is_turned_or_zoomed_come_back_to_their_place() -> None:
+    views, side = Views(MANY, 64), 64
+    spot = torch.zeros(1, 1, side, side)
+    spot[..., 18:24, 40:46] = 1
+    back = MapsInPlace(views, side)([change(spot) for change in (lambda x: x, *views.changed)] * 2)
+    rows, columns = np.nonzero((MapsInPlace(views, side)(views(spot)) > 0.5)[0, 0].numpy())
+    assert (rows.mean(), columns.mean()) == pytest.approx((20.5, 42.5), abs=0.6)
+    assert back[0, 0, 18:24, 18:24].max() > 0.3, "not mirrored before, they would be mirrored back"
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ichnos.inputs import MATRIX, resize_matrix
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.heads import pooled
 from ichnos.models.input_layer import HounsfieldRoad
-from ichnos.models.views import Views
+from ichnos.models.views import MapsInPlace, Views
 from ichnos.subtypes import Subtype
 
 OPSET = 20
@@ -46,7 +46,8 @@ class SliceGraph(Graph):
     Of several classifiers (the same road and classes) the logits are averaged, the maps are those of the averaged
     logits, network by network, added up, and the features stand side by side. Where their last feature maps differ in
     size, the maps are brought to the finest one's by the road's own filter; where one has none, there are no maps.
-    Where the recipe has views at test time, logits and features are their means.
+    Where the recipe has views at test time, logits and features are their means, and the maps the mean of each view's
+    own, brought back to where the slice lies.
     """
 
     def __init__(self, classifiers: Sequence[SliceClassifier]) -> None:
@@ -64,6 +65,7 @@ class SliceGraph(Graph):
         self.channels = copy.deepcopy(classifiers[0].channels)
         self.views = Views(first.test_time, first.input.size)
         self.map_side = common_map_side(classifiers)
+        self.in_place = MapsInPlace(self.views, self.map_side)
         self.features = sum(classifier.backbone.feature_channels for classifier in classifiers)
         self.networks = nn.ModuleList(_Network(classifier, self.map_side) for classifier in classifiers)
         self.eval()
@@ -87,12 +89,12 @@ class SliceGraph(Graph):
         return mean, torch.cat(features, dim=1), *(torch.stack(each).mean(dim=0) for each in maps)
 
     def _viewed(self, network: nn.Module, planes: Tensor) -> tuple[Tensor, ...]:
-        """One network's mean over the views; the maps are those of the plain view, which lie where the slice does."""
+        """One network's mean over the views."""
         if len(self.views) == 1:
             return network(self.channels(planes))
         views = [self.channels.normalised(view) for view in self.views(self.channels.unit(planes))]
         logits, features, *maps = zip(*(network(view) for view in views), strict=True)
-        return torch.stack(logits).mean(dim=0), torch.stack(features).mean(dim=0), *(each[0] for each in maps)
+        return torch.stack(logits).mean(dim=0), torch.stack(features).mean(dim=0), *map(self.in_place, maps)
 
 
 class CascadeGraph(Graph):

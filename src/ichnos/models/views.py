@@ -1,5 +1,6 @@
 """Test-time views: a slice as it is, mirrored, enlarged, reduced or turned; what a network says of all is averaged."""
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -22,9 +23,9 @@ class Views(nn.Module):
     def __init__(self, views: TestTime | None, size: int) -> None:
         super().__init__()
         self.flips = (False, True) if views is not None and views.horizontal_flip else (False,)
-        changes = [(zoom, 0.0) for zoom in views.zooms] if views is not None else []
-        changes += [(1.0, turn) for turn in views.rotations] if views is not None else []
-        self.changed = nn.ModuleList(_Sampled(size, zoom, turn) for zoom, turn in changes)
+        self.changes = [(zoom, 0.0) for zoom in views.zooms] if views is not None else []
+        self.changes += [(1.0, turn) for turn in views.rotations] if views is not None else []
+        self.changed = nn.ModuleList(_Sampled(size, zoom, turn) for zoom, turn in self.changes)
 
     def __len__(self) -> int:
         return len(self.flips) * (1 + len(self.changed))
@@ -33,6 +34,22 @@ class Views(nn.Module):
         """float32 (n, planes, S, S) → as many of them as there are views."""
         sized = [unit, *(change(unit) for change in self.changed)]
         return [view.flip(3) if flip else view for flip, view in product(self.flips, sized)]
+
+
+class MapsInPlace(nn.Module):
+    """Class maps of each view → their mean where the slice lies: mirrored ones mirrored back, others sampled back."""
+
+    def __init__(self, views: Views, side: int) -> None:
+        """side: rows and columns of a map."""
+        super().__init__()
+        self.flips = views.flips
+        self.back = nn.ModuleList(_Sampled(side, 1 / zoom, -turn) for zoom, turn in views.changes)
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        """(n, classes, side, side) of each view, in their order → one."""
+        places = product(self.flips, (nn.Identity(), *self.back))
+        upright = [back(each.flip(3) if flip else each) for each, (flip, back) in zip(maps, places, strict=True)]
+        return torch.stack(upright).mean(dim=0)
 
 
 class Viewed(nn.Module):
