@@ -1,5 +1,6 @@
 """The command line: help for every verb, one line an error, exit codes that a machine can tell apart."""
 
+import errno
 import json
 import signal
 import subprocess
@@ -116,6 +117,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
         (RecipeError("no field"), 2, "ichnos: no field"),
         (KeyboardInterrupt(), 130, "give the same command again to go on"),
         (failures.NothingKeptError(), 130, "Nothing is kept"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "no space is left where standard output or a file goes"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "pip install 'ichnos[train]'"),
         (ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"), 1, "pip install 'ichnos[train]'"),
         (ZeroDivisionError("oops"), 1, "please report it"),

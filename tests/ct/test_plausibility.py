@@ -87,11 +87,19 @@ def test_what_is_no_head_in_hu_is_refused(change, reason: str) -> None:  # type:
         judged(change(head(0).hu.astype(int)))
 
 
-@pytest.mark.parametrize("size", [2.2, 0.12])
-def test_a_body_of_another_size_is_refused(size: float) -> None:
+@pytest.mark.parametrize(
+    ("size", "reason"), [(2.2, "a head at most 420"), (1.5, "a head at most 420"), (0.28, "newborn"), (0.12, "")]
+)
+def test_a_body_of_another_size_is_refused(size: float, reason: str) -> None:
     row, column = head(0).pixel_spacing
-    with pytest.raises(ExamError, match="not a head CT"):
+    with pytest.raises(ExamError, match=f"not a head CT: .*{reason}"):
         judged(head(0).hu, spacing=(row * size, column * size))
+
+
+@pytest.mark.parametrize(("size", "doubt"), [(1.3, "more than heads do"), (0.4, "of a child born early")])
+def test_a_head_of_an_odd_size_is_doubted_and_read(size: float, doubt: str) -> None:
+    row, column = head(0).pixel_spacing
+    assert any(doubt in each for each in judged(head(0).hu, spacing=(row * size, column * size)))
 
 
 def ellipse(rows: float, columns: float) -> NDArray[np.bool_]:

@@ -1,5 +1,6 @@
 """What a failure says to a person, and the exit code that it says to a machine."""
 
+import errno
 import sys
 import traceback
 
@@ -49,6 +50,13 @@ def exit_code(error: BaseException) -> int:
             print(
                 f"ichnos: this command needs {error.name}, which is not installed; install it with "
                 f"pip install 'ichnos{extra}'",
+                file=sys.stderr,
+            )
+            return 1
+        case OSError(errno=errno.ENOSPC):
+            print(
+                "ichnos: no space is left where standard output or a file goes; what was finished is kept: make room and "
+                "give the command again",
                 file=sys.stderr,
             )
             return 1

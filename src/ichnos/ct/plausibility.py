@@ -49,6 +49,13 @@ _LEAST_SHARE = 0.12
 _LARGEST_BODY_CM2 = 420.0
 """Tissue in one slice: a large head with its ears has 300 cm², a thin chest 450."""
 
+_SMALLEST_HEAD_CM2 = 25.0
+"""Tissue in the largest slice: the head of a child born at 24 weeks has some 35 cm²."""
+
+_USUAL_HEADS_CM2 = (50.0, 340.0)
+"""Of the largest slice and of the middle one: from a child born early to a large head. The 82 of CT-ICH, whose pixel
+spacing is assumed, have 194 cm² at least in their largest slice and 299 cm² at most in their middle one."""
+
 _FEW_SLICES_MM = 80.0
 """Less coverage than this leaves parts of the brain unseen: it is about 130 mm high."""
 
@@ -80,8 +87,18 @@ class _Seen:
     @property
     def shows_brain(self) -> NDArray[np.bool_]:
         """Slices of which nobody would doubt that they are of a head."""
+        return self.shows_skull & (self.tissue_cm2 <= _LARGEST_BODY_CM2)
+
+    @property
+    def shows_skull(self) -> NDArray[np.bool_]:
+        """The same, however large what they show is."""
         enough = (self.brain >= _LEAST_BRAIN) & (self.brain_cm2 >= _LEAST_BRAIN_CM2)
-        return enough & (self.ring >= _LEAST_RING) & (self.tissue_cm2 <= _LARGEST_BODY_CM2)
+        return enough & (self.ring >= _LEAST_RING)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the edge of the picture cuts the head off."""
+        return bool(self.edge[self.tissue_cm2 > _LEAST_VERTEX_CM2].mean() > 0.1)
 
     @property
     def may_be_vertex(self) -> NDArray[np.bool_]:
@@ -111,10 +128,12 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
         shows_brain = seen.may_be_vertex
     if shows_brain.mean() < _LEAST_SHARE or not shows_brain.any():
         raise ExamError(f"not a head CT: {_why_not(seen)}")
+    size_doubts = _judge_size(seen)
     middle = float(np.median(seen.brain_hu[shows_brain]))
     if not 8 <= middle <= 60:
         raise ExamError(f"not a head CT: what lies in the skull has {middle:.0f} HU, and brain about 30")
-    return (*air_doubts, *_covering_doubts(seen, shows_brain, len(hu), coverage), *_picture_doubts(seen, middle))
+    doubts = (*_covering_doubts(seen, shows_brain, len(hu), coverage), *_picture_doubts(seen, middle))
+    return (*air_doubts, *size_doubts, *doubts)
 
 
 def _covering_doubts(seen: _Seen, shows_brain: NDArray[np.bool_], count: int, coverage: float) -> Iterator[str]:
@@ -135,10 +154,37 @@ def _covering_doubts(seen: _Seen, shows_brain: NDArray[np.bool_], count: int, co
 
 def _picture_doubts(seen: _Seen, middle: float) -> Iterator[str]:
     """middle: HU of the brain."""
-    if seen.edge[seen.tissue_cm2 > _LEAST_VERTEX_CM2].mean() > 0.1:
+    if seen.is_cut:
         yield "the head is cut off by the edge of the picture"
     if middle < 15 or middle > 50:
         yield f"brain has {middle:.0f} HU, and 20 to 45 are usual"
+
+
+def _judge_size(seen: _Seen) -> tuple[str, ...]:
+    """A skull must have the size of a head's, which tells pixels that are not as large as the file says; one that the
+    picture cuts off may be of any size from below, and so may the top of a head."""
+    sizes = seen.tissue_cm2[seen.shows_skull]
+    if not sizes.size:
+        return ()
+    middle, largest = float(np.median(sizes)), float(sizes.max())
+    if middle > _LARGEST_BODY_CM2:
+        raise ExamError(f"not a head CT: {_too_large(middle)}")
+    if middle > _USUAL_HEADS_CM2[1]:
+        return (f"the head measures {middle:.0f} cm² a slice, more than heads do: is its pixel spacing right?",)
+    if seen.is_cut or largest >= _USUAL_HEADS_CM2[0]:
+        return ()
+    if largest < _SMALLEST_HEAD_CM2:
+        raise ExamError(
+            f"not a head CT: what is in it measures {largest:.0f} cm² a slice at most, and the smallest newborn's head "
+            f"{_SMALLEST_HEAD_CM2:.0f}"
+        )
+    return (
+        f"the head measures {largest:.0f} cm² a slice at most: of a child born early, or its pixel spacing is wrong",
+    )
+
+
+def _too_large(cm2: float) -> str:
+    return f"the body in it measures {cm2:.0f} cm² a slice, and a head at most {_LARGEST_BODY_CM2:.0f}"
 
 
 def _judge_air(hu: NDArray[np.int16]) -> tuple[str, ...]:
@@ -160,7 +206,7 @@ def _judge_air(hu: NDArray[np.int16]) -> tuple[str, ...]:
 
 def _why_not(seen: _Seen) -> str:
     if np.median(seen.tissue_cm2) > _LARGEST_BODY_CM2:
-        return f"the body in it measures {np.median(seen.tissue_cm2):.0f} cm² a slice, and a head at most 350"
+        return _too_large(float(np.median(seen.tissue_cm2)))
     if not (seen.tissue_cm2 > _LEAST_BRAIN_CM2).any():
         return "there is next to no tissue in it"
     if not (seen.ring >= _LEAST_RING).any():

@@ -22,7 +22,7 @@ def pictures(page: str) -> list[np.ndarray]:
 
 def test_it_says_what_is_called_with_both_thresholds_and_the_notice(result: ExamResult) -> None:
     page = exam_page(result)
-    assert "Called: intraventricular (0.88), subdural (0.88)" in page
+    assert "Called: intraventricular (0.88), subdural (0.88); any hemorrhage 0.88" in page
     assert "To be looked at first" in page
     assert page.count("Research use only. Not a medical device.") == 2
     assert page.count("<td>0.500</td>") == page.count("<td>0.250</td>") == 6
