@@ -40,16 +40,16 @@ FOLDS = {
     "single-160-views-ct-ich-seed-1": "the same, other folds (split seed 1)",
     "single-160-views-ct-ich-seed-2": "the same, other folds (split seed 2)",
     "single-160-views-ct-ich-seed-3": "the same, other folds (split seed 3)",
-    "pair-ct-ich": "the mean of these and of single slices at 96 px: the bundle's procedure",
+    "pair-ct-ich": "`ensemble_pair`, 160 px with mirror images and 96 px averaged: the bundle's procedure",
     "pair-ct-ich-seed-1": "the bundle's procedure, other folds (split seed 1)",
     "pair-ct-ich-seed-2": "the bundle's procedure, other folds (split seed 2)",
     "pair-ct-ich-seed-3": "the bundle's procedure, other folds (split seed 3)",
 }
 
 BUNDLE = {name: title for name, title in FOLDS.items() if name.startswith("pair-")} | {
-    "single-160-views-ct-ich": "the better of its two networks alone, `model_2_any_160_views`",
+    "single-160-views-ct-ich": "`model_2_any_160_views`, a network like the better of its two, alone",
     "reader-from-scratch-ct-ich": (
-        "`reader_from_scratch`: three slices as channels, 96 px, random weights, 18 epochs (the bundle's have 3)"
+        "`reader_from_scratch`: three slices as channels, 96 px, random weights, 18 epochs"
     ),
     "pair-ct-ich": "the bundle's procedure",
 }

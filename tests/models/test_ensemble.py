@@ -1,19 +1,26 @@
 """The graph of an ensemble says what its members say, joined, from raw HU."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from ichnos import recipes
 from ichnos.ct.windows import BLOOD, BRAIN
+from ichnos.dicom.read import read_slice
 from ichnos.evaluation.combination import Linear, Places, Ranks
 from ichnos.inference.bundle import Bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import Manifest
-from ichnos.inputs import exam_planes, resize
+from ichnos.inputs import exam_planes, resize, to_matrix
 from ichnos.models import SliceClassifier
 from ichnos.models.ensemble import EnsembleGraph, combination_layer
 from ichnos.models.export import CascadeGraph, SliceGraph, _Network, exported, quiet
+from ichnos.models.initial_weights import initialise
+from ichnos.models.sixteen_bits import in_sixteen_bits
+from ichnos.models.views import viewed
 from ichnos.readout import Readout
 from ichnos.recipe import EnsembleRecipe, InputSpec, Population, SliceRecipe, WindowMerge
 from ichnos.subtypes import CLASSES, SUBTYPES
@@ -114,6 +121,29 @@ def test_torch_and_onnx_runtime_agree(how: str) -> None:
     assert wanted.std(axis=0).max() > 1e-2, "the outputs do not depend on the input: the test shows nothing"
     assert output.maps is not None
     assert output.maps.shape == (len(hu), 6, 16, 16)
+
+
+@pytest.mark.slow
+def test_the_combination_that_is_included_agrees_on_real_slices_as_it_is_stored(shared_data: Path) -> None:
+    """`ensemble_pair` with its members' first weights: two sizes, mirror images, weights in 16 bits."""
+    files = sorted((shared_data / "ge-head-tilt").rglob("*.dcm"))[:28:4]
+    if not files:
+        pytest.skip("no ge-head-tilt in the real data")
+    recipe = recipes.find("ensemble_pair").recipe
+    assert isinstance(recipe, EnsembleRecipe)
+    members = [SliceClassifier(each) for each in recipe.members.values() if isinstance(each, SliceRecipe)]
+    for member in members:
+        initialise(member, member.recipe.network.init, seed=0)
+    graph = EnsembleGraph([SliceGraph([each.eval()]) for each in members], Linear.mean((0.5, 0.5), 6), (0.5, 0.5))
+    hu = np.stack([to_matrix(read_slice(path).hu) for path in files])
+    with torch.inference_mode():
+        planes = [torch.from_numpy(exam_planes(each.recipe.input, list(hu))) for each in members]
+        wanted = torch.stack([viewed(each)(shown) for each, shown in zip(members, planes, strict=True)]).mean(dim=0)
+        maps = graph(torch.from_numpy(hu))[2].numpy()
+    said, _, drawn = session_of(in_sixteen_bits(exported(graph))).run(None, {"hu": hu})
+    np.testing.assert_allclose(torch.from_numpy(said).sigmoid().numpy(), wanted.sigmoid().numpy(), atol=1e-4)
+    np.testing.assert_allclose(drawn, maps, atol=1e-3 * maps.max())
+    assert wanted.sigmoid().std(dim=0).max() > 0.02, "the outputs do not depend on the input: the test shows nothing"
 
 
 def engine_of(network: bytes, near: SliceClassifier, wide: SliceClassifier) -> Engine:

@@ -51,7 +51,7 @@ PHANTOM, REAL = (
 """An export takes some ten seconds: of the quick tests each makes another."""
 
 EACH_KIND = [pytest.param(name, marks=() if name == "reader" else pytest.mark.slow) for name in SPECS]
-"""The road of what comes with the package; a graph of each takes seconds to export."""
+"""One with neighbours is quick; a graph of each takes seconds to export."""
 
 
 @lru_cache(maxsize=1)

@@ -120,7 +120,7 @@ def test_onnx_runtime_agrees() -> None:
     np.testing.assert_allclose(output.logits, said, rtol=1e-4, atol=1e-3)
 
 
-def test_recipes_and_bundles_without_views_are_what_they_were() -> None:
+def test_recipes_without_views_and_the_included_bundle_keep_their_fingerprints() -> None:
     assert "test_time" not in READER.model_dump(mode="json")
     assert "test_time" not in json.loads(recipes.find("ensemble").recipe.model_dump_json())["members"]["reader"]
     assert READER.fingerprint() == READER.derive(test_time=None).fingerprint() != turned().fingerprint()

@@ -30,7 +30,8 @@ class EngineOutput:
     features: NDArray[np.float32]
     """(n, features): the last feature map's mean over positions."""
     maps: NDArray[np.float32] | None
-    """(n, outputs, h, w): exact Grad-CAM of each output, ≥ 0; None where the network has no class maps."""
+    """(n, outputs, h, w): exact Grad-CAM of each output, ≥ 0, of several networks or views the mean of each one's own;
+    None where the network has no class maps."""
 
 
 class Engine:
