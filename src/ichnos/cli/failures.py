@@ -55,8 +55,8 @@ def exit_code(error: BaseException) -> int:
             return 1
         case OSError(errno=errno.ENOSPC):
             print(
-                "ichnos: no space is left where standard output or a file goes; what was finished is kept: make room and "
-                "give the command again",
+                "ichnos: no space is left where standard output or a file goes; what was finished is kept: make room "
+                "and give the command again",
                 file=sys.stderr,
             )
             return 1

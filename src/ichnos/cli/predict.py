@@ -1,6 +1,7 @@
 """`ichnos predict PATH... --out DIR`: head CT in, findings out."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -61,18 +62,23 @@ def predict(
 
     Exit 0: all was read; 1: nothing could be read; 3: some of it could not.
     """
-    from ichnos.cli.inspect import rules_of
-    from ichnos.cli.progress import on_standard_error
-    from ichnos.cluster import Cluster
-    from ichnos.remote import place_of
-    from ichnos.workflows.predict import is_partial, predict_paths
+    from ichnos.inference import load_bundle
 
-    asked = _formats(formats)
+    with ThreadPoolExecutor(1, "ichnos-bundle") as beside:
+        opened = beside.submit(load_bundle, bundle)  # while the rest is imported, which takes as long
+        from ichnos.cli.inspect import rules_of
+        from ichnos.cli.progress import on_standard_error
+        from ichnos.cluster import Cluster
+        from ichnos.remote import place_of
+        from ichnos.workflows.predict import is_partial, predict_paths
+
+        asked = _formats(formats)
     given = [place_of(path) for path in paths]
     where = None if cluster is None else Cluster(cluster)
+    classifier, chosen = opened.result(), rules_of(rules)
     with on_standard_error() as progress:
         summary = predict_paths(
-            given, place_of(out), bundle, progress, rules=rules_of(rules), formats=asked, force=force, cluster=where
+            given, place_of(out), classifier, progress, rules=chosen, formats=asked, force=force, cluster=where
         )
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
