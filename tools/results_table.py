@@ -10,6 +10,7 @@ from typing import Any
 
 from pages import ROOT, rewrite
 
+from ichnos.reporting.evaluation_tables import localisation
 from ichnos.reporting.folds import estimate_text, folds_tables
 
 TITLES = {
@@ -128,9 +129,15 @@ def classes_tables() -> str:
     return "\n".join(parts).rstrip()
 
 
+def maps_table() -> str:
+    """Where the included bundle's class maps point, on synthetic slices whose blood is known."""
+    card = json.loads((ROOT / "results" / "masked-phantom.json").read_text(encoding="utf-8"))
+    return localisation(card).to_markdown().rstrip()
+
+
 TABLES = {
     "README.md": {"results": study_table, "reader": front_table},
-    "results/README.md": {"reader": reader_table, "classes": classes_tables},
+    "results/README.md": {"reader": reader_table, "classes": classes_tables, "maps": maps_table},
 }
 
 

@@ -71,7 +71,8 @@ def labelled(picture: NDArray[np.uint8], top: str, bottom: str) -> NDArray[np.ui
     draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(max(_SMALLEST_TEXT, round(rows * _TEXT)))
     edge = max(2, rows // 128)
-    style: dict[str, Any] = {"font": font, "fill": (255, 255, 255), "stroke_width": 1, "stroke_fill": (0, 0, 0)}
+    dark = max(2, edge // 2)  # round each letter: words may lie over white bone
+    style: dict[str, Any] = {"font": font, "fill": (255, 255, 255), "stroke_width": dark, "stroke_fill": (0, 0, 0)}
     draw.text((columns / 2, edge), top, anchor="ma", **style)
     draw.text((columns / 2, rows - edge), bottom, anchor="md", **style)
     draw.text((edge, rows / 2), "R", anchor="lm", **style)
