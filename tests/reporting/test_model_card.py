@@ -30,7 +30,8 @@ def test_neighbours_and_single_slices_are_said() -> None:
     assert "3 slices as channels" in card_of(recipe)
     single = recipe | {"input": recipe["input"] | {"neighbours": 0}}
     assert "slices as channels" not in card_of(single)
-    assert "Pictures of slices are looked at one by one: what only several together show is not seen." in card_of(single)
+    alone = "Pictures of slices are looked at one by one: what only several together show is not seen."
+    assert alone in card_of(single)
 
 
 def test_raw_hu_and_masks_are_said() -> None:
