@@ -49,9 +49,7 @@ FOLDS = {
 
 BUNDLE = {name: title for name, title in FOLDS.items() if name.startswith("pair-")} | {
     "single-160-views-ct-ich": "`model_2_any_160_views`, a network like the better of its two, alone",
-    "reader-from-scratch-ct-ich": (
-        "`reader_from_scratch`: three slices as channels, 96 px, random weights, 18 epochs"
-    ),
+    "reader-from-scratch-ct-ich": "`reader_from_scratch`: three slices as channels, 96 px, random weights, 18 epochs",
     "pair-ct-ich": "the bundle's procedure",
 }
 """What the front page shows; results/README.md has every procedure that was measured."""
