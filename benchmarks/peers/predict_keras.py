@@ -32,7 +32,7 @@ def model_of(recipe: dict[str, Any]) -> keras.Model:
         include_top=False, weights=None, input_shape=(size, size, CHANNELS), pooling="avg"
     )
     hidden = keras.layers.Dense(128, activation="relu")(backbone.output)
-    return keras.Model(backbone.input, keras.layers.Dense(len(recipe["classes"]), activation="sigmoid")(hidden))
+    return keras.Model(backbone.input, keras.layers.Dense(len(recipe["classes"]))(hidden))
 
 
 def read_hu(folder: Path) -> list[np.ndarray]:
@@ -58,7 +58,7 @@ def pictures(volume: list[np.ndarray], recipe: dict[str, Any]) -> np.ndarray:
 
 
 def answer(model: keras.Model, batch: np.ndarray, *, mirrored: bool) -> np.ndarray:
-    """Probabilities (slices, classes), the mean over both views where the network sees both."""
+    """Logits (slices, classes), the mean over both views where the network sees both."""
     plain = model.predict_on_batch(batch)
     return (plain + model.predict_on_batch(batch[:, :, ::-1])) / 2 if mirrored else plain
 
@@ -87,7 +87,7 @@ def main() -> None:
             answer(model, pictures(volume, recipe), mirrored=both)
             for model, recipe, both in zip(models, work["recipes"], mirrored, strict=True)
         ]
-        probabilities = np.mean(answers, axis=0)
+        probabilities = 1 / (1 + np.exp(-np.mean(answers, axis=0)))
         seconds = time.perf_counter() - begun
         slices = [dict(zip(work["recipes"][0]["classes"], each, strict=True)) for each in probabilities.tolist()]
         print(json.dumps({"seconds": seconds, "slices": slices}), flush=True)

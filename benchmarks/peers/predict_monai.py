@@ -2,7 +2,8 @@
 
 As MONAI's classification tutorials have it: LoadImage, EnsureChannelFirst, windows by ScaleIntensityRange, Resize,
 batches by DataLoader in the same process (workers take longer to begin than an exam takes). Weights are drawn anew, as
-speed does not depend on them. It gives probabilities alone: no choice of series, no checks, no class maps.
+speed does not depend on them. Each network has its own pipeline, so the files are read once a network. It gives
+probabilities alone: no choice of series, no checks, no class maps.
 """
 
 import json

@@ -118,6 +118,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
         (KeyboardInterrupt(), 130, "give the same command again to go on"),
         (failures.NothingKeptError(), 130, "Nothing is kept"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "no space is left where standard output or a file goes"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), 1, "no space is left where standard output or a file goes"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "pip install 'ichnos[train]'"),
         (ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn"), 1, "pip install 'ichnos[train]'"),
         (ZeroDivisionError("oops"), 1, "please report it"),

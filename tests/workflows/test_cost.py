@@ -50,6 +50,20 @@ def test_reading_is_timed_in_rounds_of_all_recipes(tmp_path: Path, monkeypatch: 
     assert not list(tmp_path.rglob("*.ichnos"))
 
 
+def test_an_older_file_is_counted_once_more_and_its_times_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = find("reader").recipe
+    kept = tmp_path / "old" / "cost.json"
+    kept.parent.mkdir()
+    kept.write_text(json.dumps({"recipe": recipe.fingerprint(), "seconds": 0.3, "multiply_adds": 0}))
+    monkeypatch.setattr(cost, "parameters_of_run", lambda *_: 7)
+    costs = cost.costs_of_runs({"old": (kept.parent / "fold-0", recipe)}, SILENT)["old"]
+    assert (costs["seconds"], costs["parameters"], costs["exam_multiply_adds"]) == (0.3, 7, 0)
+    assert costs["multiply_adds"] > 1e6
+    assert json.loads(kept.read_text()) == costs
+
+
 def test_what_was_exported_to_be_timed_is_not_exported_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe, exported = find("reader").recipe, []
     runs = {name: (tmp_path / name / "fold-0", recipe) for name in ("first", "second")}

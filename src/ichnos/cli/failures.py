@@ -53,12 +53,8 @@ def exit_code(error: BaseException) -> int:
                 file=sys.stderr,
             )
             return 1
-        case OSError(errno=errno.ENOSPC):
-            print(
-                "ichnos: no space is left where standard output or a file goes; what was finished is kept: make room "
-                "and give the command again",
-                file=sys.stderr,
-            )
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            print("ichnos: no space is left where standard output or a file goes: make room there", file=sys.stderr)
             return 1
         case _:
             traceback.print_exception(error)

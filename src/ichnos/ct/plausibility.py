@@ -24,6 +24,9 @@ _RAYS = 72
 _LONGEST_RAY_MM = 125.0
 """From the middle of a head no skull is farther; ribs and pelvis are."""
 
+_AIR_GAP_MM = 9.0
+"""So much air along a ray is outside, or a sinus: a head holder lies farther off, bone and scalp never so far apart."""
+
 _BONE_HU = 150
 """An infant's skull is this dense; fresh blood and tissue are not, and contrast in vessels makes no ring."""
 
@@ -98,7 +101,8 @@ class _Seen:
     @property
     def is_cut(self) -> bool:
         """Whether the edge of the picture cuts the head off."""
-        return bool(self.edge[self.tissue_cm2 > _LEAST_VERTEX_CM2].mean() > 0.1)
+        wide = self.tissue_cm2 > _LEAST_VERTEX_CM2
+        return bool(wide.any() and self.edge[wide].mean() > 0.1)
 
     @property
     def may_be_vertex(self) -> NDArray[np.bool_]:
@@ -161,8 +165,8 @@ def _picture_doubts(seen: _Seen, middle: float) -> Iterator[str]:
 
 
 def _judge_size(seen: _Seen) -> tuple[str, ...]:
-    """A skull must have the size of a head's, which tells pixels that are not as large as the file says; one that the
-    picture cuts off may be of any size from below, and so may the top of a head."""
+    """A skull must have the size of a head's, which tells pixels that are not as large as the file says. One that the
+    picture cuts off may be as small as it likes, and so may the top of a head that shows no brain yet."""
     sizes = seen.tissue_cm2[seen.shows_skull]
     if not sizes.size:
         return ()
@@ -230,7 +234,7 @@ def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], lowest_tiss
     lengths: NDArray[np.float64] = np.arange(0.5, _LONGEST_RAY_MM / step) * step
     index, inside = _rays(tissue, np.maximum(areas, 1.0), lengths, cell_mm)
     along: NDArray[np.int16] = coarse[index]
-    bone: NDArray[np.bool_] = (highest[index] > _BONE_HU) & inside
+    bone: NDArray[np.bool_] = _of_the_body((highest[index] > _BONE_HU) & inside, along <= lowest_tissue, step)
 
     meets: NDArray[np.bool_] = np.asarray(bone.any(axis=2))
     cut: NDArray[np.bool_] = ~meets & (((along > lowest_tissue) | ~inside).mean(axis=2) > 0.9)  # tissue up to the edge
@@ -269,6 +273,17 @@ def _rays(
     inside: NDArray[np.bool_] = (r >= 0) & (r < rows) & (c >= 0) & (c < columns)
     which: NDArray[np.intp] = np.arange(count, dtype=np.intp)[:, None, None]
     return (which, np.clip(r, 0, rows - 1), np.clip(c, 0, columns - 1)), inside
+
+
+def _of_the_body(bone: NDArray[np.bool_], air: NDArray[np.bool_], step: float) -> NDArray[np.bool_]:
+    """Bone on each ray before it leaves the body: a head holder is as dense. A ray that meets none before its first
+    air, as behind air in the skull, keeps what lies beyond."""
+    run = max(2, round(_AIR_GAP_MM / step))
+    sums = np.cumsum(air, axis=2, dtype=np.int16)
+    ends = sums[..., run:] - sums[..., :-run] == run  # the run of air begins behind this place
+    left: NDArray[np.intp] = np.where(ends.any(axis=2), np.argmax(ends, axis=2), air.shape[2])
+    within = bone & (np.arange(air.shape[2]) <= left[..., None])
+    return np.where(within.any(axis=2, keepdims=True), within, bone)
 
 
 def _inner_table(bone: NDArray[np.bool_]) -> NDArray[np.intp]:

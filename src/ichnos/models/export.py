@@ -44,7 +44,7 @@ class SliceGraph(Graph):
     """Raw HU → logits, pooled features and Grad-CAM maps: what is exported.
 
     Of several classifiers (the same road and classes) the logits are averaged, the maps are those of the averaged
-    logits, network by network, added up, and the features stand side by side. Where their last feature maps differ in
+    logits, network by network, averaged, and the features stand side by side. Where their last feature maps differ in
     size, the maps are brought to the finest one's by the road's own filter; where one has none, there are no maps.
     Where the recipe has views at test time, logits and features are their means, and the maps the mean of each view's
     own, brought back to where the slice lies.
@@ -65,7 +65,7 @@ class SliceGraph(Graph):
         self.channels = copy.deepcopy(classifiers[0].channels)
         self.views = Views(first.test_time, first.input.size)
         self.map_side = common_map_side(classifiers)
-        self.in_place = MapsInPlace(self.views, self.map_side)
+        self.in_place = MapsInPlace(self.views, self.map_side) if self.map_side else nn.Identity()
         self.features = sum(classifier.backbone.feature_channels for classifier in classifiers)
         self.networks = nn.ModuleList(_Network(classifier, self.map_side) for classifier in classifiers)
         self.eval()

@@ -37,19 +37,26 @@ class Views(nn.Module):
 
 
 class MapsInPlace(nn.Module):
-    """Class maps of each view → their mean where the slice lies: mirrored ones mirrored back, others sampled back."""
+    """Class maps of each view → their mean where the slice lies: mirrored ones mirrored back, others sampled back. A
+    cell's mean is over the views that show it: one that is enlarged or turned leaves out some of the rim."""
+
+    seen: Tensor
 
     def __init__(self, views: Views, side: int) -> None:
         """side: rows and columns of a map."""
         super().__init__()
         self.flips = views.flips
         self.back = nn.ModuleList(_Sampled(side, 1 / zoom, -turn) for zoom, turn in views.changes)
+        shown = [torch.ones(1, 1, side, side)] * len(views)
+        self.register_buffer("seen", torch.stack(self._in_place(shown)).sum(dim=0), persistent=False)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """(n, classes, side, side) of each view, in their order → one."""
+        return torch.stack(self._in_place(maps)).sum(dim=0) / self.seen
+
+    def _in_place(self, maps: Sequence[Tensor]) -> list[Tensor]:
         places = product(self.flips, (nn.Identity(), *self.back))
-        upright = [back(each.flip(3) if flip else each) for each, (flip, back) in zip(maps, places, strict=True)]
-        return torch.stack(upright).mean(dim=0)
+        return [back(each.flip(3) if flip else each) for each, (flip, back) in zip(maps, places, strict=True)]
 
 
 class Viewed(nn.Module):
