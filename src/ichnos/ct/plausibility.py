@@ -278,12 +278,15 @@ def _rays(
 def _of_the_body(bone: NDArray[np.bool_], air: NDArray[np.bool_], step: float) -> NDArray[np.bool_]:
     """Bone on each ray before it leaves the body: a head holder is as dense. A ray that meets none before its first
     air, as behind air in the skull, keeps what lies beyond."""
-    run = max(2, round(_AIR_GAP_MM / step))
-    sums = np.cumsum(air, axis=2, dtype=np.int16)
-    ends = sums[..., run:] - sums[..., :-run] == run  # the run of air begins behind this place
-    left: NDArray[np.intp] = np.where(ends.any(axis=2), np.argmax(ends, axis=2), air.shape[2])
-    within = bone & (np.arange(air.shape[2]) <= left[..., None])
-    return np.where(within.any(axis=2, keepdims=True), within, bone)
+    run, length = max(2, round(_AIR_GAP_MM / step)), air.shape[2]
+    sums: NDArray[np.int16] = np.cumsum(air, axis=2, dtype=np.int16)
+    ends: NDArray[np.bool_] = sums[..., run:] - sums[..., :-run] == run  # the run of air begins behind this place
+    first: NDArray[np.intp] = np.argmax(ends, axis=2)
+    has_left: NDArray[np.bool_] = np.asarray(ends.any(axis=2))
+    left: NDArray[np.intp] = np.where(has_left, first, length)
+    within: NDArray[np.bool_] = bone & (np.arange(length, dtype=np.intp) <= left[..., None])
+    meets: NDArray[np.bool_] = np.asarray(within.any(axis=2))
+    return np.where(meets[..., None], within, bone)
 
 
 def _inner_table(bone: NDArray[np.bool_]) -> NDArray[np.intp]:
