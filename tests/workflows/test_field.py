@@ -365,6 +365,7 @@ def test_one_split_without_a_ranking_and_a_change_of_one_recipe_alone(
     assert len(card["recipes"]["single"]["folds"]) == 1
     assert [card["recipes"][name]["recipe"]["fit"]["epochs"] for name in ("single", "three")] == [1, 2]
     assert "--set three:fit.epochs=2" in card["command"]
+    assert "named before a colon: `three:fit.epochs=2`" in (tmp_path / "once" / "report.md").read_text()
     assert card["recipes"]["single"]["exams"]["n"] < 48
     assert "the test patients are measured once" in " ".join((tmp_path / "once" / "report.md").read_text().split())
 
