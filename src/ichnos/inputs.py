@@ -1,6 +1,6 @@
 """The one road from HU to what a network sees, walked in numpy; models/ has the torch module of the same plan."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -32,11 +32,16 @@ _LARGEST_SIDE = 4096
 """No CT matrix is larger; a header that says so is damaged."""
 
 
-def to_planes(spec: InputSpec, hu: NDArray[np.generic]) -> NDArray[np.uint8]:
+Resize = Callable[[NDArray[np.float32], int], NDArray[np.float32]]
+"""`resize`, or another way to its numbers."""
+
+
+def to_planes(spec: InputSpec, hu: NDArray[np.generic], resized_by: Resize | None = None) -> NDArray[np.uint8]:
     """One slice of HU (rows, columns) as the uint8 planes (planes, size, size) that the cache holds.
 
-    Raises InputError where the slice is no 2D image of at least 2×2.
+    resized_by: None, `resize`. Raises InputError where the slice is no 2D image of at least 2×2.
     """
+    resized_by = resized_by or resize
     square = to_matrix(hu)
     windowed = [window.apply(square) for window in spec.windows]
     if spec.merge is WindowMerge.MEAN:
@@ -46,15 +51,15 @@ def to_planes(spec: InputSpec, hu: NDArray[np.generic]) -> NDArray[np.uint8]:
         planes = [merged / np.float32(len(windowed))]
     else:
         planes = windowed
-    resized = np.stack([resize(plane, spec.size) for plane in planes])
+    resized = np.stack([resized_by(plane, spec.size) for plane in planes])
     windows = np.rint(resized * np.float32(255)).astype(np.uint8)
-    return np.concatenate([windows, _raw_bytes(square, spec.size)]) if spec.raw_hu else windows
+    return np.concatenate([windows, _raw_bytes(square, spec.size, resized_by)]) if spec.raw_hu else windows
 
 
-def _raw_bytes(hu: NDArray[np.int16], size: int) -> NDArray[np.uint8]:
+def _raw_bytes(hu: NDArray[np.int16], size: int, resized_by: Resize) -> NDArray[np.uint8]:
     """HU above air, whole numbers of 12 bits, as their high and their low bytes: (2, size, size)."""
     above = (np.clip(hu, AIR, DENSEST) - np.int16(AIR)).astype(np.float32)
-    whole = np.rint(resize(above, size)).astype(np.uint16)
+    whole = np.rint(resized_by(above, size)).astype(np.uint16)
     return np.stack([whole >> 8, whole & 255]).astype(np.uint8)
 
 
@@ -100,7 +105,7 @@ def to_matrix(hu: NDArray[np.generic]) -> NDArray[np.int16]:
     raised = np.maximum(hu, AIR)
     rows, columns = raised.shape
     if (rows, columns) == (MATRIX, MATRIX):
-        return raised.astype(np.int16)
+        return raised.astype(np.int16, copy=False)
     side = max(rows, columns)
     top, left = (side - rows) // 2, (side - columns) // 2
     square = np.full((side, side), AIR, dtype=np.float32)

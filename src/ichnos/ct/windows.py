@@ -24,8 +24,10 @@ class Window:
 
     def apply(self, hu: NDArray[np.generic]) -> NDArray[np.float32]:
         """Map level ± width/2 linearly onto [0, 1] and clip. DICOM PS3.3 C.11.2.1.3.2 (LINEAR_EXACT)."""
-        scaled = (hu.astype(np.float32) - np.float32(self.lower)) / np.float32(self.width)
-        return np.clip(scaled, 0.0, 1.0)
+        scaled = hu.astype(np.float32)
+        scaled -= np.float32(self.lower)
+        scaled /= np.float32(self.width)
+        return np.clip(scaled, 0.0, 1.0, out=scaled)
 
 
 BRAIN = Window(level=40, width=80)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 import ichnos.inputs
 from ichnos.data.images import Images, JoinedImages, StackedImages
 from ichnos.data.joined import JoinedSet
+from ichnos.data.resizing import resize
 from ichnos.data.set import PreparedSet
 from ichnos.errors import SetError
 from ichnos.files import cache_folder, can_be_written, explained, locked, write_json
@@ -186,7 +187,7 @@ def fill_block(
     work: the block's number, the place of its first image in the file, its rows of the set.
     """
     block, start, rows = work
-    planes = np.stack([to_planes(spec, prepared.hu(int(row))) for row in rows])
+    planes = np.stack([to_planes(spec, prepared.hu(int(row)), resize) for row in rows])
     with unfinished.open("r+b") as file:
         file.seek(start * planes[0].nbytes)
         file.write(planes.tobytes())

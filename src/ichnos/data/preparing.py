@@ -42,6 +42,9 @@ from ichnos.remote import Place, RemotePath
 SLICES_A_SHARD = 256
 """A shard is closed after the exam that reaches so many: some 130 MB of pixels, a second or two of work to lose."""
 
+SLICES_READ = "Reading slices"
+"""The task of reading, in words: what comes before it finds and orders slices, what comes after it writes tables."""
+
 _WORTH_PROCESSES = 16
 """Shards, 4,096 slices; fewer are prepared by threads in less time than processes take to start."""
 
@@ -127,7 +130,7 @@ def _prepare(source: Source, depot: Depot, progress: Progress, workers: Workers,
         done = in_threads(work, items, workers)
     else:
         done = in_processes(work, items, workers)
-    with progress.task("Reading slices", sum(batch.slices for batch in batches)) as task, closing(done) as parts:
+    with progress.task(SLICES_READ, sum(batch.slices for batch in batches)) as task, closing(done) as parts:
         task.advance(sum(batch.slices for batch in batches) - sum(batches[number].slices for number in todo))
         for part in parts:
             index, skipped = _part(out, part.number, "index"), _part(out, part.number, "skipped")

@@ -89,12 +89,14 @@ class SliceGraph(Graph):
         return mean, torch.cat(features, dim=1), *(torch.stack(each).mean(dim=0) for each in maps)
 
     def _viewed(self, network: nn.Module, planes: Tensor) -> tuple[Tensor, ...]:
-        """One network's mean over the views."""
+        """One network's mean over the views, which it sees as slices of one batch: a graph with the network once opens
+        in half the time of one that holds it for each of two views, and its weights lie in memory once."""
         if len(self.views) == 1:
             return network(self.channels(planes))
-        views = [self.channels.normalised(view) for view in self.views(self.channels.unit(planes))]
-        logits, features, *maps = zip(*(network(view) for view in views), strict=True)
-        return torch.stack(logits).mean(dim=0), torch.stack(features).mean(dim=0), *map(self.in_place, maps)
+        views = torch.cat(self.views(self.channels.unit(planes)))
+        said = [each.unflatten(0, (len(self.views), -1)) for each in network(self.channels.normalised(views))]
+        logits, features, *maps = said
+        return logits.mean(dim=0), features.mean(dim=0), *(self.in_place(each.unbind()) for each in maps)
 
 
 class CascadeGraph(Graph):

@@ -67,6 +67,11 @@ class SliceRecipe(AnyRecipe):
         return self.model_copy(update={"test_time": None})
 
     @property
+    def views(self) -> int:
+        """How often a trained network is asked of each slice."""
+        return 1 if self.test_time is None else self.test_time.views
+
+    @property
     def segmented(self) -> tuple[Subtype, ...]:
         """What the auxiliary head outlines, in its order; nothing where there is none."""
         return () if self.segmentation is None else self.segmentation.classes or self.classes

@@ -78,7 +78,7 @@ _UNTIMED: Tree = {"slices": SLICES, "bundle_bytes": None, "seconds": None, "seco
 
 
 def _counted(run: Path, recipe: Recipe) -> Tree:
-    slices = sum(_of_network(stage) * _views(stage) for stage in _asked(run, recipe))
+    slices = sum(_of_network(stage) * stage.views for stage in _asked(run, recipe))
     exams = sum(_of_exam_network(run / path / EXAM) for path in exam_networks(recipe))
     return {
         "recipe": recipe.fingerprint(),
@@ -146,7 +146,3 @@ def _of_network(stage: SliceRecipe) -> int:
 def _of_exam_network(stage: Path) -> int:
     trained = load_exam_checkpoint(best_of(stage))
     return multiply_adds_of_exam(trained.recipe, SliceSizes(**trained.metadata["sizes"]), SLICES)
-
-
-def _views(stage: SliceRecipe) -> int:
-    return 1 if stage.test_time is None else stage.test_time.views

@@ -1,7 +1,11 @@
 """What `ichnos bench prepare` measures is there, of the work that was asked for; no time is judged."""
 
 import json
+import subprocess
+import sys
 import zipfile
+from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,8 @@ from ichnos.workflows.bench import prepare_own
 from ichnos.workflows.bench.prepare import OURS, PrepareBench, _work, bench_prepare
 from ichnos.workflows.bench.prepare_own import PrepareWork, folder, zip_file
 from ichnos.workflows.bench.table import prepare_circumstances, prepare_rows
+
+PEERS = Path(__file__).parents[3] / "benchmarks" / "peers"
 
 PEER = """
 import json, pathlib, sys
@@ -48,7 +54,28 @@ def test_everything_is_measured_and_can_be_written(tree: dict[str, Any]) -> None
     assert list(tree["parts_ms"]) == ["header", "pixels to HU", "hash", "pack", "windows and resize"]
     stack = tree["peers"]["stack"]
     assert stack["to_ours"]["median"] == pytest.approx(2 / tree["folder"]["seconds"]["median"], rel=1e-2)
+    assert stack["to_zip"]["median"] == pytest.approx(2 / tree["zip"]["seconds"]["median"], rel=1e-2)
+    both = tree["folder"]["seconds"]["median"] + tree["cache"]["seconds"]["median"]
+    assert stack["to_both"]["median"] == pytest.approx(2 / both, rel=1e-2)
+    assert tree["cache"]["to_decoded"]["median"] > 0
     assert "No module named 'no_such_stack'" in tree["peers_not_run"]["absent"]
+    assert date.fromisoformat(tree["date"]) <= datetime.now(UTC).date()
+
+
+@pytest.mark.slow
+def test_the_peers_that_come_with_it_write_every_picture(tmp_path: Path) -> None:
+    pytest.importorskip("cv2", reason="OpenCV is not installed: pip install opencv-python-headless")
+    cv2 = sys.modules["cv2"]
+    told = bench_prepare(PrepareBench(exams=10, matrix=64, size=32, rounds=1, peers=PEERS), SILENT)
+    assert set(told["peers"]) == {"monai", "pydicom_png", "pydicom_png_224", "pydicom_png_pool"}, told["peers_not_run"]
+    work = _work(PrepareBench(exams=10, matrix=64, size=32), tmp_path, 1, SILENT)
+    (tmp_path / "work.json").write_text(json.dumps(asdict(work)))
+    for name, folder_name, side in (("pydicom_png", "png", 64), ("pydicom_png_224", "png-small", 32)):
+        command = [sys.executable, str(PEERS / f"prepare_{name}.py"), str(tmp_path / "work.json")]
+        subprocess.run(command, input=b"go\n", check=True, capture_output=True)
+        written = list((tmp_path / "out" / folder_name).iterdir())
+        assert len(written) == work.slices
+        assert cv2.imread(str(written[0])).shape == (side, side, 3)
 
 
 def test_sets_are_prepared_as_unasked_whatever_cores_there_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +87,10 @@ def test_sets_are_prepared_as_unasked_whatever_cores_there_are(tmp_path: Path, m
     assert asked == [RsnaSource(Path("cohort")), None, RsnaSource(Path("cohort.zip")), None]
 
 
+def ratio(value: float) -> dict[str, float]:
+    return dict.fromkeys(("median", "lowest", "highest"), value)
+
+
 @pytest.mark.slow
 def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     rows = {what: (measured, aim) for what, measured, aim in prepare_rows(tree)}
@@ -67,6 +98,11 @@ def test_rows_for_people_say_it_all(tree: dict[str, Any]) -> None:
     assert {"folders → set", "zip → set", "set → cache of 32 px", "a stack (stack 1, 1 process)"} <= set(rows)
     stated = tree | {"work": tree["work"] | {"matrix": 512}, "machine": tree["machine"] | {"cores_used": 2}}
     assert "≥ 0.6 ×" in {aim for _, _, aim in prepare_rows(stated)}
+    peers = {"pydicom_png": tree["peers"]["stack"] | {"to_ours": ratio(6.0), "to_both": ratio(4.9)}}
+    (judged,) = [row for row in prepare_rows(stated | {"peers": peers}) if row[0].startswith("a stack")]
+    assert "6.00 × (6.00 to 6.00) (held) as long as folders → set;" in judged[1]
+    assert "4.90 × (4.90 to 4.90) (**missed**) as long as folders → set → cache" in judged[1]
+    assert judged[2] == "≥ 5 ×"
     assert "synthetic slices of 64×64 of 10 exams" in prepare_circumstances(tree)
 
 

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -66,6 +67,8 @@ class Asked:
             "asked": self.words,
             "machine": machine.description(cores) | {"other_work": stopwatch.others()},
             "versions": {"ichnos": ichnos.__version__} | machine.versions(self.STANDS_ON),
+            "date": datetime.now(UTC).date().isoformat(),
+            "commit": machine.commit(),
             "work": work,
             "rounds": self.rounds,
             **figures,

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,21 @@ def versions(names: Sequence[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def commit() -> str | None:
+    """Of the clone that ichnos runs from, with a plus where its sources were changed since; None in an installation."""
+    here = Path(__file__).parent
+    try:
+        said = _git(here, "rev-parse", "--short=12", "HEAD").strip()
+        return said + ("+" if _git(here, "status", "--porcelain", "--", str(here.parents[1])).strip() else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *words: str) -> str:
+    command = ["git", "-C", str(folder), *words]
+    return subprocess.run(command, capture_output=True, check=True, text=True, timeout=10).stdout  # noqa: S603
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,7 @@ def _told(options: PredictBench, work: Work, size: int) -> Tree:
         "bundle": "given" if options.bundle else "untrained",
         "networks": [
             {"backbone": each.network.backbone, "channels": each.input.channels, "input_size": each.input.size}
-            | {"views": _views(each)}
+            | {"views": each.views}
             for each in networks
         ],
         "classes": len(networks[0].classes),
@@ -132,10 +132,6 @@ def averaged_networks(manifest: Manifest) -> list[SliceRecipe]:
         f"--bundle is {recipe.in_words}, and the peers run networks of slices and average them; give a bundle of one "
         "network, or of several whose logits are averaged alike"
     )
-
-
-def _views(recipe: SliceRecipe) -> int:
-    return 1 if recipe.test_time is None else recipe.test_time.views
 
 
 def _one_exam(options: PredictBench, work: Work, folder: Path, progress: Progress) -> Tree:
@@ -197,7 +193,7 @@ def _arithmetic(options: PredictBench, work: Work, answers: Mapping[str, Sequenc
 
     networks = [SliceRecipe.model_validate(each) for each in work.recipes]
     wanted = options.slices * sum(
-        cost_of(each.network, each.input.channels, each.input.size, each.input.slices)[1] * _views(each)
+        cost_of(each.network, each.input.channels, each.input.size, each.input.slices)[1] * each.views
         for each in networks
     )
     peak = [wanted * each["seconds"] / each["multiply_adds"] for each in answers["arithmetic"]]

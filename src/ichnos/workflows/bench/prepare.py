@@ -95,16 +95,19 @@ def _measured(options: PrepareBench, work: PrepareWork, folder: Path, progress: 
         return {"seconds": spread(seconds[name]), "slices_a_second": rate, "peak_mb": peaks[name]}
 
     both = [one + other for one, other in zip(seconds["folder"], seconds["cache"], strict=True)]
-    prepared = {name: rates(name) | {"to_decoded": ratios(seconds["decoded"], seconds[name])} for name in OURS[:2]}
     return {
-        **prepared,
-        "cache": rates("cache"),
+        **{name: rates(name) | {"to_decoded": ratios(seconds["decoded"], seconds[name])} for name in OURS[:3]},
+        "stages_s": parts_of(answers["folder"]),
         "parts_ms": parts_of(answers["parts"]),
         "floor": {name: rates(name) for name in OURS[3:5]},
         "peers": {
             each.name: each.about
             | rates(each.name)
-            | {"to_ours": ratios(seconds[each.name], seconds["folder"]), "to_both": ratios(seconds[each.name], both)}
+            | {
+                "to_ours": ratios(seconds[each.name], seconds["folder"]),
+                "to_zip": ratios(seconds[each.name], seconds["zip"]),
+                "to_both": ratios(seconds[each.name], both),
+            }
             for each in peers
             if each.name in seconds
         },

@@ -9,8 +9,9 @@ import io
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -20,7 +21,8 @@ from typing import Any
 from ichnos.ct.windows import BLOOD, BONE, BRAIN
 from ichnos.data import shards
 from ichnos.data.cache import open_cache
-from ichnos.data.preparing import pixel_hash
+from ichnos.data.preparing import SLICES_READ, pixel_hash
+from ichnos.data.resizing import resize
 from ichnos.data.sources.rsna import RsnaSource
 from ichnos.dicom import read_header, read_slice
 from ichnos.dicom.plain import plain_pixels
@@ -120,7 +122,7 @@ def parts(work: PrepareWork) -> Callable[[], Tree]:
         "pixels to HU": lambda k: read_slice(files[k]),
         "hash": lambda k: pixel_hash(slices[k]),
         "pack": lambda k: shards.append(packed, slices[k]),
-        "windows and resize": lambda k: to_planes(spec, slices[k]),
+        "windows and resize": lambda k: to_planes(spec, slices[k], resize),
     }
 
     def once() -> Tree:
@@ -146,9 +148,36 @@ def _cached(work: PrepareWork) -> InputSpec:
 def _prepare(root: Path, out: Path) -> Tree:
     """As unasked: by the cores that the benchmark keeps to, and with no more processes than few slices pay for."""
     shutil.rmtree(out, ignore_errors=True)
-    begun = time.perf_counter()
-    prepare_set(RsnaSource(root), out, SILENT)
-    return {"seconds": time.perf_counter() - begun}
+    begun, clock = time.perf_counter(), _Clock()
+    prepare_set(RsnaSource(root), out, clock)
+    ended = time.perf_counter()
+    first, last = clock.slices
+    stages = {"finding and ordering": first - begun, "reading and packing": last - first, "tables": ended - last}
+    return {"seconds": ended - begun, "parts": stages}
+
+
+class _Clock:
+    """A Progress that remembers when the first slice was asked for and when the last was there."""
+
+    def __init__(self) -> None:
+        self.slices = (0.0, 0.0)
+
+    @contextmanager
+    def task(self, description: str, total: float | None) -> Iterator["_Clock"]:
+        del total
+        begun = time.perf_counter()
+        yield self
+        if description == SLICES_READ:
+            self.slices = begun, time.perf_counter()
+
+    def advance(self, amount: float = 1) -> None:
+        del amount
+
+    def note(self, text: str) -> None:
+        del text
+
+    def message(self, text: str) -> None:
+        del text
 
 
 def _decode(files: list[Path]) -> int:

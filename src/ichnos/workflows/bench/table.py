@@ -11,7 +11,7 @@ Row = tuple[str, str, str]
 _STATED = {"slices": 36, "matrix": 512}
 """The exam that the aims are stated for, on two cores."""
 
-_PREPARE_AIMS = {"pydicom_png": "≥ 5 ×", "pydicom_png_pool": "≥ 2.5 ×"}
+_PREPARE_AIMS = {"pydicom_png": 5.0, "pydicom_png_pool": 2.5}
 
 _PREDICT_AIMS = {"keras": "≥ 1.6 ×"}
 """Of peers; ≥ 2.5 × where none is named."""
@@ -73,9 +73,15 @@ def _circumstances(tree: Tree, work: str, *, in_turn: bool = True) -> str:
     turns = ", all in turn in one run; ratios are taken round by round" if in_turn else ""
     return (
         f"`{tree['asked']}`. {work} On {cores} of {machine['processor']}, {machine['system']}, Python "
-        f"{machine['python']}, {_versions(tree['versions'])}. Medians of {tree['rounds']} rounds (lowest to highest)"
-        f"{turns}.{_shared(machine['other_work'])}"
+        f"{machine['python']}, {_versions(tree['versions'])}{_when(tree)}. Medians of {tree['rounds']} rounds (lowest "
+        f"to highest){turns}.{_shared(machine['other_work'])}"
     )
+
+
+def _when(tree: Tree) -> str:
+    """Measured before this was told: nothing."""
+    commit = f", commit {tree['commit']}" if tree.get("commit") else ""
+    return f"; {tree['date']}{commit}" if "date" in tree else ""
 
 
 def prepare_rows(tree: Tree) -> Iterator[Row]:
@@ -84,17 +90,26 @@ def prepare_rows(tree: Tree) -> Iterator[Row]:
     for name, title in (("folder", "folders → set"), ("zip", "zip → set")):
         against = f"{_times(tree[name]['to_decoded'])} the rate of reading and decoding alone"
         yield title, f"{_rate(tree[name])}, {against}", "≥ 0.6 ×" if stated else ""
-    yield f"set → cache of {tree['work']['cache_size']} px", _rate(tree["cache"]), ""
+    kept = tree["cache"].get("to_decoded")
+    against = "" if kept is None else f", {_times(kept)} the rate of reading and decoding alone"
+    yield f"set → cache of {tree['work']['cache_size']} px", f"{_rate(tree['cache'])}{against}", ""
     yield "one slice's parts, one core, ms", _parts(tree["parts_ms"]), ""
     for name, peer in tree["peers"].items():
         title = f"{peer['title']} ({_versions(peer['versions'])}, {counted(peer['threads'], 'process', 'processes')})"
-        aim = _PREPARE_AIMS.get(name, "") if stated else ""
-        both = f", {_times(peer['to_both'])} as set and cache together" if "to_both" in peer else ""
-        yield title, f"{_rate(peer)}, {_times(peer['to_ours'])} as long as ours from folders{both}", aim
+        aim = _PREPARE_AIMS.get(name) if stated else None
+        roads = {"to_ours": "folders → set", "to_zip": "zip → set", "to_both": "folders → set → cache"}
+        said = [f"{_judged(peer[key], aim)} as long as {road}" for key, road in roads.items() if key in peer]
+        yield title, f"{_rate(peer)}; {'; '.join(said)}", "" if aim is None else f"≥ {aim:g} ×"
     for name, reason in tree["peers_not_run"].items():
         yield f"peer {name}", f"not run: {reason}", ""
     yield "the files read and decoded by pydicom, all cores, nothing kept", _rate(tree["floor"]["decoded"]), ""
     yield "the files' bytes read and dropped, one core", _rate(tree["floor"]["bytes"]), ""
+
+
+def _judged(ratio: Tree, aim: float | None) -> str:
+    """A ratio that is to be large, and whether it is."""
+    verdict = "" if aim is None else " (held)" if ratio["median"] >= aim else " (**missed**)"
+    return f"{_times(ratio)}{verdict}"
 
 
 def prepare_circumstances(tree: Tree) -> str:
@@ -248,10 +263,7 @@ def profile_rows(predict: Tree, prepare: Tree, train: Tree) -> Iterator[tuple[st
     parts = {name: part["median"] for name, part in prepare["parts_ms"].items()}
     resize = parts.pop("windows and resize")
     yield "a slice from its file to the set, on one core", _shares(parts)
-    seconds = prepare["machine"]["cores_used"] / prepare["folder"]["slices_a_second"]["median"]
-    working = sum(parts.values()) / 1000
-    rest = {"those parts": working, "all else (finding exams, tables, disk, waiting)": max(seconds - working, 0.0)}
-    yield f"the whole of preparing {prepare['work']['slices']:,} slices", _shares(rest)
+    yield from _whole_of_preparing(prepare, sum(parts.values()) / 1000)
     seconds = prepare["machine"]["cores_used"] / prepare["cache"]["slices_a_second"]["median"]
     rest = {
         "windows and resize": resize / 1000,
@@ -260,6 +272,18 @@ def profile_rows(predict: Tree, prepare: Tree, train: Tree) -> Iterator[tuple[st
     yield "set → cache", _shares({name: max(share, 0.0) for name, share in rest.items()})
     what = f"a step of {train['work']['batch_size']} slices on {train['trained']['device']}"
     yield what, _shares({name: part["median"] for name, part in train["parts_ms"].items()})
+
+
+def _whole_of_preparing(prepare: Tree, working: float) -> Iterator[tuple[str, str]]:
+    """working: seconds of a core that a slice's parts take."""
+    slices, cores = prepare["work"]["slices"], prepare["machine"]["cores_used"]
+    yield (
+        f"the whole of preparing {slices:,} slices",
+        _shares({name: part["median"] for name, part in prepare["stages_s"].items()}),
+    )
+    seconds = cores * prepare["stages_s"]["reading and packing"]["median"] / slices
+    rest = {"those parts": working, "all else (starting processes, disk, waiting)": max(seconds - working, 0.0)}
+    yield "reading and packing, of all cores", _shares(rest)
 
 
 def _shares(parts: Mapping[str, float]) -> str:
