@@ -88,6 +88,14 @@ def test_what_such_a_recipe_is_trained_by_stands_in_its_text(name: str) -> None:
     assert sorted(words for words in wanted if words not in said) == []
 
 
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_change_that_a_text_speaks_of_can_be_made(name: str) -> None:
+    found = recipes.find(name)
+    said = re.findall(r"--set (?:'([^']+)'|([^\s'`)]+))", " ".join(found.docstring.split()))
+    for field, _, value in ("".join(either).partition("=") for either in said):
+        found.recipe.override({field: value})
+
+
 def _short(rate: float) -> str:
     """3e-4 as the texts have it."""
     return f"{rate:.0e}".replace("e-0", "e-")

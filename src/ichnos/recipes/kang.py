@@ -14,7 +14,7 @@ Guessed, as nothing more is known to us:
 - Joined by the mean of their logits.
 
 Differs:
-- Both members count the same, where theirs are weighted, we do not know how: `--set weights.strong=2`.
+- Both members count the same, where theirs are weighted, we do not know how: `--set 'weights={"strong": 2}'`.
 - Masks are the set's, and those of synthetic lesions, which are a quarter of the strong one's slices, so that it can be
   trained on sets without masks too: only the drawn ones teach it where blood is then. The weak one sees none of them,
   so that the two differ in more than masks.
