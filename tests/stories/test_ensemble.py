@@ -131,7 +131,7 @@ def test_a_weighted_mean_is_trained_exported_and_reads_an_exam(prepared: Path, r
     assert done.exit_code == 0, done.stderr
     images = write_cohort(UNSEEN, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"
     hu = np.stack([to_matrix(each) for each in read_exam(images).hu])
-    answers = sigmoid(Engine(read_bundle(out)).run(hu).logits)
+    answers = sigmoid(Engine(read_bundle(out)).run(hu).logits.astype(np.float64))
     np.testing.assert_allclose(
         answers, sigmoid(np.average([m.logits(hu) for m in members], axis=0, weights=(3, 1, 1))), atol=1e-4
     )
