@@ -1,9 +1,11 @@
 """The docs cannot drift: every command they show parses, every page they link to is there, results are up to date."""
 
+import json
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -66,6 +68,39 @@ def test_the_table_of_networks_is_what_is_known_of_them() -> None:
 def test_the_tables_of_the_field_are_those_of_the_scorecards() -> None:
     check = [sys.executable, str(ROOT / "tools" / "field_table.py"), "--check"]
     assert subprocess.run(check).returncode == 0, "run: python tools/field_table.py"
+
+
+def test_what_pays_in_the_guide_is_what_the_intervals_say() -> None:
+    """The word for a method follows from the intervals beside it, and these stand in the scorecards."""
+    known = {each for study in MEASURED for each in intervals(json.loads((ROOT / "results" / study).read_text()))}
+    table = (ROOT / "docs" / "field.md").read_text().partition("## Methods")[2].partition("## On real CT")[0]
+    rows = [line.strip("|").split(" | ") for line in table.splitlines() if line.startswith("| ")]
+    assert rows[0][3:5] == ["does it pay here?", "measured here"]
+    for method, _, _, verdict, measured, *_ in rows[1:]:
+        said = re.findall(r"([+−]\d\.\d{3}) \((−?\d\.\d{3}) to (−?\d\.\d{3})", measured)
+        assert not set(said) - known, f"{method}: no scorecard has this"
+        assert len(said) == len(re.findall(r"[+−]\d\.\d{3}", re.sub(r"\([^()]*\)", "", measured))), (
+            f"{method}: bare number"
+        )
+        away = {"pays" if "−" not in low else "loses" for _, low, high in said if ("−" in low) == ("−" in high)}
+        words = {"not measured here", "not shown: no interval"} if not said else away or {"not shown"}
+        assert len(words) == 1 or not said, f"{method}: pays and loses"
+        assert any(verdict.strip("*").startswith(word) for word in words), f"{method}: {verdict}, where it {words}"
+
+
+MEASURED = ("field-ct-ich.json", "parts-ct-ich.json", "epidural-ct-ich.json", "adapt-ct-ich.json")
+
+
+def intervals(tree: object) -> Iterator[tuple[str, str, str]]:
+    """Every value with its interval in a scorecard, as the guide writes them."""
+    if isinstance(tree, dict) and tree.get("low") is not None and {"value", "high"} <= tree.keys():
+        yield _said(tree["value"], "+"), _said(tree["low"]), _said(tree["high"])
+    for each in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from intervals(each)
+
+
+def _said(value: float, sign: str = "-") -> str:
+    return f"{value:{sign}.3f}".replace("-", "−")
 
 
 def test_no_page_names_a_path_of_some_machine() -> None:

@@ -15,6 +15,8 @@ from ichnos.dicom.exams import read_exam
 from ichnos.evaluation.combination import FittedCombination
 from ichnos.findings import ExamFindings
 from ichnos.inference import load_bundle, read_bundle
+from ichnos.inference.engine import Engine
+from ichnos.inputs import to_matrix
 from ichnos.phantom import RAISED_PREVALENCE, CohortSettings
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
@@ -31,6 +33,7 @@ from tests.stories.running import Ran, ichnos
 pytestmark = pytest.mark.slow
 
 SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
+UNSEEN = CohortSettings(exams=1, seed=77, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(20, 20))
 
 SMALL = {"network.backbone": "small-cnn", "network.init": "random", "fit.epochs": 1, "fit.steps_per_epoch": 2}
 SMALL |= {"fit.batch_size": 4, "fit.reestimate_batchnorm": True, "input.size": 64}
@@ -101,8 +104,7 @@ def test_one_bundle_of_all_members_reads_an_exam(prepared: Path, run: Path, tmp_
     assert "An ensemble, recipe `mine`: 3 members" in read.card
     assert "- `near`: small-cnn at 64 pixels" in read.card
     assert "- `two`, second stage: small-cnn at 64 pixels" in read.card
-    cohort = CohortSettings(exams=1, seed=77, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(20, 20))
-    images = write_cohort(cohort, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"
+    images = write_cohort(UNSEEN, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"
     done = ichnos("predict", str(images), "--bundle", str(out), "--out", str(tmp_path / "out"), "--json")
     assert done.exit_code == 0, done.stderr
     findings = ExamFindings.model_validate_json((tmp_path / "out" / "exam-001" / "findings.json").read_text())
@@ -111,6 +113,32 @@ def test_one_bundle_of_all_members_reads_an_exam(prepared: Path, run: Path, tmp_
     assert reading.outputs == CLASSES
     assert reading.maps is not None
     assert reading.maps.shape == (20, 6, 8, 8), "every member's map is brought to the finest one's size"
+
+
+def test_a_weighted_mean_is_trained_exported_and_reads_an_exam(prepared: Path, run: Path, tmp_path: Path) -> None:
+    """Three parts of `near` to one of each of the others: what the members say by themselves is the measure."""
+    weighed, out = tmp_path / "weighed", tmp_path / "weighed.ichnos"
+    shutil.copytree(run, weighed)
+    assert trained(prepared, weighed, 'weights={"near": 3}').exit_code == 0
+    data = open_data(prepared)
+    members = [open_run(weighed / "members" / name) for name in ("near", "wide", "two")]
+    said = [logit(m.predict(data, Part.TEST, SILENT, device="cpu").probabilities, certain=1e-15) for m in members]
+    measured = open_run(weighed).predict(data, Part.TEST, SILENT, device="cpu").probabilities
+    np.testing.assert_allclose(measured, sigmoid(np.average(said, axis=0, weights=(3, 1, 1))), atol=1e-9)
+    assert not np.allclose(measured, sigmoid(np.mean(said, axis=0)), atol=1e-4), "the weights change something"
+
+    done = ichnos("export", str(weighed), "--out", str(out), "--data", str(prepared), "--json")
+    assert done.exit_code == 0, done.stderr
+    images = write_cohort(UNSEEN, tmp_path / "cohort", SILENT, workers=1) / "stage_2_train"
+    hu = np.stack([to_matrix(each) for each in read_exam(images).hu])
+    answers = sigmoid(Engine(read_bundle(out)).run(hu).logits.astype(np.float64))
+    np.testing.assert_allclose(
+        answers, sigmoid(np.average([m.logits(hu) for m in members], axis=0, weights=(3, 1, 1))), atol=1e-4
+    )
+    done = ichnos("predict", str(images), "--bundle", str(out), "--out", str(tmp_path / "out"))
+    assert done.exit_code == 0, done.stderr
+    findings = ExamFindings.model_validate_json((tmp_path / "out" / "exam-001" / "findings.json").read_text())
+    assert len(findings.slices) == 20
 
 
 @pytest.mark.parametrize("combine", ["rank", "stacking"])

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
+import torch
 
 from ichnos import recipes
 from ichnos.data.sources.phantom import PhantomSource
 from ichnos.findings import ExamFindings
+from ichnos.inputs import neighbour_stacks
+from ichnos.models.checkpoint import load_checkpoint
 from ichnos.phantom import RAISED_PREVALENCE, CohortSettings
 from ichnos.progress import SILENT
 from ichnos.recipe import AnomalyRecipe, EnsembleRecipe, Recipe, SliceRecipe
@@ -34,6 +39,11 @@ FIT: Mapping[str, Any] = {
 
 Measured afresh behind two steps, BatchNorm's statistics are of channels that hardly vary: logits of thousands come of
 that, where torch itself is no longer exact to 1e-4."""
+
+
+SPACING = 15.0
+"""mm: the cohort's slices lie 13.7 to 16.2 mm apart. Of neighbours asked for at 5 mm the nearest would be the slice
+itself, and what looks at neighbours would be shown copies of one slice."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +77,9 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 
 def cut(recipe: Recipe) -> dict[str, Any]:
-    """What makes any recipe short: random first weights (a frozen network keeps real ones), one epoch of two steps, the
-    smallest pictures, one copy."""
+    """What makes any recipe short: random first weights (a frozen network keeps real ones), one epoch of two steps (two
+    of them where epochs' ends are averaged), the smallest pictures, one copy, and neighbours as near as the cohort has
+    any."""
     changes = {f"{path}.{field}": value for path, fit in fits(recipe.model_dump()) for field, value in fit.items()}
     for path, stage in recipe.stages.items():
         before = f"{path.replace('/', '.')}." if path else ""
@@ -111,7 +122,16 @@ def cut_of_stage(stage: SliceRecipe, *, weights: bool = False) -> dict[str, Any]
         changes["network.init"] = "phantom"
     if stage.synthetic is not None:
         changes["synthetic.copies"] = 1
+    if stage.input.neighbours:
+        changes["input.neighbour_spacing"] = SPACING
+    if averages_epochs(stage):
+        changes |= {"fit.epochs": 2, "fit.averaging.start": 1}
     return changes
+
+
+def averages_epochs(stage: SliceRecipe) -> bool:
+    """Whether the mean of epochs' ends counts: of one epoch there is nothing to average."""
+    return stage.fit.averaging is not None and stage.fit.averaging.kind == "swa"
 
 
 def smallest(stage: SliceRecipe) -> int:
@@ -131,6 +151,7 @@ def test_it_trains_becomes_a_bundle_and_reads_an_exam(name: str, material: Mater
     recipe = recipes.find(name).recipe
     done = material.train(name, tmp_path / "run", cut(recipe))
     assert done.exit_code == 0, done.stderr
+    see_what_it_saw(tmp_path / "run", material)
     runs = [tmp_path / "run"]
     if recipe.population.slices == "positives":  # it reads no exam alone: see test_bundle.py
         runs.insert(0, material.gate(recipe.population.without))
@@ -142,6 +163,31 @@ def test_it_trains_becomes_a_bundle_and_reads_an_exam(name: str, material: Mater
     for each in findings.slices:
         assert each.probabilities.keys() == {*recipe.classes, Subtype.ANY}
         assert each.probabilities[Subtype.ANY] >= max(each.probabilities.values())
+
+
+def see_what_it_saw(run: Path, material: Material) -> None:
+    """Every stage that looks at neighbours was shown other slices, and averaged weights are not the last ones."""
+    index = pl.read_parquet(material.prepared / "index.parquet")
+    trained = {path: load_checkpoint(path) for path in run.rglob("last.safetensors") if path.parent.name != "exam"}
+    assert trained
+    for path, last in trained.items():
+        for _, exam in index.group_by("exam"):
+            beside = neighbour_stacks(last.recipe.input, exam["offset"].to_numpy())
+            assert_neighbours_are_others(beside, exam["offset"].to_numpy(), path)
+        if averages_epochs(last.recipe):
+            averages = {n.removeprefix("averaged."): t for n, t in last.tensors.items() if n.startswith("averaged.")}
+            weights = {n: t for n, t in last.classifier_tensors().items() if t.is_floating_point()}
+            assert averages.keys() >= weights.keys()
+            assert not all(torch.equal(averages[n], t) for n, t in weights.items()), f"{path}: a mean of one epoch"
+
+
+def assert_neighbours_are_others(beside: np.ndarray, offsets: np.ndarray, path: Path) -> None:
+    """But at the exam's ends each slice is shown with the one below and the one above it."""
+    order = np.argsort(offsets)
+    reach = beside.shape[1] // 2
+    if reach:
+        assert (beside[order[1:], reach - 1] == order[:-1]).all(), f"{path}: the slice below is another one"
+        assert (beside[order[:-1], reach + 1] == order[1:]).all(), f"{path}: the slice above is another one"
 
 
 def exported(material: Material, out: Path, *runs: Path) -> Path:
@@ -161,7 +207,7 @@ def test_what_is_cut_is_short_and_still_a_recipe(name: str) -> None:
     """Every kind, and what stands in it, is found by itself: nothing is left to train for long."""
     recipe = recipes.find(name).recipe
     short = recipe.override({field: _text(value) for field, value in cut(recipe).items()})
-    assert {stage.fit.epochs for stage in short.stages.values()} == {1}
+    assert all(stage.fit.epochs == 1 + averages_epochs(stage) for stage in short.stages.values())
     inits = {stage.network.init for stage in short.stages.values()}
     real = isinstance(recipe, AnomalyRecipe) or is_of_ranks(recipe)
     frozen = any(stage.network.frozen for stage in recipe.stages.values())

@@ -1,14 +1,18 @@
 """ResNet-50 whose Grad-CAM is looked at, after Cortés-Ferre 2023.
 
-Source: Cortés-Ferre et al. 2023, which we know from secondary sources only: ResNet and EfficientNet networks on slices,
-explained by Grad-CAM.
+Source: Cortés-Ferre et al. 2023, which we know from secondary sources only.
 
-Differs, or is our guess, as nothing more is known to us:
+Known: ResNet and EfficientNet networks on slices, explained by Grad-CAM.
+
+Guessed, as nothing more is known to us:
 - ResNet-50 with ImageNet weights, pooling, dropout 0.3 and one dense layer, so that Grad-CAM is the class map itself
-  (`--format heatmap`); an EfficientNet instead: `--set network.backbone=efficientnet-b2`.
+  (`--format heatmap`).
 - All slices, `any` and five subtypes; brain and blood window merged, as the study has them; natural sampling.
 - 224 px, the study's augmentation, Adam 1e-4, 32 slices a batch, at most 10 epochs, early stopping by validation loss:
   as `paper_model_1`.
+
+Differs:
+- A ResNet alone; an EfficientNet instead: `--set network.backbone=efficientnet-b2`.
 
 Expected: nothing that we could compare with. Not measured by us.
 Cost: 4.1 GFLOP a slice forward at 224 px, eleven times `paper_model_1`.

@@ -1,14 +1,18 @@
 """ResNeXt on single slices, after Danilov 2020, who carried one to another hospital unchanged.
 
-Source: Danilov et al. 2020, which we know from secondary sources only: a ResNeXt that names the subtypes in single
-slices, made for the RSNA 2019 challenge (so the study) and then tried on another hospital's exams as it was; more than
-81 % accuracy a subtype is reported.
+Source: Danilov et al. 2020, which we know from secondary sources only.
 
-Differs, or is our guess, as nothing more is known to us:
+Known: a ResNeXt that names the subtypes in single slices, made for the RSNA 2019 challenge (so the study) and then
+tried on another hospital's exams as it was.
+
+Guessed, as nothing more is known to us:
 - ResNeXt-50 32x4d with ImageNet weights, pooling, dropout 0.3 and one dense layer; brain, blood and a wide window (L40
   W380) as channels.
 - All slices, `any` and five subtypes, natural sampling, the study's augmentation.
 - 224 px, Adam 1e-4, 32 slices a batch, at most 10 epochs, early stopping by validation loss: as `paper_model_1`.
+
+Differs: it is trained on the set that it is given, where his network came from the challenge; the other hospital is the
+second half of the command below.
 
 Expected: accuracy a subtype is nothing to compare by, as a call of none is right for most slices. Not measured by us.
 Cost: 4.2 GFLOP a slice forward at 224 px, eleven times `paper_model_1`.

@@ -5,9 +5,14 @@ the pooled features, with a covariance shrunk after Ledoit and Wolf.
 
 Differs from `model_2_any_25d`: slices with an epidural are in no training part, nor beside one as a neighbour; the
 logit of epidural is the distance from all groups of training slices. Validation's epidural slices are used for
-calibration and thresholds, not for the network or the distance. Its first weights, `phantom-2.5d`, were taught
-epidurals on synthetic heads: for a network that has met none at all give `--set usual.network.init=imagenet`, or
-`random`. Differs from Lee: features of the last layer alone, without input perturbation.
+calibration and thresholds, not for the network or the distance. Differs from Lee: features of the last layer alone,
+without input perturbation.
+
+Not clean as it stands: its first weights, `phantom-2.5d`, were taught epidurals on synthetic heads, so the network has
+met the shape that it is to call unusual. For one that has met none at all give `--set usual.network.init=random`, with
+more epochs and a higher rate, as random weights want (`--set usual.fit.epochs=18 --set usual.fit.learning_rate=1e-3
+--set usual.fit.reestimate_batchnorm=true`), or `--set usual.network.init=imagenet`; and compare it with `model_2_any`
+from the same weights.
 
 Expected: docs/field.md has what it gave over five folds of ct-ich, beside `model_2_any_25d`, which is shown epidurals.
 Cost: that of `model_2_any_25d`, and some minutes for the features. No class maps.

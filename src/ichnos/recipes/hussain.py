@@ -1,9 +1,11 @@
 """ResNet-50 with attention, after Hussain 2022.
 
-Source: Hussain et al. 2022, which we know from secondary sources only: a residual network with attention; about 96 %
-accuracy is reported, by the study on RSNA 2019, of what we do not know.
+Source: Hussain et al. 2022, which we know from secondary sources only.
 
-Differs, or is our guess, as nothing more is known to us:
+Known: a residual network with attention; about 96 % accuracy is reported, by the study on RSNA 2019, of what we do not
+know.
+
+Guessed, as nothing more is known to us:
 - The attention is CBAM (Woo 2018), over channels and then places, in each block of a ResNet-50; pooling, dropout 0.3
   and one dense layer follow.
 - Random weights, as no ImageNet weights of this network are known to be public; so longer, 40 epochs of Adam 1e-3 that
@@ -11,6 +13,8 @@ Differs, or is our guess, as nothing more is known to us:
   measured afresh before each evaluation.
 - All slices, `any` and five subtypes at 224 px, natural sampling; brain and blood window merged; the study's
   augmentation.
+
+Differs: in nothing that we know of, as we know so little.
 
 Expected: nothing that we could compare with. Not measured by us.
 Cost: 4.1 GFLOP a slice forward at 224 px, eleven times `paper_model_1`; 40 epochs.

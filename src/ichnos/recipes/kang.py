@@ -1,19 +1,23 @@
 """A network that learnt from masks beside one that learnt from labels alone, together, after Kang 2023.
 
-Source: Kang et al. 2023, of which we know the abstract: networks trained by strong annotation (masks) and by weak
-annotation (labels) are compared, and a weighted ensemble of them is best; RSNA 2019 and AI-Hub's data.
+Source: Kang et al. 2023, of which we know the abstract.
 
-Differs, or is our guess, as nothing more is known to us:
+Known: networks trained by strong annotation (masks) and by weak annotation (labels) are compared, and a weighted
+ensemble of them is best; RSNA 2019 and AI-Hub's data.
+
+Guessed, as nothing more is known to us:
 - Both members are EfficientNet-B0 with ImageNet weights at 224 px on L40 W80, L80 W200 and L40 W380 as channels;
   pooling, dropout 0.3 and one dense layer; `any` and five subtypes, all slices, natural sampling, the study's
   augmentation, Adam 1e-4, 32 slices a batch, at most 10 epochs, early stopping by validation loss.
 - The strong one has an auxiliary head that outlines blood of each class, whose loss (cross-entropy and Dice) counts as
-  much as the classifier's, and is not in the bundle; theirs may well segment first and classify what it finds. Its
-  masks are the set's, and those of synthetic lesions, which are a quarter of its slices, so that it can be trained on
-  sets without masks too: only the drawn ones teach it where blood is then. The weak one sees none of them, so that the
-  two differ in more than masks.
-- Joined by the mean of their logits, both count the same; how theirs are weighted we do not know
-  (`--set weights.strong=2`).
+  much as the classifier's, and is not in the bundle; theirs may well segment first and classify what it finds.
+- Joined by the mean of their logits.
+
+Differs:
+- Both members count the same, where theirs are weighted, we do not know how: `--set 'weights={"strong": 2}'`.
+- Masks are the set's, and those of synthetic lesions, which are a quarter of the strong one's slices, so that it can be
+  trained on sets without masks too: only the drawn ones teach it where blood is then. The weak one sees none of them,
+  so that the two differ in more than masks.
 - AI-Hub's data are not here.
 
 Expected: external AUC 0.953 (0.938 to 0.965) for the ensemble, in the paper. Not measured by us.

@@ -1,11 +1,15 @@
 """Model 3 of the study: four subtypes, every slice with an epidural hemorrhage left out.
 
 Source: Shah, "Classification of Brain Hemorrhages Using Convolutional Neural Networks", sections 3.1-3.3, Table 1.
-The regime of Model 2 (see `paper_model_2`) with four outputs.
 
-Differs from `paper_model_2`: slices with EDH are left out of training and evaluation (3.1); four outputs; at most six
-epochs. Its reported numbers are of other slices and classes than Model 2's: `ichnos study paper` compares the two
-like for like.
+Known: the network of Models 1 and 2 with four outputs; slices with EDH are left out of training and validation (3.1);
+at most six epochs (3.3).
+
+Guessed, where the study leaves it open: the regime is that of Model 2 (see `paper_model_2`), balanced batches and
+augmentation, with all that is guessed there.
+
+Differs: as `paper_model_2`. Its reported numbers are of other slices and classes than Model 2's: `ichnos study paper`
+compares the two like for like.
 
 Expected: the study reports exact match 82 %, macro F1 0.80, mean AUC 0.85, validation loss 0.120; SAH F1 about 0.75.
 Not measured by us on RSNA 2019.

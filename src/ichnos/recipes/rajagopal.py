@@ -1,9 +1,10 @@
 """After Rajagopal 2023: a CNN on several windows, then a convolutional LSTM along the exam, six labels.
 
-Source: Rajagopal 2023, of which we have read the abstract. Known: a CNN with a Conv-LSTM, "systematic windowing", six
-labels.
+Source: Rajagopal 2023, of which we have read the abstract.
 
-Differs, or is our guess:
+Known: a CNN with a Conv-LSTM, "systematic windowing", six labels.
+
+Guessed:
 - Which CNN and which windows: EfficientNet-B0 on L40 W80, L80 W200 and L40 W380 as channels, `three_windows` at 224 px
   with ImageNet weights.
 - What the convolutional LSTM sees: the six class maps of each slice, 7 × 7 cells, and beside its end the features and
@@ -15,6 +16,8 @@ Differs, or is our guess:
   after 8 without a lower validation loss, from patients whom the slice stage has learnt from (see `bigru`).
 - An exam is shown from head to foot, and by every second slice, with probability 0.5 each, after RSNA 2019's first
   place.
+
+Differs: in nothing that we know of; the abstract leaves the rest open.
 
 Expected: reported sensitivity 93.9, specificity 96.5, accuracy 95.1 %. Not measured by us.
 Cost: 0.38 GFLOP a slice, as `paper_model_1`; the head has 16,000 parameters, as matrices between all cells 9 MB of the

@@ -1,21 +1,26 @@
 """The second place of RSNA 2019: ResNeXt-101 on three windows, then a BiLSTM on embeddings and their differences.
 
-Source: the second place's code. Known: ResNeXt-101 with weights learnt weakly supervised (WSL), at 480 px, windows of
-level and width 40/80, 80/200 and 40/380 as channels; a BiLSTM on the slices' embeddings and their differences to the
-neighbours' embeddings.
+Source: the second place's code.
 
-Differs, or is our guess:
-- ResNeXt-101 32x8d with ImageNet weights, pooling and one dense layer; those of WSL are larger and not ours to ship.
-- The slice stage is trained as `burduja_slice`, all of which is a guess here: natural sampling, the study's
-  augmentation, Adam 1e-4, 32 slices a batch, 4 epochs that fall to 0 along a cosine, the best by validation loss.
-- One layer of 256 units a direction and dropout 0.3 are guesses; the slice's own logits are shown too, and what the
-  LSTM says is added to them.
+Known: ResNeXt-101 with weights learnt weakly supervised (WSL), at 480 px, windows of level and width 40/80, 80/200 and
+40/380 as channels; a BiLSTM on the slices' embeddings and their differences to the neighbours' embeddings.
+
+Guessed:
+- Pooling and one dense layer in the slice stage, which is trained as `burduja_slice`: all slices, natural sampling, the
+  study's augmentation, Adam 1e-4, 32 slices a batch, 4 epochs that fall to 0 along a cosine, the best by validation
+  loss.
+- One layer of LSTM, 256 units a direction, and dropout 0.3; that what it says is added to the slice's own logits.
 - The head learns by Adam 1e-3 along a cosine, with an L2 penalty of 1e-4, 8 exams a batch, at most 30 epochs, stopping
-  after 8 without a lower validation loss, from patients whom the slice stage has learnt from (see `bigru`): guesses.
+  after 8 without a lower validation loss, from patients whom the slice stage has learnt from (see `bigru`).
 - An exam is shown from head to foot, and by every second slice, with probability 0.5 each: the first place's, not known
   of this one.
 - `any` counts twice in both losses, as in the challenge's measure.
-- One network and no further views of a slice at test time.
+- No further views of a slice at test time.
+
+Differs:
+- ResNeXt-101 32x8d with ImageNet weights: those of WSL are larger and not ours to ship.
+- The LSTM is shown the slice's own logits too.
+- One network: the lower loss of the two below is not that of a single model.
 
 Expected: about 0.044 on the challenge's private leaderboard for the whole system, 0.0461 for a single model that was
 trained again. Not measured by us.

@@ -1,21 +1,24 @@
 """SE-ResNeXts on different windows and neighbours, then boosted trees over ±20 slices (RSNA 2019's third place).
 
-Source: the third place of the RSNA 2019 challenge, by its code. Known: 17 variants of SE-ResNeXt, each with its own
-windows and its own pattern of neighbouring slices, then gradient-boosted trees for each class on their predictions of a
-slice and the twenty to each side.
+Source: the third place of the RSNA 2019 challenge, by its code.
 
-Differs, or is our guess:
-- Four members, not 17: the brain window, the blood window and a wide one (L40 W380), each with the slices below and
-  above as channels, and the three of them together as channels of one slice.
+Known: 17 variants of SE-ResNeXt, each with its own windows and its own pattern of neighbouring slices, then
+gradient-boosted trees for each class on their predictions of a slice and the twenty to each side.
+
+Guessed:
+- Which windows and neighbours: the brain window, the blood window and a wide one (L40 W380), each with the slices below
+  and above as channels, and the three of them together as channels of one slice.
 - SE-ResNeXt-50 at 256 px with ImageNet weights, pooling and one dense layer; all slices, natural sampling, the study's
   augmentation; Adam 1e-4, 32 slices a batch, 4 epochs that fall to 0 along a cosine, the best by validation loss; `any`
   counts twice in the loss, as in the challenge's measure.
+- Trees begin from the slice's own logit and add to it; all that they are grown by is as in `eleventh_place`.
+- They learn from the validation patients, whom the networks have not learnt from.
+
+Differs:
+- Four members, not 17.
 - The trees see the mean of the members' logits, not each member's predictions; beside it, as in `eleventh_place`, the
   exam's largest and mean logit and how high in it a slice lies.
-- Neighbours are found by place, 5 mm apart, not by number, so twenty of them reach over the whole head. Trees begin
-  from that mean and add to it; all that they are grown by is our guess, as in `eleventh_place`.
-- They learn from the validation patients, whom the networks have not learnt from; the third place had predictions out
-  of fold.
+- Neighbours are found by place, 5 mm apart, not by number, so twenty of them reach over the whole head.
 
 Expected: 0.04393 on the challenge's private leaderboard for its stacking. Not measured by us.
 Cost: four SE-ResNeXt-50, 4.2 GFLOP a slice each at 224 px, some 5.6 at their 256 px: a GPU's work; then as

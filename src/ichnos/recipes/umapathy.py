@@ -1,9 +1,10 @@
 """After Umapathy 2023: SE-ResNeXt and an LSTM along the exam.
 
-Source: Umapathy 2023, of which we have read the abstract. Known: SE-ResNeXt with an LSTM, trained on RSNA 2019 and
-CQ500, Grad-CAM.
+Source: Umapathy 2023, of which we have read the abstract.
 
-Differs, or is our guess:
+Known: SE-ResNeXt with an LSTM, trained on RSNA 2019 and CQ500, Grad-CAM; by the study an ensemble of the two.
+
+Guessed:
 - SE-ResNeXt-50 32x4d at 224 px on L40 W80, L80 W200 and L40 W380 as channels, with ImageNet weights, pooling and one
   dense layer; `any` and the five subtypes.
 - The slice stage is trained on all slices, natural sampling, the study's augmentation, Adam 1e-4, 32 slices a batch, 4
@@ -15,6 +16,8 @@ Differs, or is our guess:
 - An exam is shown from head to foot, and by every second slice, with probability 0.5 each, after RSNA 2019's first
   place.
 - `any` counts twice in both losses, as in the challenge's measure.
+
+Differs:
 - Trained on one set: CQ500's labels are of whole exams and teach no slice network here.
 
 Expected: reported accuracy 99.8 %, epidural least sensitive. Not measured by us.

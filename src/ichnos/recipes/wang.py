@@ -1,22 +1,26 @@
 """The first place of RSNA 2019: a slice network, then two sequence models, one on features, one on probabilities.
 
-Source: Wang 2021 and its code. Known: DenseNet-121 and -169 and SE-ResNeXt-101 on three adjacent slices; one
-bidirectional GRU over the exam on a CNN's features; a second one on the models' probabilities, their mean and
-differences, and Δz; sequences of 24 slices, Adam 3e-4, 40 epochs, dropout 0.5, random stride 2 and reversal; ten crops
-of each slice at test time, whose probabilities and features are averaged.
+Source: Wang 2021 and its code.
 
-Differs, or is our guess:
+Known: DenseNet-121 and -169 and SE-ResNeXt-101 on three adjacent slices; one bidirectional GRU over the exam on a CNN's
+features; a second one on the models' probabilities, their mean and differences, and Δz; sequences of 24 slices, Adam
+3e-4, 40 epochs, dropout 0.5, random stride 2 and reversal; ten crops of each slice at test time, whose probabilities
+and features are averaged.
+
+Guessed:
+- One layer of 96 units a direction, and that each sequence model adds to the logits that it was given.
+- An exam is shown from head to foot, and by every second slice, with probability 0.5 each.
+- 8 exams a batch, Adam's L2 penalty of 1e-4, a rate that rises and then falls to 0 along a cosine, the best epoch by
+  validation loss, and that `any` counts twice in the loss, as in the challenge's measure.
+- Both learn from training patients, whom the CNN has learnt from (see `bigru`).
+
+Differs:
 - One CNN, `wang_slice` (DenseNet-169), not an ensemble of several: the second sequence model sees its probabilities and
   the first's, their mean, the mean's differences to the slices below and above, and how far these are.
 - The first sequence model is shown more than theirs, which as far as we know saw features alone: the features'
   differences to the slices below and above, and how far these are.
 - Whole exams instead of 24 slices; both sequence models learn at once, the second from what the first says with no
-  gradient between them; one layer of 96 units a direction is our guess, and that each adds to the logits that it was
-  given.
-- An exam is shown from head to foot, and by every second slice, with probability 0.5 each: how often is our guess.
-- So are 8 exams a batch, Adam's L2 penalty of 1e-4, a rate that rises and then falls to 0 along a cosine, the best
-  epoch by validation loss, and that `any` counts twice in the loss, as in the challenge's measure.
-- Both learn from training patients, whom the CNN has learnt from (see `bigru`); of whom theirs learnt we do not know.
+  gradient between them.
 - No crops at test time.
 
 Expected: log-losses of .062 (CNN), .058 (with the first sequence model), .057 (with the second), .054 (ensemble) in the

@@ -1,23 +1,26 @@
 """The slice stage of the challenge's first place (Wang 2021): three adjacent slices as channels.
 
-Source: Wang et al. 2021, NeuroImage: Clinical 32:102785, and its code. Known: DenseNet-121, DenseNet-169 and
-SE-ResNeXt-101, each on a slice with the one below and the one above as channels; one slice drawn from each exam, four
-draws an epoch, more often near the middle of the volume; horizontal flip, shift, scale and aspect by 10 %, rotation by
-30°, random erasing of 2 to 40 % with probability 0.5, crops of 0.6 to 0.99; the channels' order turned around with
-probability 0.5; Adam 5e-4, weight decay 2e-5, 80 epochs with cosine restarts; ten crops at test time. Two bidirectional
-GRU models over the exam follow.
+Source: Wang et al. 2021, NeuroImage: Clinical 32:102785, and its code.
 
-Differs, or is our guess:
+Known: DenseNet-121, DenseNet-169 and SE-ResNeXt-101, each on a slice with the one below and the one above as channels;
+one slice drawn from each exam, four draws an epoch, more often near the middle of the volume; horizontal flip, shift,
+scale and aspect by 10 %, rotation by 30°, random erasing of 2 to 40 % with probability 0.5, crops of 0.6 to 0.99; the
+channels' order turned around with probability 0.5; Adam 5e-4, weight decay 2e-5, 80 epochs with cosine restarts; ten
+crops at test time. Two bidirectional GRU models over the exam follow.
+
+Guessed:
+- The brain window (L40 W80), 256 px, ImageNet's weights, pooling and one dense layer.
+- Mid-volume is drawn three times as often as the ends, evenly less towards them.
+- Flip, affine change and crop are drawn apart, with probability 0.5 each.
+- 32 slices a batch, how often the rate restarts (three times, after one rise at the beginning), the best epoch by
+  validation loss, and that `any` counts twice in the loss, as in the challenge's measure.
+
+Differs:
 - The slice stage alone, of one network: DenseNet-169. The others: `--set network.backbone=densenet121` or
   `se-resnext101`. What averages, ten crops and GRUs add is not here.
-- The brain window (L40 W80), 256 px, ImageNet's weights, pooling and one dense layer are our guess.
-- Mid-volume is drawn three times as often as the ends, evenly less towards them: how much more often is our guess.
-- Flip, affine change and crop (0.6 to 1 of the area) are drawn apart, with probability 0.5 each: a guess.
-- So are 32 slices a batch, how often the rate restarts (three times, after one rise at the beginning), and the best
-  epoch by validation loss.
 - Neighbours are found by place, 5 mm apart, not by number.
+- Crops have 0.6 to 1 of the area.
 - 10 epochs here are as many images as there are slices, each: about as many as 80 of four slices an exam.
-- `any` counts twice in the loss, as in the challenge's measure.
 
 Expected: a loss of 0.062 for such a network before the sequence models, on the challenge's first stage, and AUC of any
 0.988 for the whole system. Its users got 0.0503 from the released code, against 0.0438 on the leaderboard. Not measured
