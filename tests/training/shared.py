@@ -21,11 +21,16 @@ import torch
 from ichnos.models import SliceClassifier
 from ichnos.recipe import SliceRecipe
 from ichnos.training import Execution, TrainingSlices, train
+from ichnos.training.loss import MultilabelLoss
 from ichnos.training.session import Session
 from tests.training.conftest import parts
 
 SLICES = (22, 9)
 """Of training and validation; shares are uneven."""
+
+
+ROOM = 2
+"""Slices at once, where memory is short."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +43,8 @@ class Scenario:
     runs: str
     """The folder in which the run `name` lies."""
     fails: str | None = None
-    """`read`, `nan`, `signal`, `killed`, `memory` or `other slices`: on process `by`, after `at` steps; `memory in
-    validation`: on process `by`."""
+    """`read`, `nan`, `signal`, `killed` or `other slices`: on process `by`, after `at` steps; `memory` (for more than
+    ROOM slices at once) and `memory in validation`: on process `by`."""
     by: int = 1
     at: int = 3
     device: str = "cpu"
@@ -67,6 +72,7 @@ def slices(scenario: Scenario, rank: int) -> tuple[TrainingSlices, TrainingSlice
 def trouble(scenario: Scenario, rank: int) -> Iterator[None]:
     """Put it into the session's own road, which every process goes."""
     between, loss_of, logits = Session._between_steps, Session._loss_of, SliceClassifier.logits
+    learnt = MultilabelLoss.forward
 
     def troubled(self: Session, *given):
         if self._steps_done() == scenario.at:
@@ -78,9 +84,12 @@ def trouble(scenario: Scenario, rank: int) -> Iterator[None]:
 
     def loss_in_trouble(self: Session, *given):
         logits, loss = loss_of(self, *given)
-        if self._steps_done() == scenario.at and scenario.fails == "memory":
-            raise torch.OutOfMemoryError("CUDA out of memory")
         return logits, loss * float("nan") if self._steps_done() == scenario.at and scenario.fails == "nan" else loss
+
+    def short(self: MultilabelLoss, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if scenario.fails == "memory" and len(logits) > ROOM:
+            torch.empty(10**15)  # more than any computer has
+        return learnt(self, logits, targets)
 
     def crowded(self: SliceClassifier, unit: torch.Tensor) -> torch.Tensor:
         if not self.training and scenario.fails == "memory in validation":
@@ -92,6 +101,7 @@ def trouble(scenario: Scenario, rank: int) -> Iterator[None]:
             scenario = Scenario("none", "", "")
         with (
             patch.object(Session, "_loss_of", loss_in_trouble),
+            patch.object(MultilabelLoss, "forward", short),
             patch.object(SliceClassifier, "logits", crowded),
         ):
             yield

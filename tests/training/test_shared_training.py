@@ -190,7 +190,7 @@ def test_a_loss_that_is_not_finite_on_one_ends_all_and_is_not_kept(runs: Path, p
 
 def test_memory_that_runs_out_on_one_in_validation_ends_all(runs: Path):
     first, second = outcome(runs, "memory in validation")
-    said = "out of memory on cpu in validation, with batches of 64 slices: free the device's memory"
+    said = "out of memory on cpu in validation, with batches of 64 slices: free the computer's memory"
     assert (second["error"], second["said"].startswith(said)) == ("TrainingError", True)
     assert (first["error"], first["said"].startswith(f"process 2 of 2 failed: {said}")) == (
         "FailedElsewhereError",
@@ -200,16 +200,24 @@ def test_memory_that_runs_out_on_one_in_validation_ends_all(runs: Path):
     assert (kept["epoch"], kept["step"]) == (0, 5), "all that was learnt"
 
 
-def test_memory_that_runs_out_on_one_in_a_step_ends_all(plain: SliceRecipe, tmp_path: Path):
+def test_memory_that_runs_out_on_one_in_a_step_says_which_batch_fits(plain: SliceRecipe, tmp_path: Path):
     """In the midst of a step nobody can be told: the other one finds its connection closed."""
-    ended = together([Scenario("memory", plain.model_dump_json(), str(tmp_path), "memory", at=3, accumulate=2)])
+    recipe = plain.derive(**{"fit.batch_size": 8, "augmentation.p": 0.5}).model_dump_json()
+    ended = together([Scenario("memory", recipe, str(tmp_path), "memory")])
     assert ended.returncode == 0, ended.stderr[-3000:]
     first, second = outcome(tmp_path, "memory")
-    assert second["error"] == "TrainingError"
-    said = "out of memory on cpu with batches of 2 slices in 2 pieces on each process: give --accumulate 4, more proc"
+    assert second["error"] == "TrainingError", second
+    said = (
+        "out of memory on cpu with batches of 4 slices on each process; 2 fit on this one: give the same command with "
+        "--accumulate 2, which learns from the same batches in pieces"
+    )
     assert second["said"].startswith(said)
+    assert "--set fit.batch_size=4 and another folder" in second["said"]
     assert first["error"] == "WorkerError"
     assert "another process of this training is gone" in first["said"]
+    ended = together([Scenario("memory", recipe, str(tmp_path), "memory", accumulate=2)])
+    assert ended.returncode == 0, ended.stderr[-3000:]
+    assert [each["epochs"] for each in outcome(tmp_path, "memory")] == [2, 2], "what was said does fit"
 
 
 @pytest.mark.gpu

@@ -7,6 +7,7 @@ evaluates as noise although it has learnt.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -37,6 +38,14 @@ def share_batchnorm(network: nn.Module, ranks: Ranks, device: torch.device) -> N
         for name, child in list(parent.named_children()):
             if isinstance(child, _Norm):
                 setattr(parent, name, SharedBatchNorm.of(child, ranks.group))
+
+
+def unshared(network: nn.Module, ranks: Ranks) -> nn.Module:
+    """A copy whose training tells other processes nothing and waits for none: its BatchNorm takes what it knows."""
+    copy = deepcopy(network, {id(ranks.group): ranks.group})  # a connection has no copy
+    for norm in _norms(copy):
+        norm.eval()
+    return copy
 
 
 class SharedBatchNorm(_Norm):

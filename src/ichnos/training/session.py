@@ -24,12 +24,12 @@ from ichnos.progress import Task
 from ichnos.recipe import SliceRecipe
 from ichnos.training.averaging import AveragedWeights
 from ichnos.training.batches import read_ahead
-from ichnos.training.batchnorm import reestimate_batchnorm
+from ichnos.training.batchnorm import reestimate_batchnorm, unshared
 from ichnos.training.folder import RunFolder
 from ichnos.training.interruption import Interrupted, Interruption
 from ichnos.training.journal import Journal
 from ichnos.training.loss import LossWatch, MultilabelLoss
-from ichnos.training.memory import told_without_room, too_large, too_large_for_share
+from ichnos.training.memory import is_out_of_memory, told_without_room, too_large, too_large_for_share
 from ichnos.training.mixing import draw_mix
 from ichnos.training.prediction import BATCH_SIZE, probabilities_of
 from ichnos.training.randomness import seed_step
@@ -144,8 +144,10 @@ class Session:
             group["lr"] = self._rate(self._steps_done())
         try:
             probabilities = self._learn(positions, planes, targets, self.accumulate)
-        except torch.OutOfMemoryError:  # told below, when what this step held in memory has been let go
-            probabilities = None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            probabilities = None  # told below, when what this step held in memory has been let go
         if probabilities is None:
             raise self._out_of_memory(positions, planes, targets)
         if self.averaged is not None:
@@ -197,13 +199,24 @@ class Session:
 
     def _out_of_memory(self, positions: NDArray[np.int64], planes: Tensor, targets: Tensor) -> TrainingError:
         device, pieces = self.fabric.device, self.accumulate
-        if self.ranks.size > 1:  # a trial would wait for the others
-            return too_large_for_share(len(planes), pieces, device)
+        if self.ranks.size > 1:
+            alone = partial(self._try_alone, planes, targets)
+            return too_large_for_share(alone, len(positions), self.ranks.size, device, pieces)
 
         def step(n: int) -> None:
             self._learn(positions[:n], planes[:n], targets[:n], 1)
 
         return too_large(step, len(planes), device, pieces, splits=self.masks is None)
+
+    def _try_alone(self, planes: Tensor, targets: Tensor, n: int) -> None:
+        """Forward and backward of the first n slices, as the others know nothing of it: on a copy, for a gradient of
+        the weights themselves would be sent to them, who would take it for this step's."""
+        self.plain_optimizer.zero_grad()
+        module = unshared(self._asked, self.ranks)
+        mix = draw_mix(self.recipe.augmentation, n, self.recipe.input.size, self.fabric.device)
+        with self.fabric.autocast():
+            logits = module(planes[:n], mix)
+        self.loss(logits, targets[:n] if mix is None else mix.labels(targets[:n])).backward()
 
     def _close_epoch(self, journal: Journal | None, task: Task, interruption: Interruption) -> None:
         """Evaluate, keep what is best, and write the epoch down: the journal first, then `last`, which counts it."""
