@@ -1,11 +1,12 @@
 """Several processes that train one run: what they learn, who writes, what happens when one of them fails.
 
-Two processes of one machine's CPU, which talk through gloo.
+Two processes of one machine's CPU, which talk through gloo; begun by one torchrun, or by two as if by two machines.
 """
 
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -43,12 +44,35 @@ def plain() -> SliceRecipe:
     ).derive(**{"sampling": "balanced", "fit.averaging": {"kind": "ema"}})
 
 
-def together(scenarios: list[Scenario], processes: int = 2) -> subprocess.CompletedProcess[str]:
-    """Go through scenarios with torchrun's processes."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), *words(scenarios)]
+def torchrun(scenarios: list[Scenario], *words_of_it: str) -> subprocess.Popen[str]:
+    """Begin to go through scenarios with torchrun's processes."""
+    command = [sys.executable, "-m", "torch.distributed.run", *words_of_it, *words(scenarios)]
     here = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     here |= {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, cwd=ROOT, env=here, capture_output=True, text=True, timeout=400, check=False)
+    return subprocess.Popen(command, cwd=ROOT, env=here, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def end(launchers: list[subprocess.Popen[str]]) -> None:
+    """Wait for them; whatever becomes of the test, nothing stays behind."""
+    try:
+        for launcher in launchers:
+            said, _ = launcher.communicate(timeout=400)
+            assert launcher.returncode == 0, said[-3000:]
+    finally:
+        for launcher in launchers:
+            launcher.terminate()  # torchrun ends its processes
+            launcher.wait()
+
+
+def together(scenarios: list[Scenario]) -> None:
+    """Go through scenarios by two processes of one machine."""
+    end([torchrun(scenarios, "--nproc-per-node", "2")])
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +86,7 @@ def runs(plain: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
         train(plain, *parts(*SLICES, size=32), folder / "begun alone", device="cpu", progress=Recorder(7, cut))
     recipe, augmented = plain.model_dump_json(), plain.derive(**{"augmentation.p": 0.5}).model_dump_json()
     bare = plain.derive(**{"fit.reestimate_batchnorm": False, "fit.averaging": None})
-    ended = together(
+    together(
         [
             Scenario("step together", step.model_dump_json(), str(folder)),
             Scenario("together", recipe, str(folder)),
@@ -82,7 +106,6 @@ def runs(plain: SliceRecipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
             ),
         ]
     )
-    assert ended.returncode == 0, ended.stderr[-3000:]
     return folder
 
 
@@ -132,6 +155,37 @@ def test_two_processes_learn_what_one_learns(runs: Path):
     assert environment["processes"] == 2
     assert len(list((runs / "together" / "tensorboard").iterdir())) == 1, "one of them writes"
     assert [each["epochs"] for each in outcome(runs, "together")] == [2, 2]
+
+
+def test_two_machines_learn_what_two_processes_of_one_learn(runs: Path, plain: SliceRecipe, tmp_path: Path):
+    """A launcher a machine; the second one's disk holds nothing of the run."""
+    port = free_port()
+    folders = [tmp_path / f"machine {number}" for number in range(2)]
+    launchers: list[subprocess.Popen[str]] = []
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        machine = [
+            "--nnodes",
+            "2",
+            "--node-rank",
+            str(number),
+            "--master-addr",
+            "127.0.0.1",
+            "--master-port",
+            str(port),
+        ]
+        scenario = Scenario("together", plain.model_dump_json(), str(folder))
+        launchers.append(torchrun([scenario], *machine, "--nproc-per-node", "1"))
+    end(launchers)
+    run = folders[0] / "together"
+    first, second = (load_checkpoint(each / "last.safetensors").tensors for each in (runs / "together", run))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    for mine, yours in zip(lines(runs / "together"), lines(run), strict=True):
+        assert {**mine, "seconds": 0} == {**yours, "seconds": 0}
+    environment = json.loads((run / "environment.json").read_text())
+    assert environment["processes"] == 2
+    assert {each.name for each in folders[1].iterdir()} == {"together.1.json", "threads.1.json"}
 
 
 def test_no_thread_of_torchs_outlives_python(runs: Path):
@@ -203,8 +257,7 @@ def test_memory_that_runs_out_on_one_in_validation_ends_all(runs: Path):
 def test_memory_that_runs_out_on_one_in_a_step_says_which_batch_fits(plain: SliceRecipe, tmp_path: Path):
     """In the midst of a step nobody can be told: the other one finds its connection closed."""
     recipe = plain.derive(**{"fit.batch_size": 8, "augmentation.p": 0.5}).model_dump_json()
-    ended = together([Scenario("memory", recipe, str(tmp_path), "memory")])
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    together([Scenario("memory", recipe, str(tmp_path), "memory")])
     first, second = outcome(tmp_path, "memory")
     assert second["error"] == "TrainingError", second
     said = (
@@ -215,8 +268,7 @@ def test_memory_that_runs_out_on_one_in_a_step_says_which_batch_fits(plain: Slic
     assert "--set fit.batch_size=4 and another folder" in second["said"]
     assert first["error"] == "WorkerError"
     assert "another process of this training is gone" in first["said"]
-    ended = together([Scenario("memory", recipe, str(tmp_path), "memory", accumulate=2)])
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    together([Scenario("memory", recipe, str(tmp_path), "memory", accumulate=2)])
     assert [each["epochs"] for each in outcome(tmp_path, "memory")] == [2, 2], "what was said does fit"
 
 
@@ -224,8 +276,7 @@ def test_memory_that_runs_out_on_one_in_a_step_says_which_batch_fits(plain: Slic
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 def test_two_gpus_learn_what_one_learns(plain: SliceRecipe, tmp_path: Path):
     train(plain, *parts(*SLICES, size=32), tmp_path / "alone", device="cuda", execution=Execution(precision="32-true"))
-    ended = together([Scenario("together", plain.model_dump_json(), str(tmp_path), device="cuda")])
-    assert ended.returncode == 0, ended.stderr[-3000:]
+    together([Scenario("together", plain.model_dump_json(), str(tmp_path), device="cuda")])
     ours, theirs = lines(tmp_path / "alone"), lines(tmp_path / "together")
     for mine, yours in zip(ours, theirs, strict=True):
         assert yours["validation"]["loss_mean"] == pytest.approx(mine["validation"]["loss_mean"], rel=0.1)
