@@ -1,13 +1,16 @@
-"""A storage that speaks S3, on this machine: moto's server, which s3fs asks over HTTP as it would ask any other."""
+"""Storages on this machine: moto's server, which s3fs asks over HTTP as it would ask any other; a web server; files."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
-from ichnos.remote import file_system
+from ichnos.storages import file_system
 
 BUCKET = "s3://exams"
 
@@ -67,3 +70,56 @@ def download(url: str, folder: Path) -> Path:
         (folder / name[len(inner) + 1 :]).parent.mkdir(parents=True, exist_ok=True)
         files().get_file(name, str(folder / name[len(inner) + 1 :]))
     return folder
+
+
+class _Pages(SimpleHTTPRequestHandler):
+    """Folders as pages of links, and files; nothing below `closed` to anybody."""
+
+    protocol_version = "HTTP/1.1"
+    ranges = True
+
+    def do_GET(self) -> None:
+        asked = self.headers.get("Range", "") if self.ranges else ""
+        path = Path(self.translate_path(self.path))
+        if self.path.startswith("/closed"):
+            self.send_error(403)
+        elif not asked or not path.is_file():
+            super().do_GET()
+        else:
+            self._send_part(path.read_bytes(), *map(int, asked.removeprefix("bytes=").split("-")))
+
+    def do_HEAD(self) -> None:
+        if self.path.startswith("/closed"):
+            self.send_error(403)
+        else:
+            super().do_HEAD()
+
+    def _send_part(self, content: bytes, first: int, last: int) -> None:
+        part = content[first : last + 1]
+        self.send_response(206 if part else 416)
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name there
+        """Standard error is the command's."""
+
+
+class _WholeFiles(_Pages):
+    """As Python's own server: whatever part is asked for, it sends all."""
+
+    ranges = False
+
+
+@contextmanager
+def web(folder: Path, *, ranges: bool = True) -> Iterator[str]:
+    """The address of a web server that shows a folder."""
+    handler = partial(_Pages if ranges else _WholeFiles, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()

@@ -8,7 +8,8 @@ import pytest
 
 from ichnos.data.set import PreparedSet
 from ichnos.errors import MissingExtraError, SetError, UsageError
-from ichnos.remote import RemotePath, file_system, place_of
+from ichnos.remote import RemotePath, place_of, place_to_write
+from ichnos.storages import file_system
 from tests.data.sources.rsna_trees import write_tree
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.stories.running import ichnos
@@ -20,13 +21,43 @@ def test_a_path_is_a_path() -> None:
 
 
 def test_a_storage_that_nobody_knows_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match=r"http:// is no storage that is read here; give a path, or a URL of s3://"):
-        place_of("http://somewhere/exams")
+    for text in ("htp://somewhere/exams", "study://x", "zip://a.dcm", "simplecache::s3://bucket/exams", "S3://bucket"):
+        with pytest.raises(
+            UsageError, match=r":// is no storage that is known here; give a path, or a URL such as s3://"
+        ):
+            place_of(text)
+
+
+@pytest.mark.parametrize("text", [r"C:\exams", "C:/exams", "a:b", "exams:/of today", "s3:/bucket", ":", "a::b"])
+def test_a_name_with_a_colon_is_a_path(text: str) -> None:
+    assert place_of(text) == Path(text)
+
+
+def test_what_fsspec_lacks_for_a_storage_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adlfs", None)
+    with pytest.raises(MissingExtraError, match=r"abfs:// needs a package that is not installed.* Install adlfs to"):
+        place_of("abfs://container/exams")
+
+
+def test_no_password_is_given_in_a_url() -> None:
+    with pytest.raises(
+        UsageError, match=r"a password in a URL would stand in messages; give ftp://user@host"
+    ) as raised:
+        place_of("ftp://somebody:secret@host/exams")
+    assert "secret" not in str(raised.value)
+
+
+def test_a_web_server_is_not_written_to() -> None:
+    with pytest.raises(UsageError, match="a web server is read from, not written to; give --out a folder"):
+        place_to_write("https://somewhere/findings")
+    assert place_to_write("some/folder") == Path("some/folder")
 
 
 def test_a_url_without_a_bucket_is_wrong_use(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UsageError, match=r"s3:// names no bucket; give s3://bucket/folder"):
         place_of("s3://")
+    with pytest.raises(UsageError, match=r"https:// names no host; give https://host/folder"):
+        place_of("https://")
 
 
 @pytest.mark.parametrize(("url", "module", "extra"), [("s3://b/f", "s3fs", "s3"), ("gs://b/f", "gcsfs", "gs")])
@@ -38,11 +69,7 @@ def test_without_its_library_the_extra_is_named(
         place_of(url)
 
 
-def test_sources_that_are_read_from_a_disk_say_so(tmp_path: Path) -> None:
-    for source in ("ct-ich", "cq500"):
-        ran = ichnos("prepare", source, "s3://bucket/folder", "--out", str(tmp_path / "set"))
-        assert ran.exit_code == 2
-        assert "this source is read from a folder of this machine, not from s3://; copy it here" in ran.stderr
+def test_a_set_is_read_from_a_disk() -> None:
     with pytest.raises(SetError, match=r"a set is read from a disk, not from s3://; copy it to this machine"):
         PreparedSet("s3://bucket/set")
 

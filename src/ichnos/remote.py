@@ -1,24 +1,30 @@
-"""Files that lie on a storage, by URL (s3://bucket/folder, gs://bucket/folder), read and written through fsspec."""
+"""Files that lie on a storage, by URL (s3://bucket/folder, https://host/folder), read and written through fsspec."""
 
 import errno
-import importlib
 import io
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from threading import get_ident
 from typing import IO, Any, TypeVar
 
-from ichnos.errors import MissingExtraError, StorageError, UsageError
-
-_EXTRAS = {"s3": ("s3fs", "s3"), "s3a": ("s3fs", "s3"), "gs": ("gcsfs", "gs"), "gcs": ("gcsfs", "gs")}
-"""The module that a kind of storage needs, and the extra that brings it."""
-
-_OTHERS = ("memory",)
-"""What fsspec reads by itself. Of other protocols nobody has seen here what they do where a connection breaks."""
+from ichnos.errors import StorageError, UsageError
+from ichnos.storages import (
+    EXTRAS,
+    FORBIDDEN,
+    MEMORY,
+    WEB,
+    WHOLE,
+    behind,
+    files_below,
+    is_beyond_the_end,
+    see_that_it_is_known,
+    system_of,
+)
 
 _BLOCK_BYTES = 8 << 20
 """Read at a time where a file is read from its beginning on: a zip's list of 750,000 files takes some ten requests."""
@@ -52,6 +58,11 @@ class RemotePath:
         """The last part."""
         return self.url.rpartition("/")[2]
 
+    @property
+    def parent(self) -> "RemotePath":
+        """The folder that it lies in."""
+        return RemotePath(self.url.rpartition("/")[0])
+
     def is_dir(self) -> bool:
         """Whether something lies below it. Raises OSError where there is no such bucket, StorageError."""
         return self._kind() == "directory"
@@ -67,17 +78,49 @@ class RemotePath:
     def size(self) -> int:
         """Bytes of a file."""
         with self._explained():
-            return int(self._system().info(self._inner())["size"])
+            return self._length(self._inner())
+
+    def _length(self, name: str) -> int:
+        with self._explained():
+            size = self._system().info(name)["size"]
+        if size is None:
+            raise StorageError(f"{self._place} does not say how large its files are; copy them to this machine")
+        return int(size)
 
     def files(self) -> Iterator[tuple[str, int]]:
         """Every file below the folder: its path from here and its size, by path. No folder: none."""
+        found = self._found()
         with self._explained():
-            system, inner = self._system(), self._inner()
-            found = system.find(inner, withdirs=False, detail=True)
-        for name, facts in sorted(found.items()):
-            below = name[len(inner) :].lstrip("/") if name.startswith(inner) else ""
-            if below and not name.endswith("/"):
-                yield below, int(facts["size"])
+            inner = self._inner()
+        names = {name: name[len(inner) :].lstrip("/") for name in sorted(found) if name.startswith(inner)}
+        # a web server's page may hold links to itself in another order: ?C=M;O=A
+        below = {name: path for name, path in names.items() if path and not path.endswith("/") and "?" not in path}
+        yield from zip(below.values(), self._sizes(found, below), strict=True)
+
+    def _found(self) -> dict[str, Any]:
+        """All that fsspec finds below, by its own names."""
+        try:
+            with self._explained():
+                system, inner = self._system(), self._inner()
+                if self._protocol in EXTRAS:  # these list what lies below at once
+                    return system.find(inner, withdirs=False, detail=True)
+                return files_below(system, inner)
+        except FileNotFoundError:
+            if self._kind() is not None:
+                raise
+            return {}
+
+    def _sizes(self, found: dict[str, Any], names: Iterable[str]) -> Iterator[int]:
+        """Bytes of each; a page of links does not tell them, so each is asked for, some at once."""
+
+        def size_of(name: str) -> int:
+            size = found[name].get("size")
+            return self._length(name) if size is None else int(size)
+
+        if any(facts.get("size") is None for facts in found.values()):
+            yield from (told() for told in ahead(size_of, names))
+        else:
+            yield from map(size_of, names)
 
     def read_bytes(self) -> bytes:
         """All bytes of a file."""
@@ -90,11 +133,14 @@ class RemotePath:
             return b""
         with self._explained():
             try:
-                return bytes(self._system().cat_file(self._inner(), start=start, end=start + length))
-            except OSError as error:
-                if error.errno == errno.EINVAL and "range" in str(error).lower():
-                    return b""  # beyond the end: S3 says 416, where a disk gives nothing
+                sent = bytes(self._system().cat_file(self._inner(), start=start, end=start + length))
+            except Exception as error:
+                if is_beyond_the_end(error):
+                    return b""
                 raise
+        # a web server may send the whole file whatever it was asked for
+        whole = len(sent) > length or (start > 0 and self._protocol in WEB and len(sent) == self.size())
+        return sent[start : start + length] if whole else sent
 
     def open(
         self, mode: str = "r", *, encoding: str | None = None, newline: str | None = None, ahead: int = _BLOCK_BYTES
@@ -108,13 +154,31 @@ class RemotePath:
 
     def write_bytes(self, content: bytes) -> None:
         """Write a whole file: on a storage it is there when all of it is, or not at all."""
-        with self._explained():
-            self._system().pipe_file(self._inner(), content)
+        with self._explained(), self._moved_there() as name:
+            self._system().pipe_file(name, content)
 
     def put(self, local: Path) -> None:
         """Write a whole file from one on this machine, as `write_bytes` does."""
-        with self._explained():
-            self._system().put_file(str(local), self._inner())
+        with self._explained(), self._moved_there() as name:
+            self._system().put_file(str(local), name)
+
+    @contextmanager
+    def _moved_there(self) -> Iterator[str]:
+        """What to write to: among files, unlike objects, one beside its place, as half a file can be seen."""
+        system, inner = self._system(), self._inner()
+        if self._protocol in WHOLE:
+            yield inner
+            return
+        folder, _, name = inner.rpartition("/")
+        system.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/.{name}.{os.uname().nodename}-{os.getpid()}-{get_ident()}.tmp"
+        try:
+            yield temporary
+            system.mv(temporary, inner)
+        except BaseException:
+            with suppress(Exception):  # what went wrong before says more
+                system.rm_file(temporary)
+            raise
 
     def get(self, local: Path) -> None:
         """Copy the file to this machine."""
@@ -135,59 +199,62 @@ class RemotePath:
         """What the storage's library raises, as said above. A key may hold a patient's name: only buckets are told."""
         try:
             yield
-        except FileNotFoundError as error:
-            raise FileNotFoundError(errno.ENOENT, "it does not exist, or its bucket does not") from error
-        except PermissionError as error:
-            raise PermissionError(errno.EACCES, "the storage gives no permission; check its credentials") from error
-        except MemoryError:
+        except (MemoryError, StorageError):
             raise
-        except Exception as error:  # botocore's, aiohttp's and Google's have no common base; here is the border
+        except Exception as raised:  # botocore's, aiohttp's and Google's have no common base; here is the border
+            error = behind(raised)
+            if isinstance(error, FileNotFoundError):
+                raise FileNotFoundError(errno.ENOENT, "it does not exist, or its bucket does not") from error
+            if isinstance(error, PermissionError) or getattr(error, "status", None) in FORBIDDEN:
+                said = "the storage gives no permission; check its credentials"
+                raise PermissionError(errno.EACCES, said) from error
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise  # this machine's disk is full, not the storage
-            protocol, _, rest = self.url.partition("://")
-            kind, bucket = type(error).__name__, f"{protocol}://{rest.partition('/')[0]}"
+            kind = type(error).__name__
             if "Credential" in kind:
                 raise StorageError(
-                    f"no credentials for {bucket} were found; see docs/cluster.md for how to give them"
+                    f"no credentials for {self._place} were found; see docs/cluster.md for how to give them"
                 ) from error
             raise StorageError(
-                f"{bucket} cannot be reached, or answers with an error ({kind}); check the network and the address of "
-                "the storage, then give the same command again"
+                f"{self._place} cannot be reached, or answers with an error ({kind}); check the network and the "
+                "address of the storage, then give the same command again"
             ) from error
 
     def _kind(self) -> str | None:
         try:
             with self._explained():
-                return str(self._system().info(self._inner())["type"])
+                facts = self._system().info(self._inner())
         except FileNotFoundError:
             self._see_bucket()
             return None
+        if self._protocol in WEB and (self.url == self._place or str(facts.get("url", "")).endswith("/")):
+            return "directory"  # where web servers lead who asks for a folder
+        return str(facts["type"])
 
     def _see_bucket(self) -> None:
         """Raises FileNotFoundError where nothing can lie there, nor be written."""
-        if self.url.partition("://")[0] in _OTHERS:
+        if self._protocol not in EXTRAS:
             return
         with self._explained():
             there = self._system().exists(self._inner().partition("/")[0])
         if not there:
             raise FileNotFoundError(errno.ENOENT, "there is no such bucket")
 
+    @property
+    def _protocol(self) -> str:
+        return self.url.partition("://")[0]
+
+    @property
+    def _place(self) -> str:
+        """Whose storage it is: keys may hold patients' names."""
+        return f"{self._protocol}://{self.url.partition('://')[2].partition('/')[0]}"
+
     def _inner(self) -> str:
         """The name that its file system knows it by."""
         return str(self._system()._strip_protocol(self.url))
 
     def _system(self) -> Any:
-        return file_system(self.url.partition("://")[0])
-
-
-@lru_cache
-def file_system(protocol: str) -> Any:
-    """fsspec's, one a process: its own memory of them is of each thread, and each would make connections of its own.
-
-    What it remembers of listings is of no use where others write.
-    """
-    fsspec = importlib.import_module("fsspec")
-    return fsspec.filesystem(protocol, **({} if protocol in _OTHERS else {"use_listings_cache": False}))
+        return system_of(self.url)
 
 
 def ahead(fetch: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Callable[[], Result]]:
@@ -246,17 +313,24 @@ def place_of(text: str) -> Place:
     protocol, mark, rest = text.partition("://")
     if not mark:
         return Path(text)
-    if protocol == "file":
+    if protocol in ("file", "local"):
         return Path(rest)
-    if protocol not in (*_EXTRAS, *_OTHERS):
-        raise UsageError(f"{protocol}:// is no storage that is read here; give a path, or a URL of s3:// or gs://")
-    if not rest.strip("/") and protocol not in _OTHERS:
-        raise UsageError(f"{text} names no bucket; give {protocol}://bucket/folder")
-    module, extra = _EXTRAS.get(protocol, ("fsspec", "s3"))
-    try:
-        importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            f"{protocol}:// needs {module}, which is not installed; install it with pip install 'ichnos[{extra}]'"
-        ) from error
+    see_that_it_is_known(protocol)
+    host = rest.partition("/")[0]
+    if not host and protocol != MEMORY:
+        wanted = ("bucket", "bucket/folder") if protocol in EXTRAS else ("host", "host/folder")
+        raise UsageError(f"{text} names no {wanted[0]}; give {protocol}://{wanted[1]}")
+    if ":" in host.rpartition("@")[0]:
+        raise UsageError(
+            f"a password in a URL would stand in messages; give {protocol}://user@host/folder, and the password as "
+            "docs/cluster.md says"
+        )
     return RemotePath(text.rstrip("/"))
+
+
+def place_to_write(text: str) -> Place:
+    """The same for what will be written. Raises UsageError where that is not done there."""
+    place = place_of(text)
+    if isinstance(place, RemotePath) and place.url.partition("://")[0] in WEB:
+        raise UsageError("a web server is read from, not written to; give --out a folder, or a URL of a storage")
+    return place

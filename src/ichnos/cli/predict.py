@@ -72,16 +72,16 @@ def predict(
         from ichnos.cli.inspect import rules_of
         from ichnos.cli.progress import on_standard_error
         from ichnos.cluster import Cluster
-        from ichnos.remote import place_of
+        from ichnos.remote import place_of, place_to_write
         from ichnos.workflows.predict import is_partial, predict_paths
 
         asked, chosen = _formats(formats), rules_of(rules)
-    given = [place_of(path) for path in paths]
+    given, to = [place_of(path) for path in paths], place_to_write(out)
     where = None if cluster is None else Cluster(cluster)
     classifier = opened.result()
     with on_standard_error() as progress:
         summary = predict_paths(
-            given, place_of(out), classifier, progress, rules=chosen, formats=asked, force=force, cluster=where
+            given, to, classifier, progress, rules=chosen, formats=asked, force=force, cluster=where
         )
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))

@@ -12,19 +12,9 @@ if TYPE_CHECKING:
     from ichnos.remote import Place
 
 
-def _no_url(root: Path) -> Path:
-    """A path; a URL comes here with one slash less. Raises UsageError."""
-    from ichnos.errors import UsageError
-
-    if root.parts and root.parts[0].endswith(":") and not root.exists():
-        raise UsageError(f"this source is read from a folder of this machine, not from {root.parts[0]}//; copy it here")
-    return root
-
-
 app = typer.Typer(help="Make a prepared set from labelled head CT.", no_args_is_help=True, rich_markup_mode=None)
 
 Root = Annotated[str, typer.Argument(help="Where the data lies: a path, or a URL (s3://...).", show_default=False)]
-LocalRoot = Annotated[Path, typer.Argument(help="Where the data lies: a path.", show_default=False, callback=_no_url)]
 Out = Annotated[
     str, typer.Option("--out", help="The folder of the new set: a path, or a URL (s3://...).", show_default=False)
 ]
@@ -67,7 +57,7 @@ def rsna(
 
 @app.command("ct-ich")
 def ct_ich(
-    root: LocalRoot,
+    root: Root,
     out: Out,
     split_seed: Seed = 0,
     folds: Folds = 5,
@@ -77,18 +67,20 @@ def ct_ich(
 ) -> None:
     """CT-ICH of PhysioNet: version 1.0 (pictures) or 1.3.1 (NIfTI)."""
     from ichnos.data.sources.ct_ich import CtIchSource
+    from ichnos.remote import place_of
 
-    here, where = _where(workers, cluster, root)
-    _prepare(CtIchSource(here), out, split_seed, folds, where, as_json=as_json)
+    place, where = _where(workers, cluster, place_of(root))
+    _prepare(CtIchSource(place), out, split_seed, folds, where, as_json=as_json)
 
 
 @app.command("cq500")
-def cq500(root: LocalRoot, out: Out, workers: Workers = None, cluster: OnCluster = None, as_json: Json = False) -> None:
+def cq500(root: Root, out: Out, workers: Workers = None, cluster: OnCluster = None, as_json: Json = False) -> None:
     """CQ500 as unzipped, with its reads.csv: labels of whole exams by three readers, to measure on, not to train on."""
     from ichnos.data.sources.cq500 import Cq500Source
+    from ichnos.remote import place_of
 
-    here, where = _where(workers, cluster, root)
-    _prepare(Cq500Source(here), out, 0, 5, where, as_json=as_json)
+    place, where = _where(workers, cluster, place_of(root))
+    _prepare(Cq500Source(place), out, 0, 5, where, as_json=as_json)
 
 
 @app.command("folder")
@@ -145,10 +137,10 @@ def _where(workers: int | None, cluster: str | None, root: "Place") -> "tuple[An
 
 def _prepare(source: Any, to: str, seed: int, folds: int, workers: "Where", *, as_json: bool) -> None:
     from ichnos.cli.progress import on_standard_error
-    from ichnos.remote import place_of
+    from ichnos.remote import place_to_write
     from ichnos.workflows.prepare import prepare_set
 
-    out = place_of(to)
+    out = place_to_write(to)
     with on_standard_error() as progress:
         prepared = prepare_set(source, out, progress, split_seed=seed, folds=folds, workers=workers)
         h = prepared.header

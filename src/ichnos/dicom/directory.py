@@ -1,7 +1,7 @@
 """DICOMDIR: the index of a CD, and the files it refers to (PS3.10 8, PS3.3 F)."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
 
@@ -15,6 +15,9 @@ from ichnos.remote import RemotePath
 
 _RECORDS, _FILE_ID = 0x00041220, 0x00041500
 
+_OUTSIDE = "a DICOMDIR refers to a file outside its folder, which is not read"
+_ABSENT = "a DICOMDIR refers to a file that is not there; copy the disc again"
+
 
 def is_directory(start: bytes) -> bool:
     """Whether a file's first bytes say that it is a DICOMDIR."""
@@ -22,7 +25,7 @@ def is_directory(start: bytes) -> bool:
 
 
 def referenced_files(directory: FoundFile) -> Iterator[FoundFile | Unreadable]:
-    """The files that a DICOMDIR on disk names, each once; only such as lie in its folder or below."""
+    """The files that a DICOMDIR names, each once; only such as lie in its folder or below."""
     try:
         with quiet_pydicom():
             elements = dcmread(BytesIO(directory.read()), specific_tags=[_RECORDS])
@@ -30,31 +33,56 @@ def referenced_files(directory: FoundFile) -> Iterator[FoundFile | Unreadable]:
     except Exception:
         yield Unreadable(directory.given, "a DICOMDIR is damaged; give the folder instead")
         return
+    try:
+        named = _on_storage(directory.path) if isinstance(directory.path, RemotePath) else _named
+    except OSError as error:
+        yield Unreadable(directory.given, f"the folder of a DICOMDIR cannot be listed: {error.strerror}")
+        return
     seen: set[FoundFile | Unreadable] = set()
     for name in dict.fromkeys(filter(None, names)):
-        found = _named(directory, name)
+        found = named(directory, name)
         if isinstance(found, Unreadable) or found not in seen:
             yield found
         seen.add(found)
 
 
 def _named(directory: FoundFile, name: tuple[str, ...]) -> FoundFile | Unreadable:
-    if isinstance(directory.path, RemotePath):
-        return Unreadable(directory.given, "a DICOMDIR on a storage is not followed; give its folder")
+    assert isinstance(directory.path, Path)
     try:
         path = _below(directory.path.parent, name)
         if path is None:
-            return Unreadable(directory.given, "a DICOMDIR refers to a file outside its folder, which is not read")
+            return Unreadable(directory.given, _OUTSIDE)
         if not path.is_file():
-            return Unreadable(directory.given, "a DICOMDIR refers to a file that is not there; copy the disc again")
+            return Unreadable(directory.given, _ABSENT)
         return FoundFile(path, directory.given, path.stat().st_size)
     except (OSError, ValueError):  # no permission; a name too long, or of characters that no name has
         return Unreadable(directory.given, "a DICOMDIR refers to a file that cannot be opened; give the folder")
 
 
+def _leads_out(name: tuple[str, ...]) -> bool:
+    return any(part in ("", ".", "..") or "/" in part or "\0" in part for part in name)
+
+
+def _on_storage(path: RemotePath) -> Callable[[FoundFile, tuple[str, ...]], FoundFile | Unreadable]:
+    """The same where it lies on a storage, whose list of files is asked for once: it has no links, and no folders."""
+    there = dict(path.parent.files())
+    in_capitals = {name.upper(): name for name in sorted(there, reverse=True)}
+
+    def named(directory: FoundFile, name: tuple[str, ...]) -> FoundFile | Unreadable:
+        if _leads_out(name):
+            return Unreadable(directory.given, _OUTSIDE)
+        exact = "/".join(name)
+        found = exact if exact in there else in_capitals.get(exact.upper())
+        if found is None:
+            return Unreadable(directory.given, _ABSENT)
+        return FoundFile(path.parent / found, directory.given, there[found])
+
+    return named
+
+
 def _below(folder: Path, name: tuple[str, ...]) -> Path | None:
     """The file of a ReferencedFileID, in whatever case it was copied; None where it would lie outside the folder."""
-    if any(part in ("", ".", "..") or "/" in part or "\0" in part for part in name):
+    if _leads_out(name):
         return None
     path = folder
     for part in name:

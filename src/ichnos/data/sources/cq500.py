@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,10 +12,11 @@ from ichnos.ct import LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.cq500_reads import Read, exam_number, read_reads
 from ichnos.data.sources.dicom_exams import label_array
-from ichnos.data.sources.files import FileRow, FolderStore, digest_of
+from ichnos.data.sources.files import FileRow, digest_of, folder_store
 from ichnos.dicom.exams import ExamReading, find_exams, read_found_exam
 from ichnos.errors import SourceError
 from ichnos.progress import Progress
+from ichnos.remote import Place
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 _TABLE = "reads.csv"
@@ -32,7 +33,7 @@ class Cq500Source:
     are the exam's, by majority, on each of its slices.
     """
 
-    root: Path
+    root: Place
 
     @property
     def name(self) -> str:
@@ -84,10 +85,10 @@ class Cq500Source:
         return LabelledExam(reference.patient, reference.exam, reference.series, slices, skipped, attributes)
 
 
-def _folders(root: Path) -> dict[int, dict[str, list[FileRow]]]:
+def _folders(root: Place) -> dict[int, dict[str, list[FileRow]]]:
     """The folders of each exam, which lie in the root or one below it, and their files."""
     found: defaultdict[int, defaultdict[str, list[FileRow]]] = defaultdict(lambda: defaultdict(list))
-    for file in FolderStore(root).find(""):
+    for file in folder_store(root).find(""):
         folders = PurePosixPath(file[0]).parts[:-1][:2]
         for depth, folder in enumerate(folders, start=1):
             if (number := exam_number(folder)) is not None:
@@ -103,7 +104,7 @@ def _reference(read: Read, folders: Mapping[str, list[FileRow]]) -> ExamReferenc
     return ExamReference(read.name, read.name, read.name, count, (told, *sorted(folders)))
 
 
-def _best(folders: list[Path]) -> ExamReading | str:
+def _best(folders: Sequence[Place]) -> ExamReading | str:
     """The reading with the most slices of what lies in an exam's folders, or the reason why there is none."""
     found = find_exams(folders)
     if not found.exams:

@@ -4,9 +4,9 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from ichnos.errors import SourceError
+from ichnos.remote import Place
 from ichnos.subtypes import CLASSES, Subtype
 
 READERS = ("R1", "R2", "R3")
@@ -52,7 +52,7 @@ def exam_number(name: str) -> int | None:
     return int(found.group(1)) if found else None
 
 
-def read_reads(table: Path) -> list[Read]:
+def read_reads(table: Place) -> list[Read]:
     """All rows, by number: a class is there where at least two of the three readers saw it.
 
     `any` is the majority of the column ICH by itself, or of a subtype: readers may agree on a hemorrhage and not on its
@@ -78,7 +78,7 @@ def read_reads(table: Path) -> list[Read]:
     return [reads[number] for number in sorted(reads)]
 
 
-def _rows(table: Path) -> list[dict[str, str | None]]:
+def _rows(table: Place) -> list[dict[str, str | None]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.DictReader(stream)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from ichnos.ct import UNSAID, LabelledExam, LabelledSlice, SkippedSlice
 from ichnos.data.sources.base import ExamReference, Scan
 from ichnos.data.sources.ct_ich_tables import Demographics, Diagnosis, read_demographics, read_diagnoses
-from ichnos.data.sources.files import FolderStore, digest_of
+from ichnos.data.sources.files import digest_of, folder_store
 from ichnos.data.sources.nifti import read_volume
 from ichnos.data.sources.pictures import hu_from_pictures, read_picture
 from ichnos.errors import InputError, SourceError
 from ichnos.progress import Progress
+from ichnos.remote import Place
 from ichnos.subtypes import SUBTYPES
 
 SLICE_SPACING_MM = 5.0
@@ -38,7 +39,7 @@ class CtIchSource:
     SliceNumber, which runs from foot to head.
     """
 
-    root: Path
+    root: Place
 
     @property
     def name(self) -> str:
@@ -65,16 +66,19 @@ class CtIchSource:
         return _read_picture_exam(self.root, reference, demographics)
 
 
-def _contents(root: Path, form: str, diagnoses: Sequence[Diagnosis]) -> str:
-    files = [file for folder in (form, _MASKS) for file in sorted(FolderStore(root).find(folder))]
+def _contents(root: Place, form: str, diagnoses: Sequence[Diagnosis]) -> str:
+    files = [file for folder in (form, _MASKS) for file in sorted(folder_store(root).find(folder))]
     demographics = read_demographics([root / name for name in _DEMOGRAPHICS])
     return digest_of(files, [(diagnoses,), *sorted(demographics.items())])
 
 
-def _form_of(root: Path) -> str:
-    for folder in (_VOLUMES, _PICTURES):
-        if (root / folder).is_dir():
-            return folder
+def _form_of(root: Place) -> str:
+    try:
+        for folder in (_VOLUMES, _PICTURES):
+            if (root / folder).is_dir():
+                return folder
+    except OSError as error:  # of a storage
+        raise SourceError(f"{root} cannot be read: {error.strerror}") from error
     raise SourceError(
         f"{root} holds neither {_PICTURES} (version 1.0) nor {_VOLUMES} (1.3.1); give the folder of CT-ICH as unpacked"
     )
@@ -85,12 +89,13 @@ def _reference(patient: int, files: Sequence[str], count: int) -> ExamReference:
     return ExamReference(number, number, number, count, tuple(files))
 
 
-def _scan_pictures(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
+def _scan_pictures(root: Place, diagnoses: Sequence[Diagnosis]) -> Scan:
     files: dict[int, list[str]] = {}
     skipped: list[SkippedSlice] = []
+    pictures = _names(root, _PICTURES)
     for row in diagnoses:
-        folder = root / _PICTURES / f"{row.patient:03d}"
-        twins = [(folder / window / f"{row.slice_number}.jpg").is_file() for window in ("brain", "bone")]
+        folder = f"{_PICTURES}/{row.patient:03d}"
+        twins = [f"{folder}/{window}/{row.slice_number}.jpg" in pictures for window in ("brain", "bone")]
         if all(twins):
             files.setdefault(row.patient, []).append(f"{row.slice_number}|{row.labels}")
         elif twins[0]:
@@ -104,18 +109,24 @@ def _scan_pictures(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
             )
         else:
             skipped.append(SkippedSlice(row.name, "it is in the table, but has no picture"))
-    skipped += _without_row(root, {row.name for row in diagnoses})
+    skipped += _without_row(pictures, {row.name for row in diagnoses})
     exams = tuple(_reference(patient, files[patient], len(files[patient])) for patient in sorted(files))
     return Scan(exams, tuple(skipped))
 
 
-def _without_row(root: Path, known: set[str]) -> list[SkippedSlice]:
-    pictures = [path for window in ("brain", "bone") for path in (root / _PICTURES).glob(f"*/{window}/*.jpg")]
-    names = {f"{path.parts[-3]}/{path.stem}" for path in pictures}
+def _names(root: Place, folder: str) -> set[str]:
+    """Of all files in a folder, their paths below the root: of a storage one list, where asking for each would wait."""
+    return {name for name, _, _ in folder_store(root).find(folder)}
+
+
+def _without_row(pictures: set[str], known: set[str]) -> list[SkippedSlice]:
+    parts = [PurePosixPath(name).parts for name in pictures]
+    shown = [each for each in parts if len(each) == 4 and each[2] in ("brain", "bone") and each[3].endswith(".jpg")]
+    names = {f"{patient}/{picture.removesuffix('.jpg')}" for _, patient, _, picture in shown}
     return [SkippedSlice(name, "it has a picture, but is not in the table") for name in sorted(names - known)]
 
 
-def _read_picture_exam(root: Path, reference: ExamReference, demographics: Demographics | None) -> LabelledExam:
+def _read_picture_exam(root: Place, reference: ExamReference, demographics: Demographics | None) -> LabelledExam:
     folder = root / _PICTURES / reference.patient
     slices: list[LabelledSlice] = []
     skipped: list[SkippedSlice] = []
@@ -133,14 +144,15 @@ def _read_picture_exam(root: Path, reference: ExamReference, demographics: Demog
     return _exam(reference, slices, skipped, demographics)
 
 
-def _scan_volumes(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
+def _scan_volumes(root: Place, diagnoses: Sequence[Diagnosis]) -> Scan:
     rows: dict[int, list[Diagnosis]] = {}
     for row in diagnoses:
         rows.setdefault(row.patient, []).append(row)
     exams: list[ExamReference] = []
     skipped: list[SkippedSlice] = []
+    names = {PurePosixPath(name).name for name in _names(root, _VOLUMES) if name.count("/") == 1}
     for patient in sorted(rows):
-        volume = next((f for s in _VOLUME_SUFFIXES if (root / _VOLUMES / (f := f"{patient:03d}{s}")).is_file()), None)
+        volume = next((f for s in _VOLUME_SUFFIXES if (f := f"{patient:03d}{s}") in names), None)
         if volume is None:
             skipped += [
                 SkippedSlice(row.name, "it is in the table, but its exam has no volume") for row in rows[patient]
@@ -148,13 +160,13 @@ def _scan_volumes(root: Path, diagnoses: Sequence[Diagnosis]) -> Scan:
             continue
         labels = [f"{row.slice_number}|{row.labels}" for row in rows[patient]]
         exams.append(_reference(patient, [f"{_VOLUMES}/{volume}", *labels], len(labels)))
-    volumes = sorted(path.name for path in (root / _VOLUMES).glob("*.nii*"))
+    volumes = sorted(name for name in names if ".nii" in name)
     known = {f"{patient:03d}{suffix}" for patient in rows for suffix in _VOLUME_SUFFIXES}
     skipped += [SkippedSlice(name, "its volume has no row in the table") for name in volumes if name not in known]
     return Scan(tuple(exams), tuple(skipped))
 
 
-def _read_volume_exam(root: Path, reference: ExamReference, demographics: Demographics | None) -> LabelledExam:
+def _read_volume_exam(root: Place, reference: ExamReference, demographics: Demographics | None) -> LabelledExam:
     path, *entries = reference.files
     labels = {int(number): int(bits) for number, bits in (entry.split("|") for entry in entries)}
     try:

@@ -3,9 +3,9 @@
 import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ichnos.errors import SourceError
+from ichnos.remote import Place
 from ichnos.subtypes import SUBTYPES, Subtype
 
 _COLUMNS = {subtype: subtype.value.capitalize() for subtype in SUBTYPES}
@@ -43,7 +43,7 @@ class Demographics:
         return known
 
 
-def read_diagnoses(table: Path) -> list[Diagnosis]:
+def read_diagnoses(table: Place) -> list[Diagnosis]:
     """All rows, by patient and slice. Raises SourceError where columns are missing or a row contradicts itself."""
     rows = _read(table)
     if missing := [column for column in _REQUIRED if rows and column not in rows[0]]:
@@ -59,7 +59,7 @@ def read_diagnoses(table: Path) -> list[Diagnosis]:
     return [diagnoses[key] for key in sorted(diagnoses)]
 
 
-def read_demographics(candidates: Iterable[Path]) -> dict[int, Demographics]:
+def read_demographics(candidates: Iterable[Place]) -> dict[int, Demographics]:
     """Age and sex by patient number, from the first table that exists; empty where none does: nothing hangs on them."""
     table = next((path for path in candidates if path.is_file()), None)
     if table is None:
@@ -73,7 +73,7 @@ def read_demographics(candidates: Iterable[Path]) -> dict[int, Demographics]:
     return found
 
 
-def _diagnosis(row: dict[str, str], table: Path, line: int) -> Diagnosis:
+def _diagnosis(row: dict[str, str], table: Place, line: int) -> Diagnosis:
     try:
         patient, slice_number = int(row["PatientNumber"]), int(row["SliceNumber"])
     except (TypeError, ValueError):
@@ -87,7 +87,7 @@ def _diagnosis(row: dict[str, str], table: Path, line: int) -> Diagnosis:
     return Diagnosis(patient, slice_number, bits)
 
 
-def _label(value: str, subtype: Subtype, table: Path, line: int) -> int:
+def _label(value: str, subtype: Subtype, table: Place, line: int) -> int:
     if value not in ("0", "1"):
         raise SourceError(f"{table}, row {line}: {_COLUMNS[subtype]} is {value!r}; a label is 0 or 1")
     return int(value)
@@ -100,7 +100,7 @@ def _age(text: str) -> float | None:
         return None
 
 
-def _read(table: Path) -> Sequence[dict[str, str]]:
+def _read(table: Place) -> Sequence[dict[str, str]]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
             return list(csv.DictReader(stream))

@@ -62,11 +62,16 @@ def digest_of(files: Iterable[FileRow], labels: Iterable[tuple[object, ...]]) ->
     return digest.hexdigest()
 
 
+def folder_store(root: Place) -> FileStore:
+    """The files of a folder, here or by URL."""
+    return RemoteStore(root) if isinstance(root, RemotePath) else FolderStore(root)
+
+
 def open_store(root: Place) -> FileStore:
     """The store that `root` is: a folder, or a zip file, here or by URL. Raises SourceError where it is neither."""
     try:
         if root.is_dir():
-            return RemoteStore(root) if isinstance(root, RemotePath) else FolderStore(root)
+            return folder_store(root)
         if root.is_file():
             return ZipStore(root)
     except OSError as error:  # of a storage: of a path of this machine these two only say no

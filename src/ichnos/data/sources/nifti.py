@@ -1,14 +1,18 @@
 """A NIfTI volume in HU (or of marks), turned to the way that ours lie."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nibabel
 import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from ichnos.errors import SourceError
+from ichnos.errors import SourceError, StorageError
+from ichnos.remote import Place
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +29,19 @@ class Volume:
     slice_spacing: float
 
 
-def read_volume(path: Path) -> Volume:
+def read_volume(path: Place) -> Volume:
     """Read a 3D NIfTI file, its slope and intercept applied. Raises SourceError where it is damaged or not 3D.
 
     NIfTI's coordinates grow to the left-hand list of `R A S`; ours are columns to L, rows to P, slices to S.
     """
     try:
-        image = nibabel.load(path)  # pyright: ignore[reportPrivateImportUsage]
-        values = np.asanyarray(image.dataobj)  # pyright: ignore[reportAttributeAccessIssue]
+        with _here(path) as file:
+            image = nibabel.load(file)  # pyright: ignore[reportPrivateImportUsage]
+            values = np.asanyarray(image.dataobj)  # pyright: ignore[reportAttributeAccessIssue]
     except PermissionError:
         raise SourceError("no permission to read its volume; grant it") from None
+    except StorageError:
+        raise
     except Exception as error:  # nibabel, gzip and zlib each raise their own; here is the border
         raise SourceError("its volume is damaged or not NIfTI; download it again") from error
     if values.ndim != 3:
@@ -53,3 +60,15 @@ def read_volume(path: Path) -> Volume:
         (rows_mm, columns_mm),
         slices_mm,
     )
+
+
+@contextmanager
+def _here(path: Place) -> Iterator[Path]:
+    """The file, or a copy on this machine for as long as it is read."""
+    if isinstance(path, Path):
+        yield path
+        return
+    with TemporaryDirectory(prefix="ichnos-") as folder:
+        copy = Path(folder) / path.name
+        path.get(copy)
+        yield copy

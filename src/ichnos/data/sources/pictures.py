@@ -1,6 +1,6 @@
 """CT-ICH 1.0's pictures to HU: one slice as two grey JPEGs, a brain window and a bone window, each clipped."""
 
-from pathlib import Path
+from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +8,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ichnos.ct import Window
 from ichnos.errors import SourceError
+from ichnos.remote import Place
 
 BRAIN_PICTURE = Window(level=40, width=120)
 """The brain pictures' window: grey 0 to 255 is −20 to 100 HU."""
@@ -29,10 +30,10 @@ _TOLERANCE_HU = 120.0
 """More than the bone picture's own JPEG noise beside edges (some ±8 greys of 12.5 HU) explains."""
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
+def read_picture(path: Place) -> NDArray[np.uint8]:
     """One picture without its frame: grey, uint8, shape (632, 632). Raises SourceError."""
     try:
-        with Image.open(path) as picture:
+        with Image.open(BytesIO(path.read_bytes())) as picture:
             grey = np.asarray(picture.convert("L"))
     except PermissionError:
         raise SourceError("no permission to read its picture; grant it") from None
