@@ -91,8 +91,37 @@ def test_findings_are_not_mixed_with_others_on_a_storage(storage: str, bundle: s
     for words in ([], ["--force"]):
         ran = ichnos("predict", str(exam), "--out", f"{BUCKET}/taken", "--bundle", bundle, *words)
         assert ran.exit_code == 1
-        assert f"{BUCKET}/taken holds something already; give --out a new URL" in ran.stderr
+        said = "other things than findings of ours (1); give --out another URL" if words else "something already; give"
+        assert f"{BUCKET}/taken holds {said}" in ran.stderr
     assert files().find(f"{BUCKET}/taken") == ["exams/taken/letter.txt"]
+
+
+def test_findings_on_a_storage_are_replaced_with_force(storage: str, bundle: str, tmp_path: Path) -> None:
+    exams = [write(tmp_path / name, as_series(head_datasets(), n, study=n)) for n, name in enumerate("ab", start=1)]
+    out, words = f"{BUCKET}/again", ["--bundle", bundle, "--format", "sr,html"]
+    assert ichnos("predict", *map(str, exams), "--out", out, *words).exit_code == 0
+    files().pipe_file(f"{out}/exam-002/note.txt", b"of somebody")
+    ran = ichnos("predict", str(exams[1]), "--out", out, *words)
+    assert ran.exit_code == 1
+    assert f"{out} holds something already; give --out a new URL, or --force to replace findings" in ran.stderr
+    assert ichnos("predict", str(exams[1]), "--out", out, *words, "--force").exit_code == 0
+    assert ichnos("predict", str(exams[1]), "--out", str(tmp_path / "local"), *words).exit_code == 0
+    fetched = contents(download(out, tmp_path / "fetched"))
+    assert "exam-002/note.txt" in fetched, "what others put there stays"
+    assert {name: digest for name, digest in fetched.items() if "note" not in name} == contents(tmp_path / "local")
+
+
+@pytest.mark.parametrize("name", ["exam-001/report.html", "report.html", "summary.json", "exam-1/findings.json"])
+def test_force_takes_nothing_of_another_programs_from_a_storage(
+    storage: str, bundle: str, tmp_path: Path, name: str
+) -> None:
+    exam = write(tmp_path / "exam", as_series(head_datasets(), 1))
+    out = f"{BUCKET}/others/{name.replace('/', '-')}"
+    files().pipe_file(f"{out}/{name}", b"<html>of another program</html>")
+    ran = ichnos("predict", str(exam), "--out", out, "--bundle", bundle, "--force")
+    assert ran.exit_code == 1
+    assert "give --out another URL" in ran.stderr
+    assert files().cat_file(f"{out}/{name}") == b"<html>of another program</html>"
 
 
 # ---- sets

@@ -98,8 +98,8 @@ def _predict(
     if isinstance(out, Path):
         with explained(out):
             out.mkdir(parents=True, exist_ok=True)
-        if force:
-            clear(out)
+    if force:
+        clear(out)
     exams: list[Tree] = []
     try:
         with progress.task("Reading exams", len(found.exams)) as task:
@@ -123,7 +123,7 @@ def _predict(
             batch_page.write(summary, out)
         write_json(out / SUMMARY, summary)
     except (OutputError, WorkerError) as error:
-        raise _with_a_way_on(error, out, exams) from error
+        raise _with_a_way_on(error, exams) from error
     return summary
 
 
@@ -139,13 +139,12 @@ def _summary(bundle: Bundle, formats: Collection[Format], exams: Sequence[Tree])
     }
 
 
-def _with_a_way_on(error: OutputError | WorkerError, out: Place, exams: Sequence[Tree]) -> OutputError | WorkerError:
+def _with_a_way_on(error: OutputError | WorkerError, exams: Sequence[Tree]) -> OutputError | WorkerError:
     """The same, where it asks for the same command again: `out` holds something by now."""
-    way = "another --out" if isinstance(out, RemotePath) else "--force"
     there = f"{counted(sum(exam['findings'] is not None for exam in exams), 'exam')} written there"
     if isinstance(error, WorkerError):
-        return WorkerError(f"{error}; all exams are then read again, so give {way}: {there}")
-    return OutputError(f"{error}, with {way}: {there}")
+        return WorkerError(f"{error}; all exams are then read again, so give --force: {there}")
+    return OutputError(f"{error}, with --force: {there}")
 
 
 def is_partial(summary: Tree) -> bool:

@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ichnos import __version__
 from ichnos.counting import counted, ranges
 from ichnos.files import write_text
-from ichnos.remote import Place
+from ichnos.remote import Place, RemotePath
 from ichnos.subtypes import Subtype
 
 NAME = "report.html"
@@ -49,8 +48,10 @@ def write(summary: Tree, out: Place) -> None:
     write_text(out / NAME, text_of(summary))
 
 
-def is_one(path: Path) -> bool:
+def is_one(path: Place) -> bool:
     """Whether an earlier call wrote it. Raises OSError where it cannot be read."""
+    if isinstance(path, RemotePath):
+        return path.name == NAME and _MARK in path.read_part(0, _HEAD)
     if path.name != NAME or path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:

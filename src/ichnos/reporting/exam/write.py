@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -58,6 +59,11 @@ def write_outputs(result: ExamResult, formats: Collection[Format], folder: Path,
 def outputs_in(folder: Path) -> list[Path]:
     """What lies there under the names of what is written here, whoever wrote it."""
     return [path for pattern in _OURS for path in sorted(folder.glob(pattern))]
+
+
+def is_output(name: str) -> bool:
+    """Whether a file of an exam's folder has a name of what is written here."""
+    return any(fnmatchcase(name, pattern) for pattern in _OURS)
 
 
 def take_away(folder: Path) -> None:
