@@ -62,6 +62,7 @@ class Material:
         """A small network of `any` alone on all slices but those with one of `without`; trained once."""
         run = self.root / "-".join(["gate", *without])
         changes = {"classes": ["any"], "population.slices": "all", "population.without": list(without)}
+        changes["network.backbone"] = "small-cnn"  # which is exported with each second stage
         done = self.train("tharek", run, cut(recipes.find("tharek").recipe) | changes)
         assert done.exit_code == 0, done.stderr
         return run
