@@ -5,13 +5,14 @@ import sys
 
 from pages import ROOT, rewrite
 
-from ichnos.workflows.bench import table
+from ichnos.workflows.bench import table, train_table
 
 BENCHMARKS = {  # by the end of the file's name
     "predict": (table.predict_rows, table.predict_circumstances),
     "predict-shipped": (table.predict_rows, table.predict_circumstances),
     "prepare": (table.prepare_rows, table.prepare_circumstances),
-    "train": (table.train_rows, table.train_circumstances),
+    "train": (train_table.train_rows, train_table.train_circumstances),
+    "train-bf16": (train_table.numerics_rows, train_table.numerics_circumstances),
     "evaluate": (table.evaluate_rows, table.evaluate_circumstances),
     "growth": (table.growth_rows, table.growth_circumstances),
 }

@@ -123,7 +123,7 @@ def train(
         ),
     ] = None,
     size: Annotated[int, typer.Option("--size", help="Pixels of a slice.")] = 224,
-    steps: Annotated[int | None, typer.Option("--steps", help="Of training that are timed: 8, on a GPU 500.")] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Of training that are timed: 12, on a GPU 500.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", help="Slices of a step: 32, on a GPU 256.")] = None,
     precision: Annotated[
         str | None,
@@ -137,20 +137,21 @@ def train(
         bool | None,
         typer.Option("--compile/--no-compile", help="torch.compile; by default on one CUDA device."),
     ] = None,
-    rounds: Rounds = 3,
+    rounds: Rounds = 5,
     cores: Annotated[
         int | None, typer.Option("--cores", help="Cores to use, where the system can hold to it: 2, on a GPU all.")
     ] = None,
+    peers: Peers = None,
     out: Out = None,
     as_json: AsJson = False,
 ) -> None:
-    """Time the feeding of training and the training of Model 2, against memory and against the bare network.
+    """Time the feeding of training and the training of Model 2, against memory, the disk, the bare network and peers.
 
     The cache is noise. Every contender runs in a process of its own, all in turn. On a GPU also: its memory, the same
     network without torch.compile (unless --no-compile), and whether it learns there what single precision does.
     """
-    from ichnos.workflows.bench.table import train_circumstances, train_rows
     from ichnos.workflows.bench.train import TrainBench, bench_train, usual_sizes
+    from ichnos.workflows.bench.train_table import train_circumstances, train_rows
 
     usual = usual_sizes(device)
     options = TrainBench(
@@ -163,6 +164,7 @@ def train(
         compiled,
         rounds=rounds,
         cores=usual.cores if cores is None else cores,
+        peers=_peers(peers),
     )
     _measure(partial(bench_train, options), train_rows, train_circumstances, out, as_json=as_json)
 

@@ -23,17 +23,22 @@ def begin_peers(
     for script in sorted(scripts.glob(f"{benchmark}_*.py")) if scripts else []:
         name = script.stem.removeprefix(f"{benchmark}_")
         try:
-            command = [_python_of(script), str(script.resolve()), str(folder / "work.json")]
+            command = [_python_of(script, name), str(script.resolve()), str(folder / "work.json")]
             begun.append(open_ones.enter_context(Contender(name, command, folder)))
         except BenchmarkError as error:
             refused[name] = str(error)
     return begun, refused
 
 
-def _python_of(script: Path) -> str:
-    """Ours, or that of a virtual environment beside the script, of its name and `.venv`."""
-    own = script.with_suffix(".venv") / "bin" / "python"
-    return str(own.absolute()) if own.exists() else sys.executable
+def _python_of(script: Path, name: str) -> str:
+    """Ours, or that of a virtual environment beside the script: of its name and `.venv`, else of the same peer of
+    another benchmark, as predict_keras.venv is for train_keras.py."""
+    own = script.with_suffix(".venv")
+    for environment in (own, *sorted(script.parent.glob(f"*_{name}.venv"))):
+        python = environment / "bin" / "python"
+        if python.exists():
+            return str(python.absolute())
+    return sys.executable
 
 
 def ask_in_turn(

@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -19,12 +19,17 @@ from ichnos.workflows.bench import machine
 from ichnos.workflows.bench.asked import Asked
 from ichnos.workflows.bench.contenders import Contender
 from ichnos.workflows.bench.evaluate import SLICES
-from ichnos.workflows.bench.figures import parts_of, ratios, spread
-from ichnos.workflows.bench.peers import ask_in_turn
-from ichnos.workflows.bench.train_own import TrainWork, write_cache
+from ichnos.workflows.bench.peers import ask_in_turn, begin_peers
+from ichnos.workflows.bench.train_cold import POSSIBLE
+from ichnos.workflows.bench.train_figures import our_figures, peer_figures
+from ichnos.workflows.bench.train_work import PICTURES, TrainWork, write_cache
 
-OURS = ("fed", "trained", "copied", "on_device", "parts")
-"""What train_own.py does here, in the order asked: nothing is fed faster than `copied`, or trained than `on_device`."""
+OURS = ("fed", "copied", "on_device", "trained", "on_device", "parts")
+"""What train_own.py does here, in the order asked: nothing is fed faster than `copied`, or trained than `on_device`,
+which is asked before and after: on a machine whose speed drifts the mean of both is of the moment between them."""
+
+FROM_DISK = ("cold", "raw")
+"""Besides, where the system forgets a file when asked: the input side from the disk, and the bare bytes from there."""
 
 EAGER = "eager"
 """Besides, where the network is to be compiled: `on_device` without torch.compile."""
@@ -37,8 +42,9 @@ class TrainBench(Asked):
     """What is measured."""
 
     NAME: ClassVar[str] = "train"
-    VERSION: ClassVar[int] = 2
-    """Of 1 `compiled` was text, and a round read 2,048 slices at most and copied them all at once."""
+    VERSION: ClassVar[int] = 3
+    """Of 1 `compiled` was text, and a round read 2,048 slices at most and copied them all at once. Until 2 the rate of
+    training was of whole runs, their beginning and end included."""
     STANDS_ON: ClassVar[tuple[str, ...]] = ("torch", "numpy", "monai")
 
     device: str = "auto"
@@ -46,13 +52,14 @@ class TrainBench(Asked):
     """Of a made-up cache; RSNA 2019's 752,803 take 38 GB at 224 px."""
     size: int = 224
     """Pixels of a slice."""
-    steps: int = 8
-    """Of training that are timed."""
+    steps: int = 12
+    """Of training that are timed, after the first two of a run."""
     batch_size: int = 32
     precision: str | None = None
     """32-true, bf16-mixed, 16-mixed, or None for what the device gains by."""
     compile: bool | None = None
     """torch.compile; None: where `ichnos train` has it by itself, on one CUDA device."""
+    rounds: int = field(default=5, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -78,7 +85,7 @@ def usual_sizes(device: str) -> Sizes:
     """RSNA 2019's whole cache and all cores where training is on a GPU, what a CPU does in minutes elsewhere."""
     if _on_gpu(device):
         return Sizes(slices=SLICES, steps=500, batch_size=256, cores=cores())
-    return Sizes(slices=4096, steps=8, batch_size=32, cores=2)
+    return Sizes(slices=4096, steps=12, batch_size=32, cores=2)
 
 
 def bench_train(options: TrainBench, progress: Progress) -> Tree:
@@ -86,60 +93,75 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
 
     Every contender is a process of its own, and all are asked in turn, round by round: one alone is at work, and gives
     back what torch keeps of the GPU's memory before the next is asked. Raises TrainingError where the device is not
-    there, OutputError where the cache cannot be written, and BenchmarkError where a contender fails.
+    there, OutputError where the cache cannot be written, and BenchmarkError where one of ours fails; a peer that fails
+    stands in the tree with its reason.
     """
     choose(options.device, options.precision)  # before the cache is made, which takes minutes at RSNA's size
     with machine.on_cores(options.cores) as used, TemporaryDirectory(prefix="ichnos-bench-") as name:
         folder, stopwatch = Path(name), machine.Stopwatch(used)
-        sizes = (options.slices, options.size, options.steps, options.batch_size)
-        work = TrainWork(
-            str(folder / "cache.u8"), str(folder / "runs"), options.device, *sizes, options.precision, options.compile
-        )
+        work = _work(options, folder)
         write_cache(work, progress)
         (folder / "work.json").write_text(json.dumps(asdict(work)), encoding="utf-8")
         figures = _measured(options, folder, progress)
         told = {"slices": options.slices, "size": options.size, "steps": options.steps}
-        return options.tree(used, stopwatch, told | {"batch_size": options.batch_size, "bytes": work.bytes}, figures)
+        told |= {"batch_size": options.batch_size, "bytes": work.bytes, "pictures": work.pictured}
+        return options.tree(used, stopwatch, told, figures)
+
+
+def _work(options: TrainBench, folder: Path) -> TrainWork:
+    device = options.device
+    if device == "auto":  # peers need not know what we make of it
+        device = "cuda" if _on_gpu(device) else "cpu"
+    return TrainWork(
+        cache=str(folder / "cache.u8"),
+        runs=str(folder / "runs"),
+        device=device,
+        slices=options.slices,
+        size=options.size,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        precision=options.precision,
+        compile=options.compile,
+        pictures=str(folder / "pictures"),
+        pictured=min(options.slices, PICTURES) if options.peers else 0,
+    )
 
 
 def _measured(options: TrainBench, folder: Path, progress: Progress) -> Tree:
     module = [sys.executable, "-m", "ichnos.workflows.bench.train_own", str(folder / "work.json")]
     compiles = _on_gpu(options.device) if options.compile is None else options.compile
-    names = (*OURS, EAGER) if compiles else OURS
+    names = (*(FROM_DISK if POSSIBLE else ()), *OURS, *((EAGER,) if compiles else ()))
     with ExitStack() as open_ones:
-        ours = [open_ones.enter_context(Contender(name, [*module, name], folder)) for name in names]
+        ours = {
+            name: open_ones.enter_context(Contender(name, [*module, name], folder)) for name in dict.fromkeys(names)
+        }
+        peers, refused = begin_peers("train", options.peers, folder, open_ones)
         answers: dict[str, list[Tree]] = {}
         with progress.task("Measuring", options.rounds + 1) as task:
             for _ in range(options.rounds + 1):
-                ask_in_turn(ours, (), {}, answers)
+                ask_in_turn([ours[name] for name in names], peers, refused, answers)
                 task.advance()
-        taken = {each.name: each.close() for each in ours}
+        taken = {each.name: each.close() for each in (*ours.values(), *peers)}
     learnt = None
     if _on_gpu(options.device) or options.compile or options.precision not in (None, "32-true"):
         with Contender("numerics", [*module, "numerics"], folder) as contender:  # alone: a GPU's memory is free again
             learnt = contender.once()["learnt"]
     peaks = {name: None if each is None else round(each.peak_mb) for name, each in taken.items()}
-    return _figures(answers, peaks) | {"numerics": learnt}
+    # the first round warms everything up
+    warm = {name: _of_rounds(said, options.rounds + 1)[1:] for name, said in answers.items()}
+    of_peers = {peer.name: peer_figures(peer.about, warm, peer.name, peaks) for peer in peers if peer.name in warm}
+    return our_figures(warm, peaks) | {"numerics": learnt, "peers": of_peers, "peers_not_run": refused}
+
+
+def _of_rounds(said: Sequence[Tree], rounds: int) -> list[Tree]:
+    """What a contender answered, a round each: where it was asked twice in one, what both took together."""
+    times = len(said) // rounds
+    by_round = [said[k * times : (k + 1) * times] for k in range(rounds)]
+    return [
+        each[-1] | {what: sum(one[what] for one in each) for what in ("seconds", "slices") if what in each[-1]}
+        for each in by_round
+    ]
 
 
 def _on_gpu(device: str) -> bool:
     return device != "cpu" and torch.cuda.is_available()
-
-
-def _figures(answers: Mapping[str, list[Tree]], peaks: Mapping[str, int | None]) -> Tree:
-    """What every contender but `numerics` has answered, with the peak memory of each."""
-    warm = {name: said[1:] for name, said in answers.items()}  # the first round warms everything up
-    rates = {name: [each["slices"] / each["seconds"] for each in said] for name, said in warm.items()}
-    figures = {
-        name: {"slices_a_second": spread(rates[name]), "peak_mb": peaks[name]} for name in rates if name != "parts"
-    }
-    if EAGER in figures:
-        figures[EAGER] |= {"compiled_to_it": ratios(rates["on_device"], rates[EAGER])}
-    return {
-        "fed": figures["fed"] | {"to_floor": ratios(rates["fed"], rates["copied"])},
-        "trained": figures["trained"]
-        | {"to_floor": ratios(rates["trained"], rates["on_device"]), "gpu_mb": answers["trained"][-1]["gpu_mb"]}
-        | answers["on_device"][0]["about"],
-        "parts_ms": parts_of(warm["parts"]),
-        "floor": {name: figures[name] for name in ("copied", "on_device", EAGER) if name in figures},
-    }

@@ -1,9 +1,9 @@
 """Our side of `ichnos bench train`, as a contender: `python -m ichnos.workflows.bench.train_own WORK WHAT`.
 
-WHAT: `fed`, batches as training reads them, with nothing made of them; `trained`, Model 2 as `ichnos train` trains it;
-`copied`, the same bytes copied in memory; `on_device`, the same network on one batch that lies on the device; `eager`,
-that without torch.compile; `parts`, what a step takes, part by part; `numerics`, whether it learns what single
-precision does.
+WHAT: `fed`, batches as training reads them, with nothing made of them; `cold` and `raw`, that and the bare bytes from
+the disk (train_cold.py); `copied`, the same bytes copied in memory; `trained`, Model 2 as `ichnos train` trains it;
+`on_device`, the same network on one batch that lies on the device; `eager`, that without torch.compile; `parts`, what a
+step takes, part by part; `numerics`, whether it learns what single precision does.
 """
 
 import shutil
@@ -11,126 +11,29 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from ichnos import recipes
-from ichnos.errors import OutputError
 from ichnos.models.classifier import SliceClassifier
-from ichnos.progress import Progress
-from ichnos.recipe import SliceRecipe
 from ichnos.training import train
 from ichnos.training.augmentation import AugmentedClassifier
-from ichnos.training.batches import in_batches, read_ahead
+from ichnos.training.batches import read_ahead
 from ichnos.training.compilation import compile_where_it_works
 from ichnos.training.devices import Execution, choose
 from ichnos.training.ranks import Ranks
 from ichnos.training.slices import TrainingSlices
 from ichnos.workflows.bench.contenders import answer_when_asked
+from ichnos.workflows.bench.train_cold import AT_LEAST, cold, raw
 from ichnos.workflows.bench.train_numerics import learnt_both_ways
+from ichnos.workflows.bench.train_work import TrainWork
 
 Tree = dict[str, Any]
 
-_AT_ONCE = 256
-"""Slices made up together."""
-
-_CHECKPOINTS = 300_000_000
-"""Bytes on the disk, beside the cache, of the runs that are trained: of each a `best` and a `last` of Model 2."""
-
-_ANOTHER_PLACE = "free some space there, give fewer --slices, or let TMPDIR name a folder on another disk"
-
-_AT_LEAST = 2.0
-"""Seconds that reading and copying go on in a round: in less, whatever else the machine does just then decides."""
-
 _COPIED = 2048
 """Slices that are copied over and over, or all where there are fewer: 103 MB at 224 px, beyond a processor's caches."""
-
-
-@dataclass(frozen=True)
-class TrainWork:
-    """What there is to do: work.json. Paths as text."""
-
-    cache: str
-    """uint8 (slices, planes, size, size)."""
-    runs: str
-    device: str
-    slices: int
-    size: int
-    steps: int
-    batch_size: int
-    precision: str | None = None
-    """None: what the device gains by."""
-    compile: bool | None = None
-    """None: on one CUDA device."""
-
-    @property
-    def execution(self) -> Execution:
-        """As `ichnos train` has it by itself, where nothing else was asked for."""
-        return Execution(precision=self.precision, compile=self.compile)
-
-    @property
-    def recipe(self) -> SliceRecipe:
-        """The study's Model 2 from random weights, for so many steps, with nothing held back."""
-        fit = {"epochs": 1, "steps_per_epoch": self.steps, "batch_size": self.batch_size, "patience": None}
-        fit |= {"milestones": ()}
-        base = recipes.find("paper_model_2").of_one_model
-        changes = {f"fit.{name}": value for name, value in fit.items()}
-        return base.derive(**changes, **{"network.init": "random", "input.size": self.size})
-
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """Of the cache."""
-        return self.slices, self.recipe.input.stacked, self.size, self.size
-
-    @property
-    def bytes(self) -> int:
-        """Of the cache."""
-        return int(np.prod(self.shape))
-
-    @property
-    def images(self) -> NDArray[np.uint8]:
-        """Mapped from the disk, as training has them."""
-        return np.memmap(self.cache, dtype=np.uint8, mode="r", shape=self.shape)
-
-    def batches(self, rounds: int) -> list[NDArray[np.int64]]:
-        """All rows, in an order that is another each round."""
-        return in_batches(np.random.default_rng(rounds).permutation(self.slices).astype(np.int64), self.batch_size)
-
-
-def write_cache(work: TrainWork, progress: Progress) -> None:
-    """Noise: no step of training asks what the pixels show. Raises OutputError where its disk has no room for it."""
-    path = Path(work.cache)
-    _check_room(path.parent, work.bytes)
-    rng = np.random.default_rng(0)
-    try:
-        with path.open("wb") as file, progress.task("Making a cache", work.slices) as task:
-            for start in range(0, work.slices, _AT_ONCE):
-                count = min(_AT_ONCE, work.slices - start)
-                file.write(rng.bytes(count * work.bytes // work.slices))
-                task.advance(count)
-    except OSError as error:
-        raise OutputError(
-            f"the benchmark's cache of {_size(work.bytes)} cannot be written to {path.parent}: {error.strerror}; "
-            f"{_ANOTHER_PLACE}"
-        ) from error
-
-
-def _check_room(folder: Path, cache: int) -> None:
-    wanted, free = cache + _CHECKPOINTS, shutil.disk_usage(folder).free
-    if free < wanted:
-        raise OutputError(
-            f"the benchmark's cache and checkpoints take {_size(wanted)}, and {folder.parent} has {_size(free)} free; "
-            f"{_ANOTHER_PLACE}"
-        )
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:,.1f} GB"
 
 
 def fed(work: TrainWork) -> Callable[[], Tree]:
@@ -139,7 +42,7 @@ def fed(work: TrainWork) -> Callable[[], Tree]:
 
     def once() -> Tree:
         seconds, count = 0.0, 0
-        while not count or seconds < _AT_LEAST:
+        while not count or seconds < AT_LEAST:
             batches = work.batches(next(rounds))
             begun = time.perf_counter()
             with read_ahead(images, batches, device) as ready:
@@ -160,7 +63,7 @@ def copied(work: TrainWork) -> Callable[[], Tree]:
 
     def once() -> Tree:
         seconds, count, begun = 0.0, 0, time.perf_counter()
-        while not count or seconds < _AT_LEAST:
+        while not count or seconds < AT_LEAST:
             for piece in pieces:
                 np.copyto(target[: len(piece)], piece)
             seconds, count = time.perf_counter() - begun, count + len(source)
@@ -170,23 +73,27 @@ def copied(work: TrainWork) -> Callable[[], Tree]:
 
 
 def trained(work: TrainWork) -> Callable[[], Tree]:
-    """A whole run: reading, augmentation, steps, metrics, checkpoints."""
+    """A whole run: reading, augmentation, steps, metrics, checkpoints. `seconds` are those of the steps that are timed,
+    all that happens between two of them included; `beside` those of the rest, which a longer run has no more of."""
     recipe, out = work.recipe, Path(work.runs)
     labels = np.random.default_rng(1).random((work.slices, len(recipe.classes))) < 0.2
     slices = TrainingSlices(work.images, np.arange(work.slices), labels)
 
     def once() -> Tree:
         shutil.rmtree(out, ignore_errors=True)
-        summary = train(recipe, slices, None, out, device=work.device, execution=work.execution)
-        count, device = work.steps * work.batch_size, choose(work.device).device
+        device = choose(work.device).device
+        clock = _StepClock(device, work.untimed, work.untimed + work.steps)
+        summary = train(recipe, slices, None, out, device=work.device, execution=work.execution, progress=clock)
         _let_go(device)
-        return {"seconds": summary.seconds, "slices": count, "gpu_mb": gpu_mb(device)}
+        seconds, count = clock.seconds, work.steps * work.batch_size
+        beside = summary.seconds - seconds
+        return {"seconds": seconds, "slices": count, "beside": beside, "gpu_mb": gpu_mb(device)}
 
     return once
 
 
 def on_device(work: TrainWork) -> Callable[[], Tree]:
-    """Forward, backward and Adam on a batch that stays: what this network can be trained at."""
+    """Forward, backward and Adam on a batch that stays: what this network can be trained at. Half as many steps."""
     return _bare(work, work.execution)
 
 
@@ -228,7 +135,7 @@ def _bare(work: TrainWork, execution: Execution) -> Callable[[], Tree]:
     compiled = compile_where_it_works(bare, module, fabric, Ranks(), execution, work.batch_size, told)
     planes = torch.from_numpy(work.images[: work.batch_size].copy()).to(fabric.device)
     targets = torch.zeros((len(planes), len(recipe.classes)), device=fabric.device)
-    loss_of = torch.nn.BCEWithLogitsLoss()
+    loss_of, half = torch.nn.BCEWithLogitsLoss(), -(-work.steps // 2)  # it is asked twice a round
     about: Tree = {"device": _name(fabric.device), "precision": str(fabric.strategy.precision.precision)}
     about |= {"compiled": compiled, "compilation": " ".join(told.messages)}  # where training compiles
 
@@ -242,13 +149,13 @@ def _bare(work: TrainWork, execution: Execution) -> Callable[[], Tree]:
         step()  # which asks for the memory that was let go of
         _wait(fabric.device)
         begun = time.perf_counter()
-        for _ in range(work.steps):
+        for _ in range(half):
             step()
         _wait(fabric.device)
         seconds = time.perf_counter() - begun
         optimizer.zero_grad()
         _let_go(fabric.device)
-        return {"seconds": seconds, "slices": work.steps * len(planes), "about": about}
+        return {"seconds": seconds, "slices": half * len(planes), "about": about}
 
     return once
 
@@ -314,13 +221,13 @@ def _name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
-@dataclass
 class _Told:
     """A Progress that keeps what it is told."""
 
-    messages: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.messages: list[str] = []
 
-    def task(self, description: str, total: float | None) -> "AbstractContextManager[_Told]":
+    def task(self, description: str, total: float | None) -> AbstractContextManager[Self]:
         del description, total
         return nullcontext(self)
 
@@ -334,8 +241,31 @@ class _Told:
         self.messages.append(text)
 
 
+class _StepClock(_Told):
+    """A Progress that notes when training has done step `first` and step `last`, the device waited for these twice."""
+
+    def __init__(self, device: torch.device, first: int, last: int) -> None:
+        super().__init__()
+        self._device, self._steps = device, 0.0
+        self._marks: dict[float, float | None] = {first: None, last: None}
+
+    @property
+    def seconds(self) -> float:
+        """Between the two."""
+        first, last = self._marks.values()
+        assert first is not None  # training is over, and so has done all steps
+        assert last is not None
+        return last - first
+
+    def advance(self, amount: float = 1) -> None:
+        self._steps += amount
+        if self._steps in self._marks:
+            _wait(self._device)
+            self._marks[self._steps] = time.perf_counter()
+
+
 _WHAT: dict[str, Callable[[TrainWork], Callable[[], Tree]]] = {
-    each.__name__: each for each in (fed, copied, trained, on_device, eager, parts, numerics)
+    each.__name__: each for each in (fed, cold, raw, copied, trained, on_device, eager, parts, numerics)
 }
 
 if __name__ == "__main__":
