@@ -69,17 +69,26 @@ def prepare_rows(tree: Tree) -> Iterator[Row]:
     for name, title in (("folder", "folders → set"), ("zip", "zip → set")):
         against = f"{times_of(tree[name]['to_decoded'])} the rate of reading and decoding alone"
         yield title, f"{rate_of(tree[name])}, {against}", "≥ 0.6 ×" if stated else ""
-    yield f"set → cache of {tree['work']['cache_size']} px", rate_of(tree["cache"]), ""
+    kept = tree["cache"].get("to_decoded")
+    against = "" if kept is None else f", {times_of(kept)} the rate of reading and decoding alone"
+    yield f"set → cache of {tree['work']['cache_size']} px", f"{rate_of(tree['cache'])}{against}", ""
     yield "one slice's parts, one core, ms", listed(tree["parts_ms"]), ""
     for name, peer in tree["peers"].items():
         title = f"{peer['title']} ({versions_of(peer['versions'])}, {counted(peer['threads'], 'process', 'processes')})"
-        aim = _PREPARE_AIMS.get(name, "") if stated else ""
-        both = f", {times_of(peer['to_both'])} as set and cache together" if "to_both" in peer else ""
-        yield title, f"{rate_of(peer)}, {times_of(peer['to_ours'])} as long as ours from folders{both}", aim
+        aim = _PREPARE_AIMS.get(name) if stated else None
+        roads = {"to_ours": "folders → set", "to_zip": "zip → set", "to_both": "folders → set → cache"}
+        said = [f"{_judged(peer[key], aim)} as long as {road}" for key, road in roads.items() if key in peer]
+        yield title, f"{rate_of(peer)}; {'; '.join(said)}", "" if aim is None else f"≥ {aim:g} ×"
     for name, reason in tree["peers_not_run"].items():
         yield f"peer {name}", f"not run: {reason}", ""
     yield "the files read and decoded by pydicom, all cores, nothing kept", rate_of(tree["floor"]["decoded"]), ""
     yield "the files' bytes read and dropped, one core", rate_of(tree["floor"]["bytes"]), ""
+
+
+def _judged(ratio: Tree, aim: float | None) -> str:
+    """A ratio that is to be large, and whether it is."""
+    verdict = "" if aim is None else " (held)" if ratio["median"] >= aim else " (**missed**)"
+    return f"{times_of(ratio)}{verdict}"
 
 
 def prepare_circumstances(tree: Tree) -> str:

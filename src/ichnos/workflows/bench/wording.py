@@ -18,8 +18,8 @@ def circumstances_of(tree: Tree, work: str, *, in_turn: bool = True) -> str:
     turns = ", all in turn in one run; ratios are taken round by round" if in_turn else ""
     return (
         f"`{tree['asked']}`. {work} On {cores} of {machine['processor']}, {machine['system']}, Python "
-        f"{machine['python']}, {versions_of(tree['versions'])}{_when(tree)}. Medians of {tree['rounds']} rounds (lowest "
-        f"to highest){turns}.{_shared(machine['other_work'])}"
+        f"{machine['python']}, {versions_of(tree['versions'])}{_when(tree)}. Medians of {tree['rounds']} rounds "
+        f"(lowest to highest){turns}.{_shared(machine['other_work'])}"
     )
 
 
