@@ -3,6 +3,7 @@
 from typing import Any
 
 from ichnos import recipes
+from ichnos.recipe import EnsembleRecipe
 from ichnos.reporting.checklist import Item
 from ichnos.reporting.recipe_words import balance_words, by_words, joined_words, road_words
 from ichnos.reporting.study_checklist import answers_of_field, answers_of_folds, left_of_study
@@ -131,3 +132,15 @@ def test_every_recipe_can_be_put_into_words() -> None:
     )
     assert "focal loss" in balance_words(weighted)
     assert "any 2" in balance_words(weighted)
+
+
+def test_a_mean_of_members_is_weighted_where_their_weights_differ() -> None:
+    pair = recipes.find("ensemble_pair").recipe
+    assert isinstance(pair, EnsembleRecipe)
+    assert joined_words(pair) == "2 members, the mean of their logits"
+    alike = pair.model_copy(update={"weights": dict.fromkeys(pair.members, 0.3)})
+    assert joined_words(alike) == "2 members, the mean of their logits"
+    weighted = pair.model_copy(update={"weights": {next(iter(pair.members)): 2.0}})
+    assert joined_words(weighted) == "2 members, the weighted mean of their logits"
+    ranked = weighted.model_copy(update={"combine": "rank"})
+    assert joined_words(ranked) == "2 members, the weighted mean of the places of their logits"

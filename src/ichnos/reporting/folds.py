@@ -71,7 +71,29 @@ def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
         "\\* fewer than ten positive or ten negative patients: descriptive only. Raw: a slice's as the network gives",
         "it, an exam's as the fitted aggregator makes it of these, not yet scaled. “Of 90 % of resamples”: the",
         "others leave some fold without anyone who has the class.",
+        *_notes_of_means(scorecard),
     ]
+
+
+def _notes_of_means(scorecard: Mapping[str, Any]) -> list[str]:
+    """A paragraph that says of which classes a mean of folds has no interval or leaves a fold out, and why; nothing
+    where none does. Shares of resamples stand in the cells."""
+    whose: dict[str, dict[str, list[str]]] = {}
+    for level, name in LEVELS.items():
+        for c, row in reversed(scorecard[level]["classes"].items()):  # in the order of the rows
+            mean = row["auc_mean_of_folds"]
+            parts = (mean["note"] or "").split("; ") if mean["value"] is not None else []
+            for part in parts:
+                if part.startswith(("no interval", "of the ")):
+                    of_class = whose.setdefault(part.replace(": ", ", as "), {})
+                    of_class.setdefault(Subtype(c).display_name.lower(), []).append(name)
+    said = [f"{part} ({', '.join(_named(found))})" for part, found in whose.items()]
+    return ["", "Means of folds:", *(f"{each};" for each in said[:-1]), f"{said[-1]}."] if said else []
+
+
+def _named(classes: Mapping[str, Sequence[str]]) -> list[str]:
+    """With the level, where it is of one alone."""
+    return [c if len(levels) == len(LEVELS) else f"{c} by {levels[0]}" for c, levels in classes.items()]
 
 
 def _rows(scorecard: Mapping[str, Any], cells: Any) -> list[str]:

@@ -1,13 +1,14 @@
 """The model card of a bundle: what it is, what it was made of, what it is for, where it ends, and its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ichnos.counting import counted
+from ichnos.evaluation.calibration import BINS
 from ichnos.evaluation.folds import FEWEST_PATIENTS
 from ichnos.evaluation.intervals import ALL_AGREE
 from ichnos.reporting.checklist import who_words
-from ichnos.reporting.folds import folds_tables, is_folds
+from ichnos.reporting.folds import LEVELS, folds_tables, is_folds
 from ichnos.reporting.rendering import rendered
 from ichnos.subtypes import CLASSES, Subtype
 
@@ -29,6 +30,7 @@ def model_card(manifest: Mapping[str, Any], cells: int) -> str:
         m=manifest,
         exam=_exam(manifest["recipe"]),
         exams=_exams(manifest["recipe"]),
+        joined=_joined(manifest["recipe"]),
         parts=_parts(manifest["recipe"]),
         cells=cells,
         rows=[_row(manifest, c) for c in reported],
@@ -39,7 +41,61 @@ def model_card(manifest: Mapping[str, Any], cells: int) -> str:
         few=FEWEST_PATIENTS,
         limits=_LIMITS,
         who=who_words(manifest["scorecard"]) if is_folds(manifest["scorecard"]) else "",
+        fitted_bins=_bins_fitted_on(manifest["fitted_on"]),
+        unseen_bins=_bins_unseen(manifest["scorecard"]),
     )
+
+
+def _bins_fitted_on(fitted_on: Mapping[str, Any] | None) -> list[str]:
+    """Reliability of any hemorrhage among whom the readout was fitted on; nothing where that was not kept."""
+    report = (fitted_on or {}).get("report", {})
+    return _bins({level: report.get(level, {}).get(Subtype.ANY, {}).get("reliability", ()) for level in LEVELS})
+
+
+def _bins_unseen(scorecard: Mapping[str, Any] | None) -> list[str]:
+    """The same of a study by folds, each patient as the folds that have not seen them calibrated."""
+    if scorecard is None or not is_folds(scorecard):
+        return []
+    told = {level: scorecard[level]["classes"].get(Subtype.ANY) for level in LEVELS}
+    return _bins({level: row["calibration"].get("reliability", ()) if row else () for level, row in told.items()})
+
+
+def _bins(levels: Mapping[str, Sequence[Mapping[str, float]]]) -> list[str]:
+    """A row a bin that any level has cases in, as lines of Markdown; none where no level has bins."""
+    found = {level: {_place(row["predicted"]): row for row in rows} for level, rows in levels.items()}
+    filled = sorted(set().union(*found.values()))
+    if not filled:
+        return []
+    head = [f"{level} | mean probability | with a hemorrhage" for level in levels]
+    lines = [f"| probability | {' | '.join(head)} |", "|---" + "|---:" * (3 * len(levels)) + "|"]
+    for k in filled:
+        cells = [_bin(rows.get(k)) for rows in found.values()]
+        lines.append(f"| {k / BINS:g} to {(k + 1) / BINS:g} | {' | '.join(cells)} |")
+    return lines
+
+
+def _place(probability: float) -> int:
+    """Of a bin, by the mean of what lies in it."""
+    return min(int(probability * BINS), BINS - 1)
+
+
+def _bin(row: Mapping[str, float] | None) -> str:
+    return f"{row['n']:,} | {row['predicted']:.3f} | {row['observed']:.3f}" if row else "0 | – | –"
+
+
+def _joined(recipe: Mapping[str, Any]) -> str:
+    """How an ensemble's members answer together; of another recipe nothing."""
+    recipe = recipe["slices"] if recipe["kind"] == "exam" else recipe
+    if recipe["kind"] != "ensemble":
+        return ""
+    weights = {recipe["weights"].get(name, 1.0) for name in recipe["members"]}
+    mean = "the weighted mean" if len(weights) > 1 else "the mean"
+    unseen = "who chose their epochs, on whom none of them was trained"
+    return {
+        "mean": f"{mean} of their logits",
+        "rank": f"{mean} of the places that their logits take among those of the slices of patients {unseen}",
+        "stacking": f"a logistic regression a class on all of their logits, fitted on patients {unseen}",
+    }[recipe["combine"]]
 
 
 def _parts(recipe: Mapping[str, Any], within: str = "") -> list[tuple[str, Mapping[str, Any]]]:

@@ -106,9 +106,10 @@ def joined_words(recipe: AnyKind) -> str:
     """How several models within become one; of one model nothing."""
     match recipe:
         case EnsembleRecipe():
+            mean = "the weighted mean" if len(set(recipe.shares)) > 1 else "the mean"
             how = {
-                "mean": "the weighted mean of their logits",
-                "rank": "the weighted mean of the places of their logits",
+                "mean": f"{mean} of their logits",
+                "rank": f"{mean} of the places of their logits",
                 "stacking": "a logistic regression a class on their logits, fitted on validation patients",
             }[recipe.combine]
             exams = {name: member for name, member in recipe.members.items() if isinstance(member, ExamRecipe)}
