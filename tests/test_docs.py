@@ -24,7 +24,7 @@ def commands() -> list[tuple[str, str]]:
     found = []
     for page in PAGES:
         for block in re.findall(r"```sh\n(.*?)```", page.read_text(), flags=re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
+            for line in block.replace("\\\n", "").splitlines():
                 command = line.strip().removeprefix(".venv/bin/")
                 if command.startswith("ichnos "):
                     found.append((page.name, command.partition("  #")[0].strip()))

@@ -1,6 +1,8 @@
 """How tools/ put tables into pages: between their marks alone, never where there are none."""
 
 import importlib
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -51,3 +53,26 @@ def test_a_place_that_is_not_closed_is_none(pages: ModuleType, tmp_path: Path) -
     (tmp_path / "page.md").write_text(PAGE.replace("<!-- /rates -->\n", ""))
     with pytest.raises(SystemExit, match="no place"):
         pages.rewrite("made.py", {"page.md": {"rates": "new"}})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "ichnos recipes",
+        f"ichnos study field --recipes {','.join(f'recipe_{k}' for k in range(60))} --set fit.epochs=2 --no-ranking",
+        f"ichnos study folds reader --title '{', '.join(['one of many'] * 20)} --by \"sex\"' --out here",
+        f"ichnos study field {' '.join(f'--against recipe_{k}=recipe_{k + 1}' for k in range(20))}",
+    ],
+    ids=["short", "a list", "quoted", "many options"],
+)
+def test_a_shell_reads_a_block_as_the_command_that_it_shows(pages: ModuleType, command: str) -> None:
+    head, *lines, foot = pages.command_block(command).splitlines()
+    assert (head, foot) == ("```sh", "```")
+    assert all(len(line) <= 120 for line in lines if "'" not in line)
+    read = subprocess.run(
+        ["bash", "-c", "ichnos() { printf '%s\\n' ichnos \"$@\"; }\n" + "\n".join(lines)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert read.stdout.splitlines() == shlex.split(command)

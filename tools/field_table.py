@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Collection, Mapping
 
-from pages import ROOT, rewrite
+from pages import ROOT, command_block, rewrite
 
 from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.table import Table
@@ -37,7 +37,7 @@ def tables(study: str) -> dict[str, Table]:
 def page_of(study: str) -> str:
     """All that a study's page shows, with the command that made it."""
     made = tables(study)
-    lines = [f"`results/{study}.json`, made by `{_card(study)['command']}`:", ""]
+    lines = [f"`results/{study}.json`, made by", "", command_block(_card(study)["command"]), ""]
     return "\n".join([*lines, *(made[name].to_markdown() for name in WHOLE.get(study, made))]).rstrip()
 
 

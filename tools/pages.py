@@ -1,6 +1,8 @@
 """How the tables of a page are replaced: all that stands between `<!-- NAME: python tools/SCRIPT.py -->` and
 `<!-- /NAME -->`."""
 
+import re
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +11,39 @@ ROOT = Path(__file__).parents[1]
 
 Tables = Mapping[str, str]
 """Markdown by the name of its place."""
+
+WIDTH = 118
+"""Columns of a line of a command."""
+
+
+def command_block(command: str) -> str:
+    """A command as a block of Markdown that a shell reads as it stands: lines are broken before options, and where
+    they are longer still behind the commas of a list, from where the next begins at the margin."""
+    options: list[str] = []
+    for word in shlex.split(command):
+        if options and not word.startswith("--"):
+            options[-1] += f" {shlex.quote(word)}"
+        else:
+            options.append(shlex.quote(word))
+    lines = options[:1]
+    for option in options[1:]:
+        if len(lines[-1]) + len(option) < WIDTH:
+            lines[-1] += f" {option}"
+        else:
+            lines.append(f"    {option}")
+    return "```sh\n" + " \\\n".join(map(_broken, lines)) + "\n```"
+
+
+def _broken(line: str) -> str:
+    """A line cut behind commas; what is quoted, or has none, stays as long as it is."""
+    pieces = [line] if "'" in line else re.split(r"(?<=,)", line)
+    cut = pieces[:1]
+    for piece in pieces[1:]:
+        if len(cut[-1]) + len(piece) < WIDTH:
+            cut[-1] += piece
+        else:
+            cut.append(piece)
+    return "\\\n".join(cut)
 
 
 def rewrite(script: str, pages: Mapping[str, Tables]) -> int:

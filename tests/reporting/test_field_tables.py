@@ -81,13 +81,24 @@ def test_costs_say_what_was_measured_and_how_far_times_reach() -> None:
     assert again.rows[0][-1] == "0.29 to 0.58"
     assert "lowest to the highest of 7 rounds" in " ".join(again.notes)
     assert "median" not in " ".join(again.notes)
-    assert "other times" not in " ".join(again.notes)
+    assert "Timed apart" not in " ".join(again.notes)
     first, *others = card["recipes"]
     card["recipes"][first]["cost"]["timed_with"] = [first, others[0]]  # and the other was timed again, with the rest
     for name in others:
         card["recipes"][name]["cost"]["timed_with"] = others
     notes = " ".join(field_tables(card)["cost"].notes)
-    sittings = "; ".join(sorted([first, ", ".join(sorted(others))]))
-    assert f"at other times, each with those it is named with: {sittings}." in notes
+    assert f"with none of the others: {first}. The other {len(others)} were timed together." in notes
+    assert others[-1] not in notes, "what most have alike is not named out"
     minutes = [fold["seconds"] / 60 for fold in card["recipes"][first]["folds"]]
     assert field_tables(card)["cost"].rows[0][4] == f"{min(minutes):.1f} to {max(minutes):.1f}"
+
+
+def test_one_reason_for_no_bundle_is_told_once() -> None:
+    card = json.loads(STUDY.read_text(encoding="utf-8"))
+    first, second, third, *_ = card["recipes"]
+    for name in card["recipes"]:
+        card["recipes"][name]["cost"]["note"] = None
+    for name, why in ((first, "it is too large"), (second, "it is odd"), (third, "it is too large")):
+        card["recipes"][name]["cost"]["note"] = why
+    notes = field_tables(card)["cost"].notes
+    assert notes[:2] == (f"{first}, {third}: it is too large", f"{second}: it is odd")

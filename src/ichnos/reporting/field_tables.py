@@ -178,7 +178,7 @@ def cost(card: Tree) -> Table:
         Column("Reading 36 slices, s, one core", Kind.NUMBER),
     )
     rows: list[tuple[Cell, ...]] = []
-    unread: list[str] = []
+    unread: dict[str, list[str]] = {}
     for name, entry in card["recipes"].items():
         taken = entry["cost"]
         rows.append(
@@ -191,8 +191,10 @@ def cost(card: Tree) -> Table:
                 _seconds(taken),
             )
         )
-        unread += [f"{name}: {taken['note']}"] if taken["note"] else []
-    notes = (*unread, *_about_cost({name: entry["cost"] for name, entry in card["recipes"].items()}))
+        if taken["note"]:
+            unread.setdefault(taken["note"], []).append(name)
+    why_unread = [f"{', '.join(names)}: {note}" for note, names in unread.items()]
+    notes = (*why_unread, *_about_cost({name: entry["cost"] for name, entry in card["recipes"].items()}))
     return Table("cost", "What each costs", columns, tuple(rows), notes)
 
 
@@ -220,16 +222,24 @@ def _about_cost(costs: Tree) -> list[str]:
             f"Reading: the lowest to the highest of {max(rounds)} rounds, in each of which all that are timed together "
             "read the exam once. Compare the lowest; the highest says how busy the machine was."
         )
+    notes += _sittings(timed)
+    if any(not cost.get("rounds") for cost in timed.values()):
+        notes.append("Reading with one number: each recipe by itself, the median of three.")
+    return notes
+
+
+def _sittings(timed: Tree) -> list[str]:
+    """Which were timed apart from the others, in a sentence; the largest sitting is not named out."""
     together: dict[tuple[str, ...], list[str]] = {}
     for name, cost in timed.items():
         if cost.get("timed_with"):
             together.setdefault(tuple(cost["timed_with"]), []).append(name)
-    if len(together) > 1:
-        sittings = "; ".join(sorted(", ".join(sorted(names)) for names in together.values()))
-        notes.append(f"These were timed at other times, each with those it is named with: {sittings}.")
-    if any(not cost.get("rounds") for cost in timed.values()):
-        notes.append("Reading with one number: each recipe by itself, the median of three.")
-    return notes
+    if len(together) < 2:
+        return []
+    *apart, most = sorted(together.values(), key=len)
+    named = "; ".join(sorted(", ".join(sorted(names)) for names in apart))
+    said = f"Timed apart, each with those it is named with and with none of the others: {named}."
+    return [f"{said} The other {len(most)} were timed together."]
 
 
 _COMPUTED = (
