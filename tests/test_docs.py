@@ -103,6 +103,11 @@ def _said(value: float, sign: str = "-") -> str:
     return f"{value:{sign}.3f}".replace("-", "−")
 
 
+def test_the_table_of_means_is_that_of_their_results() -> None:
+    check = [sys.executable, str(ROOT / "tools" / "means_table.py"), "--check"]
+    assert subprocess.run(check).returncode == 0, "run: python tools/means_table.py"
+
+
 def test_no_page_names_a_path_of_some_machine() -> None:
     for page in [*PAGES, *(ROOT / "results").glob("*.json")]:
         assert not re.search(r"(?<![\w.])/(home|root|work|tmp)/", page.read_text()), page.name
