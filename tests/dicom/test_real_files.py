@@ -13,7 +13,7 @@ from ichnos.dicom import read_header, read_slice
 from ichnos.dicom.decoder import shared_decoder
 from ichnos.dicom.exams import find_exams, open_header, read_exam, read_exams, read_found_exam
 from ichnos.dicom.pixels import read_hu
-from ichnos.errors import DicomError
+from ichnos.errors import DicomError, ExamError
 
 LOSSLESS = [
     "BigEndianExplicitTransferSyntax_1.2.840.10008.1.2.2",
@@ -147,9 +147,13 @@ def test_real_heads_of_all_ages_pass_for_heads(shared_data: Path) -> None:
     """ct-ich's 82 patients, 27 of them under 18, from pictures: HU as their README gives them."""
     image = pytest.importorskip("PIL.Image")
     for patient in sorted((shared_data / "ct-ich" / "Patients_CT").iterdir())[::6]:
-        names = sorted((p.name for p in (patient / "bone").glob("*.jpg")), key=lambda name: int(name.split(".")[0]))
-        slices = [_hu_of_pictures(image, patient, name) for name in names if (patient / "brain" / name).exists()]
-        judge(np.stack(slices), (0.38, 0.38), coverage=5.0 * len(slices))
+        hu = _picture_stack(image, patient)
+        judge(hu, (0.38, 0.38), coverage=5.0 * len(hu))
+
+
+def _picture_stack(image, patient: Path) -> NDArray[np.int16]:  # type: ignore[no-untyped-def]
+    names = sorted((p.name for p in (patient / "bone").glob("*.jpg")), key=lambda name: int(name.split(".")[0]))
+    return np.stack([_hu_of_pictures(image, patient, name) for name in names if (patient / "brain" / name).exists()])
 
 
 def _hu_of_pictures(image, patient: Path, name: str) -> NDArray[np.int16]:  # type: ignore[no-untyped-def]
@@ -158,3 +162,34 @@ def _hu_of_pictures(image, patient: Path, name: str) -> NDArray[np.int16]:  # ty
     hu = np.where(brain >= 250, np.maximum(coarse, 95), np.where(brain <= 4, np.minimum(coarse, -20), fine))
     hu[:10] = hu[-10:] = hu[:, :10] = hu[:, -10:] = -1000
     return np.rint(hu).astype(np.int16)
+
+
+@pytest.mark.parametrize(
+    "window", [(-929, 3071), (-900, 3071), (-700, 3071), (-250, 3071), (-1024, 140), (-20, 100), (0, 80), (-900, 140)]
+)
+def test_a_real_head_clipped_anywhere_is_read_with_where(shared_data: Path, window: tuple[int, int]) -> None:
+    exam = read_exam(shared_data / "ge-head-tilt")
+    doubts = judge(np.clip(exam.hu, *window), exam.pixel_spacing, 130.0)
+    assert [doubt.split(" HU:")[0] for doubt in doubts] == [
+        *([f"it is clipped below at {window[0]}"] if window[0] > AIR else []),
+        *([f"it is clipped above at {window[1]}"] if window[1] < 3071 else []),
+    ]
+
+
+@pytest.mark.parametrize("window", [(-900, 3071), (-250, 3071), (-20, 100), (0, 80), (-1024, 100)])
+@pytest.mark.parametrize("name", ["CTImage.dcm", "CT1_J2KR"])
+def test_a_real_body_is_refused_however_it_is_clipped(syntaxes: Path, name: str, window: tuple[int, int]) -> None:
+    body = read_slice(syntaxes / name)
+    with pytest.raises(ExamError, match="not a head CT"):
+        judge(np.clip(body.hu, *window)[None], body.pixel_spacing, 5.0)
+
+
+@pytest.mark.parametrize("window", [(-900, 2300), (-20, 100)])
+def test_real_heads_of_all_ages_are_read_as_their_pictures_are_clipped(
+    shared_data: Path, window: tuple[int, int]
+) -> None:
+    """Their bone pictures begin at −900 HU, their brain pictures hold −20 to 100."""
+    image = pytest.importorskip("PIL.Image")
+    for patient in sorted((shared_data / "ct-ich" / "Patients_CT").iterdir())[::12]:
+        doubts = judge(np.clip(_picture_stack(image, patient), *window), (0.38, 0.38), 160.0)
+        assert f"it is clipped below at {window[0]} HU" in doubts[0]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.ct.clipping import clipped_above, clipped_below
 from ichnos.errors import ExamError
 
 _MOST_SLICES = 24
@@ -29,6 +30,17 @@ _AIR_GAP_MM = 9.0
 
 _BONE_HU = 150
 """An infant's skull is this dense; fresh blood and tissue are not, and contrast in vessels makes no ring."""
+
+_LOWEST_TOP_HU = 80
+"""Where a picture is clipped above at less than _BONE_HU, what lies at the top is taken for bone; below this it may be
+blood, or brain with its noise."""
+
+_LEAST_FILLED = 0.3
+"""The share of a slice's tissue that brain has where it has most, asked for where bone is known by its shape alone: a
+head has 0.6 at least (CT-ICH), a chest 0.1, whose vessels with contrast make rings around its middle."""
+
+_GREYS = (0, 255)
+"""The lowest and the highest value of a picture in greys, and of none in HU but by chance."""
 
 _TISSUE_HU = -200
 """Fat and all that is denser is body; the foam and shell of a head holder are not."""
@@ -68,7 +80,7 @@ ones farther apart, a hemorrhage is lost. With _FEW_SLICES_MM it asks for six sl
 
 _HIGHEST_AIR = -700
 _LOWEST_WINDOW = -250
-"""Between these HU lie neither air, nor fat, nor the lower end of a window that a picture of a brain is clipped to."""
+"""Between these HU lie neither air nor fat: where nothing was clipped there, they are no HU."""
 
 _NO_AIR = "no air is in the picture, so HU cannot be checked against it"
 
@@ -125,19 +137,25 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
     some = hu[np.unique(np.linspace(0, len(hu) - 1, min(len(hu), _MOST_SLICES)).round().astype(int))]
     if some.min() == some.max():
         raise ExamError("not a head CT: every pixel has the same value")
+    if (some.min(), some.max()) == _GREYS:
+        raise ExamError("not a head CT: its values run from 0 to 255, as a grey picture's do: are these HU?")
     air_doubts = _judge_air(some)
-    seen = _look(some, pixel_spacing, _TISSUE_HU if not air_doubts else max(int(some.min()) + 5, _TISSUE_HU))
+    lowest_tissue = _TISSUE_HU if not air_doubts else max(int(some.min()) + 5, _TISSUE_HU)
+    bone_above, bone_doubts = _judge_bone(some, lowest_tissue)
+    seen = _look(some, pixel_spacing, lowest_tissue, bone_above)
     shows_brain = seen.shows_brain
     if not shows_brain.any():
         shows_brain = seen.may_be_vertex
     if shows_brain.mean() < _LEAST_SHARE or not shows_brain.any():
         raise ExamError(f"not a head CT: {_why_not(seen)}")
     size_doubts = _judge_size(seen)
+    if bone_doubts and not (seen.brain_cm2 >= _LEAST_FILLED * seen.tissue_cm2)[shows_brain].any():
+        raise ExamError(f"not a head CT: {bone_doubts[0]}, and what looks like one holds little brain")
     middle = float(np.median(seen.brain_hu[shows_brain]))
     if not 8 <= middle <= 60:
         raise ExamError(f"not a head CT: what lies in the skull has {middle:.0f} HU, and brain about 30")
     doubts = (*_covering_doubts(seen, shows_brain, len(hu), coverage), *_picture_doubts(seen, middle))
-    return (*air_doubts, *size_doubts, *doubts)
+    return (*air_doubts, *bone_doubts, *size_doubts, *doubts)
 
 
 def _covering_doubts(seen: _Seen, shows_brain: NDArray[np.bool_], count: int, coverage: float) -> Iterator[str]:
@@ -192,20 +210,29 @@ def _too_large(cm2: float) -> str:
 
 
 def _judge_air(hu: NDArray[np.int16]) -> tuple[str, ...]:
-    """Air must be near −1000. What is exactly the lowest value may be padding; a picture without air leaves a doubt."""
+    """Air must be near −1000. What is exactly the lowest value may be padding; a picture without air leaves a doubt,
+    and so does one whose air was clipped."""
     coarse = hu[:, ::4, ::4]
     low = coarse[(coarse < _HIGHEST_AIR) & (coarse > coarse.min())]
     if low.size < 0.005 * coarse.size:
         low = coarse[coarse < _HIGHEST_AIR]
-    if low.size >= 0.005 * coarse.size:
-        darkest, is_air = float(np.median(low)), (coarse < _AIR_HU[1]).mean() >= 0.02
-        if darkest <= _AIR_HU[1] or is_air:
-            return ()
-    else:
-        darkest = float(np.percentile(coarse, 0.5))
-        if darkest > _LOWEST_WINDOW:
-            return (_NO_AIR,)
+    darkest = float(np.median(low) if low.size >= 0.005 * coarse.size else np.percentile(coarse, 0.5))
+    if darkest <= _AIR_HU[1] or (coarse < _AIR_HU[1]).mean() >= 0.02:
+        return ()
+    clipped = clipped_below(coarse, _TISSUE_HU)
+    if clipped is not None:
+        return (f"it is clipped below at {clipped} HU: {_NO_AIR}",)
+    if darkest > _LOWEST_WINDOW:
+        return (_NO_AIR,)
     raise ExamError(f"not a head CT: the darkest of it has {darkest:.0f} HU, and air has -1000: are these HU?")
+
+
+def _judge_bone(hu: NDArray[np.int16], lowest_tissue: int) -> tuple[int, tuple[str, ...]]:
+    """The HU above which bone is, and the doubt that is left where that is no density of bone."""
+    if _LOWEST_TOP_HU <= hu.max() <= _BONE_HU and (top := clipped_above(hu, lowest_tissue)) is not None:
+        doubt = f"it is clipped above at {top} HU: a skull could not be told from its density, only from its shape"
+        return top - 1, (doubt,)
+    return _BONE_HU, ()
 
 
 def _why_not(seen: _Seen) -> str:
@@ -221,7 +248,7 @@ def _why_not(seen: _Seen) -> str:
     return f"{seen.brain[best]:.0%} of what the bone surrounds has the HU of brain, and in a head most of it has"
 
 
-def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], lowest_tissue: int) -> _Seen:
+def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], lowest_tissue: int, bone_above: int) -> _Seen:
     """What every slice shows along rays from the middle of its tissue, above `lowest_tissue` HU, to the skull."""
     steps = (max(int(_CELL_MM / pixel_spacing[0]), 1), max(int(_CELL_MM / pixel_spacing[1]), 1))
     cell_mm = (steps[0] * pixel_spacing[0], steps[1] * pixel_spacing[1])
@@ -234,7 +261,7 @@ def _look(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], lowest_tiss
     lengths: NDArray[np.float64] = np.arange(0.5, _LONGEST_RAY_MM / step) * step
     index, inside = _rays(tissue, np.maximum(areas, 1.0), lengths, cell_mm)
     along: NDArray[np.int16] = coarse[index]
-    bone: NDArray[np.bool_] = _of_the_body((highest[index] > _BONE_HU) & inside, along <= lowest_tissue, step)
+    bone: NDArray[np.bool_] = _of_the_body((highest[index] > bone_above) & inside, along <= lowest_tissue, step)
 
     meets: NDArray[np.bool_] = np.asarray(bone.any(axis=2))
     cut: NDArray[np.bool_] = ~meets & (((along > lowest_tissue) | ~inside).mean(axis=2) > 0.9)  # tissue up to the edge
