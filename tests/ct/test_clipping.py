@@ -97,7 +97,7 @@ def test_a_clipped_picture_of_another_intercept_stays_refused(window: tuple[int,
 
 @pytest.mark.parametrize(("level", "width"), [(40, 80), (40, 40), (40, 400), (600, 2000), (75, 215)])
 def test_pictures_in_greys_are_refused(level: int, width: int) -> None:
-    grey = np.clip((head(0).hu - (level - width / 2)) / width * 255, 0, 255)
+    grey = np.clip((head(0).hu - (level - width / 2)) / width * 255, 0, 255).astype(np.int16)
     for picture in (grey, 255 - grey):
         with pytest.raises(ExamError, match="not a head CT: its values run from 0 to 255"):
             judged(picture)
