@@ -48,7 +48,9 @@ def test_quaternions_are_read_as_nibabel_reads_them(seed: int) -> None:
     affine[:3, 3] = rng.uniform(-200, 200, 3)
     data = nifti_bytes(VALUES, affine, form="qform")
     theirs = nibabel.Nifti1Image.from_bytes(data).affine
-    np.testing.assert_allclose(read_nifti(data).affine, TO_DICOM @ theirs, atol=1e-4)
+    # near half a turn nifti1_io.c, as ours, takes a fourth number below 3e-4 for rounding, and nibabel does not: of
+    # voxels of 6 mm up to 4 µm
+    np.testing.assert_allclose(read_nifti(data).affine, TO_DICOM @ theirs, atol=5e-3)
 
 
 def _patched(offset: int, form: str, *values: float) -> bytes:
@@ -119,3 +121,24 @@ def test_damaged_files_are_read_or_refused(data: st.DataObject) -> None:
     except ExamError:
         return
     assert volume.values.ndim == 3
+
+
+def test_a_packed_volume_whose_checksum_does_not_fit_is_refused() -> None:
+    """Only its end tells of bits that changed on the way, where deflate can go on."""
+    data = bytearray(nifti_bytes(VALUES, AFFINE, packed=True))
+    data[-6] ^= 1
+    with pytest.raises(ExamError, match="damaged or cut short"):
+        read_nifti(bytes(data))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_bytes_behind_the_volume_are_refused_unless_they_are_zeros(packed: bool) -> None:
+    """They are left over where the header gives another size or place than the values have."""
+    shorter, moved = bytearray(nifti_bytes(VALUES, AFFINE)), bytearray(nifti_bytes(VALUES, AFFINE))
+    struct.pack_into("<h", shorter, 44, 4)
+    struct.pack_into("<f", moved, 108, 350.0)
+    for data in (shorter, moved):
+        with pytest.raises(ExamError, match="come after its volume"):
+            read_nifti(gzip.compress(data) if packed else bytes(data))
+    padded = nifti_bytes(VALUES, AFFINE) + bytes(300)
+    np.testing.assert_array_equal(read_nifti(gzip.compress(padded) if packed else padded).values, VALUES)

@@ -1,11 +1,13 @@
 """How a file may store its pixels, compressed or not: HU come out of every way, or it is refused."""
 
+from collections.abc import Callable
 from io import BytesIO
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
@@ -29,6 +31,7 @@ from tests.dicom.ct_files import ct_dataset, file_of
 from tests.dicom.head_files import (
     changed,
     compressed_by_gdcm,
+    enhanced,
     head,
     head_datasets,
     stored,
@@ -210,3 +213,58 @@ def test_a_compressed_file_that_names_no_syntax_is_refused(tmp_path: Path) -> No
         length = int.from_bytes(data[140:144], "little")
         (tmp_path / str(k)).write_bytes(data[144 + length :])
     assert "no transfer syntax" in (reading(tmp_path).refusal or "")
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("Rows", 63), ("Columns", 63), ("Rows", 60), ("Columns", 40)])
+def test_pixels_that_the_header_does_not_take_up_are_refused(keyword: str, value: int) -> None:
+    """With one column less the slice would be sheared."""
+    data = file_of(changed(lambda d: setattr(d, keyword, value), head_datasets()[6:7])[0])
+    with pytest.raises(DicomError, match="cells of 16 bits take"):
+        read_slice(data)
+
+
+@pytest.mark.parametrize(("keyword", "value"), [("Rows", 63), ("Columns", 63)])
+def test_frames_that_the_header_does_not_take_up_are_refused(tmp_path: Path, keyword: str, value: int) -> None:
+    multi = changed(lambda d: setattr(d, keyword, value), [enhanced(head_datasets())])
+    (exam,) = find_exams([write(tmp_path, multi)]).exams
+    with pytest.raises(DicomError, match="12 frames of"):
+        read_hu(exam.series[0].frames[0], shared_decoder())
+
+
+@pytest.mark.parametrize(
+    ("behind", "readable"),
+    [(b"", True), (bytes(512), True), (b"\xfc\xff\xfc\xffOB\0\0\2\0\0\0\0\0", True), (b"\x20\x04" * 8, False)],
+    ids=["nothing", "zeros", "trailing padding", "pixels"],
+)
+def test_what_may_follow_the_pixels(tmp_path: Path, behind: bytes, readable: bool) -> None:
+    (tmp_path / "slice").write_bytes(file_of(head_datasets()[6]) + behind)
+    (exam,) = find_exams([tmp_path]).exams
+    frame = exam.series[0].frames[0]
+    if readable:
+        np.testing.assert_array_equal(read_hu(frame, shared_decoder()), head().hu[6])
+    else:
+        with pytest.raises(DicomError, match="more bytes follow its pixels"):
+            read_hu(frame, shared_decoder())
+
+
+def test_compressed_rows_that_sank_below_air_are_refused(tmp_path: Path) -> None:
+    """As they do in JPEG lossless after one false difference; rows of padding alone may lie there."""
+
+    def read_with(change: Callable[[NDArray[np.int16]], object]) -> NDArray[np.int16]:
+        dataset = head_datasets()[6]
+        values = stored(dataset).copy()
+        change(values)
+        dataset.PixelData = values.tobytes()
+        (tmp_path / "slice").write_bytes(compressed_by_gdcm(file_of(dataset), "JPEGLosslessProcess14_1", tmp_path))
+        (exam,) = find_exams([tmp_path / "slice"]).exams
+        return read_hu(exam.series[0].frames[0], shared_decoder())
+
+    def sink(values: NDArray[np.int16]) -> None:
+        values[30:] -= 9000
+
+    def pad(values: NDArray[np.int16]) -> None:
+        values[:5] = -2000
+
+    with pytest.raises(DicomError, match="below air"):
+        read_with(sink)
+    assert (read_with(pad)[:5] == AIR).all()

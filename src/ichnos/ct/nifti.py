@@ -77,10 +77,16 @@ def read_nifti(data: bytes) -> NiftiVolume:
             )
         stream.seek(header.offset)
         raw = stream.read(size)
+        spare = _read_to_the_end(stream, most_unpacked(len(data)))
     except (BadGzipFile, EOFError, zlib.error, OSError, struct.error):
         raise ExamError("its volume is damaged or cut short; copy the file again") from None
     if len(raw) < size:
         raise ExamError(f"its volume is cut short: {len(raw):,} of {size:,} bytes; copy the file again")
+    if spare:
+        raise ExamError(
+            f"{spare:,} bytes come after its volume, so its header gives another size or place than it has; copy the "
+            "file again"
+        )
     values = np.frombuffer(raw, header.dtype).reshape(header.shape, order="F")
     if header.slope != 1 or header.intercept != 0:
         with np.errstate(over="ignore", invalid="ignore"):  # looked for below
@@ -88,6 +94,16 @@ def read_nifti(data: bytes) -> NiftiVolume:
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise ExamError("its volume holds values that are no numbers (NaN or infinite); write it again in HU")
     return NiftiVolume(values, header.affine)
+
+
+def _read_to_the_end(stream: io.BufferedIOBase, most: int) -> int:
+    """Up to the last byte that is not 0, how many bytes come after the volume. Only at its end does gzip compare its
+    checksum, which tells damage that deflate itself does not."""
+    count = last = 0
+    while count < most and (part := stream.read(1 << 20)):
+        last = count + len(kept) if (kept := part.rstrip(b"\0")) else last
+        count += len(part)
+    return last
 
 
 def _header(start: bytes) -> _Header:

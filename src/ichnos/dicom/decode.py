@@ -101,10 +101,26 @@ def native_cells(data: bytes, layout: PixelLayout, *, big_endian: bool = False) 
         raise DicomError(f"it is cut short: {len(data)} of {wanted} bytes of pixels; copy the file again")
     if len(data) >= 2 * wanted:
         raise DicomError(f"it holds {len(data)} bytes of pixels where one slice has {wanted}; send single slices")
+    refuse_spare(len(data), layout)
     order = ">" if big_endian else "<"
     cell = np.dtype(f"{order}u{layout.bits_allocated // 8}")
     cells = np.frombuffer(data, dtype=cell, count=layout.rows * layout.columns)
     return cells.reshape(layout.rows, layout.columns)
+
+
+def refuse_spare(length: int, layout: PixelLayout, frames: int = 1) -> None:
+    """Raise DicomError where so many bytes of pixels are a row or a column more than so many frames have.
+
+    A damaged header gives another size than the pixels have, and would shear the slice or leave rows out. Bytes that
+    pad the value are fewer.
+    """
+    wanted = frames * layout.byte_count
+    if length - wanted >= min(layout.rows, layout.columns) * layout.bits_allocated // 8:
+        of = f"{frames} frames of " if frames > 1 else ""
+        raise DicomError(
+            f"it holds {length} bytes of pixels where {of}{layout.rows}×{layout.columns} cells of "
+            f"{layout.bits_allocated} bits take {wanted}; copy the file again"
+        )
 
 
 def decompressed_cells(dataset: FileDataset, layout: PixelLayout, frame: int | None = None) -> NDArray[np.integer]:

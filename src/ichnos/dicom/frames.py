@@ -101,14 +101,15 @@ _OF_AGENTS = frozenset(
 class Frame:
     """One slice, known but not yet read.
 
-    number: in its multi-frame object, from 1, else None. position, orientation: ImagePositionPatient in mm and
-    ImageOrientationPatient. padding: the stored values that are no measurement, or None.
+    number: in its multi-frame object of `count` frames, from 1, else None. position, orientation:
+    ImagePositionPatient in mm and ImageOrientationPatient. padding: the stored values that are no measurement, or None.
     syntax: the transfer syntax UID, "" where the file names none. pixels_at: where the pixel data element begins.
     acquired: AcquisitionNumber and InstanceNumber. acquired_at: when, in seconds from 1970, to the minute.
     """
 
     file: FoundFile = field(repr=False)
     number: int | None
+    count: int
     sop_instance: str = field(repr=False)
     sop_class: str
     position: tuple[float, ...]
@@ -262,6 +263,7 @@ def _frame(
     return Frame(
         file=file,
         number=number,
+        count=max(len(items(elements, _PER_FRAME)), 1),
         sop_instance=text(elements, _SOP_INSTANCE),
         sop_class=sop_class,
         position=_position(_macro(groups, _PLANE_POSITION, _POSITION)),

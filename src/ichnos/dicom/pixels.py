@@ -10,7 +10,7 @@ from pydicom import config
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
 from ichnos.ct.exams import AIR
-from ichnos.dicom.decode import is_compressed, native_cells, without_unused_bits
+from ichnos.dicom.decode import is_compressed, native_cells, refuse_spare, without_unused_bits
 from ichnos.dicom.decoder import Decodes, FileInMemory
 from ichnos.dicom.finding import FoundFile
 from ichnos.dicom.frames import Frame
@@ -21,7 +21,13 @@ from ichnos.errors import DicomError
 from ichnos.processes import exams_at_once
 
 _HEAD_BYTES = 12
+_TAIL_BYTES = 4
+"""Of an element behind the pixels, enough to see its tag."""
+_PADDING_NOISE_HU = 300
+"""Less than anything that a row of a body shows, skin beside air included."""
+
 _UNDEFINED = 0xFFFFFFFF
+_PIXEL_GROUP = b"\xe0\x7f"
 
 
 def read_hu(frame: Frame, decoder: Decodes, file: FoundFile | FileInMemory | None = None) -> NDArray[np.int16]:
@@ -31,8 +37,21 @@ def read_hu(frame: Frame, decoder: Decodes, file: FoundFile | FileInMemory | Non
     """
     stored = without_unused_bits(_cells(frame, file or frame.file, decoder), frame.layout)
     hu = to_hu(stored, frame.rescale, frame.padding)
+    if needs_decoder(frame):
+        _refuse_sunken(hu)
     np.maximum(hu, AIR, out=hu)
     return turn_upright(hu, frame.orientation)
+
+
+def _refuse_sunken(hu: NDArray[np.int16]) -> None:
+    """Raise DicomError where whole rows lie below air and yet show something.
+
+    A codec that predicts each pixel from the one before carries one false difference on to the end. Rows so far down
+    would all become air; padding, which lies there too, has one value, and some more where it was compressed with loss.
+    """
+    below = hu[hu.max(axis=1) < AIR]
+    if below.size and np.ptp(below, axis=1).max() > _PADDING_NOISE_HU:
+        raise DicomError("whole rows of its pixels lie below air, so they are damaged; copy the file again")
 
 
 def needs_decoder(frame: Frame) -> bool:
@@ -68,13 +87,31 @@ def _native_bytes(frame: Frame, part: Callable[[int, int], bytes]) -> bytes:
     """
     size = frame.layout.byte_count
     skipped = size * ((frame.number or 1) - 1)
-    head = part(frame.pixels_at, _HEAD_BYTES + (0 if skipped else size))
+    head = part(frame.pixels_at, _HEAD_BYTES + (0 if skipped else size + _TAIL_BYTES))
     begin, length = _element(head)
     if frame.number is None and length >= 2 * size:
         raise DicomError(f"it holds {length} bytes of pixels where one slice has {size}; send single slices")
-    if skipped:
-        return part(frame.pixels_at + begin + skipped, max(min(size, length - skipped), 0))
-    return head[begin : begin + min(size, length)]
+    refuse_spare(length, frame.layout, frame.count)
+    value = part(frame.pixels_at + begin + skipped, size + _TAIL_BYTES) if skipped else head[begin:]
+    left = max(length - skipped, 0)
+    if (frame.number or 1) == frame.count:
+        _refuse_foreign(value[left : left + _TAIL_BYTES], big_endian=head[0] == _PIXEL_GROUP[1])
+    return value[: min(size, left)]
+
+
+def _refuse_foreign(tail: bytes, *, big_endian: bool) -> None:
+    """Behind the pixels the file ends, is filled with zeros, or has an element of a higher group (PS3.5 7.1). Else
+    bytes were lost or added before them, and what would be read is shifted.
+
+    tail: the four bytes that follow, or fewer, which are not looked at: the file ends there, or pads its value.
+    """
+    group = tail[1::-1] if big_endian else tail[:2]
+    if (
+        len(tail) == _TAIL_BYTES
+        and any(tail)
+        and int.from_bytes(group, "little") < int.from_bytes(_PIXEL_GROUP, "little")
+    ):
+        raise DicomError("more bytes follow its pixels than belong to them, so it is damaged; copy the file again")
 
 
 def _element(head: bytes) -> tuple[int, int]:
