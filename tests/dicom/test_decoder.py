@@ -17,7 +17,7 @@ from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.decoder import Decoder, Decoders, FileInMemory
 from ichnos.dicom.exams import read_exams
 from ichnos.dicom.finding import FoundFile, find_files
-from ichnos.errors import DicomError
+from ichnos.errors import DicomError, HangError
 from tests.dicom.ct_files import PIXELS, ct_dataset, file_of
 from tests.dicom.head_files import as_series, compressed_by_gdcm, enhanced, head_datasets, stored
 
@@ -173,6 +173,13 @@ def test_a_crash_refuses_the_slice(rle: FoundFile, monkeypatch: pytest.MonkeyPat
             decoder.decode(rle, None, LAYOUT)
         monkeypatch.undo()
         np.testing.assert_array_equal(decoder.decode(rle, None, LAYOUT).view(np.int16), PIXELS)
+
+
+def test_a_crash_and_a_second_try_have_the_time_of_one_file(rle: FoundFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = "import os, time, ichnos.dicom.decoding as d; d._opened = lambda _: (time.sleep(0.7), os.abort()); serve(int"
+    monkeypatch.setattr(module, "_BEGIN", module._BEGIN.replace("serve(int", slow))
+    with Decoder(limit=1.0) as decoder, pytest.raises(HangError):
+        decoder.decode(rle, None, LAYOUT)
 
 
 def test_another_size_than_the_header_says_is_refused(rle: FoundFile) -> None:

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,9 @@ from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.finding import FoundFile
 from ichnos.errors import DicomError, HangError
 
-SECONDS_A_FILE = 5.0
-"""A 512×512 slice takes 5 to 40 ms in any syntax: what takes this long hangs."""
+SECONDS_A_FILE = 4.5
+"""A 512×512 slice takes 5 to 40 ms in any syntax: what takes this long hangs. No file may take 5 seconds (issue 3), and
+the rest is for reading it and for ending the process."""
 
 _SECONDS_TO_START = 60.0
 """A new process imports numpy and pydicom: half a second, far more on a machine that is out of memory."""
@@ -70,7 +71,7 @@ class Decoder:
         self._held: FoundFile | FileInMemory | None = None
         """The multi-frame file that the process holds, so that it is sent once."""
 
-    def __enter__(self) -> "Decoder":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -80,20 +81,24 @@ class Decoder:
         """See Decodes."""
         with self._lock:
             try:
-                return self._asked(file, frame, layout)
-            except _GoneError:  # it crashed on this file, or was ended by something else: a second time is the file's
+                return self._asked(file, frame, layout, self._limit)
+            except _GoneError as gone:  # it crashed on this file, or something else ended it: a second time tells
                 with contextlib.suppress(_GoneError):
-                    return self._asked(file, frame, layout)
+                    return self._asked(file, frame, layout, max(self._limit - gone.after, 0.001))
         raise DicomError("its pixels are damaged: decoding them crashed; copy the file again")
 
-    def _asked(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
+    def _asked(
+        self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout, seconds: float
+    ) -> NDArray[np.integer]:
+        begun = time.monotonic()
         try:
             line = self._connected()
             held = self.holds(file) and frame is not None
             data = b"" if held else file.read()
             self._held = None
-            deadline = time.monotonic() + self._limit
-            line.settimeout(self._limit)
+            begun = time.monotonic()
+            deadline = begun + seconds
+            line.settimeout(seconds)
             line.sendall(_packed({"bytes": len(data), "held": held, "frame": frame}) + data)
             reply, pixels = self._answer(line, deadline)
         except TimeoutError:
@@ -103,7 +108,7 @@ class Decoder:
             ) from None
         except (OSError, EOFError, ValueError) as error:
             self._end()
-            raise _GoneError from error
+            raise _GoneError(time.monotonic() - begun) from error
         if "error" in reply:  # it may hold nothing now, so a further frame sends the file again
             raise DicomError(str(reply["error"]))
         self._held = file
@@ -158,7 +163,11 @@ class Decoder:
 
 
 class _GoneError(Exception):
-    """The process ended before it answered."""
+    """The process ended before it answered, `after` so many seconds."""
+
+    def __init__(self, after: float) -> None:
+        super().__init__(after)
+        self.after = after
 
 
 class Decoders:
