@@ -49,8 +49,8 @@ class Engine:
         self._slice_logits = bundle.manifest.slice_logits
         self._input = bundle.manifest.recipe.widest
         self._wanted = ["logits", "features", *(["maps"] if bundle.manifest.has_maps else [])]
-        largest = max(stage.input.size**2 * stage.views for stage in bundle.manifest.recipe.stages.values())
-        self._batch_size = max(1, BATCH_PIXELS // largest)
+        largest = max(stage.input.size for stage in bundle.manifest.recipe.stages.values())
+        self._batch_size = max(1, BATCH_PIXELS // largest**2)
         self._check_interface()
         self._exams = None
         if bundle.exam_network is not None:
