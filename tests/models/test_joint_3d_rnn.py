@@ -1,19 +1,25 @@
 """The joint 3D CNN and RNN: it sees its slices as a volume in order, learns as a whole, and its export is exact."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from ichnos import recipes
 from ichnos.ct.windows import BLOOD, BRAIN
 from ichnos.errors import RecipeError
 from ichnos.inputs import exam_planes, neighbour_stacks
 from ichnos.models import SliceClassifier
 from ichnos.models.backbones.joint_3d_rnn import Joint3dRnn
+from ichnos.models.cost import cost_of
 from ichnos.models.export import SliceGraph, export_graph
 from ichnos.networks import Head, Network
 from ichnos.recipe import InputSpec, Population, SliceRecipe, WindowMerge
 from ichnos.subtypes import CLASSES
 from tests.models.test_export import session_of, slices
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 ROAD = InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=32, neighbours=2)
 
@@ -27,6 +33,15 @@ def recipe(road: InputSpec = ROAD) -> SliceRecipe:
         classes=CLASSES,
         network=Network(backbone="joint-3d-rnn", init="random", head=Head(hidden=None)),
     )
+
+
+def test_what_is_said_of_its_work_is_what_is_counted() -> None:
+    ye = recipes.find("ye").of_one_model
+    road = ye.input
+    said = f"{cost_of(ye.network, road.channels, road.size, road.slices)[1] / 1e9:.1f} GFLOP a slice"
+    assert said in recipes.find("ye").docstring
+    (row,) = [line for line in (DOCS / "field.md").read_text().splitlines() if "; `ye` |" in line]
+    assert said in row
 
 
 def test_it_learns_in_every_part_and_from_every_slice() -> None:

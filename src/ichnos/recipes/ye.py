@@ -19,8 +19,8 @@ Differs:
 
 Expected: `any` AUC at least 0.98, subtypes above 0.8, and less than 30 s an exam in the abstract, on its own exams. Not
 measured by us.
-Cost: 3.9 million parameters, 1.6 GFLOP for the nine slices shown with each at 128 px. It has no
-class maps, and the bundle says so.
+Cost: 3.9 million parameters, 1.7 GFLOP a slice: nine are shown with each, at 128 px. It has no class maps, and the
+bundle says so.
 Command: ichnos train ye --data SET --out RUN
 """
 
