@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from ichnos.errors import InputError
+from ichnos.evaluation import stacking
 from ichnos.evaluation.combination import Linear, Places, Ranks, combined, cross_fitted, fit_combination
 from ichnos.evaluation.stacking import fit_stacking
 from ichnos.predictions import Predictions
@@ -108,6 +109,12 @@ def test_a_class_absent_in_validation_keeps_the_plain_mean_and_says_so() -> None
     assert stacked.bias[0] == 0
     assert record["notes"] == ["subdural: the plain mean, as not both slices with and without it are there"]
     assert record["strengths"]["subdural"] is None  # pyright: ignore[reportIndexIssue]
+
+
+def test_weights_that_have_not_settled_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stacking, "ITERATIONS", 1)
+    _, record = fit_combination("stacking", members()[0], (1 / 3,) * 3)
+    assert record["notes"] == [f"{c}: its weights had not settled when the solver stopped" for c in ("subdural", "any")]
 
 
 def test_calibration_sees_each_patient_by_the_fit_of_the_others() -> None:

@@ -197,7 +197,8 @@ def fit_combination(
     """What the members' answers about validation slices make of them, and what was fitted on whom, for the record.
 
     In stacking a class of which not both slices with and without it are there keeps the plain mean of the members, and
-    the record says so. Raises InputError where there are no slices.
+    the record says so, as it does of a class whose weights had not settled when the solver stopped. Raises InputError
+    where there are no slices.
     """
     logits = logits_of(tables)
     first = tables[0]
@@ -210,6 +211,8 @@ def fit_combination(
     record |= {"strengths": {c.value: s for c, s in zip(first.classes, fitted.strengths, strict=True)}}
     kept = [c.value for c, s in zip(first.classes, fitted.strengths, strict=True) if s is None]
     notes = [f"{c}: the plain mean, as not both slices with and without it are there" for c in kept]
+    stopped = [c.value for c, settled in zip(first.classes, fitted.settled, strict=True) if not settled]
+    notes += [f"{c}: its weights had not settled when the solver stopped" for c in stopped]
     return Linear(matrix=_rows(fitted.matrix), bias=_row(fitted.bias)), record | {"notes": notes}
 
 

@@ -18,14 +18,21 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 GROUPS = 5
 """Of patients, each left out once to choose the strength."""
 
+ITERATIONS = 500
+"""Of the solver, at most: standardised logits of a few members settle within some dozens."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stacking:
-    """matrix (classes, members · classes), bias (classes,), and the strength of each class; None: the plain mean."""
+    """matrix (classes, members · classes), bias (classes,), and the strength of each class; None: the plain mean.
+
+    settled: of each class whether the solver came to its end; where it did not, the weights are those it stopped at.
+    """
 
     matrix: NDArray[np.float64]
     bias: NDArray[np.float64]
     strengths: tuple[float | None, ...]
+    settled: tuple[bool, ...]
 
 
 def fit_stacking(logits: NDArray[np.float64], labels: NDArray[np.bool_], patient: NDArray[np.str_]) -> Stacking:
@@ -40,6 +47,7 @@ def fit_stacking(logits: NDArray[np.float64], labels: NDArray[np.bool_], patient
     matrix = np.tile(np.eye(classes) / members, members)
     bias = np.zeros(classes)
     strengths: list[float | None] = []
+    settled = [True] * classes
     for k in range(classes):
         positive = labels[:, k]
         if positive.all() or not positive.any():
@@ -47,9 +55,9 @@ def fit_stacking(logits: NDArray[np.float64], labels: NDArray[np.bool_], patient
             continue
         losses = [_loss(columns, positive, groups, each) for each in STRENGTHS]
         strength = STRENGTHS[int(np.argmin(losses))]
-        matrix[k], bias[k] = _fitted(columns, positive, strength)
+        matrix[k], bias[k], settled[k] = _fitted(columns, positive, strength)
         strengths.append(strength)
-    return Stacking(matrix, bias, tuple(strengths))
+    return Stacking(matrix, bias, tuple(strengths), tuple(settled))
 
 
 def groups_of(patient: NDArray[np.str_]) -> Iterator[NDArray[np.bool_]]:
@@ -67,7 +75,7 @@ def _loss(
     for left_out in groups:
         rest = positive[~left_out]
         if rest.any() and not rest.all():
-            weights, bias = _fitted(columns[~left_out], rest, strength)
+            weights, bias, _ = _fitted(columns[~left_out], rest, strength)
             said = sigmoid(columns[left_out] @ weights + bias)
             losses.append(binary_cross_entropy(said[:, None], positive[left_out][:, None])[:, 0])
     return round(float(np.concatenate(losses).mean()), 6) if losses else 0.0
@@ -75,13 +83,16 @@ def _loss(
 
 def _fitted(
     columns: NDArray[np.float64], positive: NDArray[np.bool_], strength: float
-) -> tuple[NDArray[np.float64], float]:
-    """Weights and bias of the columns as they are."""
+) -> tuple[NDArray[np.float64], float, bool]:
+    """Weights and bias of the columns as they are, and whether the solver settled."""
     mean, deviation = columns.mean(axis=0), columns.std(axis=0)
     deviation[deviation < 1e-9] = 1.0  # one that says the same of every slice tells nothing
-    model = LogisticRegression(C=strength, max_iter=500)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
+    model = LogisticRegression(C=strength, max_iter=ITERATIONS)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
         model.fit((columns - mean) / deviation, positive)
+    unsettled = [each for each in caught if issubclass(each.category, ConvergenceWarning)]
+    for other in (each for each in caught if each not in unsettled):
+        warnings.warn_explicit(other.message, other.category, other.filename, other.lineno)
     weights = model.coef_[0] / deviation
-    return weights, float(np.asarray(model.intercept_).item() - weights @ mean)
+    return weights, float(np.asarray(model.intercept_).item() - weights @ mean), not unsettled
