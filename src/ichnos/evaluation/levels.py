@@ -113,7 +113,6 @@ def _exams(slices: Judged, outputs: Predictions, readout: Readout) -> Judged:
 
 def _patients(exams: Judged) -> Judged:
     names, unit = np.unique(exams.patient, return_inverse=True)
-
     members = np.split(np.argsort(unit, kind="stable"), np.cumsum(np.bincount(unit))[:-1])
     return Judged(
         names,

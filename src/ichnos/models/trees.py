@@ -83,9 +83,8 @@ def _tree_nodes(
     table: NeighbourTable, boosted: GradientBoostingClassifier, k: int, own: str, said: str
 ) -> list[onnx.NodeProto]:
     """Those of one output, by skl2onnx: the sum of its trees, added to the slice's own logit."""
-    bare = deepcopy(boosted).set_params(
-        init="zero"
-    )  # the converter knows no start but this; the graph adds the true one
+    # The converter knows no start but zero; the graph adds the true one.
+    bare = deepcopy(boosted).set_params(init="zero")
     options = {id(bare): {"zipmap": False, "raw_scores": True}}
     example = np.zeros((1, table.columns), np.float32)
     converted = to_onnx(bare, example, options=options, target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET})

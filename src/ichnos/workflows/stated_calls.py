@@ -41,7 +41,7 @@ def scorecard_beside(path: Path) -> Tree | None:
     except (OSError, ValueError) as error:
         raise InputError(
             f"{card} cannot be read as JSON ({type(error).__name__}); move it away, or measure again"
-        ) from (error)
+        ) from error
     known = isinstance(tree, dict) and tree.get("form") in ("ichnos-evaluation", "ichnos-folds") and "levels" in tree
     return tree if known else None
 
