@@ -77,21 +77,15 @@ def fit_readout(predictions: Predictions, fitting: Fitting = AS_USUAL) -> Fitted
     the report says so.
     Raises InputError where there are no slices, or the bound needs subtypes that are not named.
     """
-    if not len(predictions):
-        raise InputError("there are no slices to calibrate on: the validation part is empty")
-    sensitivity, bound = fitting.sensitivity, fitting.bound
-    if bound is Bound.BETWEEN and not set(SUBTYPES) <= set(predictions.classes):
-        raise InputError(
-            f"any is at most the sum of all five subtypes, and these predictions name "
-            f"{', '.join(predictions.classes)}; take another bound"
-        )
+    _see_that_it_can_be_fitted(predictions, fitting.bound)
+    sensitivity = fitting.sensitivity
     raw_logits = logit(predictions.probabilities, certain=1e-15)  # as predicted, but for what a double cannot hold
     smoothing, smoothings = _choose_smoothing(raw_logits, predictions)
     logits = smoothed_by_exam(raw_logits, predictions, smoothing)
     notes: list[str] = []
     scalings = _scalings(logits, predictions, notes)
     labels = reported_labels(predictions)
-    draft = _with_any_rule(predictions.classes, scalings, logits, labels[:, -1], bound)
+    draft = _with_any_rule(predictions.classes, scalings, logits, labels[:, -1], fitting.bound)
     draft = draft.model_copy(update={"smoothing": smoothing})
     slices = draft.slice_probabilities(logits)
     table = ExamTable.of(predictions.exam, labels)
@@ -108,11 +102,7 @@ def fit_readout(predictions: Predictions, fitting: Fitting = AS_USUAL) -> Fitted
         }
     )
     raw = Readout.uncalibrated(predictions.classes).slice_probabilities(raw_logits)
-    if raw[:, -1].max() < _FIRES:
-        notes.append(
-            f"{NEVER_FIRES}: before calibration no slice reaches {_FIRES} (at most {raw[:, -1].max():.2g}), and no "
-            "subtype is above it; calibrated probabilities then say little more than how common each class is"
-        )
+    notes += _silence(raw[:, -1])
     return FittedReadout(
         readout=readout,
         patients=len(np.unique(predictions.patient)),
@@ -122,6 +112,26 @@ def fit_readout(predictions: Predictions, fitting: Fitting = AS_USUAL) -> Fitted
         report=_report(readout.reported, (raw, slices, labels), (exams, table.labels), choice, notes)
         | {"smoothings": smoothings},
     )
+
+
+def _see_that_it_can_be_fitted(predictions: Predictions, bound: Bound) -> None:
+    if not len(predictions):
+        raise InputError("there are no slices to calibrate on: the validation part is empty")
+    if bound is Bound.BETWEEN and not set(SUBTYPES) <= set(predictions.classes):
+        raise InputError(
+            f"any is at most the sum of all five subtypes, and these predictions name "
+            f"{', '.join(predictions.classes)}; take another bound"
+        )
+
+
+def _silence(raw: NDArray[np.float64]) -> list[str]:
+    """A note where no slice's (n,) raw P(any) reaches _FIRES."""
+    largest = raw.max()
+    note = (
+        f"{NEVER_FIRES}: before calibration no slice reaches {_FIRES} (at most {largest:.2g}), and no subtype is above "
+        "it; calibrated probabilities then say little more than how common each class is"
+    )
+    return [note] if largest < _FIRES else []
 
 
 def smoothed_by_exam(logits: NDArray[np.float64], predictions: Predictions, smoothing: float) -> NDArray[np.float64]:

@@ -111,18 +111,8 @@ def export_runs(
     The test part is never touched. Raises OutputError where `out` exists (unless force), WeightsError where a
     checkpoint is missing or the runs do not go together, InputError where what calibrates does not fit them.
     """
-    if out.is_dir():
-        raise OutputError(f"{out} is a folder; give --out the name of a file")
-    if out.exists() and not force:
-        raise OutputError(f"{out} exists; give --out another name, or --force to replace it")
-    if not runs:
-        raise UsageError("give at least one run")
-    model = open_runs(runs)
-    if model.recipe.classes == (Subtype.ANY,):
-        raise UsageError(
-            f"{model.recipe.name} names `any` alone, and a bundle names at least one subtype; give a run of positives "
-            "beside it, and they become a cascade: `ichnos export GATE_RUN SUBTYPE_RUN --out FILE`"
-        )
+    _see_that_it_is_free(out, force=force)
+    model = _opened(runs)
     card = _scorecard(runs, model, options)
     data = open_data(options.data, options.fold) if options.data else None
     fitted, origin = _fit(model, data, options, progress, device)
@@ -134,13 +124,7 @@ def export_runs(
             network, exam_network = in_sixteen_bits(network), exam_network and in_sixteen_bits(exam_network)
         task.advance()
     manifest = _manifest(model, graph.map_side, options, data, fitted, origin, card)
-    bundle = Bundle(manifest, "", network, "", exam_network)
-    difference = _disagreement(model, bundle, data)
-    if not difference <= AGREEMENT:
-        raise BundleError(
-            f"the exported network differs from the trained one by {difference:.2g} in probability, at most "
-            f"{AGREEMENT:g} is allowed; no bundle was written{_why_they_differ(model, options.weights)}"
-        )
+    difference = _agreed(model, Bundle(manifest, "", network, "", exam_network), data)
     manifest = manifest.model_copy(update={"agreement": difference})
     card_text = model_card(manifest.model_dump(mode="json"), manifest.map_cells)
     write_bundle(out, manifest, network, card_text, exam_network)
@@ -154,6 +138,25 @@ def export_runs(
         "readout": bundle.manifest.readout.model_dump(mode="json"),
         "notes": list(bundle.manifest.fitted_on.report["notes"]) if bundle.manifest.fitted_on else [],
     }
+
+
+def _see_that_it_is_free(out: Path, *, force: bool) -> None:
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder; give --out the name of a file")
+    if out.exists() and not force:
+        raise OutputError(f"{out} exists; give --out another name, or --force to replace it")
+
+
+def _opened(runs: Sequence[Path]) -> Trained:
+    if not runs:
+        raise UsageError("give at least one run")
+    model = open_runs(runs)
+    if model.recipe.classes == (Subtype.ANY,):
+        raise UsageError(
+            f"{model.recipe.name} names `any` alone, and a bundle names at least one subtype; give a run of positives "
+            "beside it, and they become a cascade: `ichnos export GATE_RUN SUBTYPE_RUN --out FILE`"
+        )
+    return model
 
 
 def _fit(
@@ -294,6 +297,17 @@ def _scorecard(
     if not isinstance(tree, dict):
         raise InputError(f"{path} is no scorecard: `ichnos evaluate` writes one")
     return tree, "this model" if tree.get("checkpoint") == model.digest() else "the procedure"
+
+
+def _agreed(model: Trained, bundle: Bundle, data: OpenData | None) -> float:
+    """By how much the two differ. Raises BundleError where that is more than AGREEMENT."""
+    difference = _disagreement(model, bundle, data)
+    if not difference <= AGREEMENT:
+        raise BundleError(
+            f"the exported network differs from the trained one by {difference:.2g} in probability, at most "
+            f"{AGREEMENT:g} is allowed; no bundle was written{_why_they_differ(model, bundle.manifest.weights)}"
+        )
+    return difference
 
 
 def _disagreement(model: Trained, bundle: Bundle, data: OpenData | None) -> float:

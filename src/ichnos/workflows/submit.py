@@ -56,6 +56,20 @@ def write_submission(
     if out.exists():
         raise OutputError(f"{out} exists; give --out another name")
     prepared = PreparedSet(data)
+    _see_what_it_is(prepared, model, progress, bundle=bundle, allow_seen=allow_seen)
+    rows, filled = _asked(prepared, sample, fill_from, progress)
+    wanted = {image: None for image, _ in rows}
+    table = _of_bundle(model, prepared, progress) if bundle else _of_run(model, prepared, progress, device)
+    said = dict(zip(table.slice_name.tolist(), table.probabilities, strict=True)) | filled
+    check_submission(said, wanted)
+    with replacing(out) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
+        file.write(",".join(HEADER) + "\n")
+        file.writelines(f"{image}_{c.value},{said[image][CLASSES.index(c)]:.8g}\n" for image, c in rows)
+    return len(wanted)
+
+
+def _see_what_it_is(prepared: PreparedSet, model: Path, progress: Progress, *, bundle: bool, allow_seen: bool) -> None:
+    """Refuse a set that the model has learnt from, and say where it has labels."""
     if not allow_seen and prepared.header.fingerprint in (_sets_of_bundle(model) if bundle else _sets_of_run(model)):
         raise UsageError(
             "this model has learnt from this very set, and a submission is of test images: prepare them with `ichnos "
@@ -66,6 +80,12 @@ def write_submission(
             "this set has labels, which Kaggle's test images have not: no submission there, but a file to check with; "
             "`ichnos evaluate` measures the model on it"
         )
+
+
+def _asked(
+    prepared: PreparedSet, sample: Path | None, fill_from: Path | None, progress: Progress
+) -> tuple[Sequence[Row], dict[str, NDArray[np.float64]]]:
+    """The rows of the file, and what stands for images that could not be read."""
     images = _images(prepared)
     rows = (
         read_sample(sample)
@@ -83,13 +103,7 @@ def write_submission(
         )
     if unasked := len(images.keys() - wanted.keys()):
         progress.message(f"{counted(unasked, 'image')} of the set not in the sample, and left out")
-    table = _of_bundle(model, prepared, progress) if bundle else _of_run(model, prepared, progress, device)
-    said = dict(zip(table.slice_name.tolist(), table.probabilities, strict=True)) | filled
-    check_submission(said, wanted)
-    with replacing(out) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
-        file.write(",".join(HEADER) + "\n")
-        file.writelines(f"{image}_{c.value},{said[image][CLASSES.index(c)]:.8g}\n" for image, c in rows)
-    return len(wanted)
+    return rows, filled
 
 
 def read_sample(sample: Path) -> list[Row]:
