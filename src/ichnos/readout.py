@@ -116,7 +116,7 @@ class Thresholds(_Part):
     """The two operating points of a class."""
 
     high_sensitivity: OperatingPoint
-    """At least 95 % sensitivity: nothing must be missed."""
+    """At least the sensitivity that was asked for: nothing must be missed."""
     balanced: OperatingPoint
     """The largest sum of sensitivity and specificity (Youden 1950)."""
 

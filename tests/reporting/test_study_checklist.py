@@ -24,7 +24,7 @@ def card(recipe: str, folds: int = 5, prevalence: dict[str, float] | None = None
         "bootstrap_seed": 0,
         "resamples": 1000,
         "prevalence": prevalence or {},
-        "folds": [{"test_patients": 16 + (k < 2)} for k in range(folds)],
+        "folds": [{"test_patients": 16 + (k < 2), "readout": {"high_sensitivity": 0.9}} for k in range(folds)],
         "levels": {"slice": {"kaggle_loss": {"after": {"value": 0.1}}}, "exam": {}, "patient": {}},
         "command": "ichnos study folds",
     }
@@ -65,6 +65,7 @@ def test_a_study_by_folds_answers_what_it_knows() -> None:
     assert "40 % of each batch has drawn lesions" in told["Class imbalance"]
     assert "the highest mean AUC" in told["Model selection"]
     assert told["Ensembling"] == "none: one model"
+    assert "at least 90 % sensitivity there" in told["Thresholds"]
     assert "prevalence of 6 % (any hemorrhage)" in told["Performance measures"]
     assert "Kaggle" in told["Performance measures"]
     assert "1,000 resamples" in told["Uncertainty"]

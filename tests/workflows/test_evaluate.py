@@ -2,6 +2,7 @@
 
 import html
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part
 from ichnos.errors import UsageError, WeightsError
+from ichnos.evaluation.readout import Fitting
 from ichnos.models import SliceClassifier, save_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
@@ -106,7 +108,9 @@ def test_what_validation_lacks_is_said_beside_the_numbers(data: Path, tmp_path: 
     """A run on its own set, whose few validation patients do not have every subtype."""
     opened = open_data(data, 0)
     out = tmp_path / "out"
-    card = evaluate_run(run_of(tmp_path / "run", origin=opened.origin), data, out, SILENT, FEW, device="cpu")
+    asked = replace(FEW, fitting=Fitting(0.8))
+    card = evaluate_run(run_of(tmp_path / "run", origin=opened.origin), data, out, SILENT, asked, device="cpu")
+    assert card["model"]["high_sensitivity"] == 0.8
     found = opened.prepared.labels_of(CLASSES)[opened.rows(Population(slices="all"), Part.VALIDATION)].any(axis=0)
     lacking = {c for k, c in enumerate(CLASSES) if not found[k] and c is not Subtype.EPIDURAL}
     assert lacking
@@ -119,6 +123,7 @@ def test_what_validation_lacks_is_said_beside_the_numbers(data: Path, tmp_path: 
     assert thresholds.startswith("Thresholds of 0.5 that nobody chose")
     assert ": of slices and exams for " in thresholds
     page, text = html.unescape((out / "report.html").read_text()), (out / "report.md").read_text()
+    assert "The high sensitivity point reached at least 80 % sensitivity on validation patients" in page
     for words in (thresholds, calibration):
         assert words in page
         assert words in text
@@ -254,5 +259,6 @@ def test_a_page_answers_what_is_known_and_no_more(measured: tuple[Path, dict[str
         assert answer in plain, answer
     page = html.unescape((out / "report.html").read_text()).replace("\u00a0", " ")
     assert "Below each the class map over it" in page
+    assert "point reached the sensitivity that was asked for" in page, "another set: no points were set"
     for level in ("slices", "exams", "patients"):
         assert f"as if so many of all {level} had the class: any hemorrhage 6 %" in page

@@ -11,6 +11,7 @@ from ichnos.evaluation.intervals import ALL_AGREE
 from ichnos.evaluation.paired_cases import Cases
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
+from ichnos.reporting.asked_sensitivity import asked_words
 from ichnos.reporting.comparison_figures import forest, rocs
 from ichnos.reporting.comparison_tables import (
     UNTESTED,
@@ -57,6 +58,7 @@ def write_comparison(report: ComparisonReport, out: Path, progress: Progress = S
         tree=tree,
         mapped=mapping_words(tree["mapping"]),
         in_short=in_short(tree),
+        asked=asked_words(tree["high_sensitivity"].values()),
         tested=tested_words(tree),
         untested=UNTESTED,
         notes=[f"{note[0].upper()}{note[1:]}." for note in tree["notes"]],

@@ -11,6 +11,7 @@ from ichnos.counting import counted
 from ichnos.evaluation.levels import Judged, Level
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
+from ichnos.reporting.asked_sensitivity import asked_of, asked_words
 from ichnos.reporting.checklist import answers, left_to_the_author, who_words
 from ichnos.reporting.evaluation_tables import evaluation_tables, mapping_words
 from ichnos.reporting.folds import estimate_text
@@ -52,6 +53,7 @@ def write_evaluation(report: EvaluationReport, out: Path, progress: Progress = S
         "version": ichnos.__version__,
         "who": who_words(card),
         "in_short": in_short(card),
+        "asked": asked_words([asked_of(card)]),
         "measured": measured_words(card),
         "mapped": mapping_words(card["mapping"]),
     }

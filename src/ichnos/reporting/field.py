@@ -8,6 +8,7 @@ from typing import Any
 import ichnos
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
+from ichnos.reporting.asked_sensitivity import asked_of_folds, asked_words
 from ichnos.reporting.checklist import who_words
 from ichnos.reporting.field_figures import field_figures
 from ichnos.reporting.field_gains import printed_gains
@@ -46,6 +47,7 @@ def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> 
         "title": card["title"] or f"{len(report.measured)} recipes on {card['source']}",
         "counts": first["counts"],
         "how": " ".join(how_measured(first)),
+        "asked": asked_words(map(asked_of_folds, cards.values())),
         "who": who_words(first),
         "in_short": field_in_short(card),
         "doubts": [*doubts(card["source"], list(recipes.values())), *_unranked(card), *_unfitted(cards)],

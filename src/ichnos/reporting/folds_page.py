@@ -13,6 +13,7 @@ from ichnos.evaluation.levels import Level
 from ichnos.files import write_text
 from ichnos.progress import SILENT, Progress
 from ichnos.recipe import AnyKind
+from ichnos.reporting.asked_sensitivity import asked_of_folds, asked_words
 from ichnos.reporting.checklist import who_words
 from ichnos.reporting.evaluation import in_short
 from ichnos.reporting.evaluation_tables import evaluation_tables
@@ -52,6 +53,7 @@ def write_folds(report: FoldsReport, out: Path, progress: Progress = SILENT) -> 
         "card": shown,
         "title": f"{card.get('title') or card['recipe']['title']}: {folds_text(card)} of {card['source']}",
         "how": " ".join(how_measured(card)),
+        "asked": asked_words([asked_of_folds(card)]),
         "doubts": [*doubts(card["source"], [report.recipe]), *Unfitted.of_folds(card).sentences],
         "who": who_words(card),
         "same": len(levels) < len(card["levels"]),

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ichnos.counting import counted
 from ichnos.recipe import AnyKind
+from ichnos.reporting.asked_sensitivity import asked_of_folds, asked_words
 from ichnos.reporting.checklist import (
     IN_THE_TABLES,
     NOT_UPDATED,
@@ -192,8 +193,8 @@ def _measures(cards: Mapping[str, Tree]) -> list[Item]:
         Item(Topic.OUTPUTS, f"a probability of each class for {of}; calls at two operating points"),
         Item(
             Topic.THRESHOLDS,
-            "set on each fold's validation patients: at least 95 % sensitivity there, and the largest sensitivity + "
-            f"specificity{_but_not(cards, 'at_half', '; 0.5')}",
+            f"set on each fold's validation patients: at least {asked_words(map(asked_of_folds, cards.values()))} "
+            f"sensitivity there, and the largest sensitivity + specificity{_but_not(cards, 'at_half', '; 0.5')}",
         ),
         Item(
             Topic.MEASURES,

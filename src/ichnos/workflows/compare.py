@@ -25,6 +25,7 @@ from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.files import write_json
 from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.progress import Progress
+from ichnos.reporting.asked_sensitivity import asked_of
 from ichnos.reporting.comparison import ComparisonReport, write_comparison
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE
@@ -212,6 +213,7 @@ def _tree(sides: _Sides, rows: Sequence[Row], called: LevelCalls, resamples: int
             "delong": sum(row.delong_tested is not None for row in rows),
         },
         "mapping": sides.mapping,
+        "high_sensitivity": dict(zip(("first", "second"), map(asked_of, sides.cards), strict=True)),
         "left_out": [c.value for c in sides.left_out],
         "notes": _notes(sides, {row.level for row in rows}),
         "rows": [_row(row, called) for row in rows],

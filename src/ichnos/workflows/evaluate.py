@@ -303,6 +303,7 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "population": population_text(model.recipe),
         "demonstration": None,
         "calibrated": said.readout.calibrated,
+        "high_sensitivity": said.readout.high_sensitivity if said.readout.calibrated else None,
         "uncalibrated": said.unfitted.uncalibrated,
         "stages": stages_of_run(model.recipe, checkpoints, exams),
         "parameters": parameters_of_run(opened.run, model.recipe),

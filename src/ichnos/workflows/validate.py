@@ -217,6 +217,7 @@ def about_the_bundle(bundle: Bundle) -> Tree:
         "population": manifest.population,
         "demonstration": manifest.demonstration,
         "calibrated": manifest.readout.calibrated,
+        "high_sensitivity": manifest.readout.high_sensitivity if fitted else None,
         "map_cells": manifest.map_cells,
         "stages": stages_of_bundle(manifest),
         "joined": joined(manifest.recipe, manifest.networks),
