@@ -116,11 +116,7 @@ def compare_predictions(
     """
     if (out / "comparison.json").exists():
         raise OutputError(f"{out} holds a comparison already; give --out another folder")
-    given = first, second
-    first, second = _table_in(first), _table_in(second)
-    if first.exists() and second.exists() and first.samefile(second):
-        raise UsageError(f"{first} and {second} are one file; give the predictions of two models")
-    sides = _read(_as_judged(first, second))
+    sides = _read(_as_judged(*_two_tables(first, second)))
     _see_that_prevalence_is_of(sides.tables, prevalence)
     called = sides.called()
     rows = compare_levels(
@@ -132,7 +128,7 @@ def compare_predictions(
         resamples=resamples,
         progress=progress,
     )
-    words = ["ichnos", "compare", *map(str, given), "--out", str(out), *prevalence_words(prevalence)]
+    words = ["ichnos", "compare", *str(first), str(second), "--out", str(out), *prevalence_words(prevalence)]
     tree = _tree(sides, rows, called, resamples)
     tree |= {
         "prevalence": {c.value: share for c, share in prevalence.items()},
@@ -144,6 +140,14 @@ def compare_predictions(
     write_json(out / "comparison.json", tree)
     write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out, progress)
     return tree
+
+
+def _two_tables(first: Path, second: Path) -> tuple[Path, Path]:
+    """Those that were given, or lie in the folders that were. Raises UsageError where both are one file."""
+    first, second = _table_in(first), _table_in(second)
+    if first.exists() and second.exists() and first.samefile(second):
+        raise UsageError(f"{first} and {second} are one file; give the predictions of two models")
+    return first, second
 
 
 def _see_that_prevalence_is_of(tables: _Pair, prevalence: Prevalence) -> None:

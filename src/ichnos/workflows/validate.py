@@ -77,7 +77,17 @@ def evaluate_bundle(
     opened, prepared = read_bundle(bundle), PreparedSet(data)
     options.subgroups.see_that_it_can_be(prepared)
     validated = validate(opened, prepared, progress, options)
-    readout = opened.manifest.readout
+    scorecard = _scorecard(validated, options, progress) | {"command": options.command(bundle, data, out)}
+    reported = opened.manifest.readout.reported
+    write_tables(out, validated.predictions, validated.judged[Level.EXAM], reported)
+    report = EvaluationReport(scorecard, validated.judged, reported, _errors(validated, options.mapping, progress))
+    write_evaluation(report, out, progress)
+    write_json(out / SCORECARD, scorecard)
+    return scorecard
+
+
+def _scorecard(validated: Validated, options: EvaluationOptions, progress: Progress) -> Tree:
+    opened, readout = validated.bundle, validated.bundle.manifest.readout
     asked = Measuring(
         readout.reported,
         validated.labelled,
@@ -108,16 +118,7 @@ def evaluate_bundle(
         scorecard["levels"][Level.SLICE]["kaggle_loss"] = {"before": none, "after": none}
     scorecard |= subgroups
     localised = validated.localised.tree(seed=BOOTSTRAP_SEED, resamples=options.resamples)
-    if localised:
-        scorecard |= {"localisation": localised}
-    scorecard["command"] = options.command(bundle, data, out)
-    write_tables(out, validated.predictions, validated.judged[Level.EXAM], readout.reported)
-    report = EvaluationReport(
-        scorecard, validated.judged, readout.reported, _errors(validated, options.mapping, progress)
-    )
-    write_evaluation(report, out, progress)
-    write_json(out / SCORECARD, scorecard)
-    return scorecard
+    return scorecard | ({"localisation": localised} if localised else {})
 
 
 def validate(bundle: Bundle, prepared: PreparedSet, progress: Progress, options: EvaluationOptions) -> Validated:
