@@ -107,7 +107,26 @@ def test_a_comparison_says_of_each_recipe_what_is_its_own_and_once_what_is_share
     assert "the lowest loss, stopped after 8 without a better one (bigru/exam)" in told["Model selection"]
     assert "1 step" in told["Comparison of models"]
     assert "all 6 p" in told["Comparison of models"]
+    assert "Brier score, log loss, sensitivity, specificity, PPV, NPV, F1" in told["Comparison of models"]
     assert told["Code"].endswith("made by `ichnos study field`")
+
+
+def test_a_comparison_says_by_what_its_exams_were_parted() -> None:
+    chosen = {name: recipes.find(name).recipe for name in NAMES}
+    cards = {name: card(name) for name in NAMES}
+
+    def told(field: dict[str, Any]) -> str:
+        items = answers_of_field(field, chosen, cards)
+        assert "Subgroups" not in left_by_topic(items)
+        return by_topic(items)["Subgroups"]
+
+    assert told(field_card()) == "none were asked for (--by)"
+    assert told(field_card() | {"by": "sex"}) == "asked for by sex, and no recipe here judges exams"
+    cards["bigru"]["subgroups"] = {"by": "sex"}
+    assert told(field_card() | {"by": "sex"}) == "by sex (bigru)"
+    for each in cards.values():
+        each["subgroups"] = {"by": "sex"}
+    assert told(field_card() | {"by": "sex"}) == "by sex"
 
 
 def test_a_study_says_where_a_run_shows_what_the_page_does_not() -> None:

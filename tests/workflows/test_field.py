@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from ichnos.data.preparing import prepare
 from ichnos.data.splits import split
-from ichnos.errors import InputError, RecipeError, UsageError
+from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.multiplicity import holm
 from ichnos.evaluation.readout import Fitting
 from ichnos.models.classifier import SliceClassifier
@@ -21,7 +21,7 @@ from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.readout import Bound
 from ichnos.recipes import find
-from ichnos.subtypes import SUBTYPES, Subtype
+from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 from ichnos.workflows import cost
 from ichnos.workflows.compare import FOLDS_ARE_CALIBRATED, FOLDS_ARE_POOLED, LARGEST_SLICE, compare_predictions
 from ichnos.workflows.field import FieldOptions, study_field
@@ -177,6 +177,9 @@ def test_an_ended_study_is_parted_and_judged_anew_without_training(
     shutil.copytree(studied, out)
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     two = FieldOptions((options.recipes[0], options.recipes[3]), subgroups=Subgrouping("epidural"))
+    assert "| Subgroups | CLAIM 30; TRIPOD+AI 12d, 23a, 23b | none were asked for (--by) |" in (
+        (out / "report.md").read_text()
+    )
     card = study_field(data, out, two, SILENT, device="cpu")
     groups = card["recipes"]["single"]["subgroups"]["groups"]
     assert set(groups) == {"True", "False"}
@@ -185,6 +188,7 @@ def test_an_ended_study_is_parted_and_judged_anew_without_training(
     assert card["command"].endswith("--by epidural")
     text = (out / "report.md").read_text()
     assert f"| single | True | {groups['True']['n']} |" in text.partition("in exams, by epidural")[2]
+    assert "| Subgroups | CLAIM 30; TRIPOD+AI 12d, 23a, 23b | by epidural (single) |" in text
     assert "in exams, by epidural" in (out / "single" / "report.md").read_text()
     assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     other = replace(two, recipes=two.recipes[:1], subgroups=Subgrouping(), fitting=Fitting(0.8, Bound.RAISE_ANY))
@@ -192,6 +196,9 @@ def test_an_ended_study_is_parted_and_judged_anew_without_training(
     readouts = [fold["readout"] for fold in json.loads((out / "single" / "scorecard.json").read_text())["folds"]]
     assert {(each["high_sensitivity"], each["bound"]) for each in readouts} == {(0.8, "raise-any")}
     assert card["command"].endswith("--sensitivity 0.8 --bound raise-any")
+    for folder in (out, out / "single"):
+        assert "at least 80 % sensitivity there" in (folder / "report.md").read_text()
+        assert "The high sensitivity point reached at least 80 % sensitivity" in (folder / "report.html").read_text()
     assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")}
     with pytest.raises(UsageError, match="no column ward"):
         study_field(data, out, replace(two, subgroups=Subgrouping("ward")), SILENT, device="cpu")
@@ -199,7 +206,9 @@ def test_an_ended_study_is_parted_and_judged_anew_without_training(
 
 def test_gains_beside_auc_have_intervals_and_no_p(studied: Path) -> None:
     card = json.loads((studied / "scorecard.json").read_text())
-    assert [set(step["measures"]) for step in card["steps"]] == [{"slices", "exams"}, {"slices", "exams"}, set()]
+    every = {"slices", "exams", "patients"}
+    assert [set(step["measures"]) for step in card["steps"]] == [every, every, set()]
+    assert all(set(level) == set(CLASSES) for level in card["steps"][0]["measures"].values())
     own = [
         json.loads((studied / name / "scorecard.json").read_text())["levels"]["exam"]["classes"]["any"]
         for name in ("single", "three")
@@ -210,12 +219,15 @@ def test_gains_beside_auc_have_intervals_and_no_p(studied: Path) -> None:
         for point, rates in found["operating_points"].items():
             for rate in ("sensitivity", "ppv", "npv"):
                 assert rates[rate][side]["value"] == told["operating_points"][point][rate]["value"]
-    assert "bootstrap_p" not in json.dumps(card["steps"][0]["measures"])
+    assert "bootstrap_p" not in json.dumps([card["steps"][0][name] for name in ("measures", "exact_match")])
     page, text = ((studied / f"report.{form}").read_text() for form in ("html", "md"))
     for title in ("average precision, Brier score and log loss", "sensitivity, specificity, PPV, NPV and F1"):
         assert f"<summary>What each step gains beside AUC: {title}, any hemorrhage</summary>" in page
         assert f"**What each step gains beside AUC: {title}, any hemorrhage**" in text
     assert "| three | single | exams | high sensitivity | " in text
+    rows = text.partition("**What each step gains beside AUC: all classes together**")[2].partition("**")[0]
+    assert [f"| three | single | {level} | " in rows for level in every] == [True] * 3
+    assert "subtype stands in scorecard.json, under `measures` of each of `steps`" in text
 
 
 def values(measures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, float]:
@@ -224,7 +236,8 @@ def values(measures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[st
 
 def test_compare_finds_the_pooled_differences_of_the_study(studied: Path, tmp_path: Path) -> None:
     card = json.loads((studied / "scorecard.json").read_text())
-    tree = compare_predictions(studied / "single", studied / "three", tmp_path / "c", SILENT, resamples=100)
+    tree = compare_predictions(studied / "single", studied / "three", tmp_path / "c", SILENT)
+    assert tree["high_sensitivity"] == {"first": 0.95, "second": 0.95}
     assert [tree[name]["exams"]["file"] for name in ("first", "second")] == [
         "single/exams.parquet",
         "three/exams.parquet",
@@ -236,15 +249,23 @@ def test_compare_finds_the_pooled_differences_of_the_study(studied: Path, tmp_pa
         pooled = gains[f"{row['level']}s"][row["class"]]["pooled"]["value"]
         assert row["difference"]["value"] == (None if pooled is None else pytest.approx(pooled))
     readouts = [fold["readout"] for fold in json.loads((studied / "three/scorecard.json").read_text())["folds"]]
-    for level, found in card["steps"][0]["measures"].items():
-        row = next(row for row in tree["rows"] if (f"{row['level']}s", row["class"]) == (level, "any"))
-        measures, stated = dict(row["measures"]), dict(found["any"])
+    step = card["steps"][0]
+    assert {(level, c) for level, found in step["measures"].items() for c in found} == {
+        (f"{row['level']}s", row["class"]) for row in tree["rows"]
+    }
+    for row in tree["rows"]:
+        level, c = f"{row['level']}s", row["class"]
+        measures, stated = dict(row["measures"]), dict(step["measures"][level][c])
         points, known = measures.pop("operating_points"), stated.pop("operating_points")
         for point, rates in points.items():
-            assert rates.pop("thresholds")["second"] == [r[level]["any"][point]["threshold"] for r in readouts]
+            of = "slices" if level == "slices" else "exams"
+            assert rates.pop("thresholds")["second"] == [r[of][c][point]["threshold"] for r in readouts]
             assert values(rates) == pytest.approx(values(known[point])), "each fold by its own thresholds"
         assert values(measures) == pytest.approx(values(stated))
-    assert list(card["steps"][0]["measures"]) == ["slices", "exams"]
+    for level, found in tree["exact_match"].items():
+        assert values(found) == pytest.approx(values(step["exact_match"][f"{level}s"]))
+    assert values({"loss": tree["kaggle_loss"]}) == pytest.approx(values({"loss": step["kaggle_loss"]}))
+    assert step["kaggle_loss"]["difference"]["low"] < step["kaggle_loss"]["difference"]["high"]
     with pytest.raises(InputError, match="give a folder that is in it: positives, single, three, two_stages"):
         compare_predictions(studied, studied / "single", tmp_path / "d", SILENT)
 
@@ -368,33 +389,3 @@ def test_one_split_without_a_ranking_and_a_change_of_one_recipe_alone(
     assert "named before a colon: `three:fit.epochs=2`" in (tmp_path / "once" / "report.md").read_text()
     assert card["recipes"]["single"]["exams"]["n"] < 48
     assert "the test patients are measured once" in " ".join((tmp_path / "once" / "report.md").read_text().split())
-
-
-@pytest.mark.parametrize(
-    ("changed", "complaint"),
-    [
-        ({"recipes": ("paper_model_9",)}, "no recipe 'paper_model_9'"),
-        ({"recipes": ()}, "give --recipes"),
-        ({"recipes": ("reader", "cascade", "reader")}, "--recipes: reader given twice; name each recipe once"),
-        ({"recipes": ("reader",), "against": {"reader": "cascade"}}, "cascade is not in this study"),
-        ({"recipes": ("reader",), "against": {"each": "cascade"}}, "cascade is not in this study"),
-        ({"recipes": ("reader",), "against": {"reader": "reader"}}, "gains nothing over itself"),
-        ({"recipes": ("reader",), "changes": {"fit.lr": "1"}}, r"no such field: fit\.lr"),
-        ({"recipes": ("reader",), "changes": {"cascade:fit.epochs": "1"}}, "cascade is not in this study"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_before_anything_is_trained(
-    changed: dict[str, object], complaint: str, data: Path, tmp_path: Path
-) -> None:
-    with pytest.raises((UsageError, RecipeError), match=complaint):
-        study_field(data, tmp_path / "out", FieldOptions(**changed), SILENT, device="cpu")  # type: ignore[arg-type]
-    assert not (tmp_path / "out").exists()
-
-
-def test_two_files_of_one_name_are_refused(data: Path, tmp_path: Path) -> None:
-    file = recipe_file(tmp_path, "mine", "reader", **SLICE)
-    (tmp_path / "more").mkdir()
-    other = shutil.copy(file, tmp_path / "more" / "mine.py")
-    with pytest.raises(UsageError, match="two of the recipes are called mine; give each a name of its own"):
-        study_field(data, tmp_path / "out", FieldOptions((file, str(other))), SILENT, device="cpu")
-    assert not (tmp_path / "out").exists()

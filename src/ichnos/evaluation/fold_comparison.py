@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ichnos.errors import InputError
+from ichnos.evaluation.calls import AS_FOUND, Prevalence
 from ichnos.evaluation.comparison import Difference, compared, difference
 from ichnos.evaluation.folds import MeanOfFolds, OutOfFold, mean_of_folds, only_describes
 from ichnos.evaluation.intervals import Estimate, Evaluation, evaluate_with_samples
@@ -77,8 +78,15 @@ class FoldSide:
     measured: Side
 
     @classmethod
-    def of(cls, scores: OutOfFold, classes: Sequence[Subtype], drawn: PatientResamples) -> "FoldSide":
-        """classes: the columns of `scores`. drawn: of its patients."""
+    def of(
+        cls,
+        scores: OutOfFold,
+        classes: Sequence[Subtype],
+        drawn: PatientResamples,
+        prevalence: Prevalence = AS_FOUND,
+    ) -> "FoldSide":
+        """classes: the columns of `scores`. drawn: of its patients. prevalence: where predictive values are wanted
+        besides the set's own."""
         whole, samples = evaluate_with_samples(scores.probabilities, scores.labels, classes, drawn)
         return cls(
             scores,
@@ -86,7 +94,7 @@ class FoldSide:
             drawn,
             (whole, {key: values for key, values in samples.items() if key[0] in _KEPT}),
             tuple(mean_of_folds(scores, k, drawn) for k in range(len(classes))),
-            measure_side(scores.probabilities, Called(scores.called), scores.labels, classes, drawn),
+            measure_side(scores.probabilities, Called(scores.called), scores.labels, classes, drawn, prevalence),
         )
 
 

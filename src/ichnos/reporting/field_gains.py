@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.paired import AT_PREVALENCE, RATES, SCORES
 from ichnos.reporting.evaluation_tables import POINTS
 from ichnos.reporting.table import Cell, Column, Kind, Table
 from ichnos.subtypes import SUBTYPES, Subtype
@@ -13,6 +14,14 @@ Tree = Mapping[str, Any]
 PRINTED = ((Subtype.ANY, "difference"), (Subtype.ANY, "pooled"), *((subtype, "pooled") for subtype in SUBTYPES))
 """The differences that the tables show, of which class and of what: those with a p are one family for the correction.
 A fold has too few patients with a subtype for a mean over folds."""
+
+BESIDE = ("average_precision", *SCORES, *RATES)
+"""What differences are of beside AUC, of every class."""
+
+_SHORT = {"brier": "Brier score", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
+
+WORDS = {name: _SHORT.get(name, name.replace("_", " ")) for name in BESIDE}
+"""What each is called."""
 
 TOO_FEW = "descriptive only"
 
@@ -45,9 +54,10 @@ def printed_gains(gains: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, 
 
 
 def gain_tables(card: Tree) -> list[Table]:
-    """Any hemorrhage, and each subtype of enough patients: a row a step and level; then any hemorrhage beside AUC."""
+    """Any hemorrhage, and each subtype of enough patients: a row a step and level; then any hemorrhage beside AUC, and
+    all classes together."""
     subtypes = [subtype_gains(card, subtype) for subtype in SUBTYPES if _is_told(card, subtype)]
-    return [any_gains(card), *subtypes, score_gains(card), call_gains(card)]
+    return [any_gains(card), *subtypes, score_gains(card), call_gains(card), together_gains(card)]
 
 
 def _is_told(card: Tree, subtype: Subtype) -> bool:
@@ -107,37 +117,58 @@ def subtype_gains(card: Tree, subtype: Subtype) -> Table:
 
 def score_gains(card: Tree) -> Table:
     """What a recipe gained in any hemorrhage in scores of probabilities."""
-    titles = {"average_precision": "average precision", "brier": "Brier score", "log_loss": "log loss"}
-    columns = (*_NAMES, *(Column(f"Change of {title}", Kind.CHANGE) for title in titles.values()))
-    rows = tuple((*names, *(_change(measures[name]) for name in titles)) for names, measures in _measured(card))
+    names = ("average_precision", *SCORES)
+    columns = (*_NAMES, *(Column(f"Change of {WORDS[name]}", Kind.CHANGE) for name in names))
+    rows = tuple((*who, *(_change(measures[name]) for name in names)) for who, measures in _measured(card))
     notes = (
         "Brier score and log loss (nats): the lower, the better, so a change below 0 is a gain.",
-        _UNTESTED,
-        TRAINED_ONCE,
+        *_beside_notes(card),
     )
     title = "What each step gains beside AUC: average precision, Brier score and log loss, any hemorrhage"
     return Table("gains_scores", title, columns, rows, notes, grouped=True, folded=True)
 
 
 def call_gains(card: Tree) -> Table:
-    """The same in calls. Studies from before have no predictive values."""
-    titles = {"sensitivity": "sensitivity", "specificity": "specificity", "ppv": "PPV", "npv": "NPV", "f1": "F1"}
-    found = [(names, point, at) for names, tree in _measured(card) for point, at in tree["operating_points"].items()]
-    titles = {name: title for name, title in titles.items() if all(name in at for _, _, at in found)}
+    """The same in calls, predictive values at a prevalence among them where one was given. Studies from before have no
+    predictive values."""
+    found = [(who, point, at) for who, tree in _measured(card) for point, at in tree["operating_points"].items()]
+    told = [name for name in RATES if all(name in at for _, _, at in found)]
+    titles = {name: WORDS[name] for name in told}
+    share = card.get("prevalence", {}).get(Subtype.ANY.value)
+    if share is not None and all(name in at for name in AT_PREVALENCE for _, _, at in found):
+        titles |= {name: f"{name[:3].upper()} at {100 * share:g}\u00a0%" for name in AT_PREVALENCE}
     columns = (
         *_NAMES,
         Column("Point", Kind.TEXT),
         *(Column(f"Change of {title}", Kind.CHANGE) for title in titles.values()),
     )
-    rows = tuple((*names, POINTS[point], *(_change(at[name]) for name in titles)) for names, point, at in found)
-    notes = (
-        "Each recipe is called by its own thresholds, set on each fold's validation patients.",
-        _UNTESTED,
-        TRAINED_ONCE,
-    )
-    *others, last = titles.values()
+    rows = tuple((*who, POINTS[point], *(_change(at[name]) for name in titles)) for who, point, at in found)
+    *others, last = (WORDS[name] for name in told)
     title = f"What each step gains beside AUC: {', '.join(others)} and {last}, any hemorrhage"
+    notes = (_OWN_THRESHOLDS, *_beside_notes(card))
     return Table("gains_calls", title, columns, rows, notes, grouped=True, folded=True)
+
+
+def together_gains(card: Tree) -> Table:
+    """All classes in one: exact match at both points, and of slices Kaggle's loss. Studies from before have neither."""
+    columns = (
+        *_NAMES,
+        *(Column(f"Change of exact match, {title}", Kind.CHANGE) for title in POINTS.values()),
+        Column("Change of Kaggle's weighted log loss", Kind.CHANGE),
+    )
+    rows: list[tuple[Cell, ...]] = []
+    for step in card["steps"]:
+        for level, points in step.get("exact_match", {}).items():
+            loss = _change(step["kaggle_loss"]) if level == "slices" else None
+            rows.append((step["recipe"], step["against"], level, *(_change(points[point]) for point in POINTS), loss))
+    notes = (
+        "Exact match: every class that both recipes name is called as it is labelled.",
+        "Kaggle's loss, (2 × any + the five subtypes) / 7 in nats, is of slices: the lower, the better.",
+        _OWN_THRESHOLDS,
+        *_beside_notes(card),
+    )
+    title = "What each step gains beside AUC: all classes together"
+    return Table("gains_together", title, columns, tuple(rows), notes, grouped=True, folded=True)
 
 
 def _measured(card: Tree) -> Iterator[tuple[tuple[str, str, str], Tree]]:
@@ -148,9 +179,20 @@ def _measured(card: Tree) -> Iterator[tuple[tuple[str, str, str], Tree]]:
                 yield (step["recipe"], step["against"], level), found[Subtype.ANY.value]
 
 
+def _beside_notes(card: Tree) -> tuple[str, ...]:
+    """Which p there are, and where subtypes are told of; studies from before have measured any hemorrhage alone."""
+    found = (c for step in card["steps"] for level in step.get("measures", {}).values() for c in level)
+    more = any(c != Subtype.ANY.value for c in found)
+    return (_UNTESTED, *((_OF_SUBTYPES,) if more else ()), TRAINED_ONCE)
+
+
 def _change(measure: Tree) -> Estimate:
     return Estimate.from_json(measure["difference"])
 
+
+_OWN_THRESHOLDS = "Each recipe is called by its own thresholds, set on each fold's validation patients."
+
+_OF_SUBTYPES = "The same of each subtype stands in scorecard.json, under `measures` of each of `steps`."
 
 _UNTESTED = (
     "On the same resamples of patients as the changes of AUC, all folds together, calibrated. These have an interval "

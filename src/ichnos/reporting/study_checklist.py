@@ -19,6 +19,7 @@ from ichnos.reporting.checklist import (
     left_to_the_author,
     subgroup_words,
 )
+from ichnos.reporting.field_gains import BESIDE, WORDS
 from ichnos.reporting.folds import how_measured
 from ichnos.reporting.recipe_words import (
     balance_words,
@@ -82,6 +83,7 @@ def answers_of_field(card: Tree, recipes: Mapping[str, AnyKind], cards: Mapping[
         *_data(most),
         *model_items(recipes, cards, parameters),
         *_measures(cards),
+        Item(Topic.SUBGROUPS, _subgroups(card, cards)),
         Item(Topic.COMPARISON, _comparison(card)),
         *limits(card),
     ]
@@ -223,6 +225,16 @@ def _but_not(cards: Mapping[str, Tree], what: Literal["at_half", "uncalibrated"]
     return f"{words} {LACKING}: {grouped(told)}" if set(told.values()) != {"none"} else ""
 
 
+def _subgroups(card: Tree, cards: Mapping[str, Tree]) -> str:
+    """By what exams were parted, and of which recipes where not of all: one of positives alone judges no exams."""
+    parted = {name: told for name, told in cards.items() if told.get("subgroups")}
+    if not parted:
+        asked = card.get("by")
+        return f"asked for by {asked}, and no recipe here judges exams" if asked else subgroup_words(card)
+    words = subgroup_words(next(iter(parted.values())))
+    return words if len(parted) == len(cards) else f"{words} ({', '.join(parted)})"
+
+
 def _comparison(card: Tree) -> str:
     steps = sum(1 for step in card["steps"] if not step["why_not"])
     if not steps:
@@ -230,8 +242,8 @@ def _comparison(card: Tree) -> str:
     return (
         f"paired differences of AUC on the same patients, {counted(steps, 'step')}: intervals and p by "
         f"{card['gain_resamples']:,} resamples of patients, Holm's correction over all {card['gain_tests']} p that are "
-        "printed; no p where fewer than ten patients have or lack the class; differences of average precision, "
-        "Brier score, log loss, sensitivity, specificity and F1 have intervals and no p"
+        "printed; no p where fewer than ten patients have or lack the class; differences of "
+        f"{', '.join(WORDS[name] for name in BESIDE)} and exact match have intervals and no p"
     )
 
 

@@ -89,6 +89,13 @@ class FieldOptions:
     def __post_init__(self) -> None:
         check_prevalence(self.prevalence)
 
+    @property
+    def of_folds(self) -> FoldOptions:
+        """Of each recipe's study by folds; subgroups are told of afterwards, as of one that has ended."""
+        return FoldOptions(
+            split_seed=self.split_seed, folds=self.folds, prevalence=self.prevalence, fitting=self.fitting
+        )
+
     def command(self, data: Sets, out: Path) -> str:
         """What to type to make the same again."""
         words = ["ichnos", "study", "field", *data_words(data), "--out", str(out)]
@@ -125,22 +132,8 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
             _take_over(recipe, out, name, len(parts))
             card = _ended_study(out / name, recipe, opened, len(parts), options.fitting)
             if card is None:
-                folds = FoldOptions(
-                    split_seed=options.split_seed,
-                    folds=options.folds,
-                    prevalence=options.prevalence,
-                    fitting=options.fitting,
-                )
-                card = study_folds(recipe, data, out / name, progress, folds, device=device)
-            judged = FoldsJudged.read(out / name, card)
-            if not all((out / name / table).exists() for table in (SLICES, EXAMS)):
-                judged.write_judged(out / name)  # of a study that ended before it wrote these
-            by = options.subgroups if recipe.population.slices == "all" else Subgrouping()
-            if not (_has_levels(card, options.prevalence) and by.is_told(card)):
-                told = card | patients_of_folds(recipe, opened, parts)
-                told |= subgroups_of_folds(judged, opened.prepared, by, options.prevalence)
-                card = with_levels(told, judged, recipe, out / name, options.prevalence, progress)
-            studied.append((card, judged))
+                card = study_folds(recipe, data, out / name, progress, options.of_folds, device=device)
+            studied.append(_told(recipe, card, out / name, opened, parts, options, progress))
             task.advance()
     costs = costs_of_runs({name: (out / name / "fold-0", recipe) for name, recipe in chosen.items()}, progress)
     measured = [
@@ -286,6 +279,30 @@ def _copy(run: Path, target: Path, wanted: SliceRecipe) -> None:
         temporary.replace(target / name)
 
 
+def _told(
+    recipe: Recipe,
+    card: Tree,
+    folder: Path,
+    opened: OpenData,
+    parts: Sequence[int | None],
+    options: FieldOptions,
+    progress: Progress,
+) -> tuple[Tree, FoldsJudged]:
+    """The scorecard of a recipe's study with all that is asked for, and what its models judged.
+
+    Only what it lacks is measured: it may be of a study that ended before this was asked for, or before it was told.
+    """
+    judged = FoldsJudged.read(folder, card)
+    if not all((folder / table).exists() for table in (SLICES, EXAMS)):
+        judged.write_judged(folder)
+    by = options.subgroups if recipe.population.slices == "all" else Subgrouping()
+    if not (_has_levels(card, options.prevalence) and by.is_told(card)):
+        told = card | patients_of_folds(recipe, opened, parts)
+        told |= subgroups_of_folds(judged, opened.prepared, by, options.prevalence)
+        card = with_levels(told, judged, recipe, folder, options.prevalence, progress)
+    return card, judged
+
+
 def _has_levels(card: Tree, prevalence: Prevalence) -> bool:
     """Whether patients are told of and every level was measured there already, with these prevalences."""
     told = "levels" in card and "demographics" in card
@@ -305,7 +322,7 @@ def _scorecard(
     measured: Sequence[MeasuredRecipe], against: Mapping[str, str], options: FieldOptions, progress: Progress
 ) -> Tree:
     by_name = {each.name: each for each in measured}
-    pairs = Pairs()
+    pairs = Pairs(options.prevalence)
     steps: list[Tree] = []
     levels = len(compared_levels(measured[0]))
     order = ranked(measured) if options.ranking else []
@@ -326,6 +343,7 @@ def _scorecard(
         "gain_resamples": RESAMPLES,
         "gain_tests": sum(gain["bootstrap_p"] is not None for gain in printed),
         "prevalence": {c.value: share for c, share in options.prevalence.items()},
+        "by": options.subgroups.by,
         "kaggle_clip": KAGGLE_CLIP,
         "changes": dict(options.changes),
         "recipes": {each.name: _entry(each) for each in measured},

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.evaluation.calls import AS_FOUND, Prevalence
 from ichnos.evaluation.fold_comparison import FoldGain, FoldSide, compare_sides
 from ichnos.evaluation.levels import Level
 from ichnos.evaluation.multiplicity import holm
+from ichnos.evaluation.paired import Called, Paired, paired_exact_match, paired_kaggle_loss
 from ichnos.evaluation.resampling import PatientResamples
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.subtypes import CLASSES, Subtype
@@ -18,18 +20,19 @@ Tree = dict[str, Any]
 
 LEVELS = {"slices": Level.SLICE, "exams": Level.EXAM, "patients": Level.PATIENT}
 
-_MEASURED_BESIDE = ("slices", "exams")
-"""Where gains are told of more than AUC, of any hemorrhage."""
-
 RESAMPLES = 10_000
 """Of differences: the least p that so many can show, 2 in 10,001, is below 0.05 in a family of up to 250; with 1,000 no
 more than 25 could be corrected and any of them still be told from chance."""
 
 
 class Pairs:
-    """Compares recipes. Each is measured once in the resamples, however many others it is compared with."""
+    """Compares recipes. Each is measured once in the resamples, however many others it is compared with.
 
-    def __init__(self) -> None:
+    prevalence: where predictive values are wanted besides the set's own.
+    """
+
+    def __init__(self, prevalence: Prevalence = AS_FOUND) -> None:
+        self._prevalence = prevalence
         self._drawn: dict[bytes, PatientResamples] = {}
         self._sides: dict[tuple[str, str, tuple[Subtype, ...]], FoldSide] = {}
 
@@ -38,11 +41,25 @@ class Pairs:
         shared = tuple(c for c in CLASSES if c in first.reported and c in second.reported)
         return compare_sides(self._side(first, level, shared), self._side(second, level, shared))
 
+    def exact_match(
+        self, first: MeasuredRecipe, second: MeasuredRecipe, level: str, classes: Sequence[Subtype]
+    ) -> dict[str, Paired]:
+        """Of all these classes together, by operating point."""
+        one, two = (each.of_classes(level, classes) for each in (first, second))
+        drawn = self._resamples(one.patient)
+        return paired_exact_match((Called(one.called), Called(two.called)), one.labels, drawn)
+
+    def kaggle_loss(self, first: MeasuredRecipe, second: MeasuredRecipe, classes: Sequence[Subtype]) -> Paired:
+        """Of slices; not defined unless these are all six classes."""
+        one, two = (each.of_classes("slices", classes) for each in (first, second))
+        drawn = self._resamples(one.patient)
+        return paired_kaggle_loss(one.probabilities, two.probabilities, one.labels, classes, drawn)
+
     def _side(self, each: MeasuredRecipe, level: str, shared: tuple[Subtype, ...]) -> FoldSide:
         key = (each.name, level, shared)
         if key not in self._sides:
             table = each.of_classes(level, shared)
-            self._sides[key] = FoldSide.of(table, shared, self._resamples(table.patient))
+            self._sides[key] = FoldSide.of(table, shared, self._resamples(table.patient), self._prevalence)
         return self._sides[key]
 
     def _resamples(self, patient: NDArray[np.str_]) -> PatientResamples:
@@ -56,16 +73,35 @@ class Pairs:
 
 def gains_of_step(second: MeasuredRecipe, first: MeasuredRecipe, pairs: Pairs) -> Tree:
     """What the second has gained over the first, where both were measured on the same."""
-    step: Tree = {"recipe": second.name, "against": first.name, "gains": {}, "measures": {}, "why_not": None}
+    step: Tree = {
+        "recipe": second.name,
+        "against": first.name,
+        "gains": {},
+        "measures": {},
+        "exact_match": {},
+        "kaggle_loss": None,
+        "why_not": None,
+    }
     if second.recipe.population != first.recipe.population:
         return step | {"why_not": "they are of different slices: one of positives alone, or without some subtype"}
     for level in compared_levels(first):
         gains = pairs.gains(first, second, level)
         step["gains"][level] = {gain.subtype.value: gain.to_json() for gain in gains}
-        told = [gain.measures.to_json() for gain in gains if gain.subtype is Subtype.ANY]
-        if told and level in _MEASURED_BESIDE:
-            step["measures"][level] = {Subtype.ANY.value: told[0]}
+        classes = _measured(first, second, level)
+        if not classes:
+            continue
+        step["measures"][level] = {g.subtype.value: g.measures.to_json() for g in gains if g.subtype in classes}
+        match = pairs.exact_match(first, second, level, classes)
+        step["exact_match"][level] = {point: each.to_json() for point, each in match.items()}
+        if level == "slices":
+            step["kaggle_loss"] = pairs.kaggle_loss(first, second, classes).to_json()
     return step
+
+
+def _measured(first: MeasuredRecipe, second: MeasuredRecipe, level: str) -> tuple[Subtype, ...]:
+    """The classes that both recipes' own scorecards measure at a level: of positives alone no `any`, and no exams."""
+    trees = [each.card["levels"].get(LEVELS[level].value, {"classes": {}}) for each in (first, second)]
+    return tuple(c for c in CLASSES if all(tree["classes"].get(c.value, {}).get("labelled") for tree in trees))
 
 
 def compared_levels(measured: MeasuredRecipe) -> list[str]:
