@@ -232,3 +232,8 @@ def test_nothing_usable_says_the_commonest_reason(tree: Path, tmp_path: Path) ->
 def test_every_encoding_is_met() -> None:
     met = {(exam + index) % len(PixelEncoding) for exam in range(EXAMS) for index in range(SLICES)}
     assert met == set(range(len(PixelEncoding)))
+
+
+@pytest.mark.parametrize(("files", "a_task"), [(10, 4096), (4096, 4096), (4097, 256), (20_000, 625), (752_803, 4096)])
+def test_more_files_than_one_process_reads_at_once_are_shared_out_evenly(files: int, a_task: int) -> None:
+    assert headers._files_a_task(files) == a_task

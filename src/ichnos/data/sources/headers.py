@@ -22,7 +22,12 @@ from ichnos.processes import Workers, in_processes
 from ichnos.progress import Progress
 
 _CHUNK = 4096
-"""Files a task and a kept table: some seconds of work, and under two hundred tables for RSNA."""
+"""Files a task and a kept table at most: some seconds of work, and under two hundred tables for RSNA. So many are also
+read sooner by one process than others begin."""
+
+_TASKS, _LEAST_OF_MANY = 32, 256
+"""Tasks that more files than _CHUNK are cut into at least, so that no core waits long for the last; and their fewest
+files."""
 
 _START_BYTES = 4096
 """RSNA's headers take about 1 kB; where a header is longer the whole file is read."""
@@ -51,18 +56,19 @@ def scan_headers(tables: Tables, store: FileStore, progress: Progress, scratch: 
     Tables of finished chunks are kept in `scratch` and used again where the same files, of the same sizes, are scanned.
     """
     total = tables.count("files")
-    starts = range(0, total, _CHUNK)
-    kept = [scratch / f"headers-{_fingerprint(store, _chunk(tables, start))}.parquet" for start in starts]
+    size = _files_a_task(total)
+    starts = range(0, total, size)
+    kept = [scratch / f"headers-{_fingerprint(store, _chunk(tables, start, size))}.parquet" for start in starts]
     todo = [number for number, table in enumerate(kept) if not table.exists()]
 
     def chunk(number: int) -> tuple[int, list[FileRow]]:
-        return number, _chunk(tables, starts[number])
+        return number, _chunk(tables, starts[number], size)
 
     with progress.task("Reading headers", total=total) as task:
-        task.advance(total - sum(min(_CHUNK, total - starts[number]) for number in todo))
+        task.advance(total - sum(min(size, total - starts[number]) for number in todo))
         for number, content in in_processes(partial(_scan_chunk, store), Lazily(chunk, todo), workers):
             write_bytes(kept[number], content)
-            task.advance(min(_CHUNK, total - starts[number]))
+            task.advance(min(size, total - starts[number]))
     for start, table in zip(starts, kept, strict=True):
         rows = pl.read_parquet(table).with_row_index("file", offset=start + 1)
         slices, refused = rows.filter(pl.col("reason").is_null()), rows.filter(pl.col("reason").is_not_null())
@@ -91,9 +97,14 @@ def _from_foot_to_head(series: Sequence[tuple[object, ...]]) -> Iterator[tuple[o
     return (series[place] for place in order.tolist())
 
 
-def _chunk(tables: Tables, start: int) -> list[FileRow]:
+def _files_a_task(total: int) -> int:
+    """By the number of files alone: a scan that was stopped goes on with another number of cores."""
+    return _CHUNK if total <= _CHUNK else min(_CHUNK, max(_LEAST_OF_MANY, -(-total // _TASKS)))
+
+
+def _chunk(tables: Tables, start: int, size: int) -> list[FileRow]:
     return tables.execute(
-        "SELECT name, key, size FROM files WHERE number BETWEEN ? AND ? ORDER BY number", (start + 1, start + _CHUNK)
+        "SELECT name, key, size FROM files WHERE number BETWEEN ? AND ? ORDER BY number", (start + 1, start + size)
     ).fetchall()
 
 
