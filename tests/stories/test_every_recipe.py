@@ -85,7 +85,7 @@ def cut(recipe: Recipe) -> dict[str, Any]:
     for path, stage in recipe.stages.items():
         before = f"{path.replace('/', '.')}." if path else ""
         cuts = cut_of_stage(stage, weights=is_of_ranks(recipe))
-        if is_of_a_member(path, recipe) and not is_of_ranks(recipe):
+        if (is_of_a_member(path, recipe) and not is_of_ranks(recipe)) or has_the_graph_of_another(recipe):
             cuts["network.backbone"] = "small-cnn"
         changes |= {f"{before}{field}": value for field, value in cuts.items()}
     if isinstance(recipe, AnomalyRecipe):  # distances are of features that vary, which random weights' hardly do
@@ -114,6 +114,22 @@ def is_of_a_member(path: str, recipe: Recipe) -> bool:
     """Whether a stage is of a member that is a recipe of the package: its network is exported in a test of its own."""
     members = recipe.parts if isinstance(recipe, EnsembleRecipe) else {}
     return any(f"{path}/".startswith(f"{member}/") and m.name in recipes.names() for member, m in members.items())
+
+
+def has_the_graph_of_another(recipe: Recipe) -> bool:
+    """Whether a recipe before this one becomes the same graph, from other weights: that one's is exported. Frozen ones
+    keep their weights, which no other network has."""
+    if not isinstance(recipe, SliceRecipe) or recipe.network.frozen:
+        return False
+    before = (recipes.find(name).recipe for name in recipes.names()[: recipes.names().index(recipe.name)])
+    return any(isinstance(each, SliceRecipe) and graph(each) == graph(recipe) for each in before)
+
+
+def graph(stage: SliceRecipe) -> object:
+    """What decides it once the recipe is cut."""
+    shown = stage.input.model_copy(update={"size": smallest(stage), "neighbour_spacing": SPACING})
+    network = stage.network.model_copy(update={"init": "random"})
+    return shown, network, stage.classes, stage.test_time, stage.segmentation
 
 
 def cut_of_stage(stage: SliceRecipe, *, weights: bool = False) -> dict[str, Any]:
