@@ -50,9 +50,9 @@ def test_quaternions_are_read_as_nibabel_reads_them(seed: int) -> None:
     theirs = nibabel.Nifti1Image.from_bytes(data).affine
     b, c, d = struct.unpack_from("<3f", data, 256)  # the quaternion's; the fourth number follows from them
     # near half a turn its square is taken for rounding below 1e-7 by nifti1_io.c, as by ours, and below three steps of
-    # single precision by nibabel: between these they differ by up to 4 µm in voxels of 6 mm
+    # single precision by nibabel: between these a voxel of 6 mm turns by up to 7.2 µm
     near_half_a_turn = 1 - (b * b + c * c + d * d) < 4e-7
-    np.testing.assert_allclose(read_nifti(data).affine, TO_DICOM @ theirs, atol=5e-3 if near_half_a_turn else 1e-4)
+    np.testing.assert_allclose(read_nifti(data).affine, TO_DICOM @ theirs, atol=8e-3 if near_half_a_turn else 1e-4)
 
 
 def _patched(offset: int, form: str, *values: float) -> bytes:
