@@ -17,7 +17,7 @@ import pytest
 
 from ichnos import processes
 from ichnos.errors import WorkerError
-from ichnos.processes import cores, in_processes, in_threads
+from ichnos.processes import cores, in_processes, in_threads, kept_processes
 
 
 def square(number: int) -> int:
@@ -107,6 +107,32 @@ def test_as_many_processes_as_cores_that_may_be_used(
     monkeypatch.setattr(os, "cpu_count", lambda: has)
     assert cores() == 1
     assert list(in_processes(process, range(3))) == [(n, os.getpid()) for n in range(3)], "one core needs no process"
+
+
+def meet(folder: Path, number: int) -> int:
+    """Done by two processes at once, or not within a minute: its process."""
+    folder.mkdir(exist_ok=True)
+    (folder / str(os.getpid())).touch()
+    assert _within(60, lambda: len(list(folder.iterdir())) == 2)
+    return os.getpid()
+
+
+def test_processes_that_are_kept_do_what_comes_next_and_end_together(tmp_path: Path) -> None:
+    with kept_processes():
+        first, second = (set(in_processes(partial(meet, tmp_path / name), [1, 2], 2)) for name in ("a", "b"))
+        assert first == second, "the second work began processes of its own"
+        assert all(_alive(pid) for pid in first)
+        list(in_processes(square, range(8), 3))
+        assert not any(_alive(pid) for pid in first), "two pools at once take more cores than were asked for"
+        third = set(in_processes(partial(meet, tmp_path / "c"), [1, 2], 2))
+    assert not any(_alive(pid) for pid in third)
+
+
+def test_kept_processes_go_on_after_one_was_killed() -> None:
+    with kept_processes():
+        with pytest.raises(WorkerError):
+            list(in_processes(die, [1, 2], 2))
+        assert sorted(in_processes(square, range(5), 2)) == [0, 1, 4, 9, 16]
 
 
 def test_nothing_to_do() -> None:

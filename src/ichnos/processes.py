@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
 from multiprocessing.connection import wait as wait_for_process
 from typing import TypeVar
@@ -47,8 +49,7 @@ def in_processes(
     if workers <= 1:
         yield from map(work, items)
         return
-    context = multiprocessing.get_context("spawn")  # forked children of a threaded parent can hang
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
+    with _pool(workers) as pool:
         try:
             yield from _as_done(partial(pool.submit, work), items, ahead=2 * workers)
         except BrokenProcessPool as error:
@@ -56,8 +57,47 @@ def in_processes(
                 "a worker process was killed, most often because memory ran out; what was finished is kept: "
                 "give the same command again, with fewer cores if it happens again"
             ) from error
-        finally:  # Ctrl-C in the middle of `submit` leaves an item that nobody would ever do, and be waited for
-            pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def kept_processes() -> Iterator[None]:
+    """Within it the processes of one in_processes do the work of the next too: begun anew they take over a second, most
+    of it for imports. They end with it."""
+    begun: dict[int, ProcessPoolExecutor] = {}
+    before = _KEPT.set(begun)
+    try:
+        yield
+    finally:
+        _KEPT.reset(before)
+        _end(begun)
+
+
+_KEPT: ContextVar[dict[int, ProcessPoolExecutor] | None] = ContextVar("kept processes", default=None)
+"""The pool that is kept, by its number of workers: one at most."""
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    kept = _KEPT.get()
+    pools = {} if kept is None else kept
+    if workers not in pools:
+        _end(pools)
+        context = multiprocessing.get_context("spawn")  # forked children of a threaded parent can hang
+        pools[workers] = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    try:
+        yield pools[workers]
+    except BaseException:
+        _end(pools)
+        raise
+    finally:
+        if kept is None:
+            _end(pools)
+
+
+def _end(pools: dict[int, ProcessPoolExecutor]) -> None:
+    """Ctrl-C in the middle of `submit` leaves an item that nobody would ever do, and be waited for: it is cancelled."""
+    while pools:
+        pools.popitem()[1].shutdown(cancel_futures=True)
 
 
 def in_threads(

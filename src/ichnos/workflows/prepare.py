@@ -13,7 +13,7 @@ from ichnos.data.splits import FEWEST_PATIENTS, FOLDS, check_split, store_splits
 from ichnos.dicom.decoder import shared_decoder
 from ichnos.errors import UsageError
 from ichnos.files import explained
-from ichnos.processes import Workers
+from ichnos.processes import Workers, kept_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
 
@@ -68,7 +68,7 @@ def _prepare_and_split(
     folds: int,
     target: RemotePath | None = None,
 ) -> PreparedSet:
-    with closing(shared_decoder()):  # threads may have begun one each: a notebook has no more use for them
+    with kept_processes(), closing(shared_decoder()):  # threads may have begun one each, of no more use to a notebook
         prepared = prepare(source, out, progress, workers, fewest_patients=FEWEST_PATIENTS, target=target)
     if prepared.header.teaches:
         store_splits(prepared, seed=split_seed, folds=folds)
