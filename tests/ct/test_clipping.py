@@ -37,6 +37,13 @@ def test_a_head_clipped_below_is_read_with_the_hu_in_its_doubt(lowest: int, numb
     assert doubt.startswith(f"it is clipped below at {lowest} HU: no air is in the picture")
 
 
+@pytest.mark.parametrize("lowest", [-900, -500, -100, 0])
+def test_padding_around_a_clipped_head_hides_nothing(lowest: int) -> None:
+    (doubt,) = judged(padded(np.maximum(head(0).hu, lowest), AIR))
+    assert doubt.startswith(f"it is clipped below at {lowest} HU: no air is in the picture")
+    assert judged(padded(head(0).hu, AIR)) == ()
+
+
 @pytest.mark.parametrize("number", [0, 3])
 @pytest.mark.parametrize("highest", [150, 140, 120, 100, 90, 80])
 def test_a_head_clipped_above_is_read_by_the_shape_of_its_skull(highest: int, number: int) -> None:

@@ -26,7 +26,7 @@ inverted, and what is cut off is its air."""
 
 
 def clipped_below(hu: NDArray[np.int16], lowest_tissue: int) -> int | None:
-    """The HU that everything below was raised to, or None. hu: (slices, rows, columns), some of the pixels do.
+    """The HU that everything below was raised to, or None. hu: of any shape; some of the pixels do.
 
     lowest_tissue: HU; what is less dense is outside of the body, or in its cavities.
     """

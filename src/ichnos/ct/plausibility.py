@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ichnos.ct.clipping import clipped_above, clipped_below
+from ichnos.ct.geometry import reconstruction_circle
 from ichnos.errors import ExamError
 
 _MOST_SLICES = 24
@@ -78,6 +79,9 @@ _FARTHEST_APART_MM = 16.0
 """Of slices, what each covers on average: head CT is read in slices of 10 mm at most, and in thicker ones, or between
 ones farther apart, a hemorrhage is lost. With _FEW_SLICES_MM it asks for six slices at least."""
 
+_PADDED_ASIDE = 0.98
+"""The share of the circle of reconstruction that has more than the lowest value where that is padding around it."""
+
 _HIGHEST_AIR = -700
 _LOWEST_WINDOW = -250
 """Between these HU lie neither air nor fat: where nothing was clipped there, they are no HU."""
@@ -139,8 +143,8 @@ def judge(hu: NDArray[np.int16], pixel_spacing: tuple[float, float], coverage: f
         raise ExamError("not a head CT: every pixel has the same value")
     if (some.min(), some.max()) == _GREYS:
         raise ExamError("not a head CT: its values run from 0 to 255, as a grey picture's do: are these HU?")
-    air_doubts = _judge_air(some)
-    lowest_tissue = _TISSUE_HU if not air_doubts else max(int(some.min()) + 5, _TISSUE_HU)
+    lowest, air_doubts = _judge_air(some)
+    lowest_tissue = _TISSUE_HU if not air_doubts else max(lowest + 5, _TISSUE_HU)
     bone_above, bone_doubts = _judge_bone(some, lowest_tissue)
     seen = _look(some, pixel_spacing, lowest_tissue, bone_above)
     shows_brain = seen.shows_brain
@@ -209,22 +213,42 @@ def _too_large(cm2: float) -> str:
     return f"the body in it measures {cm2:.0f} cm² a slice, and a head at most {_LARGEST_BODY_CM2:.0f}"
 
 
-def _judge_air(hu: NDArray[np.int16]) -> tuple[str, ...]:
-    """Air must be near −1000. What is exactly the lowest value may be padding; a picture without air leaves a doubt,
-    and so does one whose air was clipped."""
+def _judge_air(hu: NDArray[np.int16]) -> tuple[int, tuple[str, ...]]:
+    """The lowest HU, that of padding aside, and the doubts: a picture without air leaves one, and so does one whose air
+    was clipped. Air must be near −1000; what is exactly the lowest value may be padding."""
+    lowest = int(hu.min())
     coarse = np.ascontiguousarray(hu[:, ::4, ::4])
+    within = _within_padding(coarse, hu.shape[1], hu.shape[2])
+    clipped = None if within is None else clipped_below(within, _TISSUE_HU)
+    if clipped is not None and clipped > _AIR_HU[1]:
+        return clipped, (_clipped_doubt(clipped),)
     low = coarse[(coarse < _HIGHEST_AIR) & (coarse > coarse.min())]
-    if low.size < 0.005 * coarse.size:
-        low = coarse[coarse < _HIGHEST_AIR]
     darkest = float(np.percentile(coarse, 0.5)) if low.size < 0.005 * coarse.size else _median(low)
     if darkest <= _AIR_HU[1] or (coarse < _AIR_HU[1]).mean() >= 0.02:
-        return ()
+        return lowest, ()
     clipped = clipped_below(coarse, _TISSUE_HU)
     if clipped is not None:
-        return (f"it is clipped below at {clipped} HU: {_NO_AIR}",)
+        return lowest, (_clipped_doubt(clipped),)
     if darkest > _LOWEST_WINDOW:
-        return (_NO_AIR,)
+        return lowest, (_NO_AIR,)
     raise ExamError(f"not a head CT: the darkest of it has {darkest:.0f} HU, and air has -1000: are these HU?")
+
+
+def _clipped_doubt(hu: int) -> str:
+    return f"it is clipped below at {hu} HU: {_NO_AIR}"
+
+
+def _within_padding(coarse: NDArray[np.int16], rows: int, columns: int) -> NDArray[np.int16] | None:
+    """What lies in the circle of reconstruction, (n,), where nothing but its surroundings has the lowest value.
+
+    coarse: every fourth row and column of slices with so many rows and columns.
+    """
+    lowest = coarse.min()
+    if not (coarse[:, [0, -1]][:, :, [0, -1]] == lowest).all():
+        return None
+    within = coarse[:, reconstruction_circle(rows, columns)[::4, ::4]]
+    above = within[within > lowest]
+    return above if above.size >= _PADDED_ASIDE * within.size else None
 
 
 def _median(hu: NDArray[np.int16]) -> float:
