@@ -12,8 +12,9 @@ from sklearn.metrics import brier_score_loss, log_loss
 from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.aggregation import ExamTable, choose_aggregator
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
+from ichnos.evaluation.levels import Level, judge
 from ichnos.evaluation.operating_points import operating_points
-from ichnos.evaluation.readout import Fitting, fit_readout
+from ichnos.evaluation.readout import Fitting, fit_readout, reported_labels
 from ichnos.predictions import Predictions
 from ichnos.readout import AnyRule, Bound, logit, sigmoid
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
@@ -272,6 +273,21 @@ def test_a_sensitivity_of_the_callers_choice() -> None:
             Fitting(share)
     assert Fitting(0.9, Bound.RAISE_ANY).words == ["--sensitivity", "0.9", "--bound", "raise-any"]
     assert Fitting().words == []
+
+
+def test_a_point_says_what_exams_are_called_by_it() -> None:
+    """A subtype is called only where any hemorrhage is, at exams: its own threshold alone would find more."""
+    told = table(CLASSES, exams=60)
+    readout = fit_readout(told).readout
+    exams = judge(told, reported_labels(told), readout)[Level.EXAM]
+    fewer = 0
+    for name, called in exams.called.items():
+        for k, c in enumerate(readout.reported):
+            point, positive = getattr(readout.exams[c], name), exams.labels[:, k]
+            assert point.sensitivity == called[positive, k].mean()
+            assert point.specificity == (~called[~positive, k]).mean()
+            fewer += int((exams.probabilities[positive, k] >= point.threshold).mean() > point.sensitivity)
+    assert fewer, "of no subtype does the gate take any"
 
 
 def test_a_bound_of_the_callers_choice() -> None:

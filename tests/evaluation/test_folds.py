@@ -64,6 +64,17 @@ def test_few_positive_patients_only_describe() -> None:
     assert not measured["any"]["descriptive_only"]
 
 
+@pytest.mark.parametrize("kind", ["positive", "negative"])
+def test_a_fold_that_rests_on_one_patient_gives_no_interval(kind: str) -> None:
+    table = scores()
+    lone = (table.patient == "p00") | ((table.fold == 1) & table.labels[:, 1])
+    marked = np.column_stack([lone if kind == "positive" else ~lone, table.labels[:, 1]])
+    one = OutOfFold(table.patient, table.fold, table.raw, table.probabilities, marked, table.called)
+    found = measure_folds(one, CLASSES, seed=0)["classes"]["epidural"]["auc_mean_of_folds"]
+    assert found["low"] is None
+    assert found["note"] == f"no interval: a fold rests on one {kind} patient"
+
+
 @pytest.mark.parametrize(("folds", "note"), [(2, "in {} % of resamples"), (8, "no interval: only {} % of resamples")])
 def test_the_mean_of_folds_says_how_many_resamples_define_it(folds: int, note: str) -> None:
     """Two patients with epidural in each fold: the more folds, the fewer resamples leave one of them in every fold."""

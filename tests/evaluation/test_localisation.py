@@ -1,5 +1,7 @@
 """The pointing game and the overlap of maps and masks."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -53,6 +55,10 @@ def test_the_mean_has_an_interval_by_patient() -> None:
 def test_groups_of_words_and_of_numbers() -> None:
     assert grouped(["F", "M", None, ""]) == ["F", "M", "not known", "not known"]
     assert grouped([1.0, 2.0, float("nan")]) == ["1", "2", "not known"]
+    assert grouped([20190101.0, 20190102.0, 0.5]) == ["20190101", "20190102", "0.5"], "six digits say the same"
+    assert grouped([True, False, 3]) == ["True", "False", "3"]
+    dates = [20190101 + day for day in range(28)] + [20190201 + day for day in range(28)]
+    assert sorted(Counter(grouped(dates)).values()) == [14, 14, 14, 14], "two quartiles have one name"
     bands = grouped([float(k) for k in range(8)] + [float("nan")])
     assert bands[:2] == bands[:1] * 2
     assert len(set(bands)) == 5

@@ -135,7 +135,7 @@ def mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Mea
     """Of column k, over the folds that have both; a resample in which one of these has not is left out."""
     values: list[float] = []
     samples: list[NDArray[np.float64]] = []
-    fewest = None
+    fewest: dict[str, int] = {}
     for fold in np.unique(scores.fold):
         rows = scores.fold == fold
         positive, units = scores.labels[rows, k], resamples.units[rows]
@@ -145,16 +145,17 @@ def mean_of_folds(scores: OutOfFold, k: int, resamples: PatientResamples) -> Mea
         width = int(units.max()) + 1
         values.append(float(ranking.measure(np.ones((1, width), np.uint16))[0][0]))
         samples.append(ranking.measure(resamples.weights[:, :width])[0])
-        found = len(np.unique(units[positive]))
-        fewest = found if fewest is None else min(fewest, found)
+        found = {kind: len(np.unique(units[of])) for kind, of in (("positive", positive), ("negative", ~positive))}
+        fewest = {kind: min(count, fewest.get(kind, count)) for kind, count in found.items()}
     if not values:
         return MeanOfFolds(Estimate(None, None, "not defined (no fold has both positives and negatives)"), None)
     folds = len(np.unique(scores.fold))
     note = f"of the {len(values)} of {folds} folds that define it" if len(values) < folds else None
     means: NDArray[np.float64] = np.mean(samples, axis=0)
     interval = percentile_interval(means)
-    if fewest == 1:
-        note, interval = _and(note, "no interval: a fold rests on one positive patient"), None
+    if 1 in fewest.values():
+        kind = next(kind for kind, count in fewest.items() if count == 1)
+        note, interval = _and(note, f"no interval: a fold rests on one {kind} patient"), None
     elif interval is not None and interval.defined_share < _DEFINED:
         share = 100 * interval.defined_share
         note, interval = _and(note, f"no interval: only {share:.0f} % of resamples define every fold"), None

@@ -40,9 +40,13 @@ def _midway(levels: NDArray[np.float64], at: int) -> float:
 
 
 def _point(scores: NDArray[np.floating], positive: NDArray[np.bool_], threshold: float) -> OperatingPoint:
-    called = scores >= threshold
+    return measured(OperatingPoint(threshold=threshold), scores >= threshold, positive)
+
+
+def measured(point: OperatingPoint, called: NDArray[np.bool_], positive: NDArray[np.bool_]) -> OperatingPoint:
+    """The point with what it gives where so many, (n,), are called; there are some with the class, and some without."""
     return OperatingPoint(
-        threshold=threshold,
+        threshold=point.threshold,
         sensitivity=float(called[positive].mean()),
         specificity=float((~called[~positive]).mean()),
         positives=int(positive.sum()),

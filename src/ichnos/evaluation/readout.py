@@ -10,9 +10,20 @@ from numpy.typing import NDArray
 from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_aggregator
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
-from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, operating_points
+from ichnos.evaluation.operating_points import HIGH_SENSITIVITY, measured, operating_points
 from ichnos.predictions import Predictions
-from ichnos.readout import NEVER_FIRES, AnyRule, Bound, OperatingPoint, Readout, Scaling, Thresholds, logit, sigmoid
+from ichnos.readout import (
+    NEVER_FIRES,
+    POINTS,
+    AnyRule,
+    Bound,
+    OperatingPoint,
+    Readout,
+    Scaling,
+    Thresholds,
+    logit,
+    sigmoid,
+)
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 SMOOTHINGS = (0.0, 0.25, 0.5, 1.0)
@@ -101,6 +112,7 @@ def fit_readout(predictions: Predictions, fitting: Fitting = AS_USUAL) -> Fitted
             "high_sensitivity": sensitivity,
         }
     )
+    readout = _as_called(readout, exams, table.labels)
     raw = Readout.uncalibrated(predictions.classes).slice_probabilities(raw_logits)
     notes += _silence(raw[:, -1])
     return FittedReadout(
@@ -219,6 +231,18 @@ def _points(
             chosen = Thresholds(high_sensitivity=half, balanced=half)
         points[c] = chosen
     return points
+
+
+def _as_called(readout: Readout, exams: NDArray[np.float64], labels: NDArray[np.bool_]) -> Readout:
+    """With what each point of exams gives as exams are called: a subtype only where any hemorrhage is."""
+    calls = readout.exam_calls(exams)
+    points: dict[Subtype, Thresholds] = {}
+    for k, c in enumerate(readout.reported):
+        point = {name: getattr(readout.exams[c], name) for name in POINTS}
+        chosen = {name: each for name, each in point.items() if each.positives}
+        given = {name: measured(each, calls[name][:, k], labels[:, k]) for name, each in chosen.items()}
+        points[c] = Thresholds(**(point | given))
+    return readout.model_copy(update={"exams": points})
 
 
 def _report(

@@ -1,6 +1,6 @@
 """Subgroups: the same measures among exams that share a value."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,9 @@ from ichnos.subtypes import Subtype
 
 MOST_VALUES = 12
 """Of words: a column with more makes groups that say nothing."""
+
+_ALL_DIGITS = 17
+"""Of a double."""
 
 _BANDS = 4
 """Quartiles, of numbers that take more than so many values."""
@@ -39,7 +42,9 @@ def grouped(values: Sequence[object]) -> list[str]:
         raise UsageError(
             f"{len(set(known))} different values make no subgroups; give a column of at most {MOST_VALUES}"
         )
-    return [_text(value) for value in values]
+    numbers = sorted({value for value in known if isinstance(value, float)})
+    names = dict(zip(numbers, _numbers(numbers), strict=True))
+    return [_text(value, names) for value in values]
 
 
 def measure_subgroups(
@@ -61,8 +66,8 @@ def measure_subgroups(
 
 def _bands(values: Sequence[object], known: np.ndarray[Any, np.dtype[np.float64]]) -> list[str]:
     edges = np.unique(np.quantile(known, np.linspace(0, 1, _BANDS + 1)))
-    first, *others = pairwise(edges)
-    names = [f"{first[0]:g} to {first[1]:g}", *(f"{_ABOVE}{low:g} to {high:g}" for low, high in others)]
+    first, *others = pairwise(_numbers(edges.tolist()))
+    names = [f"{first[0]} to {first[1]}", *(f"{_ABOVE}{low} to {high}" for low, high in others)]
     inner = edges[1:-1]
 
     def band(value: object) -> str:
@@ -75,10 +80,21 @@ def _bands(values: Sequence[object], known: np.ndarray[Any, np.dtype[np.float64]
     return [band(value) for value in values]
 
 
-def _text(value: object) -> str:
+def _text(value: object, names: Mapping[float, str]) -> str:
     if value is None or value != value:
         return NOT_KNOWN
-    return f"{value:g}" if isinstance(value, float) else str(value) or NOT_KNOWN
+    return names[value] if isinstance(value, float) else str(value) or NOT_KNOWN
+
+
+def _numbers(values: Sequence[float]) -> list[str]:
+    """Different numbers with as many digits as tell them apart, six at least, and all before the point: dates have
+    eight."""
+    before = max((len(f"{abs(value):.0f}") for value in values), default=0)
+    for digits in range(max(6, min(before, _ALL_DIGITS)), _ALL_DIGITS):
+        names = [f"{value:.{digits}g}" for value in values]
+        if len(set(names)) == len(values):
+            return names
+    return [f"{value:.{_ALL_DIGITS}g}" for value in values]
 
 
 def _order(name: str) -> tuple[bool, float, str]:

@@ -230,7 +230,7 @@ def untested(rows: Sequence[Tree]) -> list[str]:
     """Why some rows have no bootstrap p, each reason once."""
     tested = [row["difference"] for row in rows if not row["descriptive_only"]]
     reasons = dict.fromkeys(each["untested"] for each in tested if each["untested"])
-    return [f"No bootstrap p where there are {reason}." for reason in reasons]
+    return [f"No bootstrap p for some of it: {reason}." for reason in reasons]
 
 
 def _name(row: Tree, mapping: Tree) -> str:

@@ -47,9 +47,9 @@ def any_hemorrhage(card: Tree) -> Table:
     )
     rows: list[tuple[Cell, ...]] = []
     for name, entry in card["recipes"].items():
-        slices, exams = (entry[level]["classes"].get("any") for level in _JUDGED)
-        if slices is None or slices["auc"]["value"] is None:
+        if not _tells_any(entry):
             continue
+        slices, exams = (entry[level]["classes"]["any"] for level in _JUDGED)
         points = exams["operating_points"]
         rows.append(
             (
@@ -71,9 +71,15 @@ def any_hemorrhage(card: Tree) -> Table:
     return Table("any", "Any hemorrhage", columns, tuple(rows), notes)
 
 
+def _tells_any(entry: Tree) -> bool:
+    """Whether it was measured on slices with a hemorrhage and without."""
+    row = entry["slices"]["classes"].get("any")
+    return row is not None and row["auc"]["value"] is not None
+
+
 def _counted(card: Tree) -> tuple[str, ...]:
     """On how much the numbers of any hemorrhage stand."""
-    whole = [entry for entry in card["recipes"].values() if "any" in entry["exams"]["classes"]]
+    whole = [entry for entry in card["recipes"].values() if _tells_any(entry)]
     if not whole:
         return ()
     each = [(counted(whole[0][level]["n"], LEVELS[level]), whole[0][level]["classes"]["any"]) for level in _JUDGED]

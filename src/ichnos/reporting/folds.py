@@ -70,7 +70,7 @@ def folds_tables(scorecard: Mapping[str, Any]) -> list[str]:
         "",
         "\\* fewer than ten positive or ten negative patients: descriptive only. Raw: a slice's as the network gives",
         "it, an exam's as the fitted aggregator makes it of these, not yet scaled. “Of 90 % of resamples”: the",
-        "others leave some fold without anyone who has the class.",
+        "others leave some fold where all have the class, or nobody has.",
         *_notes_of_means(scorecard),
     ]
 

@@ -19,8 +19,9 @@ def choice_of_folds(recipes: Sequence[MeasuredRecipe]) -> Tree:
     "exams", "why_not"}.
 
     In each fold the recipe with the largest inner score, the mean of its validation AUC of slices and exams in that
-    fold (the first of equals), is measured on that fold's test patients, who had no part in it. A choice by the mean
-    over all folds has them in view: each patient validates in one fold and tests in another.
+    fold (of equals the first by name, as `recipes` may come in the order of their test patients), is measured on that
+    fold's test patients, who had no part in it. A choice by the mean over all folds has them in view: each patient
+    validates in one fold and tests in another.
     """
     if len(recipes) < 2:
         return {"why_not": "there is nothing to choose from"}
@@ -31,7 +32,7 @@ def choice_of_folds(recipes: Sequence[MeasuredRecipe]) -> Tree:
         known = [(each, score) for each, score in scores if score is not None]
         if not known:
             return {"why_not": f"of no recipe do fold {k}'s validation patients define an AUC"}
-        chosen.append(max(known, key=lambda each: each[1]))
+        chosen.append(min(known, key=lambda each: (-each[1], each[0].name)))
     rows: list[Tree] = [{"recipe": each.name, "inner": score} for each, score in chosen]
     tree: Tree = {"folds": rows, "why_not": None}
     for level in _LEVELS:
