@@ -151,6 +151,10 @@ def test_the_studys_choices() -> None:
         ({"population.without": '["epidural"]'}, "cannot be learnt"),
         ({"classes": '["subdural", "any"]'}, "any` cannot be learnt from positives alone"),
         ({"population.without": '["any"]'}, "cannot leave out `any`"),
+        (
+            {"population.without": '["subdural"]', "classes": '["epidural"]', "synthetic.share": "0.25"},
+            r"synthetic\.subtypes draws lesions that the population leaves out: subdural; give it others",
+        ),
         ({"network.init": "random", "network.frozen": "true"}, "frozen backbone with random weights"),
         ({"input.windows": "[]"}, r"input\.windows"),
         ({"input.windows": '[{"level": 40, "width": 0}]'}, "width must be above 0"),
@@ -175,7 +179,7 @@ def test_an_override_that_makes_no_sense_is_refused(assignment: dict[str, str], 
         ({"subtypes.population.slices": "all"}, "the second stage .* is of all slices"),
         ({"subtypes.classes": '["subdural", "any"]'}, "subtypes: `any` cannot be learnt from positives alone"),
         (
-            {"gate.population.without": '["epidural"]', "gate.classes": '["any"]'},
+            {"gate.population.without": '["epidural"]', "gate.classes": '["any"]', "gate.synthetic": "null"},
             "leave out different subtypes",
         ),
         (
@@ -200,7 +204,7 @@ def test_a_cascade_keeps_what_its_stages_are() -> None:
     assert changed.fingerprint() != cascade.fingerprint()
     assert changed.derive(gate=cascade.gate, subtypes=cascade.subtypes) == cascade
     three = recipes.find("paper_model_3").of_one_model
-    gate = cascade.gate.derive(classes=["any"], **{"population.without": ["epidural"]})
+    gate = cascade.gate.derive(classes=["any"], synthetic=None, **{"population.without": ["epidural"]})
     without_epidural = cascade.derive(gate=gate, subtypes=three)
     assert without_epidural.classes == (*SUBTYPES[1:], Subtype.ANY)
 

@@ -283,6 +283,19 @@ CONTRAST_WORDS = {
     ),
     **dict.fromkeys(("HEAD C-", "HEAD WO CON", "ohne KM", "PRE CONTRAST", "NCCT", "UNENHANCED HEAD"), False),
     **dict.fromkeys(
+        ("HEAD WO/CONTRAST", "HEAD W-O CONTRAST", "W/O I/V CONTRAST", "HEAD WO I.V. CONTRAST", "CONTRAST: NO"), False
+    ),
+    **dict.fromkeys(
+        ("WO INTRAVENOUS CONTRAST", "WITHOUT ANY CONTRAST", "SENZA MEZZO DI CONTRASTO", "SANS PRODUIT DE CONTRASTE"),
+        False,
+    ),
+    **dict.fromkeys(
+        ("HEAD + C-SPINE", "HEAD W/C-SPINE", "HEAD WITH C-SPINE", "HEAD W C-COLLAR", "CONTRAST NONE"), False
+    ),
+    **dict.fromkeys(
+        ("WO/W CONTRAST", "W/O + W CONTRAST", "WO IV/W IV CONTRAST", "HEAD +C C-SPINE", "WITH CONTRAST"), True
+    ),
+    **dict.fromkeys(
         ("", "AXIAL 5MM", "POST OP", "POST FALL", "POST CONCUSSION", "POST FOSSA", "C-SPINE", "HEAD"), False
     ),
 }

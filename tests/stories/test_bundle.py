@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 import ichnos as package
 from ichnos.data.set import PreparedSet
 from ichnos.data.sources.phantom import PhantomSource
-from ichnos.errors import BundleError, InputError
+from ichnos.errors import BundleError, InputError, UsageError
 from ichnos.findings import ExamFindings
 from ichnos.inference import read_bundle
 from ichnos.phantom import RAISED_PREVALENCE, CohortSettings, make_exam
@@ -240,6 +240,14 @@ def test_two_runs_become_one_bundle_calibrated_together(prepared: Path, run: Pat
     manifest = read_bundle(out).manifest
     assert manifest.networks == 2
     assert manifest.readout.calibrated
+
+
+@pytest.mark.parametrize("line", ["", "x" * 121, "two\nlines"])
+def test_a_line_that_a_bundle_cannot_hold_is_refused_before_the_work(run: Path, tmp_path: Path, line: str) -> None:
+    with pytest.raises(UsageError, match=r"--demonstration wants one line of 1 to 120 characters, got \d+ character"):
+        export_runs([run], tmp_path / "b", SILENT, ExportOptions(demonstration=line))
+    with pytest.raises(UsageError, match="--title wants"):
+        export_runs([run], tmp_path / "b", SILENT, ExportOptions(title=line or "x" * 200))
 
 
 @pytest.mark.slow

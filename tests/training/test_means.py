@@ -93,6 +93,22 @@ class Scaled(MixedPrecision):
         return data
 
 
+def test_a_run_that_was_begun_in_another_precision_goes_on_with_a_scale_of_its_own(
+    small: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(PowerCutError):
+        train(small, tiny[0], None, tmp_path, progress=Recorder(4, cut))
+    assert load_checkpoint(tmp_path / "last.safetensors").metadata["scaler"] == {}
+    fabric = Fabric(
+        accelerator="cpu",
+        devices=1,
+        plugins=[Scaled("16-mixed", "cpu", torch.amp.GradScaler("cpu", init_scale=1024.0))],
+    )
+    monkeypatch.setattr("ichnos.training.loop.choose_all", lambda *_: fabric)
+    train(small, tiny[0], None, tmp_path)
+    assert load_checkpoint(tmp_path / "last.safetensors").metadata["scaler"]["scale"] == 1024
+
+
 def test_the_loss_scale_goes_on_where_it_stood(
     small: SliceRecipe, tiny: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,10 +14,11 @@ from ichnos.subtypes import SUBTYPES, Subtype
 from ichnos.training import TrainingSlices, predict
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.batches import in_batches, read_ahead
-from ichnos.training.batchnorm import reestimate_batchnorm
+from ichnos.training.batchnorm import reestimate_batchnorm, share_batchnorm
 from ichnos.training.devices import choose
 from ichnos.training.loss import LossWatch, MultilabelLoss
 from ichnos.training.randomness import seed_step
+from ichnos.training.ranks import Ranks
 from ichnos.training.schedule import learning_rate
 from ichnos.training.slices import spread
 
@@ -63,6 +64,30 @@ def test_focal_loss_is_the_published_one():
     expected = (-((1 - right) ** 2) * right.log()).sum(dim=1).mean()
     assert torch.allclose(loss_of(Loss(kind="focal"))(logits, targets), expected, atol=1e-5)
     assert torch.allclose(loss_of(Loss(kind="focal", gamma=0))(logits, targets), loss_of(Loss())(logits, targets))
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_a_slice_that_is_certainly_right_has_a_focal_gradient_of_nothing(gamma: float):
+    logits = torch.full((2, 5), 40.0, requires_grad=True)
+    loss_of(Loss(kind="focal", gamma=gamma))(logits, torch.ones(2, 5)).backward()
+    assert logits.grad is not None
+    assert (logits.grad == 0).all(), "at 40 the sigmoid is 1 to the last bit"
+
+
+class WithActivation(nn.BatchNorm2d):
+    """As timm's BatchNormAct2d."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
+        return super().forward(input).relu()
+
+
+def test_a_normalisation_that_does_more_is_not_shared():
+    """Taken for plain it would train without its activation, and be read with it."""
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), WithActivation(4))
+    with pytest.raises(TrainingError, match="WithActivation\\) does more"):
+        share_batchnorm(network, Ranks(0, 2), CPU)
+    share_batchnorm(network, Ranks(), CPU)
+    assert type(network[1]) is WithActivation
 
 
 def test_asymmetric_loss_is_the_published_one():

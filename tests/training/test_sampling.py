@@ -114,6 +114,13 @@ def test_each_batch_has_its_share_of_synthetic_slices(sampling):
         assert sorted(real[real < 70]) == list(range(70))
 
 
+@pytest.mark.parametrize("steps", [None, 3])
+def test_one_slice_of_a_batch_at_least_is_real(steps: int | None):
+    fit = Fit(batch_size=4, steps_per_epoch=steps)
+    drawn = BatchOrder(part(rsna_like(20), synthetic=6), Sampling.NATURAL, fit, share=0.9).epoch(0)
+    assert all((batch < 14).sum() >= 1 for batch in drawn)
+
+
 def test_without_synthetic_slices_the_order_is_as_it_was():
     labels = rsna_like(60)
     plain = BatchOrder(part(labels), Sampling.BALANCED, Fit(batch_size=7))

@@ -17,7 +17,7 @@ from ichnos.dicom.decoder import Decodes, FileInMemory, shared_decoder
 from ichnos.dicom.directory import is_directory, referenced_files
 from ichnos.dicom.doubts import doubts_of, doubts_of_others
 from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
-from ichnos.dicom.frames import FileFacts, Frame, read_facts
+from ichnos.dicom.frames import A_COLOUR_PICTURE, FileFacts, Frame, read_facts
 from ichnos.dicom.orientation import corner_and_directions, is_transposed
 from ichnos.dicom.parsing import START_BYTES, inflated, is_deflated, looks_like_dicom, parse_whole
 from ichnos.dicom.pixels import needs_decoder, read_hu
@@ -258,6 +258,10 @@ def _common(records: Sequence[SeriesRecord]) -> str:
 
 def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, hangs: _Hangs) -> tuple[Exam, tuple[str, ...]]:
     frames = series.frames
+    lost = [fault for fault in series.faults if not fault.startswith(A_COLOUR_PICTURE)]
+    if len(lost) > len(frames) * (1 - _LEAST_READ) / _LEAST_READ:
+        files = len(lost) + len(frames)
+        raise ExamError(f"{len(lost)} of its {files} files cannot be read: {Counter(lost).most_common(1)[0][0]}")
     hu, kept, skipped = _read_frames(frames, decoder, hangs)
     read = series.with_frames(kept)
     inverted = False

@@ -59,6 +59,9 @@ TAGS = [
     *(tag for tags in _DATES_AND_TIMES for tag in tags),
 ]
 
+A_COLOUR_PICTURE = "it is a colour picture"
+"""How the fault of a file begins that was never a slice."""
+
 _LARGEST_SIDE = 4096
 """No CT matrix is larger; a header that says so is damaged, and would ask for gigabytes."""
 
@@ -237,7 +240,7 @@ def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...
     samples, photometric = whole_number(elements, _SAMPLES), text(elements, _PHOTOMETRIC)
     if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         kind = shown_code(photometric, PHOTOMETRIC) or samples
-        raise DicomError(f"it is a colour picture ({kind}), not CT in HU; send the axial series")
+        raise DicomError(f"{A_COLOUR_PICTURE} ({kind}), not CT in HU; send the axial series")
     layout = PixelLayout.of(elements)
     if max(layout.rows, layout.columns) > _LARGEST_SIDE or min(layout.rows, layout.columns) < 2:
         raise DicomError(f"it has {layout.rows}×{layout.columns} pixels; CT of 2 to {_LARGEST_SIDE} a side is read")

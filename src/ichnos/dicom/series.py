@@ -24,6 +24,9 @@ _SAME_PLACE_MM = 0.02
 _ANOTHER_THICKNESS = 1.5
 """Times as thick: another reconstruction, not another rounding."""
 
+_LEAST_OF_A_SCAN = 6
+"""Slices with one AcquisitionNumber: fewer are a turn of the gantry, of which a scan has many."""
+
 _MOST_KINDS = 100
 """Kinds of slices under one series identifier: matrices, spacings, directions, thicknesses. A scanner writes a few, the
 slices of a turning plane some dozens; a damaged file can say another for each of 20,000 frames."""
@@ -36,7 +39,8 @@ class Series:
     number: from 1, in the order found, over everything that was given. frames: from foot to head, one a position.
     offsets: (frames,) mm along the normal. duplicates: frames left out because another lies at their
     position; copies of one and the same slice are not counted.
-    faults: why further files of it cannot be used, one an entry. given: numbers of the paths that led to it.
+    faults: why further files of its identifier cannot be used, one an entry: of several stacks, each may have lost
+    them. given: numbers of the paths that led to it.
     """
 
     number: int
@@ -110,8 +114,8 @@ def series_of(files: Sequence[tuple[int, FileFacts]]) -> list[Series]:
         except DicomError as error:
             stacks, faults = [(members[0][1], [])], (str(error),)
         given = tuple(sorted({number for number, _ in members}))
-        for position, (facts, frames) in enumerate(stacks):
-            found.append(_series(len(found) + 1, facts, frames, faults if position == 0 else (), given))
+        for facts, frames in stacks:
+            found.append(_series(len(found) + 1, facts, frames, faults, given))
     return found
 
 
@@ -175,8 +179,31 @@ def _reconstructions(frames: list[Frame]) -> list[list[Frame]]:
     for frame in frames:
         by_thickness[_rounded_thickness(frame)].append(frame)
     if len(by_thickness) < 2 or min(by_thickness) <= 0 or not _across_the_same(list(by_thickness.values())):
+        return _scans(frames)
+    return [scan for each in by_thickness.values() for scan in _scans(each)]
+
+
+def _scans(frames: list[Frame]) -> list[list[Frame]]:
+    """A region that was scanned twice, at other places the second time, as two stacks: by AcquisitionNumber. Slices
+    that were made again at the same places stay, as repeated ones, and so does a scan of one turn a slice."""
+    by_acquisition: defaultdict[int, list[Frame]] = defaultdict(list)
+    for frame in frames:
+        by_acquisition[frame.acquired[0]].append(frame)
+    whole = [each for each in by_acquisition.values() if len(each) >= _LEAST_OF_A_SCAN]
+    if len(whole) < 2 or not any(_lie_among(one, other) for one, other in combinations(whole, 2)):
         return [frames]
-    return list(by_thickness.values())
+    return list(by_acquisition.values())
+
+
+def _lie_among(one: Sequence[Frame], other: Sequence[Frame]) -> bool:
+    """Whether two groups share more than half of the shorter one's extent, and few places."""
+    plane = np.cross(one[0].orientation[:3], one[0].orientation[3:])
+    few, many = sorted((np.sort([f.position for f in each] @ plane) for each in (one, other)), key=len)
+    shared, shorter = min(few[-1], many[-1]) - max(few[0], many[0]), min(np.ptp(few), np.ptp(many))
+    if not shared > shorter / 2 > 0:
+        return False
+    nearest = np.abs(few[:, None] - many[np.clip(np.searchsorted(many, few)[:, None] - [0, 1], 0, len(many) - 1)])
+    return bool(np.mean(nearest.min(axis=1) <= _SAME_PLACE_MM) < 0.5)
 
 
 def _rounded_thickness(frame: Frame) -> float:

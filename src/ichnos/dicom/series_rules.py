@@ -54,17 +54,22 @@ class SeriesRules:
     are judged in any case, and many a plain head is called AXIAL 5MM."""
 
     plain_words: tuple[str, ...] = (
-        r"\b(WITHOUT|W ?/ ?O(UT)?|WO|OHNE|SANS|SENZA|BEZ)\b( IV\b)?( ([CK]ONTRAST\w*|CON|KM|MDC|INJECT\w*|IV|C)\b)?",
+        (
+            r"\b(WITHOUT|W ?[/-] ?O(UT)?|WO|OHNE|SANS|SENZA|BEZ|ZONDER|UTEN|UTAN|UDEN)\b"
+            r"([ /:.-]*(ANY|I ?[./]? ?V\.?|INTRAVENOUS|DI|DE|MEZZO|PRODUIT|MEDIO)(?!\w))*"
+            r"([ /:.-]*([CK]ONTRAST\w*|CON|KM|MDC|INJECT\w*|C)\b)?"
+        ),
+        r"\b[CK]ONTRAST\w*[ :=-]*(NO|NONE|NIL|FREE|NEIN|NEE)\b",
         r"\bSIN CON\w*",
         r"\b(NON?|PRE|BEFORE|VOR|AVANT)[ -]?(IV )?([CK]ONTRAST\w*|CON\b|KM\b|ENHANCED|INJECT\w*)",
         r"\bN[CE]CT\b|\bNATIV|\bPLAIN\b|\bUNENHANCED\b",
         r"\bC-(?!\w)|(?<!\w)-C\b|\bC ?\(-\)",
     )
     contrast_words: tuple[str, ...] = (
-        r"\bC ?\+|\+ ?C\b|\bC ?\(\+\)",
+        r"\bC ?\+|\+ ?C\b(?![ -]*(SP|COL|CERV))|\bC ?\(\+\)",  # not + C-SPINE, C-COLLAR
         r"\bCT[APV]\b|ANGIO|VENOGRA|PERFUSION",
         r"[CK]ONTRAST|\bKM\b|\bMDC\b|\bCECT\b|\bENHANCED\b|\bINJECT",
-        r"\bW(ITH)? ?/? ?(IV|CON|C)\b",
+        r"\bW(ITH)? ?/? ?(IV|CON|C)\b(?![ -]*(SP|COL|CERV))",
         r"\bPOST\b(?=[^A-Z0-9]*($|\d+([.,]\d+)? ?MM|(IV|CON|CM|CE|C|GD|AX|AXIAL)\b))",  # not POST OP, POST FALL
         r"\bW(ITH)?\b[ /&+]*(AND)?[ /&+]*$",  # what W/WO leaves
     )

@@ -34,7 +34,7 @@ _FIRST_SHRINKAGE = 32
 _OF_THE_FIFTH = (Architecture.JOINT_3D_RNN,)
 """Networks that readers of version 4 do not know, and that were not there yet."""
 
-_ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
+ONE_LINE = r"^[^\x00-\x1f\x7f]{1,120}$"
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -76,7 +76,7 @@ class Manifest(_Part):
     form: Literal["ichnos-bundle"] = "ichnos-bundle"
     version: Literal[1, 2, 3, 4, 5, 6] = 2
     """What `version_of` says; 1 where 2 would do."""
-    title: Annotated[str, Field(pattern=_ONE_LINE)]
+    title: Annotated[str, Field(pattern=ONE_LINE)]
     """One line."""
     made_with: Mapping[str, str]
     """Versions of what changes a result."""
@@ -103,7 +103,7 @@ class Manifest(_Part):
     """The largest difference in probability between the trained network and this file's, on real input, at export."""
     licence: str
     """Of the bundle itself."""
-    demonstration: Annotated[str, Field(pattern=_ONE_LINE)] | None = None
+    demonstration: Annotated[str, Field(pattern=ONE_LINE)] | None = None
     """Why the bundle is a demonstration and no more: a doubt in everything that is read with it."""
     digests: Mapping[str, Digest]
     """SHA-256 of every other member of the file."""

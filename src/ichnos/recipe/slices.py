@@ -52,6 +52,12 @@ class SliceRecipe(AnyRecipe):
         both = set(self.classes) & set(self.population.without)
         if both:
             raise ValueError(f"classes that the population leaves out cannot be learnt: {sorted(both)}")
+        drawn = set(self.synthetic.subtypes if self.synthetic else ()) & set(self.population.without)
+        if drawn:
+            raise ValueError(
+                f"synthetic.subtypes draws lesions that the population leaves out: {', '.join(sorted(drawn))}; give it "
+                "others, or synthetic=null"
+            )
         if self.input.raw_hu and self.network.frozen:
             raise ValueError(
                 "the stem of raw HU begins at zero and a frozen backbone cannot learn it: set raw_hu=false"

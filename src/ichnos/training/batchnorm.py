@@ -15,6 +15,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm as _Norm  # what all of torch's, and ours, have in common
 
+from ichnos.errors import TrainingError
 from ichnos.training.batches import in_batches, read_ahead
 from ichnos.training.memory import told_without_room
 from ichnos.training.ranks import Ranks
@@ -31,6 +32,12 @@ def share_batchnorm(network: nn.Module, ranks: Ranks, device: torch.device) -> N
     """
     if ranks.size == 1:
         return
+    for child in network.modules():
+        if isinstance(child, _Norm) and type(child).forward not in (_Norm.forward, SharedBatchNorm.forward):
+            raise TrainingError(
+                f"this network's normalisation ({type(child).__name__}) does more than to normalise, which several "
+                "processes cannot share; train it by one (without --devices and torchrun)"
+            )
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return

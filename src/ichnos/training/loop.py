@@ -266,7 +266,8 @@ def _open(
     state = RunState()
     if checkpoint is not None:
         state = restore_state(checkpoint.metadata["state"], checkpoint.tensors, plain_optimizer)
-        fabric.strategy.precision.load_state_dict(checkpoint.metadata["scaler"])
+        if scaler := checkpoint.metadata["scaler"]:  # a run that was begun in another precision has none
+            fabric.strategy.precision.load_state_dict(scaler)
         if averaged is not None:
             averaged.restore(checkpoint.tensors)
     return Session(

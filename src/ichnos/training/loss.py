@@ -19,6 +19,9 @@ _STEPS_BETWEEN_CHECKS = 50
 _NEARLY_ONE = 1 - 1e-7
 """Where the logarithm of what is left of a probability is cut off."""
 
+_HARDLY_WRONG = 1e-7
+"""How wrong a focal loss takes a slice for at least: at 0 a power below 1 is infinitely steep, its gradient NaN."""
+
 _HEAVIEST_POSITIVE = 100.0
 """With `positives=balanced`: a class with a handful of positives would else be learnt by heart from them."""
 
@@ -52,7 +55,7 @@ class MultilabelLoss(nn.Module):
             case "focal":
                 probability = logits.sigmoid()
                 wrong = targets * (1 - probability) + (1 - targets) * probability
-                each = wrong**self._loss.gamma * self._cross_entropy(logits, targets)
+                each = wrong.clamp(min=_HARDLY_WRONG) ** self._loss.gamma * self._cross_entropy(logits, targets)
             case "asymmetric":
                 shifted = (logits.sigmoid() - self._loss.margin).clamp(min=0)
                 negative = -(shifted**self._loss.gamma) * torch.log1p(-shifted.clamp(max=_NEARLY_ONE))

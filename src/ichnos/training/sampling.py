@@ -91,8 +91,8 @@ def steps_of_epoch(fit: Fit, real: int, synthetic: int = 0) -> int:
 
 
 def synthetic_of_batch(fit: Fit, share: float) -> int:
-    """How many slices of each batch are synthetic, where their share is asked for."""
-    return max(1, round(share * fit.batch_size))
+    """How many slices of each batch are synthetic, where their share is asked for; one at least is not."""
+    return min(fit.batch_size - 1, max(1, round(share * fit.batch_size)))
 
 
 @dataclass(frozen=True, eq=False)

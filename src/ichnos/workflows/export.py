@@ -1,6 +1,7 @@
 """From trained runs to one bundle: network, calibration, exam aggregation, thresholds and model card in one file."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -10,13 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.data.splits import Part
 from ichnos.errors import BundleError, InputError, OutputError, UsageError
 from ichnos.evaluation.combination import Ranks
 from ichnos.evaluation.readout import AS_USUAL, FittedReadout, Fitting, fit_readout
 from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
-from ichnos.inference.manifest import DataOrigin, Manifest, Numbers, version_of
+from ichnos.inference.manifest import ONE_LINE, DataOrigin, Manifest, Numbers, version_of
 from ichnos.inputs import to_matrix
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.models.export import exported
@@ -113,6 +115,9 @@ def export_runs(
     """
     _see_that_it_is_free(out, force=force)
     model = _opened(runs)
+    for what, line in (("--title", options.title or model.recipe.title), ("--demonstration", options.demonstration)):
+        if line is not None and not re.fullmatch(ONE_LINE, line):
+            raise UsageError(f"{what} wants one line of 1 to 120 characters, got {counted(len(line), 'character')}")
     card = _scorecard(runs, model, options)
     data = open_data(options.data, options.fold) if options.data else None
     fitted, origin = _fit(model, data, options, progress, device)

@@ -51,7 +51,12 @@ def unread_tree(found: FoundExams) -> Tree:
 
 def is_partial(tree: Tree) -> bool:
     """Whether something that was given could not be read."""
-    return bool(tree["unreadable"]) or any(not exam["read"] or exam["skipped"] for exam in tree["exams"])
+    return bool(tree["unreadable"]) or any(not exam["read"] or has_lost_slices(exam) for exam in tree["exams"])
+
+
+def has_lost_slices(exam: Tree) -> bool:
+    """Whether slices of the series that was taken, or files of it, could not be read."""
+    return bool(exam["skipped"]) or any(series["taken"] and series["faulty_files"] for series in exam["series"])
 
 
 def lines_of(tree: Tree) -> Iterator[str]:

@@ -36,7 +36,7 @@ from ichnos.processes import exams_at_once, in_processes
 from ichnos.progress import Progress
 from ichnos.remote import Place, RemotePath
 from ichnos.reporting.exam import ExamResult, Format, batch_page, write_outputs
-from ichnos.workflows.inspect import exam_tree, unread_tree
+from ichnos.workflows.inspect import exam_tree, has_lost_slices, unread_tree
 from ichnos.workflows.output_folder import FINDINGS, SUMMARY, clear, see_that_it_is_free
 
 SUMMARY_VERSION = 1
@@ -150,7 +150,7 @@ def _with_a_way_on(error: OutputError | WorkerError, exams: Sequence[Tree]) -> O
 def is_partial(summary: Tree) -> bool:
     """Whether something that was given was not read, or not written in a form that was asked for."""
     return bool(summary["unreadable"]) or any(
-        exam["findings"] is None or exam["skipped"] or exam["refused_formats"] for exam in summary["exams"]
+        exam["findings"] is None or has_lost_slices(exam) or exam["refused_formats"] for exam in summary["exams"]
     )
 
 
