@@ -31,7 +31,8 @@ FOLDS = {
     "reader-ct-ich-seed-2": "the same, other folds (split seed 2)",
     "reader-ct-ich-seed-3": "the same, other folds (split seed 3)",
     "reader-views-ct-ich": "the first folds' networks, each slice with its mirror image",
-    "single-ct-ich": "single slices from the same weights, no synthetic lesions",
+    "single-from-scratch-ct-ich": "single slices, random weights",
+    "single-ct-ich": "single slices, the phantom's weights, no synthetic lesions",
     "single-views-ct-ich": "the same networks, each slice with its mirror image",
     "single-views-ct-ich-seed-1": "the same, other folds (split seed 1)",
     "single-views-ct-ich-seed-2": "the same, other folds (split seed 2)",
@@ -49,7 +50,8 @@ FOLDS = {
 
 BUNDLE = {name: title for name, title in FOLDS.items() if name.startswith("pair-")} | {
     "single-160-views-ct-ich": "`model_2_any_160_views`, a network like the better of its two, alone",
-    "reader-from-scratch-ct-ich": "`reader_from_scratch`: three slices as channels, 96 px, random weights, 18 epochs",
+    "single-ct-ich": "`model_2_any_25d`: single slices, 96 px, the phantom's weights, 6 epochs",
+    "single-from-scratch-ct-ich": "`model_2_any`, the same from random weights, 12 epochs",
     "pair-ct-ich": "the bundle's procedure",
 }
 """What the front page shows; results/README.md has every procedure that was measured."""
@@ -117,9 +119,9 @@ def _rows(studies: Mapping[str, str]) -> list[tuple[str, str, list[str]]]:
 
 
 def classes_tables() -> str:
-    """Every class of the two studies side by side, slice and exam."""
+    """Every class of the bundle's procedure, and of one network from both kinds of first weights side by side."""
     parts: list[str] = []
-    for name in ("pair-ct-ich", "reader-from-scratch-ct-ich"):
+    for name in ("pair-ct-ich", "single-ct-ich", "single-from-scratch-ct-ich"):
         path = ROOT / "results" / f"{name}.json"
         if path.exists():
             card = json.loads(path.read_text(encoding="utf-8"))

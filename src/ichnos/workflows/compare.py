@@ -128,7 +128,7 @@ def compare_predictions(
         resamples=resamples,
         progress=progress,
     )
-    words = ["ichnos", "compare", *str(first), str(second), "--out", str(out), *prevalence_words(prevalence)]
+    words = ["ichnos", "compare", str(first), str(second), "--out", str(out), *prevalence_words(prevalence)]
     tree = _tree(sides, rows, called, resamples)
     tree |= {
         "prevalence": {c.value: share for c, share in prevalence.items()},
