@@ -3,7 +3,9 @@
 import re
 from pathlib import Path
 
-from ichnos.counting import counted, ranges
+import pytest
+
+from ichnos.counting import counted, exactly, ranges
 
 SOURCES = Path(__file__).parents[1] / "src" / "ichnos"
 
@@ -24,6 +26,12 @@ def test_what_is_said_of_exams_counts_with_it() -> None:
         for line in (SOURCES / name).read_text().splitlines():
             if re.search(r"\} (slices|files|exams|series|gaps|doubts|things)\b", line):
                 assert any(name.endswith(file) and words in line for file, words in never_one), line
+
+
+@pytest.mark.parametrize("number", [0.06, 1.0, 0.12345678, 0.99999999, 1 / 3, 0.0])
+def test_a_number_in_a_command_is_the_very_same(number: float) -> None:
+    assert float(exactly(number)) == number
+    assert exactly(1.0) == "1"
 
 
 def test_numbers_in_a_row_are_joined() -> None:

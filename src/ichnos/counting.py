@@ -8,6 +8,11 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def exactly(number: float) -> str:
+    """With as many digits as give the very same number back, as a command wants it: `0.06`, `1`, `0.12345678`."""
+    return repr(float(number)).removesuffix(".0")
+
+
 def ranges(numbers: Iterable[int]) -> str:
     """Ascending numbers as people write them: 1, 2, 3, 6 → `1–3, 6`."""
     runs: list[list[int]] = []

@@ -111,6 +111,8 @@ def test_the_mask_says_where_blood_is(exam: LabelledExam, head: RealHead) -> Non
     hu = hu_of(exam)
     lesions = draw_lesions(np.random.default_rng(1), head.patient, frozenset((Subtype.INTRAVENTRICULAR,)))
     grafted = graft(head, hu, exam.slices[0].pixel_spacing, lesions)
+    bits = (grafted.labels << np.arange(grafted.labels.shape[1])).sum(axis=1)
+    assert not (grafted.masks & ~bits.astype(np.uint8)[:, None, None]).any(), "no blood that a label denies"
     before, bleeds = hu[grafted.rows], grafted.masks > 0
     change = np.abs(grafted.hu.astype(np.float64) - before)
     assert change[bleeds].sum() > 0.8 * change.sum(), "the rest is a rim that blood shares with what lies beside it"

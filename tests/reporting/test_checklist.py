@@ -4,12 +4,14 @@ from typing import Any
 
 import pytest
 
+from ichnos.inference import read_default_bundle
 from ichnos.recipe import CascadeRecipe
 from ichnos.recipes.cascade import RECIPE as CASCADE
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.reporting.checklist import answers, left_to_the_author
 from ichnos.reporting.checklist_model import class_imbalance, initial_weights, preprocessing, selection, training
-from ichnos.workflows.provenance import joined, stages_of_run
+from ichnos.reporting.recipe_words import training_words
+from ichnos.workflows.provenance import joined, stages_of_bundle, stages_of_run
 
 
 def card(**model: Any) -> dict[str, Any]:
@@ -120,6 +122,18 @@ def test_a_bundle_tells_what_its_recipe_says() -> None:
     assert "% of each batch synthetic lesions (epidural" in (class_imbalance([stage]) or "")
     assert (selection([stage]) or "").endswith("which it was, the bundle does not say")
     assert f"batches of {READER.fit.batch_size}" in (training([stage]) or "")
+
+
+def test_a_bundle_of_everyone_claims_no_choice() -> None:
+    """As `study folds --bundle` makes it: nobody is held back, and it stops where the folds' best epochs were."""
+    manifest = read_default_bundle().manifest
+    assert manifest.scorecard_is_of == "the procedure"
+    stages = stages_of_bundle(manifest)
+    assert "none: the last of 3 epochs, as everyone was trained on" in (selection(stages) or "")
+    alone = stages_of_bundle(manifest.model_copy(update={"scorecard_is_of": "this model"}))
+    assert "which it was, the bundle does not say" in (selection(alone) or "")
+    stopped = READER.derive(**{"fit.epochs": 12, "fit.stop_after": 5, "fit.patience": None})
+    assert "at most 5 epochs" in training_words(stopped)
 
 
 def test_what_is_joined_is_told_and_that_nothing_is() -> None:

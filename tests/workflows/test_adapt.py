@@ -181,6 +181,14 @@ def test_what_cannot_be_adapted(old: PreparedSet, new: PreparedSet, run: Path, t
         adapt_run(tmp_path / "p", new.path, tmp_path / "q", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
 
 
+def test_a_study_does_not_write_over_another_commands_scorecard(new: PreparedSet, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "scorecard.json").write_text('{"form": "ichnos-evaluation"}')
+    with pytest.raises(OutputError, match="holds the scorecard of another command"):
+        study_adaptation(run, new.path, tmp_path, AdaptationOptions(), SILENT, device="cpu")
+    assert (tmp_path / "scorecard.json").read_text() == '{"form": "ichnos-evaluation"}'
+    assert "--resamples 200" in AdaptationOptions(resamples=200).command(run, new.path, tmp_path)
+
+
 def test_what_batchnorm_refuses_is_refused_before_anything_is_written(
     old: PreparedSet, recipe: SliceRecipe, run: Path, tmp_path: Path
 ) -> None:

@@ -61,3 +61,13 @@ def test_exams_whose_slices_differ_are_a_group_of_their_own() -> None:
 def test_what_only_slices_have_makes_no_groups(column: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         Subgrouping(column).see_that_it_can_be(OfSlices())  # pyright: ignore[reportArgumentType]
+
+
+def test_groups_of_a_table_or_of_before_are_not_what_is_asked_for_now(tmp_path: Path) -> None:
+    """A study that goes on measures again what its command would not give."""
+    of_index, of_table = {"subgroups": {"by": "sex"}}, {"subgroups": {"by": "sex", "table": "a.csv"}}
+    assert Subgrouping("sex").is_told(of_index)
+    assert not Subgrouping("sex").is_told(of_table)
+    assert not Subgrouping("sex", tmp_path / "a.csv").is_told(of_table), "it may have changed"
+    assert Subgrouping().is_told({})
+    assert not Subgrouping().is_told(of_index)

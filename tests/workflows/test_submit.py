@@ -216,6 +216,11 @@ def test_samples_that_are_none(tmp_path: Path, text: str, said: str) -> None:
         read_sample(tmp_path / "sample.csv")
 
 
+def test_an_empty_line_of_a_sample_is_no_row(tmp_path: Path) -> None:
+    (tmp_path / "sample.csv").write_text("ID,Label\n" + "".join(f"ID_1_{c},0.5\n" for c in CLASSES) + "\n")
+    assert len(read_sample(tmp_path / "sample.csv")) == len(CLASSES)
+
+
 @pytest.mark.parametrize("bad", [[0.1] * 5 + [0.05], [np.nan] * 6, [0.1] * 5 + [1.1]])
 def test_what_is_submitted_is_checked(bad: list[float]) -> None:
     with pytest.raises(InputError):

@@ -26,7 +26,7 @@ from ichnos.progress import Progress
 from ichnos.recipe import InputSpec, Synthetic
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
-GRAFTS_VERSION = 1
+GRAFTS_VERSION = 2
 """Raised whenever other lesions, or the same ones elsewhere, come of the same set and settings."""
 
 _SCHEMA: dict[str, Any] = {

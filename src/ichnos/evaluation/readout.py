@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import exactly
 from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.aggregation import AggregatorChoice, ExamTable, choose_aggregator
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration, reliability_table
@@ -69,7 +70,7 @@ class Fitting:
     @property
     def words(self) -> list[str]:
         """As they are given to a command; nothing of what is usual."""
-        words = ["--sensitivity", f"{self.sensitivity:g}"] if self.sensitivity != HIGH_SENSITIVITY else []
+        words = ["--sensitivity", exactly(self.sensitivity)] if self.sensitivity != HIGH_SENSITIVITY else []
         return words + (["--bound", self.bound.value] if self.bound is not Bound.CAP_SUBTYPES else [])
 
     def is_of(self, readout: Mapping[str, Any]) -> bool:

@@ -69,11 +69,13 @@ def graft(head: RealHead, hu: NDArray[np.int16], spacing: tuple[float, float], l
     shape = (0, *hu.shape[1:])
     mask = np.stack(masks) if masks else np.zeros(shape, np.uint8)
     areas = [np.count_nonzero(mask >> k & 1, axis=(1, 2)) * spacing[0] * spacing[1] for k in range(len(SUBTYPES))]
+    labels = np.stack(areas, axis=1) >= VISIBLE_MM2
+    labelled = (labels << np.arange(len(SUBTYPES))).sum(axis=1).astype(np.uint8)
     return Grafted(
         np.array(rows, np.int64),
         np.stack(slices) if slices else np.zeros(shape, np.int16),
-        mask,
-        np.stack(areas, axis=1) >= VISIBLE_MM2,
+        mask & labelled[:, None, None],  # a trace that is too small to be labelled teaches nothing against its label
+        labels,
     )
 
 

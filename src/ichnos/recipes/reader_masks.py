@@ -7,7 +7,7 @@ Differs from `reader`:
 - An auxiliary head on the last feature map and one of finer cells says for each class where it bleeds; its loss
   (cross-entropy and Dice) is added to the classifier's for slices that have masks. At 96 px it has 12 × 12 cells.
 - Masks are those of the set, where it has any (phantom, CT-ICH 1.3.1), and those of the synthetic lesions, which are
-  drawn with theirs: so it can be trained where nobody has outlined anything (CT-ICH 1.0, RSNA).
+  drawn with theirs: so it can be trained where a set gives none (RSNA; CT-ICH 1.0, whose own are not read).
 - The bundle is the reader's: the auxiliary head stays in the run.
 
 Expected: not measured yet.

@@ -73,7 +73,7 @@ def training_words(stage: SliceRecipe) -> str:
     parts = [
         f"Adam at {fit.learning_rate:g}" + (", cosine" if fit.schedule == "cosine" else ""),
         f"batches of {fit.batch_size}",
-        f"at most {counted(fit.epochs, 'epoch')}",
+        f"at most {counted(fit.last_epoch, 'epoch')}",
         "augmented" if stage.augmentation else "not augmented",
     ]
     parts += [f"weights averaged ({fit.averaging.kind.upper()})"] if fit.averaging else []
@@ -84,7 +84,7 @@ def training_words(stage: SliceRecipe) -> str:
 def exam_training_words(fit: ExamFit) -> str:
     """The same of a network of exams."""
     rate = f"Adam at {fit.learning_rate:g}" + (", cosine" if fit.schedule == "cosine" else "")
-    return f"{rate}, batches of {counted(fit.batch_size, 'exam')}, at most {counted(fit.epochs, 'epoch')}"
+    return f"{rate}, batches of {counted(fit.batch_size, 'exam')}, at most {counted(fit.last_epoch, 'epoch')}"
 
 
 def epoch_words(fit: Fit | ExamFit) -> str:

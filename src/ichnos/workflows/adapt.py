@@ -95,12 +95,17 @@ def adapt_on(
     check_adaptable(run, recipe, data, options.method)
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
+    elif options.patients is not None:
+        raise UsageError("this set has no labels of single slices and is taken whole: leave --patients out")
+    else:
+        data = replace(data, everyone=True)
     match options.method:
         case Method.CALIBRATE | Method.BATCHNORM:
             _keep_weights(run, recipe, data, out, options.method, progress, device)
         case Method.FINE_TUNE:
             train_stages(_fine_tuning(run, recipe, options), data, out, progress, device=device)
-    return {"run": str(out), "from": run.name, "method": options.method.value, "patients": data.patients_in_training}
+    used = 0 if options.method is Method.CALIBRATE else data.patients_in_training
+    return {"run": str(out), "from": run.name, "method": options.method.value, "patients": used}
 
 
 def check_adaptable(run: Path, recipe: AnyKind, data: OpenData, method: Method) -> None:
@@ -163,10 +168,8 @@ def _keep_weights(
     run: Path, recipe: AnyKind, data: OpenData, out: Path, method: Method, progress: Progress, device: str
 ) -> None:
     """A stage of positives alone keeps its statistics too: which slices those are, labels say."""
-    if out.exists() and any(out.iterdir()):
-        raise OutputError(f"{out} holds something already; give --out a new folder")
-    if not data.prepared.header.teaches:
-        data = replace(data, everyone=True)
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise OutputError(f"{out} is a file or holds something already; give --out a new folder")
     for name, stage in recipe.stages.items():
         _keep_stage(run / name, stage, data, RunFolder(out / name), method, progress, device)
     join_stages(recipe, data, out, progress, device=device)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ichnos.data.splits import Part
-from ichnos.errors import OutputError, UsageError
+from ichnos.errors import UsageError
 from ichnos.evaluation.level_comparison import Row, auc_of_levels, compare_levels
 from ichnos.evaluation.metrics import slice_metrics
 from ichnos.evaluation.multiplicity import holm
@@ -23,7 +23,7 @@ from ichnos.progress import Progress
 from ichnos.reporting.adaptation import write_adaptation
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on, check_adaptable
 from ichnos.workflows.evaluate import checkpoints_of, unseen
-from ichnos.workflows.measured import BOOTSTRAP_SEED
+from ichnos.workflows.measured import BOOTSTRAP_SEED, see_that_it_goes_on
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import BEST
@@ -31,6 +31,9 @@ from ichnos.workflows.trained_model import BEST
 Tree = dict[str, Any]
 
 AS_IT_WAS = "as it was"
+
+_FORM = "ichnos-adaptation"
+"""Of the scorecard."""
 
 SIZES = (4, 8, 16, 32)
 """Patients to fine-tune on, as many of these as the set has: each doubling is a step that a hospital can weigh."""
@@ -52,6 +55,7 @@ class AdaptationOptions:
         words = ["ichnos", "study", "adapt", str(run), "--data", str(data), "--out", str(out)]
         words += [word for n in self.patients or () for word in ("--patients", str(n))]
         words += ["--seed", str(self.seed)] if self.seed else []
+        words += ["--resamples", str(self.resamples)] if self.resamples != RESAMPLES else []
         words += [word for pair in self.changes.items() for word in ("--set", "=".join(pair))]
         return shlex.join(words)
 
@@ -76,8 +80,7 @@ def study_adaptation(
     Writes scorecard.json, report.md, report.html and each way's predictions.parquet; goes on where it stopped. Returns
     the scorecard. Raises UsageError where the run knows the set already, or the set cannot teach or be measured on.
     """
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give --out a folder")
+    see_that_it_goes_on(out, _FORM)
     opened = open_data(data)
     if not opened.prepared.header.teaches:
         raise UsageError("this set has no labels of single slices: nothing can be fine-tuned or measured on it")
@@ -187,7 +190,7 @@ def _scorecard(measured: list[_Measured], opened: OpenData, options: AdaptationO
     gains = {each.name: compare_levels(first.test, each.test, seed=seed, resamples=resamples) for each in others}
     corrected = _corrected(gains)
     return {
-        "form": "ichnos-adaptation",
+        "form": _FORM,
         "notice": "Research use only. Not a medical device.",
         "source": opened.prepared.header.source,
         "set": opened.prepared.header.fingerprint,

@@ -38,6 +38,8 @@ def run_demo(out: Path, progress: Progress, *, device: str = "auto") -> Path:
     Returns the report's path; the exam's page is out/findings/exam-001/report.html.
     """
     known = {"cohort", "set", "study", "exam", "findings", "report.html"}
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; give --out a folder")
     if out.exists() and any(p.name not in known for p in out.iterdir() if not p.name.startswith(".")):
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
     cohort = write_cohort(COHORT, out / "cohort", progress)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ichnos import recipes as package
-from ichnos.errors import OutputError, UsageError, WeightsError
+from ichnos.errors import UsageError, WeightsError
 from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
 from ichnos.evaluation.readout import AS_USUAL, Fitting
@@ -46,12 +46,15 @@ from ichnos.workflows.folds import (
     study_folds,
     with_levels,
 )
-from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, prevalence_words
+from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, prevalence_words, see_that_it_goes_on
 from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import OpenData, Sets, data_words
 from ichnos.workflows.trained import open_run
 
 Tree = dict[str, Any]
+
+_FORM = "ichnos-field"
+"""Of the scorecard."""
 
 _OLD_KEYS = ("slices", "exams")
 """What of a study by folds stands in the scorecard under these names; `levels` has more of the same."""
@@ -121,8 +124,7 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
     """
     chosen = _chosen(options)
     against = _against(options, list(chosen))
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} is a file; give --out a folder")
+    see_that_it_goes_on(out, _FORM)
     opened, parts = open_folds(data, options.split_seed, options.folds)
     options.subgroups.see_that_it_can_be(opened.prepared)
     studied: list[tuple[Tree, FoldsJudged]] = []
@@ -297,7 +299,8 @@ def _told(
         judged.write_judged(folder)
     by = options.subgroups if recipe.population.slices == "all" else Subgrouping()
     if not (_has_levels(card, options.prevalence) and by.is_told(card)):
-        told = card | patients_of_folds(recipe, opened, parts)
+        told = {key: value for key, value in card.items() if key != "subgroups"}
+        told |= patients_of_folds(recipe, opened, parts)
         told |= subgroups_of_folds(judged, opened.prepared, by, options.prevalence)
         card = with_levels(told, judged, recipe, folder, options.prevalence, progress)
     return card, judged
@@ -335,7 +338,7 @@ def _scorecard(
     printed = [gain for step in steps for gain in printed_gains(step["gains"])]
     correct(printed)
     return {
-        "form": "ichnos-field",
+        "form": _FORM,
         "notice": "Research use only. Not a medical device.",
         "title": options.title,
         "note": options.note,

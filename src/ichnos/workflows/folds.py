@@ -34,12 +34,15 @@ from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.fold_measures import FoldsJudged, measured_levels, subgroups_of_folds
 from ichnos.workflows.growing import slices_out_of_fold
-from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of, prevalence_words
+from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of, prevalence_words, see_that_it_goes_on
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_stages
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import best_of
+
+_FORM = "ichnos-folds"
+"""Of the scorecard."""
 
 VERSIONS = ("ichnos", "torch", "monai", "kornia", "numpy", "scikit-learn")
 """Whose versions a scorecard of a study tells."""
@@ -118,10 +121,11 @@ def study_folds(
     not seen them), slices.parquet and exams.parquet (what its readout made of these), scorecard.json, report.md and
     report.html; goes on where it stopped. Returns the scorecard.
     With options.bundle: a final model on all patients, trained along the folds' schedule to the median of their best
-    epochs, calibrated on the out-of-fold predictions. Raises OutputError where that file exists (unless options.force),
-    UsageError where one split is to give it.
+    epochs, calibrated on the out-of-fold predictions. Raises OutputError where that file exists (unless options.force)
+    or `out` holds another command's scorecard, UsageError where one split is to give it.
     """
     options = options or FoldOptions()
+    see_that_it_goes_on(out, _FORM)
     if options.bundle is not None and options.bundle.is_dir():
         raise OutputError(f"{options.bundle} is a folder; give --bundle the name of a file")
     if options.bundle is not None and options.bundle.exists() and not options.force:
@@ -266,7 +270,7 @@ def _scorecard(
             levels[name] = measure_folds(judged.judged.out_of_fold(level), judged.reported, BOOTSTRAP_SEED)
             task.advance()
     return {
-        "form": "ichnos-folds",
+        "form": _FORM,
         "notice": "Research use only. Not a medical device.",
         "recipe": json.loads(recipe.model_dump_json()),
         "source": data.prepared.header.source,

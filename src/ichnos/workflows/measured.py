@@ -1,5 +1,6 @@
 """What `ichnos evaluate` measures of a run and of a bundle alike: every level, and what stands beside it."""
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from ichnos.counting import exactly
 from ichnos.data.set import PreparedSet
 from ichnos.errors import OutputError, UsageError
 from ichnos.evaluation.calls import GivenThresholds, Prevalence, check_prevalence, check_thresholds
@@ -64,7 +66,7 @@ class EvaluationOptions:
         words = ["ichnos", "evaluate", str(model), "--data", str(data), "--out", str(out)]
         words += ["--fold", str(fold)] if fold is not None else []
         words += prevalence_words(self.prevalence)
-        words += [w for c, at in self.thresholds.items() for w in ("--threshold", f"{c.value}={at:g}")]
+        words += [w for c, at in self.thresholds.items() for w in ("--threshold", f"{c.value}={exactly(at)}")]
         words += [
             word
             for c, theirs in self.mapping.items()
@@ -78,13 +80,27 @@ class EvaluationOptions:
 
 def prevalence_words(prevalence: Prevalence) -> list[str]:
     """As they are given to a command."""
-    return [word for c, share in prevalence.items() for word in ("--prevalence", f"{c.value}={share:g}")]
+    return [word for c, share in prevalence.items() for word in ("--prevalence", f"{c.value}={exactly(share)}")]
 
 
 def see_that_it_is_free(out: Path) -> None:
     """Raise OutputError where `out` holds a scorecard already."""
     if (out / SCORECARD).exists():
         raise OutputError(f"{out} holds a scorecard already; give --out another folder")
+
+
+def see_that_it_goes_on(out: Path, form: str) -> None:
+    """Raise OutputError where a study cannot go on in `out`: a file, or a folder with a scorecard of another form."""
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; give --out a folder")
+    if not (out / SCORECARD).exists():
+        return
+    try:
+        found = json.loads((out / SCORECARD).read_bytes()).get("form")
+    except (OSError, ValueError, AttributeError):
+        found = None
+    if found != form:
+        raise OutputError(f"{out} holds the scorecard of another command; give --out another folder")
 
 
 def labels_for(

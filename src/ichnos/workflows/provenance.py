@@ -14,9 +14,17 @@ Tree = dict[str, Any]
 
 
 def stages_of_bundle(manifest: Manifest) -> list[Tree]:
-    """Every network of a bundle, by its recipe alone: which epoch was taken, a bundle does not say."""
-    parts = [_stage(path, recipe, None) for path, recipe in manifest.recipe.stages.items()]
-    return [*parts, *_exam_stages(manifest.recipe, {})]
+    """Every network of a bundle, by its recipe alone: which epoch was taken, a bundle does not say, but where everyone
+    was trained on and so none was chosen."""
+    stages = [
+        *(_stage(path, recipe, None) for path, recipe in manifest.recipe.stages.items()),
+        *_exam_stages(manifest.recipe, {}),
+    ]
+    fits = [*(each.fit for each in manifest.recipe.stages.values()), *_exam_fits(manifest.recipe)]
+    for stage, fit in zip(stages, fits, strict=True):
+        final = fit.stop_after is not None and fit.patience is None
+        stage["selection"]["everyone"] = True if manifest.scorecard_is_of == "the procedure" and final else None
+    return stages
 
 
 def stages_of_run(
@@ -85,6 +93,10 @@ def _exam_stages(recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]]) 
         }
         for path, each in exam_networks(recipe).items()
     ]
+
+
+def _exam_fits(recipe: AnyKind) -> list[ExamFit]:
+    return [each.fit for _, each in exam_networks(recipe).items()]
 
 
 def _selection(fit: Fit | ExamFit, checkpoint: Mapping[str, Any] | None) -> Tree:

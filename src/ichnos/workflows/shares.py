@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ichnos.counting import counted
+from ichnos.counting import counted, exactly
 from ichnos.data.drawing import PatientOrder, order_patients
 from ichnos.data.splits import Part
 from ichnos.errors import UsageError
@@ -74,7 +74,7 @@ class PatientsOptions:
         if self.recipe is None:
             return None
         words = ["ichnos", "study", "patients", self.recipe, *data_words(data), "--out", str(out)]
-        words += ["--shares", ",".join(f"{share:g}" for share in self.shares)]
+        words += ["--shares", ",".join(map(exactly, self.shares))]
         words += ["--fold", str(self.fold)] if self.fold is not None else []
         words += ["--repeats", str(self.repeats)] if self.repeats > 1 else []
         words += ["--seed", str(self.seed)] if self.seed else []

@@ -100,6 +100,8 @@ def study_paper(data: Path, out: Path, options: StudyOptions, progress: Progress
 
     Runs lie in out/runs; a stopped study goes on. Raises OutputError where `out` holds something that is no study.
     """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out} is a file; give --out a folder")
     if out.exists() and any(out.iterdir()) and not (out / "runs").exists():
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
     opened = open_data(data)

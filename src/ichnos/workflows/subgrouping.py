@@ -36,7 +36,10 @@ class Subgrouping:
 
     def is_told(self, card: Mapping[str, Any]) -> bool:
         """Whether a scorecard has what is asked for. Of a table nobody knows whether it has changed."""
-        return self.by is None or (self.table is None and card.get("subgroups", {}).get("by") == self.by)
+        told = card.get("subgroups") or {}
+        if self.by is None:
+            return not told
+        return self.table is None and told.get("by") == self.by and not told.get("table")
 
     def see_that_it_can_be(self, prepared: PreparedSet, *, judges_exams: bool = True) -> None:
         """Before any network runs. Raises UsageError or InputError where this makes no groups of exams."""
@@ -54,7 +57,8 @@ class Subgrouping:
             return {}
         values = _values(prepared, self.by, self.table)
         groups = grouped([values.get(name) for name in exams.name.tolist()])
-        return {"subgroups": measure_subgroups(self.by, groups, exams, thresholds, asked)}
+        told = measure_subgroups(self.by, groups, exams, thresholds, asked)
+        return {"subgroups": told | ({"table": self.table.name} if self.table else {})}
 
 
 _KEYS = ("exam", "patient")

@@ -110,12 +110,12 @@ def read_sample(sample: Path) -> list[Row]:
     """The rows of Kaggle's sample submission, in its order. Raises InputError where it is none."""
     try:
         with sample.open(encoding="utf-8-sig", newline="") as stream:
-            lines = list(csv.reader(stream))
+            lines = [line for line in csv.reader(stream) if line]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"the sample {sample} cannot be read ({type(error).__name__}); download it again") from error
     if not lines or tuple(lines[0]) != HEADER:
         raise InputError(f"{sample} is no sample submission: its first line is not ID,Label")
-    found = [_ROW.fullmatch(line[0].strip()) if line else None for line in lines[1:]]
+    found = [_ROW.fullmatch(line[0].strip()) for line in lines[1:]]
     if bad := next((number for number, match in enumerate(found, start=2) if match is None), None):
         raise InputError(f"{sample}, row {bad}: wanted is ID_<image>_<{'|'.join(CLASSES)}>")
     rows = [(match.group(1), Subtype(match.group(2))) for match in found if match]

@@ -61,6 +61,8 @@ def test_pictures(tmp_path: Path) -> None:
         _picture(tmp_path, 7, "brain", number, grey)
         _picture(tmp_path, 7, "bone", number, 75)
     _picture(tmp_path, 7, "brain", 9, 100)
+    picture = tmp_path / "Patients_CT" / "007" / "brain" / "1.jpg"
+    picture.with_name("1_HGE_Seg.jpg").write_bytes(picture.read_bytes())  # a mask, which is no slice
     source = CtIchSource(tmp_path)
     scan = source.scan(SILENT, tmp_path)
     exam = source.read(scan.exams[0])
@@ -187,6 +189,21 @@ def test_volumes_are_brought_to_our_orientation(tmp_path: Path, codes: tuple[str
     assert several is not None
     assert several[3, 2] == 1 << UNSAID, "which of two subtypes a mark shows is not known"
     assert np.count_nonzero(several) == 1
+
+
+def test_a_mask_lies_on_its_scan_whatever_its_header_says(tmp_path: Path) -> None:
+    lps = np.zeros((4, 6, 2), np.int16)
+    marks = np.zeros_like(lps)
+    lps[1, 2, 1], marks[1, 2, 1] = 60, 1
+    _nifti(tmp_path / "ct_scans" / "049.nii", lps, ("L", "P", "S"))
+    (tmp_path / "masks").mkdir()
+    nibabel.save(nibabel.Nifti1Image(marks, np.eye(4)), tmp_path / "masks" / "049.nii")  # axes to R, A and S
+    _table(tmp_path / "hemorrhage_diagnosis_raw_ct.csv", ["49,1,0,0,0,0,0,1,0", "49,2,1,0,0,0,0,0,0"])
+    source = CtIchSource(tmp_path)
+    exam = source.read(source.scan(SILENT, tmp_path).exams[0])
+    for each in exam.slices:
+        assert each.mask is not None
+        np.testing.assert_array_equal(each.mask > 0, each.hu == 60)
 
 
 @pytest.mark.parametrize(("label", "marked"), [("1,0", False), ("0,1", True)])

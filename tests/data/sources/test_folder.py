@@ -115,11 +115,15 @@ def test_one_patient_id_for_all_is_said_before_pixels_are_read(
     assert not (tmp_path / "set").exists()
 
 
-def test_any_without_a_subtype_is_skipped(tree: Path, tmp_path: Path) -> None:
+def test_an_exam_with_any_and_no_subtype_is_left_out_whole(tree: Path, tmp_path: Path) -> None:
+    """Without its bleeding slice it would count as an exam without hemorrhage."""
     rows = [f"SOPInstanceUID,{COLUMNS},any", "1.2.3.1.0,0,0,0,0,0,1", "1.2.3.1.1,0,0,0,0,0,0"]
+    rows += [f"1.2.4.1.{index},0,0,0,0,0,0" for index in range(3)]
     scan = FolderSource(tree, _labels(tmp_path, *rows)).scan(SILENT, tmp_path)
-    assert [each.slice_count for each in scan.exams] == [1]
-    assert ("1.2.3.1.0", "it is labelled `any`, but with no subtype") in [(s.name, s.reason) for s in scan.skipped]
+    assert [(each.exam, each.slice_count) for each in scan.exams] == [("1.2.4", 3)]
+    reasons = {each.name: each.reason for each in scan.skipped}
+    assert reasons["1.2.3.1.0"] == "it is labelled `any`, but with no subtype"
+    assert reasons["1.2.3.1.1"] == "another slice of its exam is labelled `any`, but with no subtype"
 
 
 def test_linked_images_are_read_and_links_to_nothing_counted(tree: Path, tmp_path: Path) -> None:
@@ -137,6 +141,15 @@ def test_the_same_image_twice_counts_once(tree: Path, tmp_path: Path) -> None:
     labels = _labels(tmp_path, f"SOPInstanceUID,{COLUMNS}", "1.2.3.1.0,0,0,0,0,0")
     (exam,) = read_all(FolderSource(tree, labels), tmp_path)
     assert len(exam.slices) == 1
+
+
+def test_of_two_copies_the_whole_one_is_read(tree: Path, tmp_path: Path) -> None:
+    """By name the one that was cut short comes first."""
+    (tree / "0").write_bytes((tree / "a" / "9").read_bytes()[:-40])
+    labels = _labels(tmp_path, f"SOPInstanceUID,{COLUMNS}", "1.2.3.1.0,0,0,0,0,1")
+    (exam,) = read_all(FolderSource(tree, labels), tmp_path)
+    assert [each.name for each in exam.slices] == ["1.2.3.1.0"]
+    assert not exam.skipped
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,15 @@ def test_a_bleeding_slice_without_a_mask_has_none(cohort: Path, tmp_path: Path) 
     assert read_all(PhantomSource(cohort), tmp_path)[0].slices[-1].mask is None
 
 
+def test_a_trace_that_is_not_labelled_makes_no_mask(cohort: Path, tmp_path: Path) -> None:
+    path = cohort / "masks" / f"{image_id(0, SLICES - 1)}.png"
+    with Image.open(path) as picture:
+        mask = np.array(picture)
+    mask[5, 5] = 1 << 4
+    Image.fromarray(mask).save(path)
+    assert read_all(PhantomSource(cohort), tmp_path)[0].slices[-1].mask is None
+
+
 def test_a_mask_that_does_not_fit_is_refused(cohort: Path, tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(cohort / "masks" / f"{image_id(0, SLICES - 1)}.png")
     with pytest.raises(SourceError, match=r"wanted is uint8 of \(8, 8\)"):

@@ -27,6 +27,10 @@ def test_labels_are_bits_in_the_order_of_the_subtypes(tmp_path: Path) -> None:
     assert _labels(tmp_path, ROWS) == [(ONE, expected), (TWO, 0)]
 
 
+def test_an_empty_line_is_no_row(tmp_path: Path) -> None:
+    assert _labels(tmp_path, [*ROWS[:6], "", *ROWS[6:], "", ""]) == _labels(tmp_path, ROWS)
+
+
 def test_duplicates_that_agree_count_once(tmp_path: Path) -> None:
     assert _labels(tmp_path, ROWS + ROWS[:6] + ROWS[3:5]) == _labels(tmp_path, ROWS)
 

@@ -120,10 +120,12 @@ def _names(root: Place, folder: str) -> set[str]:
 
 
 def _without_row(pictures: set[str], known: set[str]) -> list[SkippedSlice]:
+    """Version 1.0's masks lie beside the pictures (`17_HGE_Seg.jpg`), and are none."""
     parts = [PurePosixPath(name).parts for name in pictures]
     shown = [each for each in parts if len(each) == 4 and each[2] in ("brain", "bone") and each[3].endswith(".jpg")]
     names = {f"{patient}/{picture.removesuffix('.jpg')}" for _, patient, _, picture in shown}
-    return [SkippedSlice(name, "it has a picture, but is not in the table") for name in sorted(names - known)]
+    unknown = sorted(name for name in names - known if name.rpartition("/")[2].isdecimal())
+    return [SkippedSlice(name, "it has a picture, but is not in the table") for name in unknown]
 
 
 def _read_picture_exam(root: Place, reference: ExamReference, demographics: Demographics | None) -> LabelledExam:
@@ -172,7 +174,7 @@ def _read_volume_exam(root: Place, reference: ExamReference, demographics: Demog
     try:
         volume = read_volume(root / path)
         mask_path = root / _MASKS / Path(path).name
-        masks = read_volume(mask_path) if mask_path.is_file() else None
+        masks = read_volume(mask_path, turned_like=volume) if mask_path.is_file() else None
     except InputError as error:
         lost = [SkippedSlice(f"{reference.patient}/{number}", str(error)) for number in sorted(labels)]
         return _exam(reference, [], lost, demographics)

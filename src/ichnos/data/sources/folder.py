@@ -24,12 +24,20 @@ CREATE TABLE labelled AS
       WHEN bits IS NULL THEN 'it has a file, but no labels'
       WHEN :level <> 'slice' AND bits <> 0
         THEN 'its exam is labelled positive as a whole, which does not say which slices bleed'
+      WHEN study IN (SELECT study FROM headers JOIN labels ON uid = sop_instance WHERE bits = :any_alone)
+        THEN 'another slice of its exam is labelled `any`, but with no subtype'
     END AS reason
   FROM headers LEFT JOIN labels
     ON uid = CASE :level WHEN 'slice' THEN sop_instance WHEN 'series' THEN series ELSE study END
-  WHERE file IN (SELECT min(file) FROM headers GROUP BY sop_instance)
+  WHERE file IN (
+    SELECT file FROM (
+      SELECT file, row_number() OVER (PARTITION BY sop_instance ORDER BY size DESC, file) AS place
+        FROM headers JOIN files ON number = file)
+      WHERE place = 1)
 """
-"""Of an image that is there twice the first by path. reason: why a slice is left out, null where it is not."""
+"""Of an image that is there twice the larger file, as the other may be cut short; of equal ones the first by path.
+reason: why a slice is left out, null where it is not. An exam with a hemorrhage of no subtype is left out whole: its
+other slices would make it one without any."""
 
 _LEFT_OUT = (
     "INSERT INTO left_out SELECT printf('file %06d', file), reason FROM refused ORDER BY file",

@@ -20,17 +20,21 @@ class Volume:
     """Slices from foot to head, rows from anterior to posterior, column 0 the patient's right.
 
     values: int16, shape (slices, rows, columns). numbers: each slice's number in the file's own order, from 1.
-    pixel_spacing: mm between rows, mm between columns. slice_spacing: mm.
+    pixel_spacing: mm between rows, mm between columns. slice_spacing: mm. turn: how the file's axes were turned, in
+    nibabel's form.
     """
 
     values: NDArray[np.int16]
     numbers: tuple[int, ...]
     pixel_spacing: tuple[float, float]
     slice_spacing: float
+    turn: NDArray[np.float64]
 
 
-def read_volume(path: Place) -> Volume:
+def read_volume(path: Place, turned_like: Volume | None = None) -> Volume:
     """Read a 3D NIfTI file, its slope and intercept applied. Raises SourceError where it is damaged or not 3D.
+
+    turned_like: the scan that a mask is of. It lies on it cell by cell, whatever its own header says of directions.
 
     NIfTI's coordinates grow to the left-hand list of `R A S`; ours are columns to L, rows to P, slices to S.
     """
@@ -47,7 +51,8 @@ def read_volume(path: Place) -> Volume:
     if values.ndim != 3:
         raise SourceError(f"its volume has {values.ndim} dimensions; wanted are 3")
     affine = image.affine  # pyright: ignore[reportAttributeAccessIssue]
-    turn = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
+    own = ornt_transform(io_orientation(affine), axcodes2ornt(("L", "P", "S")))
+    turn = own if turned_like is None else turned_like.turn
     turned_affine = affine @ inv_ornt_aff(turn, values.shape)
     columns_mm, rows_mm, slices_mm = (float(np.linalg.norm(turned_affine[:3, axis])) for axis in range(3))
     numbers = np.broadcast_to(np.arange(1, values.shape[2] + 1), values.shape)
@@ -59,6 +64,7 @@ def read_volume(path: Place) -> Volume:
         tuple(int(number) for number in turned_numbers[0, 0]),
         (rows_mm, columns_mm),
         slices_mm,
+        turn,
     )
 
 

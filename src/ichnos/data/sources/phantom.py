@@ -19,6 +19,7 @@ from ichnos.errors import SourceError
 from ichnos.processes import Workers
 from ichnos.progress import Progress
 from ichnos.remote import Place
+from ichnos.subtypes import SUBTYPES
 
 _MASKS = "masks"
 _EXAMS = "exams.csv"
@@ -61,7 +62,8 @@ class PhantomSource:
 def _mask(path: Place, slice_: LabelledSlice) -> NDArray[np.uint8] | None:
     """A slice's mask, uint8, of the slice's shape, bit k where SUBTYPES[k] bleeds.
 
-    Where there is no file, a slice without hemorrhage has an empty mask and any other has none.
+    Where there is no file, a slice without hemorrhage has an empty mask and any other has none. Nor has one with traces
+    of blood that are too small to be labelled: what it teaches would contradict its labels.
     """
     try:
         with Image.open(BytesIO(path.read_bytes())) as picture:
@@ -74,7 +76,8 @@ def _mask(path: Place, slice_: LabelledSlice) -> NDArray[np.uint8] | None:
         raise SourceError(
             f"{path} is {mask.dtype} of shape {mask.shape}; wanted is uint8 of {slice_.hu.shape}: write the cohort anew"
         )
-    return mask
+    unlabelled = sum(1 << k for k, labelled in enumerate(slice_.labels[: len(SUBTYPES)].tolist()) if not labelled)
+    return None if (mask & unlabelled).any() else mask
 
 
 @lru_cache(maxsize=4)

@@ -38,9 +38,13 @@ _TEST_FOLDERS: dict[Stage, tuple[str, ...]] = {
 
 _FILES = """
 INSERT INTO files (name, key, size)
-  SELECT max(name), key, size FROM found WHERE image(name) IN (SELECT uid FROM labels) GROUP BY image(name) ORDER BY 1
+  SELECT name, key, size FROM (
+    SELECT name, key, size, row_number() OVER (PARTITION BY image(name) ORDER BY size DESC, name DESC) AS place
+      FROM found WHERE image(name) IN (SELECT uid FROM labels))
+    WHERE place = 1 ORDER BY name
 """
-"""Those with labels; of an image that is there twice the last by name."""
+"""Those with labels; of an image that is there twice the larger file, as the other may be cut short, of equal ones the
+last by name."""
 
 _LEFT_OUT = (
     """

@@ -99,6 +99,7 @@ def _rows(name: str, csv: bytes) -> pl.DataFrame:
     if missing := [column for column in ("ID", "Label") if column not in raw.columns]:
         found = ", ".join(raw.columns)
         raise SourceError(f"{name} has the columns {found}; {' and '.join(missing)} missing; download it again")
+    raw = raw.filter(pl.col("ID").is_not_null() | pl.col("Label").is_not_null())  # an empty line is no row
     bits = {subtype.value: 1 << position for position, subtype in enumerate(CLASSES)}
     parts = pl.col("ID").str.strip_chars().str.splitn("_", 3).struct.rename_fields(["prefix", "image", "subtype"])
     rows = raw.select("ID", pl.col("Label").str.strip_chars().fill_null(""), parts=parts).unnest("parts")
