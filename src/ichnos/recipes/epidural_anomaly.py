@@ -10,7 +10,7 @@ without input perturbation.
 
 Not clean as it stands: its first weights, `phantom-2.5d`, were taught epidurals on synthetic heads, so the network has
 met the shape that it is to call unusual. For one that has met none at all give `--set usual.network.init=random`, with
-more epochs and a higher rate, as random weights want (`--set usual.fit.epochs=18 --set usual.fit.learning_rate=1e-3
+more epochs and a higher rate, as random weights want (`--set usual.fit.epochs=12 --set usual.fit.learning_rate=1e-3
 --set usual.fit.reestimate_batchnorm=true`), or `--set usual.network.init=imagenet`; and compare it with `model_2_any`
 from the same weights.
 
