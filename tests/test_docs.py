@@ -91,7 +91,10 @@ def test_what_pays_in_the_guide_is_what_the_intervals_say() -> None:
         assert any(verdict.strip("*").startswith(word) for word in words), f"{method}: {verdict}, where it {words}"
 
 
-MEASURED = ("field-ct-ich.json", "parts-ct-ich.json", "epidural-ct-ich.json", "adapt-ct-ich.json")
+MEASURED = (
+    *("field-ct-ich.json", "parts-ct-ich.json", "epidural-ct-ich.json", "adapt-ct-ich.json"),
+    "from-scratch-ct-ich.json",
+)
 
 
 def intervals(tree: object) -> Iterator[tuple[str, str, str]]:
