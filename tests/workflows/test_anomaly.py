@@ -188,7 +188,7 @@ def test_a_network_that_has_seen_it_is_no_detector() -> None:
         EPIDURAL_ANOMALY.override({"usual.test_time": "{}"})
     with pytest.raises(RecipeError, match="would show it as a neighbour"):
         EPIDURAL_ANOMALY.override({"usual.input.neighbours": "1"})
-    with pytest.raises(RecipeError, match=r"usual\.synthetic would draw epidural"):
+    with pytest.raises(RecipeError, match=r"usual: synthetic\.subtypes draws lesions that .* leaves out: epidural"):
         EPIDURAL_ANOMALY.override({"usual.synthetic": "{}"})
     with pytest.raises(RecipeError, match="one subtype, not `any`"):
         EPIDURAL_ANOMALY.override({"of": "any"})

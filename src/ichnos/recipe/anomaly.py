@@ -44,8 +44,6 @@ class AnomalyRecipe(CompositeRecipe):
             raise ValueError(
                 f"a slice beside one with {self.of.value} would show it as a neighbour: give usual.input.neighbours=0"
             )
-        if self.usual.synthetic is not None and self.of in self.usual.synthetic.subtypes:
-            raise ValueError(f"usual.synthetic would draw {self.of.value}: leave it out, or give it other subtypes")
         if self.usual.test_time is not None:
             raise ValueError("distances are of a slice as it is: leave usual.test_time out")
         return self
