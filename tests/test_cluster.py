@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -326,23 +327,38 @@ def test_a_machine_that_does_not_see_the_data_is_an_error_and_no_set_with_holes(
 def test_a_machine_lost_in_the_middle_costs_what_it_was_doing(
     machines: Machines, cluster: Cluster, tmp_path: Path
 ) -> None:
-    """The last test of these: one machine is left."""
-    done = in_processes(partial(slowly, tmp_path), range(12), cluster)
-    results = [next(done)]
-    while len(_machines_at_work(tmp_path)) < 2:  # the second one's first process may take longer to begin
-        results.append(next(done))
-    machines.lose_one()
-    assert sorted([*results, *done]) == list(range(12))
+    """The last test of these: one machine is left. Nothing is finished before the other is gone."""
+    with ThreadPoolExecutor(1) as waiting:
+        done = waiting.submit(lambda: sorted(in_processes(partial(until_lost, tmp_path), range(12), cluster)))
+        while len(_machines_at_work(tmp_path)) < 2:  # the second one's first process may take longer to begin
+            assert not done.done(), done.exception()
+            time.sleep(0.1)
+        before = _machines_alive()
+        machines.lose_one()
+        while _machines_alive() == before:
+            time.sleep(0.1)
+        (tmp_path / LOST).touch()
+        assert done.result() == list(range(12))
     begun = [len(each.read_text().split()) for each in tmp_path.iterdir()]
     assert max(begun) > 1, "nothing was done twice: no machine was lost"
 
 
-def slowly(marks: Path, number: int) -> int:
+LOST = "lost"
+
+
+def _machines_alive() -> int:
+    import ray
+
+    return sum(node["Alive"] for node in ray.nodes())
+
+
+def until_lost(marks: Path, number: int) -> int:
     import ray
 
     with (marks / str(number)).open("a") as mark:
         mark.write(f"{ray.get_runtime_context().get_node_id()}\n")
-    time.sleep(1.5)
+    while not (marks / LOST).exists():
+        time.sleep(0.1)
     return number
 
 

@@ -50,11 +50,14 @@ def test_the_sets_masks_and_the_drawn_ones_stand_with_their_slices(prepared: Pat
     assert part.masks is not None
     assert len(part.masks) == len(part.images)
     real, drawn = part.rows[: len(part) - part.synthetic], part.rows[len(part) - part.synthetic :]
-    assert part.masks.known(part.rows).all()
-    for row, bits in zip(real, part.masks[real], strict=True):
+    assert part.masks.known(drawn).all()
+    known = part.masks.known(real)
+    assert known.mean() > 0.9, "only traces that are too small to be labelled make a slice without a mask"
+    for row, bits, told in zip(real, part.masks[real], known, strict=True):
         own = made.mask(int(row))
-        assert own is not None
-        np.testing.assert_array_equal(bits, mask_at(own, 32))
+        assert (own is not None) is bool(told)
+        if own is not None:
+            np.testing.assert_array_equal(bits, mask_at(own, 32))
     marked = part.masks[drawn].any(axis=(1, 2))
     assert marked.any()
     assert not (marked & ~part.labels[len(real) :].any(axis=1)).any()
