@@ -16,15 +16,9 @@ Tree = dict[str, Any]
 def stages_of_bundle(manifest: Manifest) -> list[Tree]:
     """Every network of a bundle, by its recipe alone: which epoch was taken, a bundle does not say, but where everyone
     was trained on and so none was chosen."""
-    stages = [
-        *(_stage(path, recipe, None) for path, recipe in manifest.recipe.stages.items()),
-        *_exam_stages(manifest.recipe, {}),
-    ]
-    fits = [*(each.fit for each in manifest.recipe.stages.values()), *_exam_fits(manifest.recipe)]
-    for stage, fit in zip(stages, fits, strict=True):
-        final = fit.stop_after is not None and fit.patience is None
-        stage["selection"]["everyone"] = True if manifest.scorecard_is_of == "the procedure" and final else None
-    return stages
+    final = manifest.scorecard_is_of == "the procedure"
+    parts = [_stage(path, recipe, None, final=final) for path, recipe in manifest.recipe.stages.items()]
+    return [*parts, *_exam_stages(manifest.recipe, {}, final=final)]
 
 
 def stages_of_run(
@@ -57,7 +51,7 @@ def versions_of(*packages: str) -> dict[str, str]:
     return {name: version(name) for name in packages}
 
 
-def _stage(path: str, recipe: SliceRecipe, checkpoint: Mapping[str, Any] | None) -> Tree:
+def _stage(path: str, recipe: SliceRecipe, checkpoint: Mapping[str, Any] | None, *, final: bool = False) -> Tree:
     told = checkpoint or {}
     first = told.get("first_weights") or {}
     network, fit = recipe.network, recipe.fit
@@ -79,35 +73,35 @@ def _stage(path: str, recipe: SliceRecipe, checkpoint: Mapping[str, Any] | None)
             "synthetic": recipe.synthetic.model_dump(mode="json") if recipe.synthetic else None,
         },
         "training": training_words(recipe),
-        "selection": _selection(fit, checkpoint),
+        "selection": _selection(fit, checkpoint, final=final),
     }
 
 
-def _exam_stages(recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]]) -> list[Tree]:
+def _exam_stages(recipe: AnyKind, checkpoints: Mapping[str, Mapping[str, Any]], *, final: bool = False) -> list[Tree]:
     return [
         {
             "part": join(path, EXAM),
             "recipe": each.name,
             "training": exam_training_words(each.fit),
-            "selection": _selection(each.fit, checkpoints.get(path)),
+            "selection": _selection(each.fit, checkpoints.get(path), final=final),
         }
         for path, each in exam_networks(recipe).items()
     ]
 
 
-def _exam_fits(recipe: AnyKind) -> list[ExamFit]:
-    return [each.fit for _, each in exam_networks(recipe).items()]
+def _selection(fit: Fit | ExamFit, checkpoint: Mapping[str, Any] | None, *, final: bool) -> Tree:
+    """By what the epoch was chosen; epoch: None where nobody says which it was.
 
-
-def _selection(fit: Fit | ExamFit, checkpoint: Mapping[str, Any] | None) -> Tree:
-    """By what the epoch was chosen; epoch: None where nobody says which it was."""
+    final: of a procedure that others were measured for: where it stops at an epoch of theirs, everyone was trained on.
+    """
     told = checkpoint or {}
     origin = told.get("origin") or {}
+    everyone = True if final and fit.stop_after is not None and fit.patience is None else origin.get("everyone")
     return {
         "by": fit.best,
         "epochs": fit.last_epoch,
         "patience": fit.patience,
         "epoch": told.get("epoch"),
         "validation_loss": told.get("validation_loss"),
-        "everyone": origin.get("everyone"),
+        "everyone": everyone,
     }
