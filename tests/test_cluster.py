@@ -89,6 +89,12 @@ def test_every_item_is_done_once_and_errors_come_out(cluster: Cluster) -> None:
 
 
 @pytest.mark.slow
+def test_what_ends_the_process_is_left_to_the_command(cluster: Cluster) -> None:
+    """Ray takes SIGTERM for itself, and would end the command with another exit code than a stopped one's."""
+    assert not getattr(signal.getsignal(signal.SIGTERM), "__module__", "").startswith("ray")
+
+
+@pytest.mark.slow
 def test_a_machine_without_the_module_is_told(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -317,6 +323,8 @@ def test_a_machine_that_does_not_see_the_data_is_an_error_and_no_set_with_holes(
     (tmp_path / "data" / "one").write_text("1")
     shared = cluster.sharing(tmp_path / "data", tmp_path / "nowhere")
     assert list(in_processes(square, [3], shared)) == [9]
+    (tmp_path / "data" / "a-link").symlink_to(tmp_path / "gone")
+    assert list(in_processes(square, [3], cluster.sharing(tmp_path / "data"))) == [9], "a link that leads nowhere"
     (tmp_path / "data" / "one").rename(tmp_path / "data" / "two")
     hidden = Cluster(cluster.address, (*shared.shared, (str(tmp_path / "data"), ("one", "two"))))
     with pytest.raises(ClusterError, match=r"does not see in .*data what this one sees; give a folder that all"):

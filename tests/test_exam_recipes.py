@@ -5,7 +5,7 @@ import pytest
 from ichnos import recipes
 from ichnos.errors import RecipeError
 from ichnos.recipe import ExamInput, ExamRecipe, fits_of
-from ichnos.subtypes import CLASSES
+from ichnos.subtypes import CLASSES, SUBTYPES
 
 BIGRU = recipes.find("bigru").recipe
 
@@ -38,7 +38,7 @@ def test_a_slice_stage_of_positives_reads_no_exams() -> None:
 
 def test_weights_of_classes_that_the_slices_do_not_name() -> None:
     with pytest.raises(ValueError, match=r"names what is no class of this recipe"):
-        BIGRU.derive(**{"slices.classes": ["subdural"], "fit.loss.weights": {"any": 2}})
+        BIGRU.derive(**{"slices.classes": SUBTYPES, "fit.loss.weights": {"any": 2}})
 
 
 @pytest.mark.parametrize("stage", ["reader", "cascade", "ensemble"])
@@ -68,7 +68,8 @@ def test_the_fields_are_those_of_the_slice_stage_and_of_the_head() -> None:
 
 
 def test_the_systems_that_the_study_cites() -> None:
-    heads = {name: recipes.find(name).recipe for name in ("wang", "burduja", "second_place", "rajagopal", "umapathy")}
+    systems = ("wang", "burduja", "second_place", "rajagopal", "umapathy", "venugopal")
+    heads = {name: recipes.find(name).recipe for name in systems}
     said = {name: recipe.head.kind for name, recipe in heads.items() if isinstance(recipe, ExamRecipe)}
     assert said == {
         "wang": "two-stage",
@@ -76,6 +77,7 @@ def test_the_systems_that_the_study_cites() -> None:
         "second_place": "lstm",
         "rajagopal": "conv-lstm",
         "umapathy": "lstm",
+        "venugopal": "dense",
     }
     assert recipes.find("burduja").recipe.head.components == 120
     assert [w.level for w in heads["second_place"].widest.windows] == [40, 80, 40]

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from ichnos.errors import OutputError
-from ichnos.files import cache_folder, replacing, write_bytes, write_parquet
+from ichnos.errors import OutputError, StorageError
+from ichnos.files import cache_folder, is_torn, remove_torn, replacing, write_bytes, write_parquet
 from ichnos.predictions import Predictions
 from ichnos.subtypes import Subtype
 
@@ -94,6 +94,21 @@ def test_what_is_no_failure_of_a_write_passes_as_it_is(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as caught, replacing(tmp_path / "weights"):
             raise error
         assert caught.value is error
+
+
+def test_a_read_that_fails_is_no_failed_write(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot be reached"), replacing(tmp_path / "shard"):
+        raise StorageError("s3://b cannot be reached")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_process_was_writing_is_known_and_taken_away(tmp_path: Path) -> None:
+    with replacing(tmp_path / "whole.json") as temporary:
+        temporary.write_bytes(b"{}")
+        assert is_torn(temporary.name)
+        (tmp_path / f".x{temporary.name}").write_bytes(b"half")
+    remove_torn(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.json"]
 
 
 def test_cache_folder(monkeypatch: pytest.MonkeyPatch) -> None:

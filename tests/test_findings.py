@@ -76,6 +76,7 @@ def test_a_class_that_the_bundle_does_not_name() -> None:
         (("subtypes", 4, "key_slice"), None, "has slices and a key slice"),
         (("subtypes", 4, "slices"), (2, 1), "ascending"),
         (("subtypes", 4, "slices"), (2, 3), "was not read"),
+        (("subtypes", 4, "slices"), (-1, 2), "greater than or equal to 0"),
         (("subtypes", 0, "subtype"), Subtype.SUBDURAL, "in their order, each once"),
         (("subtypes",), [], "in their order, each once"),
         (("slices",), [], "at least one"),
@@ -98,3 +99,10 @@ def test_findings_that_contradict_themselves(path: tuple[Any, ...], value: Any, 
 def test_the_published_schema_is_up_to_date() -> None:
     check = [sys.executable, str(ROOT / "tools" / "findings_schema.py"), "--check"]
     assert subprocess.run(check).returncode == 0, "run: python tools/findings_schema.py"
+
+
+def test_the_published_schema_wants_all_that_is_always_there() -> None:
+    schema = json.loads((ROOT / "docs" / "findings.schema.json").read_text())
+    assert {"form", "version", "notice", "doubts"} <= set(schema["required"])
+    of_any = schema["$defs"]["ClassFinding"]["properties"]["present"]["description"]
+    assert "a subtype at its own" in " ".join(of_any.split())

@@ -6,7 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ichnos.readout import Aggregator, AnyRule, Bound, OperatingPoint, Readout, Scaling, logit, noisy_or, sigmoid
+from ichnos.readout import (
+    Aggregator,
+    AnyRule,
+    Bound,
+    OperatingPoint,
+    Readout,
+    Scaling,
+    logit,
+    noisy_or,
+    sigmoid,
+    slice_weights,
+)
 from ichnos.subtypes import CLASSES, SUBTYPES, Subtype
 
 
@@ -26,9 +37,10 @@ def test_logit_undoes_sigmoid() -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(1, 8))
 def test_aggregators_stand_in_their_order(values: list[float], k: int) -> None:
     p = np.array(values)[:, None]
-    top = Aggregator(kind="top-mean", k=k).apply(p)[0]
-    largest = Aggregator(kind="max").apply(p)[0]
-    every = Aggregator(kind="noisy-or").apply(p)[0]
+    whole = np.ones(len(p))
+    top = Aggregator(kind="top-mean", k=k).apply(p, whole)[0]
+    largest = Aggregator(kind="max").apply(p, whole)[0]
+    every = Aggregator(kind="noisy-or").apply(p, whole)[0]
     assert top <= largest + 1e-12
     assert largest <= every + 1e-12
     assert top == pytest.approx(np.mean(sorted(values)[-k:]))
@@ -42,8 +54,27 @@ def test_the_order_of_slices_does_not_matter(values: list[float], random) -> Non
     random.shuffle(shuffled)
     for kind in ("max", "noisy-or", "top-mean"):
         aggregator = Aggregator.model_validate({"kind": kind, "k": 3})
-        first, second = (aggregator.apply(np.array(each)[:, None]) for each in (values, shuffled))
+        whole = np.ones(len(values))
+        first, second = (aggregator.apply(np.array(each)[:, None], whole) for each in (values, shuffled))
         np.testing.assert_allclose(first, second, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["max", "noisy-or", "top-mean"])
+def test_a_head_that_is_cut_into_more_slices_has_the_same_score(kind: str) -> None:
+    aggregator = Aggregator.model_validate({"kind": kind, "k": 3})
+    thick = np.random.default_rng(2).uniform(0, 0.4, (12, 2))
+    wanted = aggregator.apply(thick, slice_weights(5.0 * np.arange(12)))
+    for cut in (2, 8):  # 2.5 mm, 0.625 mm
+        thin, places = np.repeat(thick, cut, axis=0), 5 / cut * np.arange(12 * cut)
+        np.testing.assert_allclose(aggregator.apply(thin, slice_weights(places)), wanted, atol=1e-3)
+
+
+def test_what_a_slice_counts() -> None:
+    assert slice_weights(np.array([7.0])).tolist() == [1]
+    assert slice_weights(np.array([0, 5, 10.0001, 35])).tolist() == [1, 1, 1, 1]
+    assert slice_weights(np.array([10.0, 0.0, 1.0])).tolist() == [1, 0.2, 1], "in any order, at most 1"
+    assert slice_weights(np.array([0, 1, 2, 12])).tolist() == pytest.approx([0.2, 0.2, 1, 1])
+    assert slice_weights(np.zeros(3)).tolist() == [1, 1, 1], "places that say nothing"
 
 
 def test_scaling_never_changes_a_ranking() -> None:
@@ -101,7 +132,7 @@ def test_what_gives_way_where_a_subtype_is_likelier_than_any(bound: Bound) -> No
     wanted = capped if bound is Bound.CAP_SUBTYPES else raised
     np.testing.assert_allclose(slices[0], wanted)
     steep = {c: Scaling(intercept=3.0 if c is Subtype.EPIDURAL else 0.0) for c in CLASSES}
-    exam = both.model_copy(update={"exam_scaling": steep}).exam_probabilities(slices)
+    exam = both.model_copy(update={"exam_scaling": steep}).exam_probabilities(slices, np.zeros(1))
     assert exam[-1] == exam.max()
     assert exam[-1] == pytest.approx(0.4 if bound is Bound.CAP_SUBTYPES else exam[0])
 

@@ -1,5 +1,6 @@
 """The grammar of recipes, and every recipe of the package."""
 
+import json
 import re
 from pathlib import Path
 
@@ -84,7 +85,10 @@ def test_what_such_a_recipe_is_trained_by_stands_in_its_text(name: str) -> None:
         wanted |= {f"Adam {_short(fit.learning_rate)}", f"{fit.epochs} epochs", f"{fit.batch_size} exams a batch"}
         wanted |= {f"L2 penalty of {_short(fit.weight_decay)}", f"dropout {recipe.head.dropout:g}"}
         assert fit.reversal == fit.subsampling
-        wanted.add(f"from head to foot, and by every second slice, with probability {fit.reversal:g} each")
+        if recipe.head.kind == "dense":  # which sees no slice beside another
+            assert not fit.reversal
+        else:
+            wanted.add(f"from head to foot, and by every second slice, with probability {fit.reversal:g} each")
     assert sorted(words for words in wanted if words not in said) == []
 
 
@@ -175,7 +179,8 @@ def test_an_override_that_makes_no_sense_is_refused(assignment: dict[str, str], 
             {"gate.population.slices": "positives", "gate.classes": '["subdural"]'},
             "the gate is of positives: it has never seen a slice without hemorrhage",
         ),
-        ({"gate.classes": '["subdural"]'}, "the gate must name `any`, it names subdural"),
+        ({"gate.classes": '["subdural"]'}, "gate: of all slices any hemorrhage is told too"),
+        ({"gate.classes": json.dumps(SUBTYPES)}, "the gate must name `any`, it names epidural"),
         ({"subtypes.population.slices": "all"}, "the second stage .* is of all slices"),
         ({"subtypes.classes": '["subdural", "any"]'}, "subtypes: `any` cannot be learnt from positives alone"),
         (
@@ -330,3 +335,13 @@ def test_a_file_that_is_no_recipe_says_why(tmp_path: Path, content: str, complai
 def test_a_name_that_is_none_lists_those_there_are() -> None:
     with pytest.raises(RecipeError, match=r"there are .*paper_model_1"):
         recipes.find("paper_model_4")
+
+
+def test_all_slices_have_any_hemorrhage_told_of_them() -> None:
+    reader = recipes.find("reader").of_one_model
+    with pytest.raises(RecipeError, match="of all slices any hemorrhage is told too"):
+        reader.override({"classes": '["epidural","subdural"]'})
+    assert reader.derive(classes=SUBTYPES).classes == SUBTYPES
+    mixed = '["any","intraparenchymal","intraventricular","subarachnoid","subdural"]'
+    with pytest.raises(RecipeError, match=r"name usual\.classes in their order: intraparenchymal, "):
+        recipes.find("epidural_anomaly").recipe.override({"usual.classes": mixed})

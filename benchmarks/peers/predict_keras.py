@@ -9,7 +9,6 @@ import json
 import os
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import cv2
 import keras
 import numpy as np
+import tensorflow as tf
+from pictures import cores
 from pydicom import dcmread
 
 CHANNELS = 3
@@ -77,8 +78,8 @@ def main() -> None:
     work = json.loads(Path(sys.argv[1]).read_bytes())
     mirrored = [is_mirrored(recipe) for recipe in work["recipes"]]
     models = [model_of(recipe) for recipe in work["recipes"]]
-    versions = {"keras": keras.__version__, "tensorflow": version("tensorflow-cpu")}
-    about = {"title": "Keras, plain pydicom loop", "versions": versions, "threads": os.cpu_count()}
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
+    about = {"title": "Keras, plain pydicom loop", "versions": versions, "threads": cores()}
     print(json.dumps(about | {"same_weights": False}), flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()

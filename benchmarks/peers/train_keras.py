@@ -9,7 +9,6 @@ import json
 import os
 import sys
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +89,7 @@ def main() -> None:
     once = read.batch(size).prefetch(tf.data.AUTOTUNE)
     forever = read.repeat().batch(size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
     model = model_of(work["size"])
-    versions = {"keras": keras.__version__, "tensorflow": version("tensorflow-cpu")}
+    versions = {"keras": keras.__version__, "tensorflow": tf.__version__}
     print(json.dumps({"title": "Keras, tf.data of PNG files", "versions": versions, "threads": cores()}), flush=True)
     for _ in sys.stdin:
         answers = {"fed": fed(once), "trained": trained(model, forever, work)}

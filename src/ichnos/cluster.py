@@ -4,7 +4,9 @@ import hashlib
 import importlib
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -142,7 +144,8 @@ def _seen(path: Path) -> tuple[str, ...]:
     """What lies there: a folder's first names, or a digest of a file's length and first bytes; () where nothing is."""
     try:
         if path.is_dir():
-            return tuple(sorted(each.name for each in path.iterdir())[:_NAMES]) or (".",)
+            names = sorted(each.name for each in path.iterdir())[:_NAMES]
+            return tuple(name for name in names if (path / name).exists()) or (".",)  # a link may lead nowhere
         with path.open("rb") as stream:
             content = stream.read(_FIRST_BYTES) + str(path.stat().st_size).encode()
     except OSError:
@@ -181,6 +184,7 @@ def _open(ray: Any, address: str) -> None:
         _knock(*_host_and_port(address))
     _mute()
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    before = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, TimeoutError) as error:
@@ -189,6 +193,9 @@ def _open(ray: Any, address: str) -> None:
         ray.shutdown()
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ClusterError(f"the cluster at {address} cannot be used: {reason[0][:300]}") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)  # Ray takes it for itself
 
 
 def _see_that_it_is_the_same(ray: Any, address: str) -> None:

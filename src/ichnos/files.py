@@ -45,12 +45,25 @@ def replacing(path: Place) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def is_torn(name: str) -> bool:
+    """Whether a file's name is of what `replacing` was writing when the process was killed."""
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def remove_torn(folder: Path) -> None:
+    """Take away what killed processes were writing into a folder."""
+    for torn in [path for path in folder.iterdir() if is_torn(path.name)]:
+        torn.unlink(missing_ok=True)
+
+
 @contextmanager
 def explained(path: Place) -> Iterator[None]:
     """Turn what the operating system or a storage says of a failed write into an OutputError that says what to do."""
     try:
         yield
     except StorageError as error:
+        if not isinstance(path, RemotePath):
+            raise  # what was to be written is read from a storage
         raise OutputError(f"cannot write {path}: {error}") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -18,7 +18,9 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 class _Part(BaseModel):
     """Frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, json_schema_serialization_defaults_required=True
+    )
 
 
 class Source(_Part):
@@ -55,16 +57,16 @@ class ClassFinding(_Part):
     subtype: Subtype
     """One of the five subtypes, or any."""
     present: bool
-    """Whether the exam is called positive: at the balanced point of the exam's probability; `any` also where a subtype
-    is present."""
+    """Whether the exam is called positive: `any` at the balanced point of its probability in the exam, a subtype at its
+    own where `any` is present too."""
     probability: Probability
     """Of the exam, calibrated."""
     threshold_balanced: Probability
     threshold_high_sensitivity: Probability
-    slices: tuple[int, ...]
-    """Indices of the slices at or above the balanced point of a slice's probability, ascending; where the class is
-    present at least the key slice, else empty."""
-    key_slice: int | None
+    slices: tuple[Annotated[int, Field(ge=0)], ...]
+    """Indices of the slices at or above the balanced point of a slice's probability, which is another than the exam's,
+    ascending; where the class is present at least the key slice, else empty."""
+    key_slice: Annotated[int, Field(ge=0)] | None
     """Index of the slice with the highest probability; None where the class is not present."""
 
     @model_validator(mode="after")

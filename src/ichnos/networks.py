@@ -161,6 +161,11 @@ _PHANTOM = ("phantom", "phantom-2.5d", "phantom-160")
 """The weights of ours that come with the package (ichnos.models.phantom_weights)."""
 
 
+def init_name(init: str) -> str:
+    """What `network.init` is called where others read it: without folders, which are of somebody's machine."""
+    return init.replace("\\", "/").rsplit("/", 1)[-1]
+
+
 class Network(_Part):
     """A backbone, where its first weights come from, and the head on it."""
 

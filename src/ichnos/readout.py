@@ -21,6 +21,9 @@ _CERTAIN = 1e-7
 SMOOTHING_MM = 5.0
 """From a slice to what it is mixed with: the distance of slices in most head CT, at which weights are chosen."""
 
+COUNTED_MM = 5.0
+"""mm of the head for which an exam's score counts one slice, as most head CT has them."""
+
 NEVER_FIRES = "any: never fires"
 """How the note of a readout begins whose network, or cascade's gate, finds no hemorrhage in anyone it was fitted on."""
 
@@ -72,16 +75,15 @@ class Aggregator(_Part):
         """For people: `max`, `noisy-or`, `mean of the top 3`."""
         return f"mean of the top {self.k}" if self.kind == "top-mean" else self.kind
 
-    def apply(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(slices, classes) → (classes,); at least one slice."""
+    def apply(self, probabilities: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(slices, classes) → (classes,); at least one slice. weights: (slices,), see `slice_weights`."""
         match self.kind:
             case "max":
                 return probabilities.max(axis=0)
             case "noisy-or":
-                return noisy_or(probabilities, axis=0)
+                return 1 - np.prod((1 - probabilities) ** weights[:, None], axis=0)
             case "top-mean":
-                k = min(self.k, len(probabilities))
-                return np.sort(probabilities, axis=0)[-k:].mean(axis=0)
+                return _top_mean(probabilities, weights, self.k)
             case _:
                 assert_never(self.kind)
 
@@ -229,9 +231,11 @@ class Readout(_Part):
                 assert_never(self.any_rule)
         return self._bounded(np.column_stack([subtypes, some]).astype(np.float64, copy=False))
 
-    def exam_probabilities(self, slice_probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(n, reported) of one exam's slices → (reported,); any ≥ each subtype."""
-        scores = self.aggregator.apply(slice_probabilities)
+    def exam_probabilities(
+        self, slice_probabilities: NDArray[np.float64], offsets: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """(n, reported) of one exam's slices → (reported,); any ≥ each subtype. offsets: (n,) mm along the normal."""
+        scores = self.aggregator.apply(slice_probabilities, slice_weights(offsets))
         return self._bounded(np.array([self.exam_scaling[c].apply(scores[k]) for k, c in enumerate(self.reported)]))
 
     def _bounded(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -266,6 +270,33 @@ class Readout(_Part):
             own = probabilities >= np.array([getattr(self.exams[c], name).threshold for c in self.reported])
             calls[name] = own & own[..., -1:]
         return calls
+
+
+def slice_weights(offsets: NDArray[np.floating]) -> NDArray[np.float64]:
+    """How much each of an exam's slices counts in its score: its share of the height in COUNTED_MM, at most 1. (n,)
+
+    offsets: (n,) mm along the slice normal, in any order. A slice reaches half way to those below and above, the first
+    and last as far outwards. So slices 5 mm apart and more count 1 each, and five of 1 mm count as one of 5 mm: a head
+    is not likelier to bleed where it is cut into more slices.
+    """
+    if len(offsets) == 1:
+        return np.ones(1)
+    order = np.argsort(offsets, kind="stable")
+    places = np.asarray(offsets, dtype=np.float64)[order] - np.min(offsets)
+    gaps = np.diff(places.round(_PLACE_DECIMALS)).round(_PLACE_DECIMALS)
+    weights = np.empty(len(offsets))
+    around = np.concatenate([gaps[:1], gaps, gaps[-1:]])
+    weights[order] = np.minimum((around[:-1] + around[1:]) / 2 / COUNTED_MM, 1)
+    return weights if weights.any() else np.ones(len(offsets))
+
+
+def _top_mean(probabilities: NDArray[np.float64], weights: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """The mean of the largest that together weigh k, each class by itself."""
+    order = np.argsort(-probabilities, axis=0, kind="stable")
+    each = weights[order]
+    before = np.cumsum(each, axis=0) - each
+    counted = np.clip(k - before, 0, each)
+    return (np.take_along_axis(probabilities, order, axis=0) * counted).sum(axis=0) / counted.sum(axis=0)
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:

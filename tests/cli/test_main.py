@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from ichnos.cli import failures
 from ichnos.cli.main import app, run
-from ichnos.errors import RecipeError, SetError
+from ichnos.cli.parsing import parse_shares
+from ichnos.errors import RecipeError, SetError, UsageError
+from ichnos.subtypes import Subtype
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,7 +119,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(
         (SetError("no set"), 1, "ichnos: no set"),
         (RecipeError("no field"), 2, "ichnos: no field"),
         (KeyboardInterrupt(), 130, "give the same command again to go on"),
-        (failures.NothingKeptError(), 130, "Nothing is kept"),
+        (failures.StoppedError(failures.NOTHING_KEPT), 130, "Nothing is kept"),
         (OSError(errno.ENOSPC, "No space left on device"), 1, "no space is left where standard output or a file goes"),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), 1, "no space is left where standard output or a file goes"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 1, "pip install 'ichnos[train]'"),
@@ -128,6 +130,12 @@ def test_a_mistake_is_one_line_and_an_exit_code(
 def test_failures(error: BaseException, code: int, complaint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert failures.exit_code(error) == code
     assert complaint in capsys.readouterr().err
+
+
+def test_a_share_is_given_once() -> None:
+    assert parse_shares(["0.06", "epidural=0.01"]) == {Subtype.ANY: 0.06, Subtype.EPIDURAL: 0.01}
+    with pytest.raises(UsageError, match=r"--prevalence is given twice for any: name each class once"):
+        parse_shares(["0.06", "any=0.02"])
 
 
 def test_the_module_is_the_command() -> None:

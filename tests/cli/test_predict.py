@@ -8,7 +8,12 @@ import pytest
 
 from ichnos.cli.main import run
 from ichnos.cli.predict import _line  # pyright: ignore[reportPrivateUsage]
+from ichnos.dicom.exams import ExamReading, FoundExam
+from ichnos.dicom.series_rules import SeriesRules
+from ichnos.errors import StorageError
+from ichnos.findings import ExamFindings
 from ichnos.inference import write_bundle
+from ichnos.workflows import predict as predict_workflow
 from tests.dicom.head_files import as_series, head_datasets, write
 from tests.inference.networks import brightness, manifest
 from tests.reporting.exam.results import write_nifti
@@ -81,3 +86,41 @@ def test_an_unknown_format_is_2_before_anything_is_read(
     assert predict(monkeypatch, tmp_path, "--out", tmp_path / "out", "--format", "sr,pdf") == 2
     assert "--format has no 'pdf'; there are: json, sr, key-objects, heatmap, html" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_says_what_goes_on_and_how(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [write(tmp_path / name, as_series(head_datasets(), 1, study=n)) for n, name in enumerate("ab")]
+    written = predict_workflow.write_findings
+
+    def once(findings: ExamFindings, folder: Path, *, force: bool) -> Path:
+        if folder.name == "exam-002":
+            raise KeyboardInterrupt
+        return written(findings, folder, force=force)
+
+    monkeypatch.setattr(predict_workflow, "write_findings", once)
+    words = (*folders, "--out", tmp_path / "out", "--bundle", bundle)
+    assert predict(monkeypatch, *words) == 130
+    said = " ".join(capsys.readouterr().err.split())
+    assert "the same command with --force reads all of them again" in said
+    assert (tmp_path / "out" / "exam-001" / "findings.json").exists()
+    monkeypatch.undo()
+    assert predict(monkeypatch, *words, "--force") == 0
+
+
+def test_a_storage_that_fails_midway_says_how_to_go_on(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [write(tmp_path / name, as_series(head_datasets(), 1, study=n)) for n, name in enumerate("ab")]
+    read = predict_workflow.read_found_exam
+
+    def one(found: FoundExam, rules: SeriesRules) -> ExamReading:
+        if found.number == 2:
+            raise StorageError("s3://b cannot be reached; give the same command again")
+        return read(found, rules)
+
+    monkeypatch.setattr(predict_workflow, "read_found_exam", one)
+    assert predict(monkeypatch, *folders, "--out", tmp_path / "out", "--bundle", bundle) == 1
+    said = " ".join(capsys.readouterr().err.split())
+    assert "so give --force: 1 exam written there" in said

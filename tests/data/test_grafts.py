@@ -18,6 +18,7 @@ from ichnos.inputs import to_planes
 from ichnos.phantom import CohortSettings
 from ichnos.progress import SILENT
 from ichnos.recipe import InputSpec, Population, Synthetic
+from ichnos.recipes.paper_model_2 import RECIPE as PAPER_MODEL_2
 from ichnos.recipes.reader import RECIPE as READER
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.workflows.phantom import write_cohort
@@ -132,6 +133,13 @@ def test_training_sees_its_own_patients_lesions_only(prepared: PreparedSet) -> N
     assert 0 < mine.sum() < len(mine)
     assert (training.labels[real:].any(axis=1)).sum() == drawn.labels[mine].any(axis=1).sum()
     assert not set(patient[drawn.rows[mine]]) & set(patient[data.rows(ALL, Part.TEST)])
+    alone = PAPER_MODEL_2.derive(**{"input.size": 32, "synthetic": {"copies": 2}, "network.init": "random"})
+    positives = data.slices(alone, Part.TRAIN, SILENT)
+    shown = len(data.rows(alone.population, Part.TRAIN))
+    assert positives.synthetic == len(positives) - shown == drawn.labels[mine].any(axis=1).sum()
+    assert positives.labels.any(axis=1).all(), "what lies beside a lesion is no positive"
+    negatives = ~training.labels.any(axis=1)
+    assert negatives[real:].any()
 
 
 def test_a_set_without_a_head_says_so(tmp_path: Path) -> None:

@@ -119,12 +119,15 @@ def test_exams_are_found_in_any_order_of_rows() -> None:
     assert [sorted(shuffle[rows]) for rows in table.slices] == [sorted(rows) for rows in straight.slices]
 
 
+FIVE_APART = 5.0 * np.tile(np.arange(15), 120)
+
+
 def test_the_mean_of_some_wins_where_single_slices_are_noisy_and_few_where_one_slice_tells() -> None:
     names, labels = cohort(120, 15, 0)
     rng = np.random.default_rng(1)
     outliers = rng.random(labels.shape) < 0.06  # single false slices in every exam
     noisy = sigmoid(np.where(labels, 1.5, -3) + 6 * outliers + rng.normal(0, 0.7, labels.shape))
-    choice = choose_aggregator(noisy, ExamTable.of(names, labels), [Subtype.SUBDURAL])
+    choice = choose_aggregator(noisy, FIVE_APART, ExamTable.of(names, labels), [Subtype.SUBDURAL])
     assert choice.aggregator.kind == "top-mean"
     assert choice.aggregator.k > 1
     assert len(choice.tried) == 5
@@ -132,7 +135,7 @@ def test_the_mean_of_some_wins_where_single_slices_are_noisy_and_few_where_one_s
     single = np.zeros_like(labels)
     single[::15] = labels[::15]  # one slice an exam
     clear = sigmoid(np.where(single, 3.0, -4.0) + rng.normal(0, 1.5, labels.shape))
-    choice = choose_aggregator(clear, ExamTable.of(names, single), [Subtype.SUBDURAL])
+    choice = choose_aggregator(clear, FIVE_APART, ExamTable.of(names, single), [Subtype.SUBDURAL])
     assert choice.aggregator.kind != "top-mean" or choice.aggregator.k == 2
 
 
@@ -218,7 +221,7 @@ def test_a_gate_that_never_fires_is_said_and_stays_finite(dead: float) -> None:
     assert any(note.startswith("any: never fires: before calibration no slice") for note in fitted.report["notes"])
     calibrated = fitted.readout.slice_probabilities(cascaded.probabilities)
     assert np.isfinite(calibrated).all()
-    assert np.isfinite(fitted.readout.exam_probabilities(calibrated)).all()
+    assert np.isfinite(fitted.readout.exam_probabilities(calibrated, cascaded.offset)).all()
 
 
 def test_a_cascade_is_of_the_same_slices() -> None:

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sklearn.metrics import auc
+from sklearn.metrics import auc, average_precision_score
 
 from ichnos.evaluation import curves
 from ichnos.evaluation.confusion import confusion
@@ -53,3 +53,14 @@ def test_confusion_counts_false_calls_and_leaves_true_pairs_alone() -> None:
 def test_confusion_of_an_absent_class_is_nan() -> None:
     labels = np.array([[False, True, True]])
     assert np.isnan(confusion(np.ones((1, 3)), labels, THREE).share[0]).all()
+
+
+def test_precision_of_a_rare_class_keeps_its_area_where_it_is_thinned() -> None:
+    rng = np.random.default_rng(1)
+    y = rng.random(100_000) < 0.004
+    p = np.clip(rng.normal(0.3 + 0.35 * y, 0.12), 0, 1)
+    curve = curves.precision_recall(p, y)
+    assert curve is not None
+    assert len(curve.x) <= curves.DRAWN_POINTS
+    area = (np.diff(curve.x) * curve.y[1:]).sum()  # steps, each precision held back to the point before
+    assert area == pytest.approx(average_precision_score(y, p), abs=2e-3)

@@ -237,6 +237,13 @@ def test_a_member_that_is_too_large(written: Path) -> None:
         read_bundle(written)
 
 
+def test_what_a_reader_would_refuse_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "b.ichnos").write_bytes(b"a good one")
+    with pytest.raises(BundleError, match=r"MODEL_CARD\.md would have 2 MB, and a bundle holds at most 1"):
+        write_bundle(tmp_path / "b.ichnos", manifest(), CONTENT, "0" * (2 << 20))
+    assert (tmp_path / "b.ichnos").read_bytes() == b"a good one"
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(OutputError, match="cannot write"):

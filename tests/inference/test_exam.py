@@ -97,6 +97,12 @@ def test_temperatures_shifts_aggregator_and_scaling_are_applied() -> None:
     assert reading.findings[Subtype.EPIDURAL].probability == pytest.approx(wanted, abs=1e-5)
 
 
+def test_the_key_slice_is_the_most_probable_where_all_look_sure() -> None:
+    found = ExamClassifier(bundle_of(readout()), threads=1).classify(exam(300, 340, 320))
+    assert {each.probabilities[Subtype.ANY] for each in found.slices} == {1.0}, "to six digits they are alike"
+    assert found.any.key_slice == 1
+
+
 def test_derived_any() -> None:
     for rule in ("noisy-or", "max"):
         five = Readout.model_validate(Readout.uncalibrated(SUBTYPES).model_dump() | {"any_rule": rule})

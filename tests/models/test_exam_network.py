@@ -22,7 +22,8 @@ from ichnos.models.exam_heads.inputs import ShownInputs
 from ichnos.models.exam_network import ExamNetwork, SliceSizes
 from ichnos.recipe import ExamInput, ExamRecipe, SequenceHead
 
-KINDS = ("gru", "lstm", "conv-lstm", "transformer", "two-stage")
+ALONG = ("gru", "lstm", "conv-lstm", "transformer", "two-stage")
+KINDS = (*ALONG, "dense")
 FEATURES, SIDE = 5, 3
 READER = recipes.find("reader").of_one_model
 
@@ -92,7 +93,7 @@ def test_an_untrained_head_says_what_the_slices_said(kind: str, slices: int) -> 
         assert not torch.allclose(network(kind).answer(features, logits, offsets, maps), logits)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ALONG)
 def test_every_slice_sees_those_below_and_above(kind: str) -> None:
     given = exam(7)
     made = network(kind, inputs=("features", "logits"))
@@ -104,6 +105,17 @@ def test_every_slice_sees_those_below_and_above(kind: str) -> None:
             other[3][k] += 1
             changed = (made.answer(*other) - before).abs().amax(dim=1)
             assert (changed > 1e-7).all(), "a slice at the end is seen from the other end"
+
+
+def test_dense_layers_see_each_slice_by_itself() -> None:
+    given = exam(7)
+    made = network("dense", inputs=("features",))
+    with torch.no_grad():
+        before = made.answer(*given)
+        given[0][3] += 1
+        changed = (made.answer(*given) - before).abs().amax(dim=1) > 1e-7
+    assert changed.tolist() == [False] * 3 + [True] + [False] * 3
+    assert multiply_adds_of_exam(made.recipe, made.sizes, 12) == 12 * (FEATURES * 8 + 8 * 8 + 8 * 6)
 
 
 def test_differences_end_where_the_exam_ends() -> None:

@@ -169,3 +169,16 @@ def test_why_a_mean_of_folds_has_no_interval_is_said_below() -> None:
     }
     levels["exams"]["classes"]["epidural"] = alone
     assert folds_tables(card | levels)[-1] == "no interval, as x (epidural by exam)."
+
+
+def test_a_card_names_no_folder_and_no_half_window_wrongly() -> None:
+    tree = read_bundle(INCLUDED).manifest.model_dump(mode="json")
+    plain = recipes.find("reader").recipe.model_dump(mode="json")
+    plain["network"]["init"] = "/home/jane/runs/a/best.safetensors"
+    plain["input"]["windows"] = [{"level": 37.5, "width": 75.0}]
+    said = card_of(plain)
+    assert "`best.safetensors`" in said
+    assert "jane" not in said
+    assert "L37.5 W75 HU" in said
+    joined = model_card(tree | {"data": tree["data"] | {"source": "rsna+ct-ich"}}, MAP_CELLS)
+    assert "rebuilt from two 8-bit JPEG" in joined

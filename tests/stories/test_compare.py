@@ -74,6 +74,12 @@ def test_a_comparison_says_which_is_better_and_how_surely(tables: tuple[str, str
     again = ichnos("compare", *tables, "--out", str(out))
     assert again.exit_code == 1
     assert "holds a comparison already" in again.stderr
+    measured = tmp_path / "measured"
+    measured.mkdir()
+    (measured / "scorecard.json").write_text("{}")
+    over = ichnos("compare", *tables, "--out", str(measured))
+    assert over.exit_code == 1
+    assert "holds a scorecard already" in over.stderr
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -187,6 +187,12 @@ def test_a_run_goes_on_and_joins_anew_what_is_trained_anew(prepared: Path, joine
     [
         (lambda run: (run / "recipe.json").unlink(), "is an ensemble whose training has not ended"),
         (lambda run: (run / "combination.json").unlink(), "lacks combination.json"),
+        (
+            lambda run: (run / "combination.json").write_text(
+                json.dumps(json.loads((run / "combination.json").read_text()) | {"checkpoints": "of others"})
+            ),
+            "was fitted on other weights than the run's",
+        ),
         (lambda run: (run / "combination.json").write_text("{}"), "combination.json is damaged"),
         (lambda run: (run / "recipe.json").write_text("{}"), "does not fit the run"),
         (lambda run: (run / "members" / "near" / "best.safetensors").unlink(), "no checkpoint at"),

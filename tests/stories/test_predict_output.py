@@ -59,6 +59,17 @@ def test_a_full_disk_leaves_whole_files_and_a_way_on(
     assert {path.name for path in (tmp_path / "out").rglob("*.*")} == {"summary.json", "findings.json"}
 
 
+def test_what_a_killed_call_was_writing_does_not_stand_in_the_way_of_force(tmp_path: Path, bundle: Path) -> None:
+    folder = good_exam(tmp_path / "in")
+    assert predict(bundle, tmp_path / "out", folder).exit_code == 0
+    for torn in (".summary.json.machine-7.tmp", "exam-001/.findings.json.machine-7.tmp"):
+        (tmp_path / "out" / torn).write_text("{")
+    assert predict(bundle, tmp_path / "out", folder).exit_code == 1
+    assert predict(bundle, tmp_path / "out", folder, "--force").exit_code == 0
+    there = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    assert there == {"summary.json", "exam-001/findings.json"}
+
+
 def test_an_output_folder_that_holds_something_is_left_alone_without_force(tmp_path: Path, bundle: Path) -> None:
     folder = good_exam(tmp_path / "in")
     assert predict(bundle, tmp_path / "out", folder, "--format", ALL_FORMATS).exit_code == 0

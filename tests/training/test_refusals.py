@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ichnos.errors import OutputError, TrainingError, WeightsError
-from ichnos.models import SliceClassifier, load_checkpoint
+from ichnos.models import SliceClassifier, load_checkpoint, save_checkpoint
 from ichnos.recipe import SliceRecipe
 from ichnos.training import TrainingSlices, predict, session, train
 from ichnos.training.folder import RunFolder
@@ -74,6 +74,20 @@ def test_a_run_goes_on_whatever_its_recipe_is_called(recipe: SliceRecipe, tiny: 
     train(short(recipe), *tiny, tmp_path, device="cpu")
     renamed = short(recipe, name="renamed", title="Renamed")
     assert train(renamed, *tiny, tmp_path, device="cpu").epochs == 1
+
+
+@pytest.mark.parametrize("told", [{"epoch": 3}, {"epoch": 1, "adapted": {"method": "batchnorm", "slices": 9}}])
+def test_weights_that_were_not_trained_here_are_not_trained_over(
+    recipe: SliceRecipe, tiny: Parts, tmp_path: Path, told: dict[str, object]
+):
+    best = tmp_path / "best.safetensors"
+    save_checkpoint(best, SliceClassifier.seeded(short(recipe), 1), told)
+    before = best.read_bytes()
+    with pytest.raises(TrainingError, match="holds weights that were not trained there"):
+        train(short(recipe), *tiny, tmp_path, device="cpu")
+    assert best.read_bytes() == before
+    save_checkpoint(best, SliceClassifier.seeded(short(recipe), 1), {"epoch": 1})  # killed before it said more
+    assert train(short(recipe), *tiny, tmp_path, device="cpu").epochs == 1
 
 
 def test_run_of_another_recipe_or_other_slices(recipe: SliceRecipe, tiny: Parts, tmp_path: Path):

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from ichnos.errors import TrainingError
 from ichnos.recipe import Fit, Sampling
+from ichnos.recipes.reader import RECIPE as READER
+from ichnos.training.loop import _as_drawn  # pyright: ignore[reportPrivateUsage]
 from ichnos.training.sampling import BatchOrder
 from ichnos.training.slices import TrainingSlices
 
@@ -153,3 +155,16 @@ def test_exams_that_are_not_known_cannot_take_turns():
     slices = TrainingSlices(np.zeros((4, 1, 32, 32), np.uint8), np.arange(4), np.ones((4, 1), np.bool_))
     with pytest.raises(TrainingError, match="needs to know of each slice its exam"):
         BatchOrder(slices, Sampling.EXAM, Fit())
+
+
+def test_positives_are_weighed_by_how_often_they_are_shown():
+    """Three in ten of 150 real slices and all of 60 drawn ones, which are a quarter of each batch."""
+    labels = np.zeros((210, 1), dtype=np.bool_)
+    labels[:45] = labels[150:] = True
+    shown = part(labels, synthetic=60)
+    recipe = READER.derive(**{"synthetic.share": 0.25, "fit.batch_size": 20})
+    order = BatchOrder(shown, recipe.sampling, recipe.fit, share=0.25)
+    drawn = _as_drawn(recipe, shown, order)
+    assert drawn.mean() == pytest.approx(0.25 + 0.75 * 0.3, abs=0.01)
+    real = part(labels[:150])
+    assert _as_drawn(recipe, real, BatchOrder(real, recipe.sampling, recipe.fit)) is real.labels

@@ -80,7 +80,9 @@ def test_it_says_what_the_reader_says(data: Path, bundle: Path, tmp_path: Path) 
     table = Predictions.read_parquet(tmp_path / "predictions.parquet")
     np.testing.assert_allclose(table.probabilities[table.exam == "e003"], slices)
     exams = Predictions.read_parquet(tmp_path / "exams.parquet")
-    np.testing.assert_allclose(exams.probabilities[exams.exam == "e003"][0], readout.exam_probabilities(slices))
+    np.testing.assert_allclose(
+        exams.probabilities[exams.exam == "e003"][0], readout.exam_probabilities(slices, offsets)
+    )
 
 
 def test_its_own_set_is_refused(data: Path, tmp_path: Path) -> None:

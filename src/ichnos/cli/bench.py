@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ichnos.cli.failures import NothingKeptError
+from ichnos.cli.failures import NOTHING_KEPT, stopped_with
 from ichnos.progress import Progress
 
 Tree = dict[str, Any]
@@ -214,11 +214,8 @@ def _measure(
 
     if out is not None:
         check_can_be_written(out)
-    try:
-        with on_standard_error() as progress:
-            tree = bench(progress)
-    except KeyboardInterrupt as stopped:
-        raise NothingKeptError from stopped
+    with stopped_with(NOTHING_KEPT), on_standard_error() as progress:
+        tree = bench(progress)
     if as_json:
         print(json.dumps(tree, indent=2, ensure_ascii=False))
     else:

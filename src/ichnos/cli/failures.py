@@ -3,6 +3,8 @@
 import errno
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ichnos.errors import FailedElsewhereError, IchnosError, UsageError
 
@@ -22,8 +24,20 @@ _EXTRAS = {
 """Which optional part of the installation brings which modules."""
 
 
-class NothingKeptError(Exception):
-    """Ctrl-C ended a command that keeps nothing of what it did. (Typer hides a KeyboardInterrupt from `run`.)"""
+class StoppedError(Exception):
+    """Ctrl-C ended a command that does not go on; with what to do. (Typer hides a KeyboardInterrupt from `run`.)"""
+
+
+@contextmanager
+def stopped_with(word: str) -> Iterator[None]:
+    """Where Ctrl-C ends the block, say this."""
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        raise StoppedError(word) from stopped
+
+
+NOTHING_KEPT = "Nothing is kept of it: the same command begins again from its start."
 
 
 def exit_code(error: BaseException) -> int:
@@ -38,8 +52,8 @@ def exit_code(error: BaseException) -> int:
             if is_first_of_training():
                 print("Stopped. What was finished is kept: give the same command again to go on.", file=sys.stderr)
             return STOPPED
-        case NothingKeptError():
-            print("Stopped. Nothing is kept of it: the same command begins again from its start.", file=sys.stderr)
+        case StoppedError():
+            print(f"Stopped. {error}", file=sys.stderr)
             return STOPPED
         case FailedElsewhereError(told=True):
             return 1

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ichnos.cli.failures import NOTHING_KEPT, stopped_with
 from ichnos.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def inspect(
     from ichnos.remote import place_of
     from ichnos.workflows.inspect import inspect_paths, is_partial, lines_of
 
-    with on_standard_error() as progress:
+    with stopped_with(NOTHING_KEPT), on_standard_error() as progress:
         tree = inspect_paths([*map(place_of, paths)], progress, rules_of(rules))
     if as_json:
         print(json.dumps(tree, indent=2, ensure_ascii=False))

@@ -74,11 +74,14 @@ def parse_shares(
     for text in texts:
         name, _, number = text.rpartition("=")
         try:
-            shares[Subtype(name.strip() or "any")] = float(number)
+            of, share = Subtype(name.strip() or "any"), float(number)
         except ValueError as error:
             raise UsageError(
                 f"{option} wants {such_as}, or CLASS=NUMBER of {', '.join(Subtype)}; got {text!r}"
             ) from error
+        if of in shares:
+            raise UsageError(f"{option} is given twice for {of}: name each class once")
+        shares[of] = share
     return shares
 
 

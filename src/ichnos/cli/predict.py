@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ichnos.cli.failures import stopped_with
 from ichnos.counting import counted
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ def predict(
     given, to = [place_of(path) for path in paths], place_to_write(out)
     where = None if cluster is None else Cluster(cluster)
     classifier = opened.result()
-    with on_standard_error() as progress:
+    word = f"Exams that were finished are in {out}: the same command with --force reads all of them again."
+    with stopped_with(word), on_standard_error() as progress:
         summary = predict_paths(
             given, to, classifier, progress, rules=chosen, formats=asked, force=force, cluster=where
         )

@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ichnos.errors import OutputError
-from ichnos.files import LOCK, explained
+from ichnos.files import LOCK, explained, is_torn
 from ichnos.remote import Place, RemotePath, ahead
 
 _WORKING = ("parts", "scan")
 """Folders of a set that is not finished."""
+
+
+def _is_torn(name: str) -> bool:
+    """By its name below the set: a storage of files sends as a folder writes."""
+    return is_torn(name.rpartition("/")[2])
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Depot:
             return False
         target = self.target
         with explained(target):
-            there = [name for name, _ in target.files()]
+            there = [name for name, _ in target.files() if not _is_torn(name)]
             foreign = {name.partition("/")[0] for name in there} - {"prepare.json", "shards", *_WORKING}
             if foreign and "prepare.json" not in there:
                 raise OutputError(f"{target} holds other files already; give --out a new or empty folder")
@@ -66,7 +71,8 @@ class Depot:
         """Take away from the storage what only the work needed, where a run that was killed left any."""
         if self.target is not None:
             with explained(self.target):
-                self._remove(name for name, _ in self.target.files() if name.partition("/")[0] in _WORKING)
+                names = [name for name, _ in self.target.files()]
+                self._remove(name for name in names if name.partition("/")[0] in _WORKING or _is_torn(name))
 
     def _remove(self, names: Iterable[str]) -> None:
         target = self.target

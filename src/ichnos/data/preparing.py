@@ -26,10 +26,12 @@ from ichnos.errors import OutputError, SourceError
 from ichnos.files import (
     LOCK,
     explained,
+    is_torn,
     join_parquet,
     locked,
     parquet_bytes,
     parquet_rows,
+    remove_torn,
     replacing,
     write_bytes,
     write_json,
@@ -100,7 +102,8 @@ def prepare(
     with explained(out):
         was_there = out.exists()
         out.mkdir(parents=True, exist_ok=True)
-        foreign = [p.name for p in out.iterdir() if p.name not in {"prepare.json", "shards", "parts", "scan", LOCK}]
+        own = {"prepare.json", "shards", "parts", "scan", LOCK}
+        foreign = [p.name for p in out.iterdir() if p.name not in own and not is_torn(p.name)]
     if foreign and not (out / "prepare.json").exists():
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
     with locked(out), _without_traces(out, keep=was_there):
@@ -110,9 +113,10 @@ def prepare(
 def _prepare(source: Source, depot: Depot, progress: Progress, workers: Workers, fewest_patients: int) -> PreparedSet:
     out = depot.work
     with explained(out):
+        remove_torn(out)
         for folder in ("shards", "parts", "scan"):
             (out / folder).mkdir(exist_ok=True)
-            _remove_torn(out / folder)
+            remove_torn(out / folder)
     scan = _scan(source, out / "scan", progress)
     _refuse_few_patients(scan, fewest_patients if scan.teaches else 1)
     _claim(out, _claim_of(source.name, scan), depot.target or out)
@@ -177,12 +181,6 @@ def _without_traces(out: Path, *, keep: bool) -> Iterator[None]:
             if not keep:
                 out.rmdir()
         raise
-
-
-def _remove_torn(folder: Path) -> None:
-    """What a killed process was writing."""
-    for torn in folder.glob(".*.tmp"):
-        torn.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -304,7 +302,7 @@ def _finish(source: str, out: Path, parts: int, scan: Scan) -> PreparedSet:
     write_json(out / "header.json", header.model_dump())
     shutil.rmtree(out / "parts")
     shutil.rmtree(out / "scan")
-    _remove_torn(out / "shards")
+    remove_torn(out / "shards")
     return PreparedSet(out)
 
 

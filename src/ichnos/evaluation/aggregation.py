@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from ichnos.evaluation.calibration import fit_scaling, measure_calibration
-from ichnos.readout import Aggregator, Scaling, logit
+from ichnos.readout import Aggregator, Scaling, logit, slice_weights
 from ichnos.subtypes import Subtype
 
 CANDIDATES = (
@@ -37,9 +37,11 @@ class ExamTable:
         rows = tuple(np.split(order, np.cumsum(np.bincount(unit))[:-1]))
         return cls(rows, np.stack([labels[each].any(axis=0) for each in rows]))
 
-    def scores(self, aggregator: Aggregator, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(exams, classes) from (n, classes) probabilities of slices."""
-        return np.stack([aggregator.apply(probabilities[rows]) for rows in self.slices])
+    def scores(
+        self, aggregator: Aggregator, probabilities: NDArray[np.float64], offsets: NDArray[np.floating]
+    ) -> NDArray[np.float64]:
+        """(exams, classes) from (n, classes) probabilities of slices, which lie at (n,) mm."""
+        return np.stack([aggregator.apply(probabilities[rows], slice_weights(offsets[rows])) for rows in self.slices])
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,17 +56,17 @@ class AggregatorChoice:
 
 
 def choose_aggregator(
-    probabilities: NDArray[np.float64], exams: ExamTable, classes: Sequence[Subtype]
+    probabilities: NDArray[np.float64], offsets: NDArray[np.floating], exams: ExamTable, classes: Sequence[Subtype]
 ) -> AggregatorChoice:
     """The candidate with the lowest mean log-loss of scaled exam probabilities; of equal ones, the higher mean AUC.
 
-    probabilities: (n, classes) calibrated, of slices. Each candidate is scaled on the same exams, with as many
-    parameters, so that log-losses can be compared; they flatter all of them alike.
+    probabilities: (n, classes) calibrated, of slices; offsets: (n,) mm, where they lie. Each candidate is scaled on the
+    same exams, with as many parameters, so that log-losses can be compared; they flatter all of them alike.
     """
     tried: list[dict[str, Any]] = []
     scalings: list[dict[Subtype, Scaling]] = []
     for candidate in CANDIDATES:
-        scores = exams.scores(candidate, probabilities)
+        scores = exams.scores(candidate, probabilities, offsets)
         scaling, losses, aucs = _measure(scores, exams.labels, classes)
         scalings.append(scaling)
         tried.append(

@@ -47,7 +47,8 @@ def precision_recall(scores: NDArray[np.floating], positive: NDArray[np.bool_]) 
         return None
     precision, recall, _ = precision_recall_curve(positive, scores)
     rising, held = recall[-2::-1], precision[-2::-1]
-    return _thin(np.concatenate([[0.0], rising]), np.concatenate([held[:1], held]))
+    reached = np.diff(rising, prepend=0.0) > 0  # further false calls at a recall add nothing to the area
+    return _thin(np.concatenate([[0.0], rising[reached]]), np.concatenate([held[:1], held[reached]]))
 
 
 def reliability(scores: NDArray[np.floating], positive: NDArray[np.bool_], bins: int = 10) -> Reliability:

@@ -100,11 +100,13 @@ def _slices(outputs: Predictions, labels: NDArray[np.bool_], readout: Readout) -
 def _exams(slices: Judged, outputs: Predictions, readout: Readout) -> Judged:
     table = ExamTable.of(outputs.exam, slices.labels)
     first = [rows[0] for rows in table.slices]
-    said = np.stack([readout.exam_probabilities(slices.probabilities[rows]) for rows in table.slices])
+    said = np.stack(
+        [readout.exam_probabilities(slices.probabilities[rows], outputs.offset[rows]) for rows in table.slices]
+    )
     return Judged(
         outputs.exam[first],
         outputs.patient[first],
-        np.stack([readout.aggregator.apply(slices.raw[rows]) for rows in table.slices]),
+        table.scores(readout.aggregator, slices.raw, outputs.offset),
         said,
         table.labels,
         readout.exam_calls(said),

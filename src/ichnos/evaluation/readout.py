@@ -101,9 +101,9 @@ def fit_readout(predictions: Predictions, fitting: Fitting = AS_USUAL) -> Fitted
     draft = draft.model_copy(update={"smoothing": smoothing})
     slices = draft.slice_probabilities(logits)
     table = ExamTable.of(predictions.exam, labels)
-    choice = choose_aggregator(slices, table, draft.reported)
+    choice = choose_aggregator(slices, predictions.offset, table, draft.reported)
     draft = draft.model_copy(update={"aggregator": choice.aggregator, "exam_scaling": choice.scaling})
-    exams = np.stack([draft.exam_probabilities(slices[rows]) for rows in table.slices])
+    exams = np.stack([draft.exam_probabilities(slices[rows], predictions.offset[rows]) for rows in table.slices])
     readout = Readout.model_validate(
         draft.model_dump()
         | {

@@ -48,12 +48,19 @@ class Bundle:
 def write_bundle(path: Path, manifest: Manifest, network: bytes, card: str, exam_network: bytes | None = None) -> None:
     """Write a bundle: whole or not at all, the same content with the same bytes.
 
-    The manifest's digests are replaced by those of the members. Raises OutputError where it cannot be written.
+    The manifest's digests are replaced by those of the members. Raises OutputError where it cannot be written,
+    BundleError where a member is larger than a reader takes.
     """
     members = {NETWORK: network}
     if exam_network is not None:
         members[EXAM_NETWORK] = exam_network
     members[CARD] = card.encode()
+    for name, content in members.items():
+        if len(content) > _LARGEST[name]:
+            raise BundleError(
+                f"{name} would have {len(content) >> 20} MB, and a bundle holds at most {_LARGEST[name] >> 20}: export "
+                "fewer networks, or with --weights int16"
+            )
     manifest = manifest.model_copy(update={"digests": {n: hashlib.sha256(c).hexdigest() for n, c in members.items()}})
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "x", zipfile.ZIP_STORED) as archive:
         for name, content in ({MANIFEST: manifest.text().encode()} | members).items():

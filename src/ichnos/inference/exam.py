@@ -83,9 +83,10 @@ class ExamClassifier:
         output = self._engine.run(given.hu, given.offsets)
         readout = self.bundle.manifest.readout
         probabilities = readout.slice_probabilities(readout.smoothed(output.logits, given.offsets))
-        whole = readout.exam_probabilities(probabilities)
+        whole = readout.exam_probabilities(probabilities, given.offsets)
+        keys = probabilities.argmax(axis=0)  # before rounding, in which sure slices fall together
         findings = self._findings(
-            probabilities.round(_DECIMALS), whole.round(_DECIMALS), given.offsets, name, (*given.doubts, *doubts)
+            probabilities.round(_DECIMALS), whole.round(_DECIMALS), keys, given.offsets, name, (*given.doubts, *doubts)
         )
         return ExamReading(findings, probabilities, readout.reported, output.maps, readout.classes, output.features)
 
@@ -103,6 +104,7 @@ class ExamClassifier:
         self,
         slices: NDArray[np.float64],
         exam: NDArray[np.float64],
+        keys: NDArray[np.intp],
         offsets: NDArray[np.float64],
         name: str | None,
         doubts: Sequence[str],
@@ -111,7 +113,7 @@ class ExamClassifier:
         calls = readout.exam_calls(exam)
         present = dict(zip(readout.reported, calls["balanced"].tolist(), strict=True))
         found = [
-            self._class(c, present=present[c], slices=slices[:, k], exam=float(exam[k]))
+            self._class(c, present=present[c], slices=slices[:, k], key=int(keys[k]), exam=float(exam[k]))
             for k, c in enumerate(readout.reported)
         ]
         return ExamFindings(
@@ -147,10 +149,11 @@ class ExamClassifier:
         notes = manifest.fitted_on.report.get("notes", ()) if manifest.fitted_on else ()
         return [*own, *(note for note in notes if note.startswith(NEVER_FIRES))]
 
-    def _class(self, subtype: Subtype, *, present: bool, slices: NDArray[np.float64], exam: float) -> ClassFinding:
+    def _class(
+        self, subtype: Subtype, *, present: bool, slices: NDArray[np.float64], key: int, exam: float
+    ) -> ClassFinding:
         readout = self.bundle.manifest.readout
         called = slices >= readout.slices[subtype].balanced.threshold
-        key = int(slices.argmax())
         called[key] = True
         return ClassFinding(
             subtype=subtype,

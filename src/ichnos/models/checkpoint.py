@@ -86,24 +86,34 @@ def load_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(tensors, _recipe(path, header["recipe"]), header["metadata"])
 
 
+def read_header(path: Path) -> dict[str, Any]:
+    """{"recipe", "metadata"} of a checkpoint of any network, without its tensors. Raises as load_checkpoint does."""
+    return _opened(path, tensors=False)[1]
+
+
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Of a checkpoint of any network every tensor, and {"recipe", "metadata"}. Raises as load_checkpoint does."""
+    tensors, header = _opened(path, tensors=True)
+    if header["digest"] != _digest(tensors):
+        raise WeightsError(f"{path} is damaged: its tensors do not match their digest; take another copy of it")
+    return tensors, header
+
+
+def _opened(path: Path, *, tensors: bool) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise WeightsError(f"no such checkpoint: {path}")
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(_HEADER_KEY)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            names = file.keys() if tensors else ()
+            found = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or no safetensors file ({error}); take another copy of it") from error
     if text is None:
         raise WeightsError(
             f"{path} is a safetensors file, but no checkpoint of ichnos: its header lacks '{_HEADER_KEY}'"
         )
-    header = _header(path, text)
-    if header["digest"] != _digest(tensors):
-        raise WeightsError(f"{path} is damaged: its tensors do not match their digest; take another copy of it")
-    return tensors, header
+    return found, _header(path, text)
 
 
 def load_classifier(path: Path) -> tuple[SliceClassifier, SliceRecipe, dict[str, Any]]:

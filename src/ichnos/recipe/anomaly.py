@@ -40,6 +40,8 @@ class AnomalyRecipe(CompositeRecipe):
                 f"the network must see all slices but {self.of.value} ones: give usual.population slices=all and "
                 f"without={self.of.value} alone"
             )
+        if self.usual.classes != tuple(c for c in CLASSES if c in self.usual.classes):
+            raise ValueError(f"name usual.classes in their order: {', '.join(c for c in CLASSES if c is not self.of)}")
         if self.usual.input.neighbours:
             raise ValueError(
                 f"a slice beside one with {self.of.value} would show it as a neighbour: give usual.input.neighbours=0"

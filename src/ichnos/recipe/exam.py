@@ -38,13 +38,13 @@ class ExamInput(StrEnum):
 class SequenceHead(Grammar):
     """A network over the slices of an exam in their order."""
 
-    kind: Literal["gru", "lstm", "conv-lstm", "transformer", "two-stage"] = "gru"
+    kind: Literal["gru", "lstm", "conv-lstm", "transformer", "two-stage", "dense"] = "gru"
     """`gru`, `lstm`: recurrent, from foot to head and from head to foot; `conv-lstm`: the same by convolutions over the
     slices' class maps (Shi 2015), the inputs beside it; `transformer`: every slice looks at every other one, by places
     in mm (Vaswani 2017); `two-stage`: after RSNA 2019's first place, one GRU on the inputs, a second one on
-    probabilities."""
+    probabilities; `dense`: each slice by itself, for the features of several networks side by side."""
     hidden: Annotated[int, Field(ge=2, le=1024)] = 64
-    """Units of each direction; of `transformer` its width; of `conv-lstm` the planes of each direction."""
+    """Units of each direction; of `transformer` and `dense` a layer's; of `conv-lstm` the planes of each direction."""
     layers: Annotated[int, Field(ge=1, le=8)] = 1
     attention_heads: Annotated[int, Field(ge=1, le=16)] = 4
     """Of `transformer`."""

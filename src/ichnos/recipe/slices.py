@@ -44,6 +44,12 @@ class SliceRecipe(AnyRecipe):
             raise ValueError("a population cannot leave out `any`: that would leave slices without hemorrhage only")
         if Subtype.ANY in self.classes and self.population.slices == "positives":
             raise ValueError("`any` cannot be learnt from positives alone: set population.slices=all")
+        named = {*self.classes, *self.population.without}
+        if self.population.slices == "all" and not {Subtype.ANY} <= named and not set(SUBTYPES) <= named:
+            raise ValueError(
+                "of all slices any hemorrhage is told too, which is more than the subtypes named: name `any` as well, "
+                "or every subtype that population.without leaves"
+            )
         strangers = set(self.fit.loss.weights) - set(self.classes)
         if strangers:
             raise ValueError(f"fit.loss.weights names what is no class of this recipe: {sorted(strangers)}")

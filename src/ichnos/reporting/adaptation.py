@@ -6,6 +6,7 @@ from typing import Any
 
 import ichnos
 from ichnos.evaluation.intervals import Estimate
+from ichnos.evaluation.levels import Level
 from ichnos.files import write_text
 from ichnos.reporting.field_gains import TOO_FEW, WHY_TOO_FEW
 from ichnos.reporting.rendering import rendered
@@ -42,7 +43,9 @@ def _of_level(card: Tree, level: str) -> Table:
     ordered = [c for c in (Subtype.ANY, *(c for c in CLASSES if c is not Subtype.ANY)) if c.value in named]
     rows = tuple(_row(way, level, c) for c in ordered for way in card["ways"])
     n = {"slice": "test_slices", "exam": "test_exams", "patient": "test_patients"}[level]
+    scored = "An exam's score is its largest slice's, and a patient's their largest: no readout is fitted here."
     notes = (
+        *(() if level == Level.SLICE else (scored,)),
         "Choose a way by the validation column; the test columns are for reporting.",
         "Fine-tuning chose its epoch by the validation patients, which flatters that column for it.",
         "Changes are against the run as it was, on the same patients, with paired 95 % intervals by patient.",

@@ -1,5 +1,6 @@
 """The tables of an evaluation, made from its scorecard."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,8 +125,15 @@ def prevalence_note(level: str, prevalence: Mapping[str, float]) -> str:
 def threshold_text(stated: float | Sequence[float]) -> str:
     """One model's, or the smallest and the largest of several folds'."""
     each = [stated] if isinstance(stated, float | int) else stated
-    low, high = (f"{value:.2g}" for value in (min(each), max(each)))
+    low, high = (_threshold(value) for value in (min(each), max(each)))
     return low if low == high else f"{low} to {high}"
+
+
+def _threshold(value: float) -> str:
+    """Two digits; near 1 two of what it lacks, as at 1 nothing would be called."""
+    if not 0.9 < value < 1:
+        return f"{value:.2g}"
+    return f"{value:.{1 - math.floor(math.log10(1 - value))}f}".rstrip("0")
 
 
 def whole(card: Tree) -> Table:

@@ -16,7 +16,7 @@ from ichnos.reporting.field_tables import field_tables
 from ichnos.reporting.folds import doubts, estimate_text, how_measured
 from ichnos.reporting.measured_recipe import MeasuredRecipe
 from ichnos.reporting.rendering import rendered
-from ichnos.reporting.study_checklist import answers_of_field, left_of_study
+from ichnos.reporting.study_checklist import answers_of_field, left_of_study, widest
 from ichnos.reporting.unfitted import Unfitted
 
 WITHOUT_DELONG = (
@@ -48,7 +48,7 @@ def write_field(report: FieldReport, out: Path, progress: Progress = SILENT) -> 
         "counts": first["counts"],
         "how": " ".join(how_measured(first)),
         "asked": asked_words(map(asked_of_folds, cards.values())),
-        "who": who_words(first),
+        "who": who_words(widest(cards)),
         "in_short": field_in_short(card),
         "doubts": [*doubts(card["source"], list(recipes.values())), *_unranked(card), *_unfitted(cards)],
         "no_delong": WITHOUT_DELONG,

@@ -93,11 +93,12 @@ def _show(axes: Axes, test: Predictions, shown: Shown | None, slice_picture: Sli
     axes.imshow(slice_picture(exam, name), cmap="gray", vmin=0, vmax=255)
     labels = ", ".join(t.abbreviation for t in shown.labelled) or "none"
     place = f"{test.offset[shown.row]:.0f} mm".replace("-", "−")
-    caption = f"{_short(exam)}, {place}\np = {shown.probability:.2f}\nlabelled {labels}"
+    caption = f"{short_exam(exam)}, {place}\np = {shown.probability:.2f}\nlabelled {labels}"
     axes.set_xlabel(caption, fontsize=9, labelpad=3)
     for spine in axes.spines.values():
         spine.set(visible=True, color=_COLOURS[choice], linewidth=2.5)
 
 
-def _short(exam: str) -> str:
-    return exam if len(exam) <= 16 else f"{exam[:15]}…"
+def short_exam(exam: str) -> str:
+    """An exam's name under a picture; of a long one the end, as the UIDs of one scanner all begin alike."""
+    return exam if len(exam) <= 16 else f"…{exam[-15:]}"

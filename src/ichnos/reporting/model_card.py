@@ -7,6 +7,7 @@ from ichnos.counting import counted
 from ichnos.evaluation.calibration import BINS
 from ichnos.evaluation.folds import FEWEST_PATIENTS
 from ichnos.evaluation.intervals import ALL_AGREE
+from ichnos.networks import init_name
 from ichnos.reporting.checklist import who_words
 from ichnos.reporting.folds import LEVELS, folds_tables, is_folds
 from ichnos.reporting.rendering import rendered
@@ -33,6 +34,7 @@ def model_card(manifest: Mapping[str, Any], cells: int) -> str:
         joined=_joined(manifest["recipe"]),
         parts=_parts(manifest["recipe"]),
         cells=cells,
+        init_name=init_name,
         rows=[_row(manifest, c) for c in reported],
         names=[c.display_name for c in reported],
         scores=_scores(manifest["scorecard"]),
@@ -135,6 +137,7 @@ def _exam(recipe: Mapping[str, Any]) -> str:
         "conv-lstm": "convolutional LSTM in both directions",
         "transformer": "transformer",
         "two-stage": "GRU in both directions, then a second one on probabilities",
+        "dense": "dense layers, each slice by itself",
     }
     layers = f", {counted(head['layers'], 'layer')} of {head['hidden']} units" if "layers" in head else ""
     return f"{kinds.get(head['kind'], head['kind'])}{layers}, on {', '.join(head.get('inputs', ()))}."

@@ -99,6 +99,7 @@ _HEADS = {
     "conv-lstm": "a convolutional LSTM in both directions",
     "transformer": "a transformer",
     "two-stage": "two GRU, one after the other,",
+    "dense": "dense layers",
 }
 
 
@@ -117,7 +118,7 @@ def joined_words(recipe: AnyKind) -> str:
             return "; ".join([f"{len(recipe.members)} members, {how}", *over])
         case ExamRecipe():
             over = _HEADS[recipe.head.kind] if isinstance(recipe.head, SequenceHead) else "boosted trees"
-            over += " over each exam"
+            over += " over each slice" if recipe.head.kind == "dense" else " over each exam"
             within = joined_words(recipe.slices)
             return f"{within}; then {over}" if within else over
         case _:

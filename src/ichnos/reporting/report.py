@@ -7,6 +7,8 @@ from functools import partial
 from typing import Any
 
 import ichnos
+from ichnos.findings import NOTICE
+from ichnos.networks import init_name
 from ichnos.progress import SILENT, Progress
 from ichnos.reporting.class_curves import class_curves
 from ichnos.reporting.confusion_matrix import confusion_matrix
@@ -20,8 +22,6 @@ from ichnos.reporting.style import Picture, drawn
 from ichnos.reporting.table import Table
 from ichnos.reporting.verdict import HYPOTHESIS, headline, verdict
 from ichnos.reporting.what_models_say import what_models_say
-
-RESEARCH_ONLY = "Research use only. Not a medical device."
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def report_html(study: MeasuredStudy, tables: tuple[Table, ...], pictures: Pictu
         headline=headline(study),
         hypothesis=HYPOTHESIS,
         verdict=verdict(study),
-        research_only=RESEARCH_ONLY,
+        research_only=NOTICE,
         version=ichnos.__version__,
     )
 
@@ -81,5 +81,5 @@ def report_html(study: MeasuredStudy, tables: tuple[Table, ...], pictures: Pictu
 def _recipe_json(model: ModelResult) -> str:
     """The resolved recipe; of a file of weights the name alone, as its folder is somebody's machine."""
     tree = model.recipe.model_dump(mode="json")
-    tree["network"]["init"] = model.recipe.network.init.replace("\\", "/").rsplit("/", 1)[-1]
+    tree["network"]["init"] = init_name(model.recipe.network.init)
     return json.dumps(tree, indent=2, ensure_ascii=False)

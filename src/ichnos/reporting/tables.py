@@ -2,6 +2,7 @@
 
 from ichnos.evaluation import Comparison, Evaluation
 from ichnos.evaluation.intervals import Estimate
+from ichnos.networks import init_name
 from ichnos.reporting.measured import FEW_PATIENTS, PARTS, MeasuredModel, MeasuredPair, MeasuredStudy, Part
 from ichnos.reporting.paper import PaperRow
 from ichnos.reporting.study import ModelResult, SetSummary, SkippedReason
@@ -246,9 +247,8 @@ def _training_row(model: ModelResult) -> tuple[Cell, ...]:
 
 
 def initial_weights(model: ModelResult) -> str:
-    """Where the first weights came from, without folders: a path of somebody's machine is nobody's business."""
-    init = model.recipe.network.init.replace("\\", "/")
-    return init.rsplit("/", 1)[-1] + (", frozen" if model.recipe.network.frozen else "")
+    """Where the first weights came from."""
+    return init_name(model.recipe.network.init) + (", frozen" if model.recipe.network.frozen else "")
 
 
 def duration(seconds: float) -> str:

@@ -5,6 +5,7 @@ from matplotlib.axes import Axes
 
 from ichnos.evaluation.metrics import THRESHOLD
 from ichnos.predictions import Predictions
+from ichnos.reporting.gallery import short_exam
 from ichnos.reporting.study import ModelResult, SlicePicture, StudyResult
 from ichnos.reporting.style import GREY, MODELS, Picture, panels, picture, styled
 from ichnos.subtypes import Subtype
@@ -61,7 +62,7 @@ def _show(axes: Axes, test: Predictions, row: int, slice_picture: SlicePicture) 
     axes.grid(visible=False)
     exam = str(test.exam[row])
     place = f"{test.offset[row]:.0f} mm".replace("-", "−")
-    axes.set_xlabel(f"{exam if len(exam) <= 16 else exam[:15] + '…'}, {place}", fontsize=9)
+    axes.set_xlabel(f"{short_exam(exam)}, {place}", fontsize=9)
 
 
 def _chart(axes: Axes, test: Predictions, row: int, models: tuple[ModelResult, ...]) -> None:

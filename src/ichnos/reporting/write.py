@@ -1,14 +1,10 @@
 """Writes a study: report, scorecard, predictions, tables and figures, each file whole or not at all."""
 
-import json
-import os
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 
-from ichnos.errors import OutputError
+from ichnos.files import explained, write_bytes, write_json, write_parquet, write_text
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT, Progress
 from ichnos.reporting.measured import MeasuredStudy, measure
@@ -24,13 +20,9 @@ def write_study(result: StudyResult, out: Path, progress: Progress = SILENT) -> 
     report.html, scorecard.json, predictions.parquet, tables/*.csv and *.md, figures/*.svg and *.png. Returns the
     report's path. The report is written last, so that where it is, all of it is. Raises OutputError.
     """
-    try:
+    with explained(out):
         out.mkdir(parents=True, exist_ok=True)  # before the long work
-        _write_all(measure(result, progress), out, progress)
-    except OSError as error:
-        raise OutputError(
-            f"the report cannot be written: {error.strerror}; free space or choose another --out"
-        ) from error
+    _write_all(measure(result, progress), out, progress)
     return out / "report.html"
 
 
@@ -39,17 +31,16 @@ def _write_all(study: MeasuredStudy, out: Path, progress: Progress) -> None:
     pictures = draw(study, progress)
     page = report_html(study, tables, pictures)
     for table in tables:
-        _write_bytes(out / "tables" / f"{table.name}.csv", table.to_csv().encode())
-        _write_bytes(out / "tables" / f"{table.name}.md", table.to_markdown().encode())
+        write_text(out / "tables" / f"{table.name}.csv", table.to_csv())
+        write_text(out / "tables" / f"{table.name}.md", table.to_markdown())
     with progress.task("Writing figures", len(pictures.all())) as task:
         for picture in pictures.all():
-            _write_bytes(out / "figures" / f"{picture.name}.svg", picture.svg)
-            _write_bytes(out / "figures" / f"{picture.name}.png", picture.png)
+            write_bytes(out / "figures" / f"{picture.name}.svg", picture.svg)
+            write_bytes(out / "figures" / f"{picture.name}.png", picture.png)
             task.advance()
-    _write(out / "predictions.parquet", all_predictions(study.result).write_parquet)
-    card = json.dumps(scorecard_of(study), indent=2, ensure_ascii=False, allow_nan=False)
-    _write_bytes(out / "scorecard.json", f"{card}\n".encode())
-    _write_bytes(out / "report.html", page.encode())
+    write_parquet(out / "predictions.parquet", all_predictions(study.result))
+    write_json(out / "scorecard.json", scorecard_of(study))
+    write_text(out / "report.html", page)
 
 
 def all_predictions(result: StudyResult) -> pl.DataFrame:
@@ -81,21 +72,3 @@ def _frame(predictions: Predictions, model: str, part: str, epochs: int | None) 
     columns |= {f"p_{c.value}": predictions.probabilities[:, k] for k, c in enumerate(predictions.classes)}
     columns |= {f"y_{c.value}": predictions.labels[:, k] for k, c in enumerate(predictions.classes)}
     return pl.DataFrame(columns).select(*tags, pl.all())
-
-
-def _write_bytes(path: Path, data: bytes) -> None:
-    _write(path, lambda temporary: temporary.write_bytes(data))
-
-
-def _write(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside the goal, then rename: a reader sees the old file or the new one, never half of one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

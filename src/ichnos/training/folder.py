@@ -15,7 +15,8 @@ from lightning_fabric import Fabric
 from pydantic import ValidationError
 
 from ichnos.errors import TrainingError
-from ichnos.files import explained, locked, write_json
+from ichnos.files import explained, locked, remove_torn, write_json
+from ichnos.models.checkpoint import read_header
 from ichnos.recipe import AnyRecipe
 
 _PACKAGES = ("ichnos", "torch", "monai", "kornia", "lightning-fabric", "numpy", "safetensors")
@@ -77,8 +78,15 @@ class RunFolder:
         Leavings of a killed run's unfinished writes are removed. A recipe without weights is such a leaving too: the
         run ended before its first save.
         """
-        for leaving in self.path.glob(".*.tmp"):
-            leaving.unlink(missing_ok=True)
+        if self.path.exists():
+            remove_torn(self.path)
+        if self.best.exists() and not self.last.exists():
+            metadata = read_header(self.best)["metadata"]
+            if "adapted" in metadata or metadata.get("epoch", 0) > 1:  # a killed run has no more than its first epoch
+                raise TrainingError(
+                    f"{self.path} holds weights that were not trained there, or are all that is left of a run; give "
+                    "another folder, or remove this one"
+                )
         if not self.recipe.exists() or not self.last.exists():
             return
         theirs, mine = _with_defaults(_read(self.recipe), type(recipe)), recipe.model_dump(mode="json")

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
+from numpy.typing import NDArray
 from torch.optim import Adam
 
 from ichnos.errors import TrainingError
@@ -16,7 +18,7 @@ from ichnos.models.checkpoint import Checkpoint, load_checkpoint, restore
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import initialise, weights_digest
 from ichnos.progress import SILENT, Progress
-from ichnos.recipe import ExamFit, Fit, SliceRecipe
+from ichnos.recipe import ExamFit, Fit, Sampling, SliceRecipe
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.averaging import AveragedWeights
 from ichnos.training.batchnorm import share_batchnorm
@@ -280,7 +282,7 @@ def _open(
         module=module,
         plain_optimizer=plain_optimizer,
         optimizer=optimizer,
-        loss=MultilabelLoss(recipe.fit.loss, recipe.classes, parts[0].labels).to(fabric.device),
+        loss=MultilabelLoss(recipe.fit.loss, recipe.classes, _as_drawn(recipe, parts[0], order)).to(fabric.device),
         order=order,
         state=state,
         provenance=provenance,
@@ -290,6 +292,13 @@ def _open(
         accumulate=crew.execution.accumulate,
         compiled=compiled,
     )
+
+
+def _as_drawn(recipe: SliceRecipe, training: TrainingSlices, order: BatchOrder) -> NDArray[np.bool_]:
+    """Labels by how often slices are shown: all, or where pools take turns those of the first epoch."""
+    if recipe.sampling is Sampling.NATURAL and not training.synthetic:
+        return training.labels
+    return training.labels[np.concatenate(order.epoch(0))]
 
 
 def _check_shares(order: BatchOrder, ranks: Ranks) -> None:

@@ -36,7 +36,7 @@ class MultilabelLoss(nn.Module):
     positive_weights: Tensor | None
 
     def __init__(self, loss: Loss, classes: Sequence[Subtype], labels: NDArray[np.bool_]) -> None:
-        """labels: (n, classes) of the training part, which say how rare each class's positives are."""
+        """labels: (n, classes) of training slices as often as they are shown: how rare each class's positives are."""
         super().__init__()
         self._loss = loss
         positives = labels.sum(axis=0)

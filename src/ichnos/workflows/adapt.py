@@ -1,5 +1,6 @@
 """From a run and the set of another hospital to a run that is adapted to it: by its pictures, or by few labels."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
@@ -12,7 +13,7 @@ from ichnos.counting import counted
 from ichnos.data.drawing import draw_patients
 from ichnos.data.splits import Part
 from ichnos.errors import OutputError, UsageError
-from ichnos.files import write_json
+from ichnos.files import explained, write_json
 from ichnos.models.checkpoint import load_classifier, save_checkpoint
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import InitialWeights, origins, weights_digest
@@ -22,9 +23,10 @@ from ichnos.training.batchnorm import measure_batchnorm
 from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
 from ichnos.training.prediction import BATCH_SIZE
+from ichnos.workflows.seen import has_seen, learnt_from
 from ichnos.workflows.train import OpenData, join_stages, open_data, train_stages
 from ichnos.workflows.trained import open_run
-from ichnos.workflows.trained_model import best_of
+from ichnos.workflows.trained_model import BEST, best_of
 
 FINE_TUNING: Mapping[str, Any] = {
     "epochs": 10,
@@ -93,6 +95,11 @@ def adapt_on(
     """The same on data that is open already."""
     recipe = open_run(run).recipe
     check_adaptable(run, recipe, data, options.method)
+    if any(has_seen(learnt_from(path, data.origin), data.origin) for path in run.rglob(BEST)):
+        raise UsageError(
+            f"{run.name} has learnt from patients of this set's validation or test part, so nothing could be chosen by "
+            "them or measured on them afterwards; give the split, or the set of another hospital"
+        )
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
     elif options.patients is not None:
@@ -167,12 +174,21 @@ def _field(stage: str, name: str) -> str:
 def _keep_weights(
     run: Path, recipe: AnyKind, data: OpenData, out: Path, method: Method, progress: Progress, device: str
 ) -> None:
-    """A stage of positives alone keeps its statistics too: which slices those are, labels say."""
+    """A stage of positives alone keeps its statistics too: which slices those are, labels say.
+
+    `out` is there when all of it is: what a stopped call began, the next one begins anew.
+    """
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out} is a file or holds something already; give --out a new folder")
+    unfinished = out.with_name(f".{out.name}.unfinished")
+    with explained(out):
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
     for name, stage in recipe.stages.items():
-        _keep_stage(run / name, stage, data, RunFolder(out / name), method, progress, device)
-    join_stages(recipe, data, out, progress, device=device)
+        _keep_stage(run / name, stage, data, RunFolder(unfinished / name), method, progress, device)
+    join_stages(recipe, data, unfinished, progress, device=device)
+    with explained(out):
+        unfinished.replace(out)
 
 
 def _keep_stage(

@@ -17,9 +17,11 @@ from ichnos.evaluation.metrics import slice_metrics
 from ichnos.evaluation.multiplicity import holm
 from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.files import replacing, write_json
+from ichnos.findings import NOTICE
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
+from ichnos.recipe import Population
 from ichnos.reporting.adaptation import write_adaptation
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on, check_adaptable
 from ichnos.workflows.evaluate import checkpoints_of, unseen
@@ -88,7 +90,7 @@ def study_adaptation(
     check_adaptable(run, model.recipe, opened, Method.FINE_TUNE)
     if not unseen(checkpoints_of(model), opened)[1]:
         raise UsageError("this run was trained with this set: give the set of another hospital")
-    sizes = _sizes(opened, options)
+    sizes = _sizes(opened, model.recipe.population, options)
     notes: list[str] = []
     ways: list[tuple[str, Method | None, int | None]] = [(AS_IT_WAS, None, None), ("BatchNorm", Method.BATCHNORM, None)]
     ways += [(f"fine-tuned, {n} patients", Method.FINE_TUNE, n) for n in sizes]
@@ -115,13 +117,14 @@ def study_adaptation(
     return card
 
 
-def _sizes(opened: OpenData, options: AdaptationOptions) -> tuple[int, ...]:
-    there = opened.patients_in_training
+def _sizes(opened: OpenData, population: Population, options: AdaptationOptions) -> tuple[int, ...]:
+    there = opened.prepared.index["patient"].gather(opened.rows(population, Part.TRAIN)).n_unique()
     if options.patients is None:
         return tuple(n for n in SIZES if n <= there)
     if max(options.patients) > there:
         raise UsageError(
-            f"asked for {max(options.patients)} patients, and the training part of this set has {there}; ask for fewer"
+            f"asked for {max(options.patients)} patients, and the training part of this set has {there} to learn from; "
+            "ask for fewer"
         )
     return tuple(sorted(set(options.patients)))
 
@@ -191,7 +194,7 @@ def _scorecard(measured: list[_Measured], opened: OpenData, options: AdaptationO
     corrected = _corrected(gains)
     return {
         "form": _FORM,
-        "notice": "Research use only. Not a medical device.",
+        "notice": NOTICE,
         "source": opened.prepared.header.source,
         "set": opened.prepared.header.fingerprint,
         "split_seed": opened.splits.seed,

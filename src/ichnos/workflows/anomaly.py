@@ -104,6 +104,7 @@ class TrainedAnomaly:
                 progress.task("Predicting", len(rows)) as task,
             ):
                 said = probabilities_of(fabric, module, slices.images, slices.rows, BATCH_SIZE, task.advance)
+        self.slices.classifiers[0].cpu()  # `module` shares its weights
         return table_of(self.recipe, data.prepared, rows, said, part)
 
     def logits(self, hu: NDArray[np.int16]) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ichnos.errors import InputError, OutputError, UsageError
+from ichnos.errors import InputError, UsageError
 from ichnos.evaluation.calls import AS_FOUND, Prevalence, check_prevalence
 from ichnos.evaluation.intervals import Estimate
 from ichnos.evaluation.level_comparison import (
@@ -23,13 +23,21 @@ from ichnos.evaluation.paired import Paired
 from ichnos.evaluation.paired_cases import LevelCalls, StatedCalls, exams_recur, scored_cases
 from ichnos.evaluation.resampling import RESAMPLES
 from ichnos.files import write_json
+from ichnos.findings import NOTICE
 from ichnos.predictions import OUT_OF_FOLD, OUT_OF_FOLD_CALIBRATED, Predictions
 from ichnos.progress import Progress
 from ichnos.reporting.asked_sensitivity import asked_of
 from ichnos.reporting.comparison import ComparisonReport, write_comparison
 from ichnos.subtypes import CLASSES, Subtype
 from ichnos.workflows.fold_measures import OUT_OF_FOLD_TABLE
-from ichnos.workflows.measured import EXAMS, PREDICTIONS, SLICES, prevalence_words
+from ichnos.workflows.measured import (
+    COMPARISON,
+    EXAMS,
+    PREDICTIONS,
+    SLICES,
+    prevalence_words,
+    see_that_no_report_is_there,
+)
 from ichnos.workflows.provenance import versions_of
 from ichnos.workflows.stated_calls import LARGEST, as_given, scorecard_beside, stated_calls, unmeasured
 
@@ -112,10 +120,9 @@ def compare_predictions(
     are scored by their largest slice and slices as they were given. Calls are by the thresholds that the scorecard
     beside each table states; prevalence: where their predictive values are wanted besides the set's own.
     Raises InputError where the tables are absent, damaged or not of the same slices, UsageError where both are one file
-    or a prevalence is none or of a class that is not compared, OutputError where `out` holds a comparison already.
+    or a prevalence is none or of a class that is not compared, OutputError where `out` holds a report already.
     """
-    if (out / "comparison.json").exists():
-        raise OutputError(f"{out} holds a comparison already; give --out another folder")
+    see_that_no_report_is_there(out)
     sides = _read(_as_judged(*_two_tables(first, second)))
     _see_that_prevalence_is_of(sides.tables, prevalence)
     called = sides.called()
@@ -137,7 +144,7 @@ def compare_predictions(
         "command": shlex.join([*words, "--resamples", str(resamples)]),
         "versions": versions_of("ichnos", "numpy", "scikit-learn"),
     }
-    write_json(out / "comparison.json", tree)
+    write_json(out / COMPARISON, tree)
     write_comparison(ComparisonReport(tree, scored_cases(*sides.tables, sides.exams)), out, progress)
     return tree
 
@@ -202,7 +209,7 @@ def _tree(sides: _Sides, rows: Sequence[Row], called: LevelCalls, resamples: int
     tables, exams = sides.tables, sides.exams
     return {
         "form": "ichnos-comparison",
-        "notice": "Research use only. Not a medical device.",
+        "notice": NOTICE,
         **{
             name: _told(path) | {"part": table.part} | ({"exams": _told(_beside(path))} if exams else {})
             for name, path, table in zip(("first", "second"), sides.paths, tables, strict=True)

@@ -14,6 +14,7 @@ from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.evaluation.readout import fit_readout
 from ichnos.files import replacing, write_json
+from ichnos.findings import NOTICE
 from ichnos.models.checkpoint import load_checkpoint, read_tensors
 from ichnos.models.initial_weights import origins
 from ichnos.predictions import Predictions
@@ -35,7 +36,7 @@ from ichnos.workflows.measured import (
     demographics_of,
     levels_of,
     measure_levels,
-    see_that_it_is_free,
+    see_that_no_report_is_there,
     see_that_options_are_of,
     thresholds_of,
     write_tables,
@@ -115,7 +116,7 @@ def evaluate_run(
     that the run learnt from or the set has no labels for it, OutputError where `out` holds a scorecard already.
     """
     options = options or EvaluationOptions()
-    see_that_it_is_free(out)
+    see_that_no_report_is_there(out)
     opened = _open(run, data, options, fold, device)
     said = _ask(opened, options, progress)
     asked = Measuring(
@@ -219,7 +220,7 @@ def _scorecard(opened: _Opened, said: _Said, asked: Measuring, options: Evaluati
     prepared = opened.data.prepared
     card: Tree = {
         "form": "ichnos-evaluation",
-        "notice": "Research use only. Not a medical device.",
+        "notice": NOTICE,
         "run": opened.run.name,
         "checkpoint": opened.model.digest(),
         "model": _about(opened, said),

@@ -20,7 +20,7 @@ from ichnos.inference.bundle import Bundle, read_bundle, write_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.manifest import ONE_LINE, DataOrigin, Manifest, Numbers, version_of
 from ichnos.inputs import to_matrix
-from ichnos.models.checkpoint import load_checkpoint
+from ichnos.models.checkpoint import read_header
 from ichnos.models.export import exported
 from ichnos.models.initial_weights import origins
 from ichnos.models.sixteen_bits import in_sixteen_bits
@@ -32,6 +32,7 @@ from ichnos.readout import Bound, Readout, sigmoid
 from ichnos.recipe import Recipe, SliceRecipe
 from ichnos.reporting.model_card import model_card
 from ichnos.subtypes import Subtype
+from ichnos.workflows.seen import has_seen
 from ichnos.workflows.train import OpenData, Sets, open_data
 from ichnos.workflows.trained import open_runs, population_text
 from ichnos.workflows.trained_exam import TrainedExam
@@ -220,7 +221,12 @@ def _check_part(predictions: Predictions, name: str) -> None:
 
 def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Progress) -> None:
     """The set's validation part must be what the run was validated on, else it may have learnt from it."""
-    metadata = load_checkpoint(best_of(run)).metadata
+    metadata = read_header(best_of(run))["metadata"]
+    if has_seen(origins(metadata | {"origin": None}), data.origin):
+        raise InputError(
+            f"what {run.name} began from has learnt from patients of this set's validation part: thresholds that are "
+            "fitted on them would flatter the bundle; give --data another set, or leave it out"
+        )
     theirs = metadata.get("data", {}).get("validation")
     if data.origin in metadata.get("origin", {}).get("sets", ()):
         return  # one of several sets, with the split that it had among them
@@ -276,7 +282,7 @@ def _origin(model: Trained, data: OpenData) -> DataOrigin:
     """Of the data that calibrated, and of all others that the runs, or what they began from, were trained with."""
     sets = {each.header.fingerprint: each.header.source for each in data.prepared.sets}
     for run in (run for each in model.models for run in each.runs):
-        for origin in origins(load_checkpoint(best_of(run)).metadata):
+        for origin in origins(read_header(best_of(run))["metadata"]):
             sets |= {origin["set"]: origin["source"]} if origin.get("set") not in (None, *sets) else {}
     stated = [_ORIGINS.get(source, (NOT_STATED, "whoever made the data")) for source in sets.values()]
     licences, attributions = ("; ".join(dict.fromkeys(texts)) for texts in zip(*stated, strict=True))

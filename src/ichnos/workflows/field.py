@@ -1,10 +1,11 @@
 """Many recipes under one protocol: the same folds, the same readout, one report."""
 
+import itertools
 import json
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ichnos.evaluation.calls import Prevalence, check_prevalence
 from ichnos.evaluation.probabilities import KAGGLE_CLIP
 from ichnos.evaluation.readout import AS_USUAL, Fitting
 from ichnos.files import write_json
+from ichnos.findings import NOTICE
 from ichnos.models.checkpoint import copy_checkpoint, load_checkpoint
 from ichnos.models.exam_checkpoint import load_exam_checkpoint
 from ichnos.progress import Progress
@@ -47,6 +49,7 @@ from ichnos.workflows.folds import (
     with_levels,
 )
 from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, prevalence_words, see_that_it_goes_on
+from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import OpenData, Sets, data_words
 from ichnos.workflows.trained import open_run
@@ -126,6 +129,8 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
     against = _against(options, list(chosen))
     see_that_it_goes_on(out, _FORM)
     opened, parts = open_folds(data, options.split_seed, options.folds)
+    for recipe, fold in itertools.product(chosen.values(), parts):
+        check_first_weights(recipe, replace(opened, fold=fold).origin)
     options.subgroups.see_that_it_can_be(opened.prepared)
     studied: list[tuple[Tree, FoldsJudged]] = []
     with progress.task("Recipes", len(chosen)) as task:
@@ -339,7 +344,7 @@ def _scorecard(
     correct(printed)
     return {
         "form": _FORM,
-        "notice": "Research use only. Not a medical device.",
+        "notice": NOTICE,
         "title": options.title,
         "note": options.note,
         "bootstrap_seed": BOOTSTRAP_SEED,

@@ -19,6 +19,7 @@ from ichnos.evaluation.folds import measure_folds
 from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.evaluation.readout import AS_USUAL, FittedReadout, Fitting, fit_readout, reported_labels
 from ichnos.files import write_json
+from ichnos.findings import NOTICE
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.networks import Weights
 from ichnos.predictions import Predictions
@@ -35,6 +36,7 @@ from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.fold_measures import FoldsJudged, measured_levels, subgroups_of_folds
 from ichnos.workflows.growing import slices_out_of_fold
 from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of, prevalence_words, see_that_it_goes_on
+from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.subgrouping import Subgrouping
 from ichnos.workflows.train import OpenData, Sets, data_words, open_data, train_stages
@@ -133,6 +135,8 @@ def study_folds(
     if options.bundle is not None and options.folds == 1:
         raise UsageError("a bundle is calibrated on patients out of fold, and one split has none: give more --folds")
     opened, parts = open_folds(data, options.split_seed, options.folds)
+    for fold in parts:
+        check_first_weights(recipe, replace(opened, fold=fold).origin)
     options.subgroups.see_that_it_can_be(opened.prepared, judges_exams=recipe.population.slices != "positives")
     folds = [
         _run_fold(recipe, replace(opened, fold=fold), out / f"fold-{k}", options.fitting, progress, device)
@@ -271,7 +275,7 @@ def _scorecard(
             task.advance()
     return {
         "form": _FORM,
-        "notice": "Research use only. Not a medical device.",
+        "notice": NOTICE,
         "recipe": json.loads(recipe.model_dump_json()),
         "source": data.prepared.header.source,
         "set": data.prepared.header.fingerprint,

@@ -83,10 +83,15 @@ def prevalence_words(prevalence: Prevalence) -> list[str]:
     return [word for c, share in prevalence.items() for word in ("--prevalence", f"{c.value}={exactly(share)}")]
 
 
-def see_that_it_is_free(out: Path) -> None:
-    """Raise OutputError where `out` holds a scorecard already."""
-    if (out / SCORECARD).exists():
-        raise OutputError(f"{out} holds a scorecard already; give --out another folder")
+COMPARISON = "comparison.json"
+"""What `ichnos compare` writes, beside reports of the names that every command gives its own."""
+
+
+def see_that_no_report_is_there(out: Path) -> None:
+    """Raise OutputError where `out` holds what measured or compared something already."""
+    for name, what in ((SCORECARD, "scorecard"), (COMPARISON, "comparison")):
+        if (out / name).exists():
+            raise OutputError(f"{out} holds a {what} already; give --out another folder")
 
 
 def see_that_it_goes_on(out: Path, form: str) -> None:
@@ -94,6 +99,7 @@ def see_that_it_goes_on(out: Path, form: str) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; give --out a folder")
     if not (out / SCORECARD).exists():
+        see_that_no_report_is_there(out)
         return
     try:
         found = json.loads((out / SCORECARD).read_bytes()).get("form")

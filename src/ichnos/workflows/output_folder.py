@@ -8,7 +8,7 @@ from typing import Any
 
 from ichnos.counting import counted
 from ichnos.errors import OutputError
-from ichnos.files import explained
+from ichnos.files import explained, is_torn, remove_torn
 from ichnos.findings import NOTICE, ExamFindings
 from ichnos.remote import Place, RemotePath, ahead
 from ichnos.reporting.exam import batch_page, is_output, outputs_in, take_away
@@ -81,7 +81,7 @@ def _is_of_the_call(out: RemotePath, name: str) -> bool:
 
 
 def _is_ours(path: Path) -> bool:
-    return _is_a_summary(path) or _is_of_an_exam(path) or batch_page.is_one(path)
+    return is_torn(path.name) or _is_a_summary(path) or _is_of_an_exam(path) or batch_page.is_one(path)
 
 
 def _is_a_summary(path: Path) -> bool:
@@ -131,7 +131,9 @@ def clear(out: Place) -> None:
             return
         for name in (SUMMARY, batch_page.NAME):
             (out / name).unlink(missing_ok=True)
+        remove_torn(out)
         for folder in sorted(filter(_is_of_an_exam, out.iterdir())):
+            remove_torn(folder)
             take_away(folder)
             (folder / FINDINGS).unlink(missing_ok=True)  # the last: it says that the others were ours
             if not any(folder.iterdir()):

@@ -19,6 +19,7 @@ from ichnos.evaluation.multiplicity import holm
 from ichnos.evaluation.patient_curve import LevelCurve, measure_curve
 from ichnos.evaluation.readout import fit_readout, reported_labels
 from ichnos.files import replacing, write_json, write_parquet
+from ichnos.findings import NOTICE
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
@@ -30,6 +31,7 @@ from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.cost import parameters_of_run
 from ichnos.workflows.folds import VERSIONS, each_stage
 from ichnos.workflows.measured import BOOTSTRAP_SEED, PREDICTIONS, SCORECARD
+from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.shares import Draw, PatientsOptions, Point, draw_points, equal_words, held_equal, of_repeat
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.train import OpenData, Sets, open_data, train_stages
@@ -83,6 +85,7 @@ def study_patients(
         raise UsageError("this set has no labels of single slices: nothing can be learnt from it")
     if options.fold is not None and not 0 <= options.fold < opened.splits.folds:
         raise UsageError(f"no fold {options.fold}: this set has folds 0 to {opened.splits.folds - 1}")
+    check_first_weights(recipe, opened.origin, at_all=True)
     points = draw_points(opened, recipe, options.shares, options.repeats, options.seed)
     recipe = held_equal(recipe, opened, options.equal)
     _claim(out, recipe, opened, options)
@@ -191,7 +194,7 @@ def _scorecard(
     stages = {s: load_checkpoint(best_of(first.folder / s)).metadata["first_weights"] for s in recipe.stages}
     return {
         "form": "ichnos-patients",
-        "notice": "Research use only. Not a medical device.",
+        "notice": NOTICE,
         "recipe": recipe.model_dump(mode="json"),
         "changes": dict(options.changes),
         "source": data.prepared.header.source,

@@ -22,6 +22,7 @@ from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules
 from ichnos.errors import (
     BundleError,
     ExamError,
+    IchnosError,
     InferenceError,
     InputError,
     OutputError,
@@ -122,7 +123,7 @@ def _predict(
         if Format.HTML in formats:
             batch_page.write(summary, out)
         write_json(out / SUMMARY, summary)
-    except (OutputError, WorkerError) as error:
+    except (OutputError, WorkerError, StorageError) as error:
         raise _with_a_way_on(error, exams) from error
     return summary
 
@@ -139,12 +140,12 @@ def _summary(bundle: Bundle, formats: Collection[Format], exams: Sequence[Tree])
     }
 
 
-def _with_a_way_on(error: OutputError | WorkerError, exams: Sequence[Tree]) -> OutputError | WorkerError:
+def _with_a_way_on(error: OutputError | WorkerError | StorageError, exams: Sequence[Tree]) -> IchnosError:
     """The same, where it asks for the same command again: `out` holds something by now."""
     there = f"{counted(sum(exam['findings'] is not None for exam in exams), 'exam')} written there"
-    if isinstance(error, WorkerError):
-        return WorkerError(f"{error}; all exams are then read again, so give --force: {there}")
-    return OutputError(f"{error}, with --force: {there}")
+    if isinstance(error, OutputError):
+        return OutputError(f"{error}, with --force: {there}")
+    return type(error)(f"{error}; all exams are then read again, so give --force: {there}")
 
 
 def is_partial(summary: Tree) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ichnos.inference.manifest import Manifest
+from ichnos.networks import init_name
 from ichnos.recipe import EXAM, AnyKind, ExamFit, Fit, SliceRecipe, exam_networks, join
 from ichnos.reporting.recipe_words import exam_training_words, joined_words, training_words
 
@@ -61,8 +62,7 @@ def _stage(path: str, recipe: SliceRecipe, checkpoint: Mapping[str, Any] | None,
         "backbone": network.backbone,
         "input": recipe.input.model_dump(mode="json"),
         "first_weights": {
-            # a path of somebody's machine is nobody's business
-            "backbone": first.get("backbone", network.init.replace("\\", "/").rsplit("/", 1)[-1]),
+            "backbone": first.get("backbone", init_name(network.init)),
             "head": first.get("head"),
             "digest": first.get("digest"),
             "frozen": network.frozen,

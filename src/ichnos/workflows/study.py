@@ -21,6 +21,7 @@ from ichnos.data.splits import Part
 from ichnos.errors import OutputError, UsageError
 from ichnos.inputs import to_matrix
 from ichnos.models.checkpoint import load_classifier
+from ichnos.networks import init_name
 from ichnos.progress import Progress
 from ichnos.recipe import SliceRecipe
 from ichnos.reporting.paper import MODEL_1, MODEL_2, MODEL_3, PaperRow
@@ -29,6 +30,7 @@ from ichnos.reporting.write import write_study
 from ichnos.subtypes import SUBTYPES
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.measured import BOOTSTRAP_SEED
+from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.train import OpenData, open_data, train_on
 from ichnos.workflows.trained_model import predict_part
 
@@ -106,6 +108,8 @@ def study_paper(data: Path, out: Path, options: StudyOptions, progress: Progress
         raise OutputError(f"{out} holds other files already; give --out a new or empty folder")
     opened = open_data(data)
     chosen = options.recipes()
+    for recipe in chosen:
+        check_first_weights(recipe, opened.origin)
     results: list[ModelResult] = []
     with progress.task("The study's models", len(chosen)) as task:
         for recipe in chosen:
@@ -163,7 +167,7 @@ def _result(
 ) -> StudyResult:
     prepared = data.prepared
     size = models[0].recipe.input.size
-    init = Path(models[0].recipe.network.init).name
+    init = init_name(models[0].recipe.network.init)
     length = "the study's epochs" if options.length is Length.PAPER else "the from-scratch length"
     return StudyResult(
         title=f"The study's three models on {prepared.header.source}",

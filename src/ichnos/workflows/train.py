@@ -47,6 +47,7 @@ from ichnos.workflows.anomaly import Scale, fit_anomaly
 from ichnos.workflows.combining import combine_members
 from ichnos.workflows.exam_training import train_exam
 from ichnos.workflows.growing import grow_trees
+from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.trained import kind_of, open_run
 from ichnos.workflows.trained_model import TRAINING_PATIENTS, TrainedModel
 
@@ -84,11 +85,14 @@ class OpenData:
     ) -> TrainingSlices:
         """Only lesions drawn into this part's own exams are shown: a patient is in no other part by another name."""
         drawn = self._drawn(recipe, synthetic, progress)
-        labels = np.concatenate([each.labels_of(recipe.classes) for each in drawn])
+        shown = np.ones(sum(len(each.labels) for each in drawn), np.bool_)
+        if recipe.population.slices == "positives":  # those beside a lesion are none
+            shown = np.concatenate([each.labels.any(axis=1) for each in drawn])
+        labels = np.concatenate([each.labels_of(recipe.classes) for each in drawn])[shown]
         return replace(
             real,
             images=JoinedImages([real.images, *(each.images for each in drawn)]),
-            rows=np.concatenate([real.rows, len(real.images) + np.arange(len(labels))]),
+            rows=np.concatenate([real.rows, len(real.images) + np.flatnonzero(shown)]),
             labels=np.concatenate([real.labels, labels]),
             synthetic=len(labels),
             masks=None if real.masks is None else reduce(Masks.and_then, (d.masks for d in drawn), real.masks),
@@ -292,7 +296,7 @@ def train_stages(
     recipe.json of several models is written when all of them are trained and joined. combinations: of ensembles, by
     their folders, for data that has everyone in training; unseen: for the same, what boosted trees learn from;
     scales: for the same, of anomaly detectors, by their folders. Raises TrainingError where a folder holds a run of
-    another kind.
+    another kind, UsageError where first weights have learnt from patients whom it would choose by or be measured on.
     """
     for path, each in {"": recipe, **recipe.composites, **recipe.stages}.items():
         found = kind_of(run / path)
@@ -301,6 +305,7 @@ def train_stages(
                 f"{run / path} holds a run of {found}, this recipe is of {each.in_words}; give another folder, or "
                 "remove this one"
             )
+    check_first_weights(recipe, data.origin)
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device, execution=execution)
         for name, stage in recipe.stages.items()

@@ -26,7 +26,7 @@ from ichnos.recipe import (
 from ichnos.workflows.anomaly import TrainedAnomaly, read_density
 from ichnos.workflows.trained_exam import TrainedExam
 from ichnos.workflows.trained_model import BEST, Trained, TrainedModel, best_of
-from ichnos.workflows.trained_together import TrainedCascade, TrainedEnsemble
+from ichnos.workflows.trained_together import TrainedCascade, TrainedEnsemble, digest_of_members
 from ichnos.workflows.trained_trees import TrainedTrees
 
 COMBINATION = "combination.json"
@@ -81,7 +81,8 @@ def open_run(run: Path) -> Trained:
             gate, subtypes = cast("tuple[TrainedModel, TrainedModel]", tuple(parts.values()))
             return TrainedCascade(recipe, gate, subtypes)
         case EnsembleRecipe():
-            return TrainedEnsemble(recipe, tuple(parts.values()), _fitted(recipe, run))
+            members = tuple(parts.values())
+            return TrainedEnsemble(recipe, members, _fitted(recipe, members, run))
         case AnomalyRecipe():
             (slices,) = cast("tuple[TrainedModel]", tuple(parts.values()))
             density, made_of = read_density(run)
@@ -134,7 +135,7 @@ def population_text(recipe: AnyKind) -> str:
             assert_never(recipe)
 
 
-def _fitted(recipe: EnsembleRecipe, run: Path) -> FittedCombination | None:
+def _fitted(recipe: EnsembleRecipe, members: Sequence[Trained], run: Path) -> FittedCombination | None:
     """What joins the members where that was fitted. Raises WeightsError where it is absent or of other members."""
     if recipe.combine == "mean":
         return None
@@ -147,12 +148,17 @@ def _fitted(recipe: EnsembleRecipe, run: Path) -> FittedCombination | None:
         raise WeightsError(f"{path} is damaged: {explain(error)}; the same `ichnos train` makes it anew") from error
     if (fitted.combine, fitted.members, fitted.classes) != (recipe.combine, tuple(recipe.members), recipe.classes):
         raise WeightsError(f"{path} is of another ensemble than the run's: the same `ichnos train` makes it anew")
+    if fitted.checkpoints != digest_of_members(members):
+        raise WeightsError(
+            f"{path} was fitted on other weights than the members': the same `ichnos train` makes it anew"
+        )
     return fitted
 
 
 def _of_one_kind(recipe: SliceRecipe) -> tuple[object, ...]:
     """What runs have in common whose logits can be averaged in one graph."""
-    return recipe.input, recipe.classes, recipe.population, recipe.test_time
+    network = recipe.network
+    return recipe.input, recipe.classes, recipe.population, recipe.test_time, network.backbone, network.head.hidden
 
 
 def _average(models: Sequence[TrainedModel]) -> TrainedModel:
@@ -160,9 +166,9 @@ def _average(models: Sequence[TrainedModel]) -> TrainedModel:
     for other in (model.recipe for model in models[1:]):
         if _of_one_kind(other) != _of_one_kind(first):
             raise WeightsError(
-                "runs that become one bundle need one input road, population, list of classes and the same views; "
-                f"{other.name} has others than {first.name}; export them one by one, or as a cascade: two runs, first "
-                "one that names `any` on all slices, then one of positives"
+                "runs that become one bundle need one network, input road, population, list of classes and the same "
+                f"views; {other.name} has others than {first.name}; export them one by one, as a cascade (two runs, "
+                "first one that names `any` on all slices, then one of positives), or train an ensemble's recipe"
             )
     return TrainedModel(
         first, tuple(run for model in models for run in model.runs), tuple(c for m in models for c in m.classifiers)

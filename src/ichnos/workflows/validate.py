@@ -14,6 +14,7 @@ from ichnos.evaluation.intervals import Estimate
 from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.files import write_json
+from ichnos.findings import NOTICE
 from ichnos.inference.bundle import Bundle, read_bundle
 from ichnos.inference.engine import Engine
 from ichnos.inference.exam import refuse_positives_only
@@ -36,7 +37,7 @@ from ichnos.workflows.measured import (
     labels_for,
     levels_of,
     measure_levels,
-    see_that_it_is_free,
+    see_that_no_report_is_there,
     see_that_options_are_of,
     thresholds_of,
     write_tables,
@@ -73,7 +74,7 @@ def evaluate_bundle(
     the one that it was made of or labels none of its classes, OutputError where `out` holds a scorecard already.
     """
     options = options or EvaluationOptions()
-    see_that_it_is_free(out)
+    see_that_no_report_is_there(out)
     opened, prepared = read_bundle(bundle), PreparedSet(data)
     options.subgroups.see_that_it_can_be(prepared)
     validated = validate(opened, prepared, progress, options)
@@ -100,7 +101,7 @@ def _scorecard(validated: Validated, options: EvaluationOptions, progress: Progr
     subgroups = options.subgroups.measured(validated.prepared, exams, thresholds, asked)
     scorecard: Tree = {
         "form": "ichnos-evaluation",
-        "notice": "Research use only. Not a medical device.",
+        "notice": NOTICE,
         "model": about_the_bundle(opened),
         "part": EXTERNAL,
         "external": True,

@@ -40,3 +40,13 @@ def test_words_are_burned_in_and_a_grey_picture_stays_grey(result: ExamResult) -
     assert words[-20:].any()
     assert png(picture) == png(picture)
     assert len(png(picture)) < len(png(overlaid(result, Subtype.SUBDURAL, 4)))
+
+
+@pytest.mark.parametrize("shape", [(128, 128), (512, 300), (512, 512)])
+def test_words_fit_whatever_the_slice(shape: tuple[int, int]) -> None:
+    picture = np.zeros((*shape, 3), np.uint8)
+    drawn = labelled(picture, "Intraparenchymal", "ichnos demonstration, NOT FOR DIAGNOSIS").any(axis=2)
+    drawn[shape[0] // 3 : -shape[0] // 3] = False  # the R at the side
+    assert drawn.any()
+    assert not drawn[:, :2].any()
+    assert not drawn[:, -2:].any()

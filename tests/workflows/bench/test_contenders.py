@@ -1,5 +1,8 @@
 """Processes that are measured answer, fail with a reason, and are charged with their own memory alone."""
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,7 +10,9 @@ import numpy as np
 import pytest
 
 from ichnos.errors import BenchmarkError
+from ichnos.workflows.bench import launch
 from ichnos.workflows.bench.contenders import Contender, run_command
+from ichnos.workflows.bench.wording import peak_of
 
 ANSWERS = """
 import json, sys
@@ -78,3 +83,37 @@ def test_memory_is_the_commands_own(tmp_path: Path) -> None:
 def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="a command that is measured failed: SystemError: no"):
         run_command(script(tmp_path, "raise SystemError('no')"), tmp_path)
+
+
+SLOW_TO_END = """
+import json, signal, sys, time
+from pathlib import Path
+try:
+    print(json.dumps({"title": "a peer"}), flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(1)  # as a training that finishes its step
+    Path(sys.argv[1]).write_text("ended")
+"""
+
+
+def test_what_is_stopped_has_ended_before_its_folder_goes(tmp_path: Path) -> None:
+    """Ctrl-C reaches the command and whoever began it alike."""
+    left = tmp_path / "left"
+    (tmp_path / "script.py").write_text(SLOW_TO_END)
+    launcher = Path(launch.__file__)
+    words = [sys.executable, str(launcher), str(tmp_path / "taken.json"), sys.executable, str(tmp_path / "script.py")]
+    process = subprocess.Popen(
+        [*words, str(left)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    os.killpg(process.pid, signal.SIGINT)
+    process.wait(timeout=30)
+    assert left.exists()
+    process.communicate()
+
+
+def test_a_peer_that_ends_badly_has_no_memory_to_tell() -> None:
+    assert peak_of({"peak_mb": None}) == "memory not known"
+    assert peak_of({"peak_mb": 1200}) == "1,200 MB"

@@ -251,6 +251,17 @@ def test_a_gpu_is_measured_on_a_cache_of_rsnas_size(monkeypatch: pytest.MonkeyPa
     assert usual_sizes("cpu").cores == 2
 
 
+def test_the_command_that_is_told_asks_for_the_same_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_on_gpu", lambda device: device == "cuda")
+    small = TrainBench("cuda", slices=4096, batch_size=32)
+    assert "--slices 4096" in small.words
+    assert "--batch-size 32" in small.words
+    usual = usual_sizes("cuda")
+    whole = TrainBench("cuda", slices=usual.slices, steps=usual.steps, batch_size=usual.batch_size, cores=usual.cores)
+    assert whole.words == "ichnos bench train --device cuda"
+    assert TrainBench("cpu").words == "ichnos bench train --device cpu"
+
+
 def test_one_command_reports_all_of_a_gpu(pretended: dict[str, Any]) -> None:
     rows = {what: (measured, aim) for what, measured, aim in train_rows(pretended)}
     measured, aim = rows["Model 2 trained on NVIDIA H200, bf16-mixed, compiled"]

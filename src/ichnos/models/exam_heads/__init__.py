@@ -1,6 +1,7 @@
 """Networks of whole exams, one architecture a file: from what a slice stage says of an exam's slices to logits anew."""
 
 from ichnos.models.exam_heads.conv_lstm import ConvLstmHead
+from ichnos.models.exam_heads.dense import DenseLayers
 from ichnos.models.exam_heads.head import SequenceCore
 from ichnos.models.exam_heads.recurrent import RecurrentHead
 from ichnos.models.exam_heads.transformer import TransformerHead
@@ -19,3 +20,5 @@ def build_core(head: SequenceHead, width: int, classes: int, map_side: int) -> S
             return TransformerHead(head, width, classes)
         case "two-stage":
             return TwoStageHead(head, width, classes)
+        case "dense":
+            return DenseLayers(head, width, classes)

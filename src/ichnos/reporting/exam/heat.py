@@ -69,14 +69,21 @@ def labelled(picture: NDArray[np.uint8], top: str, bottom: str) -> NDArray[np.ui
     rows, columns = picture.shape[:2]
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
-    font = ImageFont.load_default(max(_SMALLEST_TEXT, round(rows * _TEXT)))
     edge = max(2, rows // 128)
+    font = _font(max(_SMALLEST_TEXT, round(rows * _TEXT)), max(top, bottom, key=len), columns - 2 * edge)
     dark = max(2, edge // 2)  # round each letter: words may lie over white bone
     style: dict[str, Any] = {"font": font, "fill": (255, 255, 255), "stroke_width": dark, "stroke_fill": (0, 0, 0)}
     draw.text((columns / 2, edge), top, anchor="ma", **style)
     draw.text((columns / 2, rows - edge), bottom, anchor="md", **style)
     draw.text((edge, rows / 2), "R", anchor="lm", **style)
     return np.asarray(image)
+
+
+def _font(size: int, words: str, columns: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Of that size, or smaller where the words would not fit: a warning that is cut off warns of nothing."""
+    font = ImageFont.load_default(size)
+    wide = font.getlength(words)
+    return font if wide <= columns else ImageFont.load_default(size * columns / wide)
 
 
 def png(picture: NDArray[np.uint8]) -> bytes:

@@ -23,6 +23,7 @@ from ichnos.findings import ClassFinding
 from ichnos.reporting.exam.codes import coded
 from ichnos.reporting.exam.evidence import MANUFACTURER, UNNAMED, Evidence, equipment, finished, reference_of
 from ichnos.reporting.exam.result import ExamResult
+from ichnos.subtypes import Subtype
 
 SERIES_NUMBER = 9901
 """Of our series of reports: far above those of scanners."""
@@ -101,13 +102,14 @@ def _group(finding: ClassFinding, result: ExamResult, evidence: Evidence) -> Mea
 
 def _algorithm(finding: ClassFinding, result: ExamResult) -> AlgorithmIdentification:
     source = result.findings.source
+    where = "" if finding.subtype is Subtype.ANY else ", where any hemorrhage is present"
     return AlgorithmIdentification(
         name="ichnos",
         version=source.ichnos,
         parameters=[
             f"bundle: {source.bundle}",
             f"bundle digest: {source.bundle_digest}",
-            f"present at a probability of {finding.threshold_balanced:.6f} or more (balanced)",
+            f"present at a probability of {finding.threshold_balanced:.6f} or more (balanced){where}",
             f"high sensitivity at {finding.threshold_high_sensitivity:.6f} or more",
         ],
     )

@@ -61,6 +61,10 @@ class TrainBench(Asked):
     """torch.compile; None: where `ichnos train` has it by itself, on one CUDA device."""
     rounds: int = field(default=5, kw_only=True)
 
+    def _said(self, name: str, usual: object) -> Sequence[str]:
+        """Against what is usual on the device."""
+        return super()._said(name, getattr(usual_sizes(self.device), name, usual))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if min(self.slices, self.steps, self.batch_size) < 1:

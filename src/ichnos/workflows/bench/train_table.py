@@ -174,4 +174,4 @@ def numerics_circumstances(tree: Tree) -> str:
         return train_circumstances(tree)
     size, batch = tree["work"]["size"], numerics["batch_size"]
     work = f"{numerics['slices']} made-up slices of {size}×{size} with bright spots, {batch} a step"
-    return circumstances_of(tree, f"Model 2 trained twice on {device}, on {work}: once each, whatever the rounds.")
+    return circumstances_of(tree, f"Model 2 trained twice on {device}, on {work}, once each.", medians=False)

@@ -11,15 +11,15 @@ _NOTHING_ELSE, _TOO_BUSY = 0.02, 0.15
 """Shares of the cores' time: below the first the machine did nothing else, above the second times mislead."""
 
 
-def circumstances_of(tree: Tree, work: str, *, in_turn: bool = True) -> str:
+def circumstances_of(tree: Tree, work: str, *, in_turn: bool = True, medians: bool = True) -> str:
     """On what, with what and how a benchmark was run. work: on which work, in whole sentences."""
     machine = tree["machine"]
     cores = "one core" if machine["cores_used"] == 1 else f"{machine['cores_used']} cores"
     turns = ", all in turn in one run; ratios are taken round by round" if in_turn else ""
+    rounds = f" Medians of {tree['rounds']} rounds (lowest to highest){turns}." if medians else ""
     return (
         f"`{tree['asked']}`. {work} On {cores} of {machine['processor']}, {machine['system']}, Python "
-        f"{machine['python']}, {versions_of(tree['versions'])}{_when(tree)}. Medians of {tree['rounds']} rounds "
-        f"(lowest to highest){turns}.{_shared(machine['other_work'])}"
+        f"{machine['python']}, {versions_of(tree['versions'])}{_when(tree)}.{rounds}{_shared(machine['other_work'])}"
     )
 
 
@@ -44,9 +44,14 @@ def _shared(others: float | None) -> str:
 def rate_of(figures: Tree) -> str:
     """Slices a second with their spread, and peak memory where the system told."""
     rate = figures["slices_a_second"]
-    peak = "" if figures["peak_mb"] is None else f", {figures['peak_mb']:,} MB"
+    peak = "" if figures["peak_mb"] is None else f", {peak_of(figures)}"
     median, lowest, highest = (figure(rate[name]) for name in ("median", "lowest", "highest"))
     return f"{median} slices a second ({lowest} to {highest}){peak}"
+
+
+def peak_of(figures: Tree) -> str:
+    """Peak memory, where the system told and the process ended well."""
+    return "memory not known" if figures["peak_mb"] is None else f"{figures['peak_mb']:,} MB"
 
 
 def listed(parts: Tree, digits: int = 1) -> str:

@@ -1,0 +1,55 @@
+"""Whom weights have learnt from: nobody is measured, or chosen by, whom a network met before it was trained."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ichnos.errors import UsageError
+from ichnos.models.checkpoint import read_header
+from ichnos.models.initial_weights import origins
+from ichnos.recipe import AnyKind, SliceRecipe
+
+Tree = Mapping[str, Any]
+
+_SPLIT = ("split_seed", "folds", "fold")
+"""What says which patients are in which part of a set."""
+
+
+def check_first_weights(recipe: AnyKind, origin: Tree, *, at_all: bool = False) -> None:
+    """Raise UsageError where the first weights of a stage have learnt from patients of the validation or test part.
+
+    origin: of the data, as OpenData has it; at_all: where they have learnt from any patient of these sets. Weights of
+    other sets, and those that come with ichnos, which know synthetic heads alone, pass; on everyone nobody is chosen by
+    or measured, so all do.
+    """
+    for stage in (recipe,) if isinstance(recipe, SliceRecipe) else recipe.stages.values():
+        path = Path(stage.network.init).expanduser()
+        ours = path.suffix == ".safetensors" and path.is_file()
+        if ours and has_seen(learnt_from(path, {} if at_all else origin), origin, at_all=at_all):
+            raise UsageError(
+                f"network.init of {stage.name} has learnt from patients of this set whom this run would "
+                f"{'count as new' if at_all else 'choose its epoch by or be measured on'}, which would flatter it; "
+                "begin from weights of another set, or from network.init=phantom, imagenet or random"
+            )
+
+
+def learnt_from(checkpoint: Path, now: Tree) -> list[dict[str, Any]]:
+    """Origins of all data that a checkpoint of ours has learnt from but, where its own training had this very origin,
+    that: several sets can have been split together."""
+    metadata = read_header(checkpoint)["metadata"]
+    return origins(metadata | {"origin": None} if metadata.get("origin") == now else metadata)
+
+
+def has_seen(known: Iterable[Tree], origin: Tree, *, at_all: bool = False) -> bool:
+    """Whether what has these origins has learnt from the data's validation or test part; at_all: from any of it."""
+    if origin["everyone"]:
+        return False
+    own = {each["set"]: each for each in origin.get("sets", [origin])}
+    met = [(each, own[each["set"]]) for each in known if each.get("set") in own]
+    return any(at_all or not _same_split(theirs, mine) for theirs, mine in met)
+
+
+def _same_split(theirs: Tree, mine: Tree) -> bool:
+    if theirs.get("everyone") or theirs.get("split") or mine.get("split"):
+        return False
+    return all(theirs.get(key) == mine[key] for key in _SPLIT)
