@@ -119,6 +119,15 @@ def test_no_page_names_a_path_of_some_machine() -> None:
         assert not re.search(r"(?<![\w.])/(home|root|work|tmp)/", page.read_text()), page.name
 
 
+def test_the_readmes_seconds_are_the_benchmarks() -> None:
+    told = json.loads((ROOT / "results" / "bench-predict-shipped.json").read_text())
+    warm, cold = told["exam"]["seconds"]["median"], told["command"]["seconds"]["median"]
+    said = " ".join((ROOT / "README.md").read_text().split())
+    assert (
+        f"36 slices in {warm:.2f} s on two cores of an {told['machine']['processor']}, in {cold:.2f} s from a" in said
+    )
+
+
 def test_the_tables_of_scale_are_those_of_the_measured_rates() -> None:
     check = [sys.executable, str(ROOT / "tools" / "scale_table.py"), "--check"]
     assert subprocess.run(check).returncode == 0, "run: python tools/scale_table.py"

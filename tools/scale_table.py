@@ -54,6 +54,8 @@ class Rates:
     evaluate_seconds: float
     evaluate_mb: float
     evaluated: int
+    measured: dict[str, str]
+    """Of each benchmark, where it was run."""
     peaks: dict[str, float]
     """MB of a process, as the benchmarks have it of few slices: prepare, cache, fed (what training reads), predict."""
 
@@ -70,6 +72,7 @@ class Rates:
             evaluate_seconds=trees["evaluate"]["seconds"]["median"],
             evaluate_mb=trees["evaluate"]["peak_mb"],
             evaluated=trees["evaluate"]["work"]["slices"],
+            measured={name: f"measured, {tree['machine']['processor']}" for name, tree in trees.items()},
             peaks={
                 "prepare": prepare["folder"]["peak_mb"],
                 "cache": prepare["cache"]["peak_mb"],
@@ -90,16 +93,24 @@ def tables() -> dict[str, str]:
 
 def _rates(rates: Rates) -> str:
     rows = [
-        ("prepare, folders to set", f"{rates.prepare:,.0f} slices a second and core", "measured"),
+        ("prepare, folders to set", f"{rates.prepare:,.0f} slices a second and core", rates.measured["prepare"]),
         ("prepare: joining headers and labels, one process", f"{SCANNED_A_SECOND:,.0f} slices a second", "measured"),
-        ("set to cache of three windows, 224 px", f"{rates.cache:,.0f} slices a second and core", "measured"),
-        ("predict, many exams", f"{rates.predict:,.0f} slices a second and core", "measured"),
-        ("predict: finding exams, one process", f"{rates.find:,.0f} slices a second", "measured"),
-        ("train Model 2, 224 px, on a CPU", f"{rates.train_cpu:,.1f} images a second and core", "measured"),
+        (
+            "set to cache of three windows, 224 px",
+            f"{rates.cache:,.0f} slices a second and core",
+            rates.measured["prepare"],
+        ),
+        ("predict, many exams", f"{rates.predict:,.0f} slices a second and core", rates.measured["predict"]),
+        ("predict: finding exams, one process", f"{rates.find:,.0f} slices a second", rates.measured["predict"]),
+        (
+            "train Model 2, 224 px, on a CPU",
+            f"{rates.train_cpu:,.1f} images a second and core",
+            rates.measured["train"],
+        ),
         (
             f"evaluate {rates.evaluated:,} predictions, 1,000 resamples",
             f"{rates.evaluate_seconds:,.0f} s, {rates.evaluate_mb:,.0f} MB",
-            "measured",
+            rates.measured["evaluate"],
         ),
         ("train Model 2, 224 px, on a GPU", f"{ASSUMED_GPU_RATE:,} images a second", "**assumed**"),
         ("share of that which many GPUs keep", f"{ASSUMED_SHARE:.0%}", "**assumed**"),

@@ -88,6 +88,7 @@ def test_a_command_that_fails_says_why(tmp_path: Path) -> None:
 SLOW_TO_END = """
 import json, signal, sys, time
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where the tests themselves run in the background
 try:
     print(json.dumps({"title": "a peer"}), flush=True)
     time.sleep(60)
@@ -103,15 +104,14 @@ def test_what_is_stopped_has_ended_before_its_folder_goes(tmp_path: Path) -> Non
     (tmp_path / "script.py").write_text(SLOW_TO_END)
     launcher = Path(launch.__file__)
     words = [sys.executable, str(launcher), str(tmp_path / "taken.json"), sys.executable, str(tmp_path / "script.py")]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*words, str(left)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
-    assert process.stdout is not None
-    process.stdout.readline()
-    os.killpg(process.pid, signal.SIGINT)
-    process.wait(timeout=30)
-    assert left.exists()
-    process.communicate()
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(timeout=30)
+        assert left.exists()
 
 
 def test_a_peer_that_ends_badly_has_no_memory_to_tell() -> None:
