@@ -101,5 +101,5 @@ def test_slices_without_hemorrhage_get_their_row_of_confusion(study: StudyResult
 def test_a_folder_that_cannot_be_made_is_an_output_error(study: StudyResult, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     alone = dataclasses.replace(study, models=study.models[2:], like_for_like=None, resamples=5)
-    with pytest.raises(OutputError, match="cannot write .*give a folder that you may write to with --out"):
+    with pytest.raises(OutputError, match=r"cannot write .*give a folder that you may write to with --out"):
         write_study(alone, tmp_path / "file")
