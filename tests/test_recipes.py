@@ -342,6 +342,8 @@ def test_all_slices_have_any_hemorrhage_told_of_them() -> None:
     with pytest.raises(RecipeError, match="of all slices any hemorrhage is told too"):
         reader.override({"classes": '["epidural","subdural"]'})
     assert reader.derive(classes=SUBTYPES).classes == SUBTYPES
+    with pytest.raises(RecipeError, match="a lesion that is drawn is of one subtype"):
+        reader.override({"synthetic.subtypes": '["any"]'})
     mixed = '["any","intraparenchymal","intraventricular","subarachnoid","subdural"]'
     with pytest.raises(RecipeError, match=r"name usual\.classes in their order: intraparenchymal, "):
         recipes.find("epidural_anomaly").recipe.override({"usual.classes": mixed})

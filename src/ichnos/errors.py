@@ -49,6 +49,10 @@ class InputError(IchnosError):
     """What was given cannot be read or does not make sense."""
 
 
+class FittedTogetherError(InputError):
+    """What a run was fitted on is of several sets, and one of them has not all."""
+
+
 class DicomError(InputError):
     """One DICOM file cannot be turned into a CT slice."""
 

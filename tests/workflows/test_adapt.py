@@ -24,9 +24,10 @@ from ichnos.recipes.epidural_anomaly import RECIPE as ANOMALY
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_run, check_adaptable
 from ichnos.workflows.adaptation import AdaptationOptions, made_of, study_adaptation
-from ichnos.workflows.evaluate import evaluate_run, unseen
+from ichnos.workflows.evaluate import evaluate_run
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.seen import unseen
 from ichnos.workflows.train import open_data, train_model
 from ichnos.workflows.validate import evaluate_bundle
 from tests.data.in_memory import InMemorySource

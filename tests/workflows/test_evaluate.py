@@ -262,3 +262,11 @@ def test_a_page_answers_what_is_known_and_no_more(measured: tuple[Path, dict[str
     assert "point reached the sensitivity that was asked for" in page, "another set: no points were set"
     for level in ("slices", "exams", "patients"):
         assert f"as if so many of all {level} had the class: any hemorrhage 6 %" in page
+
+
+@pytest.mark.parametrize(("source", "doubted"), [("folder", True), ("rsna", False)])
+def test_another_set_of_the_same_source_is_doubted(data: Path, tmp_path: Path, source: str, doubted: bool) -> None:
+    run = run_of(tmp_path / "run", origin=ANOTHER_SET | {"source": source})
+    card = evaluate_run(run, data, tmp_path / "out", SILENT, FEW, device="cpu")
+    assert card["external"]
+    assert any("another set of the same source (folder)" in doubt for doubt in card["doubts"]) == doubted

@@ -24,8 +24,8 @@ from ichnos.recipes.reader import RECIPE as READER
 from ichnos.reporting.patients import TRAINED_ONCE
 from ichnos.subtypes import Subtype
 from ichnos.training.sampling import BatchOrder
-from ichnos.workflows.evaluate import unseen
 from ichnos.workflows.patients import study_patients
+from ichnos.workflows.seen import unseen
 from ichnos.workflows.shares import Equal, PatientsOptions, draw_points, equal_words, held_equal, of_repeat
 from ichnos.workflows.train import open_data
 from ichnos.workflows.trained_model import fitted_on_these

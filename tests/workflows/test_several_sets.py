@@ -16,11 +16,12 @@ from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
 from ichnos.recipe import EnsembleRecipe, ExamRecipe, SliceRecipe
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
-from ichnos.workflows.evaluate import evaluate_run, unseen
+from ichnos.workflows.evaluate import evaluate_run
 from ichnos.workflows.export import ExportOptions, export_runs
 from ichnos.workflows.field import FieldOptions
 from ichnos.workflows.folds import FoldOptions, open_folds, study_folds
 from ichnos.workflows.measured import EvaluationOptions
+from ichnos.workflows.seen import unseen
 from ichnos.workflows.train import open_data, train_model
 from ichnos.workflows.validate import evaluate_bundle
 from tests.data.in_memory import InMemorySource, Messages
@@ -190,3 +191,7 @@ def test_what_was_fitted_on_several_sets_together_is_calibrated_on_all_of_them(
     export_runs([tmp_path / "run"], tmp_path / "all", SILENT, ExportOptions(data=both), device="cpu")
     with pytest.raises(InputError, match="fitted on the validation patients of several sets together"):
         export_runs([tmp_path / "run"], tmp_path / "one", SILENT, ExportOptions(data=both[0]), device="cpu")
+    few = EvaluationOptions(resamples=20)
+    card = evaluate_run(tmp_path / "run", both[0], tmp_path / "measured", SILENT, few, device="cpu")
+    assert not card["external"]
+    assert card["model"]["operating_points"].startswith("0.5: the run was fitted on the validation patients of several")

@@ -65,6 +65,12 @@ class Synthetic(Grammar):
     """Each copy has one of these, and now and then a second one."""
     seed: Annotated[int, Field(ge=0)] = 0
 
+    @model_validator(mode="after")
+    def _lesions_are_of_subtypes(self) -> Self:
+        if Subtype.ANY in self.subtypes:
+            raise ValueError("a lesion that is drawn is of one subtype: name subtypes, not `any`")
+        return self
+
 
 class Segmentation(Grammar):
     """An auxiliary head that outlines the blood, trained with the classifier on the slices that have masks.

@@ -24,8 +24,9 @@ from ichnos.progress import Progress
 from ichnos.recipe import Population
 from ichnos.reporting.adaptation import write_adaptation
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on, check_adaptable
-from ichnos.workflows.evaluate import checkpoints_of, unseen
+from ichnos.workflows.evaluate import checkpoints_of
 from ichnos.workflows.measured import BOOTSTRAP_SEED, see_that_it_goes_on
+from ichnos.workflows.seen import unseen
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import BEST

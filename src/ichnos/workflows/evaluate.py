@@ -1,5 +1,6 @@
 """From a trained run to its predictions and its scorecard on patients that it has not seen."""
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,14 +9,14 @@ import numpy as np
 
 from ichnos.counting import counted
 from ichnos.data.splits import Part
-from ichnos.errors import UsageError
+from ichnos.errors import FittedTogetherError, UsageError
 from ichnos.evaluation import PatientResamples, evaluate
 from ichnos.evaluation.level_measures import Measuring
 from ichnos.evaluation.levels import Judged, Level, judge
 from ichnos.evaluation.readout import fit_readout
 from ichnos.files import replacing, write_json
 from ichnos.findings import NOTICE
-from ichnos.models.checkpoint import load_checkpoint, read_tensors
+from ichnos.models.checkpoint import read_header
 from ichnos.models.initial_weights import origins
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
@@ -43,6 +44,7 @@ from ichnos.workflows.measured import (
 )
 from ichnos.workflows.provenance import joined, stages_of_run, versions_of, versions_of_run
 from ichnos.workflows.run_maps import RunMaps
+from ichnos.workflows.seen import unseen
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run, population_text
 from ichnos.workflows.trained_model import Trained, best_of
@@ -196,7 +198,17 @@ def _readout(opened: _Opened, options: EvaluationOptions, progress: Progress) ->
             ),
             nothing,
         )
-    validation = opened.model.predict(opened.data, Part.VALIDATION, progress, device=opened.device)
+    try:
+        validation = opened.model.predict(opened.data, Part.VALIDATION, progress, device=opened.device)
+    except FittedTogetherError:
+        return (
+            Readout.uncalibrated(classes),
+            (
+                "0.5: the run was fitted on the validation patients of several sets together, of whom this one has a "
+                "part; export a bundle with every set (--data repeats), which carries its own points"
+            ),
+            nothing,
+        )
     patients = len(np.unique(validation.patient))
     fitted = fit_readout(validation, options.fitting)
     unfitted = Unfitted((fitted.report["notes"],), measured)
@@ -293,7 +305,7 @@ def _about(opened: _Opened, said: _Said) -> Tree:
     """What a scorecard says of the model, as of a bundle."""
     model = opened.model
     runs = {path: each.runs[0] for path, each in zip(model.recipe.stages, model.models, strict=True)}
-    checkpoints = {path: load_checkpoint(best_of(run)).metadata for path, run in runs.items()}
+    checkpoints = {path: read_header(best_of(run))["metadata"] for path, run in runs.items()}
     exams = {path: each.metadata for path, each in exams_within(model).items()}
     return {
         "kind": "run",
@@ -315,7 +327,14 @@ def _about(opened: _Opened, said: _Said) -> Tree:
 
 def _doubts(opened: _Opened) -> list[str]:
     doubts: list[str] = []
-    if opened.data.prepared.header.source == "phantom":
+    source = opened.data.prepared.header.source
+    known = itertools.chain.from_iterable(origins(read_header(c)["metadata"]) for c in checkpoints_of(opened.model))
+    if opened.external and source in {each.get("source") for each in known}:
+        doubts.append(
+            f"The run was trained on another set of the same source ({source}): that no patient is in both must be "
+            "known from elsewhere."
+        )
+    if source == "phantom":
         doubts.append("These slices are synthetic: the numbers say nothing of patients.")
     if opened.positives_only:
         doubts.append(
@@ -329,53 +348,3 @@ def checkpoints_of(model: Trained) -> list[Path]:
     """Of every part that has learnt from patients."""
     heads = [best_of(each.run) for each in exams_within(model).values()]
     return [best_of(each.runs[0]) for each in model.models] + heads
-
-
-def unseen(checkpoints: list[Path], opened: OpenData) -> tuple[OpenData, bool]:
-    """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
-    metadata = [read_tensors(checkpoint)[1]["metadata"] for checkpoint in checkpoints]
-    origin, *others = (each["origin"] for each in metadata)
-    if any(other != origin for other in others):
-        raise UsageError(
-            "the stages of this run were trained on different sets, splits or folds, so no patients are left that none "
-            "of them has seen for sure; train it anew with `ichnos train`"
-        )
-    known = [each for told in metadata for each in origins(told)]
-    mine = [each for each in known if each.get("set") == opened.origin["set"]]
-    if not mine:
-        return opened, True
-    if any(each.get("everyone") for each in mine):
-        raise UsageError(
-            "this run was trained on every patient of this set, so none is left to measure it on; measure it on "
-            "another set, or its procedure with `ichnos study folds`"
-        )
-    if any(each.get("split") for each in mine):
-        raise UsageError(
-            "this run's split was drawn for several sets together, so this set alone has no patients that it is known "
-            "not to have seen; its own study has measured it"
-        )
-    if opened.fold is None:
-        opened = replace(opened, fold=mine[0]["fold"])
-    for each in mine:
-        differing = [key for key in ("split_seed", "folds", "fold") if opened.origin[key] != each[key]]
-        if differing:
-            said = ", ".join(
-                f"{_split_word(key, each)} then, {_split_word(key, opened.origin)} now" for key in differing
-            )
-            way_out = (
-                "leave --fold out to measure it on its own test patients"
-                if differing == ["fold"]
-                else "its own study has measured it; or prepare the set into another folder with "
-                f"--split-seed {each['split_seed']} --folds {each['folds']}"
-            )
-            raise UsageError(
-                f"this run was trained on another split of this set ({said}), so it learnt from patients that would be "
-                f"measured; {way_out}"
-            )
-    return opened, False
-
-
-def _split_word(key: str, origin: Tree) -> str:
-    if key == "fold":
-        return "the one split" if origin[key] is None else f"fold {origin[key]}"
-    return f"split seed {origin[key]}" if key == "split_seed" else counted(origin[key], "fold")

@@ -1,13 +1,18 @@
 """Whom weights have learnt from: nobody is measured, or chosen by, whom a network met before it was trained."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ichnos.counting import counted
 from ichnos.errors import UsageError
 from ichnos.models.checkpoint import read_header
 from ichnos.models.initial_weights import origins
 from ichnos.recipe import AnyKind, SliceRecipe
+
+if TYPE_CHECKING:
+    from ichnos.workflows.train import OpenData
 
 Tree = Mapping[str, Any]
 
@@ -53,3 +58,53 @@ def _same_split(theirs: Tree, mine: Tree) -> bool:
     if theirs.get("everyone") or theirs.get("split") or mine.get("split"):
         return False
     return all(theirs.get(key) == mine[key] for key in _SPLIT)
+
+
+def unseen(checkpoints: Sequence[Path], opened: "OpenData") -> "tuple[OpenData, bool]":
+    """The data with a fold whose test part the run has not learnt from, and whether the set is another one."""
+    metadata = [read_header(checkpoint)["metadata"] for checkpoint in checkpoints]
+    origin, *others = (each["origin"] for each in metadata)
+    if any(other != origin for other in others):
+        raise UsageError(
+            "the stages of this run were trained on different sets, splits or folds, so no patients are left that none "
+            "of them has seen for sure; train it anew with `ichnos train`"
+        )
+    known = [each for told in metadata for each in origins(told)]
+    mine = [each for each in known if each.get("set") == opened.origin["set"]]
+    if not mine:
+        return opened, True
+    if any(each.get("everyone") for each in mine):
+        raise UsageError(
+            "this run was trained on every patient of this set, so none is left to measure it on; measure it on "
+            "another set, or its procedure with `ichnos study folds`"
+        )
+    if any(each.get("split") for each in mine):
+        raise UsageError(
+            "this run's split was drawn for several sets together, so this set alone has no patients that it is known "
+            "not to have seen; its own study has measured it"
+        )
+    if opened.fold is None:
+        opened = replace(opened, fold=mine[0]["fold"])
+    for each in mine:
+        differing = [key for key in ("split_seed", "folds", "fold") if opened.origin[key] != each[key]]
+        if differing:
+            said = ", ".join(
+                f"{_split_word(key, each)} then, {_split_word(key, opened.origin)} now" for key in differing
+            )
+            way_out = (
+                "leave --fold out to measure it on its own test patients"
+                if differing == ["fold"]
+                else "its own study has measured it; or prepare the set into another folder with "
+                f"--split-seed {each['split_seed']} --folds {each['folds']}"
+            )
+            raise UsageError(
+                f"this run was trained on another split of this set ({said}), so it learnt from patients that would be "
+                f"measured; {way_out}"
+            )
+    return opened, False
+
+
+def _split_word(key: str, origin: Tree) -> str:
+    if key == "fold":
+        return "the one split" if origin[key] is None else f"fold {origin[key]}"
+    return f"split seed {origin[key]}" if key == "split_seed" else counted(origin[key], "fold")

@@ -142,12 +142,12 @@ def _sets_of_bundle(model: Path) -> set[str]:
 
 def _sets_of_run(run: Path) -> set[str]:
     """Fingerprints of those that it, or what it began from, has learnt from."""
-    from ichnos.models.checkpoint import read_tensors  # torch, which a bundle does not need
+    from ichnos.models.checkpoint import read_header  # torch, which a bundle does not need
     from ichnos.models.initial_weights import origins
     from ichnos.workflows.evaluate import checkpoints_of
     from ichnos.workflows.trained import open_run
 
-    told = [origins(read_tensors(checkpoint)[1]["metadata"]) for checkpoint in checkpoints_of(open_run(run))]
+    told = [origins(read_header(checkpoint)["metadata"]) for checkpoint in checkpoints_of(open_run(run))]
     return {each["set"] for each in itertools.chain.from_iterable(told) if each.get("set")}
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ichnos.counting import counted
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part
-from ichnos.errors import InputError, WeightsError
+from ichnos.errors import FittedTogetherError, WeightsError
 from ichnos.inputs import exam_planes
 from ichnos.models.checkpoint import load_classifier
 from ichnos.models.classifier import SliceClassifier
@@ -176,14 +176,15 @@ def table_of(
 def fitted_on_these(fitted_on: Mapping[str, object], data: "OpenData", name: str) -> bool:
     """Whether what a run keeps of its own fit says that it was fitted on this set's validation part.
 
-    Raises InputError where the part is a piece of it: these patients are neither unseen nor all that was fitted on.
+    Raises FittedTogetherError where the part is a piece of it: these patients are neither unseen nor all that it was
+    fitted on.
     """
     origin, asked = fitted_on.get("origin"), json.loads(json.dumps(data.origin))
     if isinstance(origin, Mapping):
         origin = {key: value for key, value in origin.items() if key != TRAINING_PATIENTS}
     asked.pop(TRAINING_PATIENTS, None)  # however few were trained on, the validation part is whole
     if isinstance(origin, Mapping) and asked in origin.get("sets", ()):
-        raise InputError(
+        raise FittedTogetherError(
             f"{name} was fitted on the validation patients of several sets together, and one of them has not all; give "
             "--data every set that it was trained with"
         )
