@@ -75,6 +75,7 @@ def test_what_a_slice_counts() -> None:
     assert slice_weights(np.array([10.0, 0.0, 1.0])).tolist() == [1, 0.2, 1], "in any order, at most 1"
     assert slice_weights(np.array([0, 1, 2, 12])).tolist() == pytest.approx([0.2, 0.2, 1, 1])
     assert slice_weights(np.zeros(3)).tolist() == [1, 1, 1], "places that say nothing"
+    assert slice_weights(np.array([5.0, 0.0, 5.0, 10.0])).tolist() == [0.5, 1, 0.5, 1], "two at one place"
 
 
 def test_scaling_never_changes_a_ranking() -> None:

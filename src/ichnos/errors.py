@@ -7,6 +7,7 @@ IchnosError                  anything below; the command line prints its message
 ├── InputError               what was given cannot be read or does not make sense
 │   ├── DicomError           one DICOM file cannot be turned into a CT slice
 │   │   └── HangError        its compressed pixels could not be decoded in time
+│   ├── FittedTogetherError  what a run was fitted on is of several sets, and one of them has not all
 │   ├── ExamError            slices or a volume do not make a head CT that can be read
 │   ├── SourceError          a folder, zip or table of labels is not what its source needs
 │   └── SetError             a prepared set, its splits or a cache is absent, damaged or of another version

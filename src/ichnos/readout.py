@@ -276,18 +276,16 @@ def slice_weights(offsets: NDArray[np.floating]) -> NDArray[np.float64]:
     """How much each of an exam's slices counts in its score: its share of the height in COUNTED_MM, at most 1. (n,)
 
     offsets: (n,) mm along the slice normal, in any order. A slice reaches half way to those below and above, the first
-    and last as far outwards. So slices 5 mm apart and more count 1 each, and five of 1 mm count as one of 5 mm: a head
-    is not likelier to bleed where it is cut into more slices.
+    and last as far outwards; slices at one place share its weight. So slices 5 mm apart and more count 1 each, and five
+    of 1 mm count as one of 5 mm: a head is not likelier to bleed where it is cut into more slices.
     """
-    if len(offsets) == 1:
-        return np.ones(1)
-    order = np.argsort(offsets, kind="stable")
-    places = np.asarray(offsets, dtype=np.float64)[order] - np.min(offsets)
-    gaps = np.diff(places.round(_PLACE_DECIMALS)).round(_PLACE_DECIMALS)
-    weights = np.empty(len(offsets))
+    rounded = np.round(np.asarray(offsets, dtype=np.float64) - np.min(offsets), _PLACE_DECIMALS)
+    places, of, count = np.unique(rounded, return_inverse=True, return_counts=True)
+    if len(places) == 1:
+        return np.ones(len(offsets))
+    gaps = np.diff(places).round(_PLACE_DECIMALS)
     around = np.concatenate([gaps[:1], gaps, gaps[-1:]])
-    weights[order] = np.minimum((around[:-1] + around[1:]) / 2 / COUNTED_MM, 1)
-    return weights if weights.any() else np.ones(len(offsets))
+    return (np.minimum((around[:-1] + around[1:]) / 2 / COUNTED_MM, 1) / count)[of]
 
 
 def _top_mean(probabilities: NDArray[np.float64], weights: NDArray[np.float64], k: int) -> NDArray[np.float64]:

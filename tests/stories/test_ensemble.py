@@ -191,7 +191,7 @@ def test_a_run_goes_on_and_joins_anew_what_is_trained_anew(prepared: Path, joine
             lambda run: (run / "combination.json").write_text(
                 json.dumps(json.loads((run / "combination.json").read_text()) | {"checkpoints": "of others"})
             ),
-            "was fitted on other weights than the run's",
+            "was fitted on other weights than the members'",
         ),
         (lambda run: (run / "combination.json").write_text("{}"), "combination.json is damaged"),
         (lambda run: (run / "recipe.json").write_text("{}"), "does not fit the run"),

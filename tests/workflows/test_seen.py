@@ -17,7 +17,7 @@ from ichnos.workflows.folds import FoldOptions, study_folds
 from ichnos.workflows.patients import study_patients
 from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.shares import PatientsOptions
-from ichnos.workflows.train import open_data, train_model
+from ichnos.workflows.train import train_model
 from tests.workflows.bright import bright_set
 
 pytestmark = pytest.mark.usefixtures("one_thread", "undrawn")
@@ -81,6 +81,10 @@ def test_several_sets_that_were_split_together_go_on_together(tmp_path: Path) ->
     joined = origin(set="a+b") | {"sets": [origin(**together), origin(set="b", **together)]}
     recipe = begun_from(tmp_path / "a.safetensors", joined)
     check_first_weights(recipe, joined)
+    alone = begun_from(tmp_path / "b.safetensors", origin())
+    apart = origin(set="a+b") | {"sets": [origin(), origin(set="b")]}
+    with pytest.raises(UsageError, match="has learnt from patients"):  # someone it trained on may be in b's test part
+        check_first_weights(alone, apart)
     with pytest.raises(UsageError, match="has learnt from patients"):
         check_first_weights(recipe, origin())
 
@@ -120,4 +124,3 @@ def test_no_bundle_is_calibrated_on_whom_the_first_weights_met(
     train_model(recipe, data, tmp_path / "run", SILENT, fold=1, device="cpu")
     with pytest.raises(InputError, match="what run began from has learnt from patients"):
         export_runs([tmp_path / "run"], tmp_path / "a.ichnos", SILENT, ExportOptions(data=(data,), fold=1))
-    assert open_data(data, 1).origin["fold"] == 1

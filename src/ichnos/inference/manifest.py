@@ -26,6 +26,9 @@ joins them; or of a recipe with views at test
 time, whose mean the graph gives, with raw HU beside the windows, with masks in training, or with a network that was not
 there before; or whose readout holds any between two bounds.
 6: whose weights are stored in 16 bits (`weights`).
+
+Of all versions an exam's score counts slices thinner than 5 mm by their share of the height, whatever they were fitted
+on.
 """
 
 _FIRST_SHRINKAGE = 32

@@ -112,7 +112,7 @@ def _check_head(name: str, member: "ExamRecipe") -> None:
     if member.head.sees_maps:
         raise ValueError(
             f"{name} looks at class maps, and an ensemble has one set of maps for all its members; give it a head that "
-            "looks at features and logits: gru, lstm, transformer or two-stage"
+            "looks at features and logits: gru, lstm, transformer, two-stage or dense"
         )
 
 

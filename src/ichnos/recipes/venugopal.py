@@ -10,9 +10,9 @@ Guessed, as nothing more is known to us:
 - All slices, `any` and five subtypes, natural sampling; L40 W80, L80 W200 and L40 W380 as channels; the study's
   augmentation; 224 px; Adam 1e-4, 32 slices a batch, 4 epochs that fall to 0 along a cosine, the best by validation
   loss.
-- Each learns to name the classes first. Then their 3,072 pooled features stand side by side, and Dense 128 → dropout
-  0.5 → outputs learns from them, slice by slice, and is added to the mean of the two networks' logits: 8 exams a batch,
-  Adam 1e-3 with an L2 penalty of 1e-4, at most 30 epochs along a cosine, the best by validation loss.
+- Each learns to name the classes first. Then their 3,072 pooled features stand side by side, and dropout 0.5 → Dense
+  128 → dropout 0.5 → outputs learns from them, slice by slice, and is added to the mean of the two networks' logits:
+  8 exams a batch, Adam 1e-3 with an L2 penalty of 1e-4, at most 30 epochs along a cosine, the best by validation loss.
 
 Differs:
 - The two networks stay as they are while the layers that join their features learn.

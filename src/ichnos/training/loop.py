@@ -295,10 +295,13 @@ def _open(
 
 
 def _as_drawn(recipe: SliceRecipe, training: TrainingSlices, order: BatchOrder) -> NDArray[np.bool_]:
-    """Labels by how often slices are shown: all, or where pools take turns those of the first epoch."""
+    """Labels by how often slices are shown: all, or where pools take turns those of so many epochs as show as many."""
     if recipe.sampling is Sampling.NATURAL and not training.synthetic:
         return training.labels
-    return training.labels[np.concatenate(order.epoch(0))]
+    shown = [np.concatenate(order.epoch(0))]
+    while sum(map(len, shown)) < len(training):
+        shown.append(np.concatenate(order.epoch(len(shown))))
+    return training.labels[np.concatenate(shown)]
 
 
 def _check_shares(order: BatchOrder, ranks: Ranks) -> None:

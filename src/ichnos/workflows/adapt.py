@@ -13,7 +13,7 @@ from ichnos.counting import counted
 from ichnos.data.drawing import draw_patients
 from ichnos.data.splits import Part
 from ichnos.errors import OutputError, UsageError
-from ichnos.files import explained, write_json
+from ichnos.files import LOCK, explained, locked, write_json
 from ichnos.models.checkpoint import load_classifier, save_checkpoint
 from ichnos.models.classifier import SliceClassifier
 from ichnos.models.initial_weights import InitialWeights, origins, weights_digest
@@ -23,10 +23,11 @@ from ichnos.training.batchnorm import measure_batchnorm
 from ichnos.training.devices import choose
 from ichnos.training.folder import RunFolder, describe
 from ichnos.training.prediction import BATCH_SIZE
+from ichnos.workflows.evaluate import checkpoints_of
 from ichnos.workflows.seen import has_seen, learnt_from
 from ichnos.workflows.train import OpenData, join_stages, open_data, train_stages
 from ichnos.workflows.trained import open_run
-from ichnos.workflows.trained_model import BEST, best_of
+from ichnos.workflows.trained_model import best_of
 
 FINE_TUNING: Mapping[str, Any] = {
     "epochs": 10,
@@ -43,6 +44,10 @@ FINE_TUNING: Mapping[str, Any] = {
 
 GENTLER = 0.1
 """Of the recipe's learning rate: enough to move, too little to forget."""
+
+
+_UNFINISHED = ".unfinished"
+"""The folder, within a run's, of weights that are kept and not all there yet."""
 
 
 class Method(StrEnum):
@@ -93,19 +98,20 @@ def adapt_on(
     run: Path, data: OpenData, out: Path, options: AdaptOptions, progress: Progress, *, device: str = "auto"
 ) -> dict[str, Any]:
     """The same on data that is open already."""
-    recipe = open_run(run).recipe
+    model = open_run(run)
+    recipe = model.recipe
     check_adaptable(run, recipe, data, options.method)
-    if any(has_seen(learnt_from(path, data.origin), data.origin) for path in run.rglob(BEST)):
-        raise UsageError(
-            f"{run.name} has learnt from patients of this set's validation or test part, so nothing could be chosen by "
-            "them or measured on them afterwards; give the split, or the set of another hospital"
-        )
     if data.prepared.header.teaches:
         data = _with_patients(data, recipe.population, options)
     elif options.patients is not None:
         raise UsageError("this set has no labels of single slices and is taken whole: leave --patients out")
     else:
         data = replace(data, everyone=True)
+    if any(has_seen(learnt_from(path, data.origin), data.origin) for path in checkpoints_of(model)):
+        raise UsageError(
+            f"{run.name} has learnt from patients of this set's validation or test part, so nothing could be chosen by "
+            "them or measured on them afterwards; give the set of another hospital"
+        )
     match options.method:
         case Method.CALIBRATE | Method.BATCHNORM:
             _keep_weights(run, recipe, data, out, options.method, progress, device)
@@ -176,19 +182,28 @@ def _keep_weights(
 ) -> None:
     """A stage of positives alone keeps its statistics too: which slices those are, labels say.
 
-    `out` is there when all of it is: what a stopped call began, the next one begins anew.
+    Its files come into `out` together at the end: what a stopped call began there, the next one begins anew.
     """
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    unfinished, there = out / _UNFINISHED, out.exists()
+    if there and not (out.is_dir() and all(path.name in (_UNFINISHED, LOCK) for path in out.iterdir())):
         raise OutputError(f"{out} is a file or holds something already; give --out a new folder")
-    unfinished = out.with_name(f".{out.name}.unfinished")
     with explained(out):
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-    for name, stage in recipe.stages.items():
-        _keep_stage(run / name, stage, data, RunFolder(unfinished / name), method, progress, device)
-    join_stages(recipe, data, unfinished, progress, device=device)
-    with explained(out):
-        unfinished.replace(out)
+        out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out):
+            with explained(out):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            for name, stage in recipe.stages.items():
+                _keep_stage(run / name, stage, data, RunFolder(unfinished / name), method, progress, device)
+            join_stages(recipe, data, unfinished, progress, device=device)
+            with explained(out):
+                for path in sorted(unfinished.iterdir()):
+                    if path.name != LOCK:
+                        path.replace(out / path.name)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if not there and all(path.name == LOCK for path in out.iterdir()):
+            shutil.rmtree(out, ignore_errors=True)
 
 
 def _keep_stage(

@@ -9,7 +9,7 @@ from ichnos.counting import counted
 from ichnos.errors import UsageError
 from ichnos.models.checkpoint import read_header
 from ichnos.models.initial_weights import origins
-from ichnos.recipe import AnyKind, SliceRecipe
+from ichnos.recipe import AnyKind
 
 if TYPE_CHECKING:
     from ichnos.workflows.train import OpenData
@@ -27,7 +27,7 @@ def check_first_weights(recipe: AnyKind, origin: Tree, *, at_all: bool = False) 
     other sets, and those that come with ichnos, which know synthetic heads alone, pass; on everyone nobody is chosen by
     or measured, so all do.
     """
-    for stage in (recipe,) if isinstance(recipe, SliceRecipe) else recipe.stages.values():
+    for stage in recipe.stages.values():
         path = Path(stage.network.init).expanduser()
         ours = path.suffix == ".safetensors" and path.is_file()
         if ours and has_seen(learnt_from(path, {} if at_all else origin), origin, at_all=at_all):
@@ -51,7 +51,8 @@ def has_seen(known: Iterable[Tree], origin: Tree, *, at_all: bool = False) -> bo
         return False
     own = {each["set"]: each for each in origin.get("sets", [origin])}
     met = [(each, own[each["set"]]) for each in known if each.get("set") in own]
-    return any(at_all or not _same_split(theirs, mine) for theirs, mine in met)
+    # where sets are joined, a patient whom one of them trains on can be in another's test part
+    return any(at_all or "sets" in origin or not _same_split(theirs, mine) for theirs, mine in met)
 
 
 def _same_split(theirs: Tree, mine: Tree) -> bool:

@@ -1,5 +1,6 @@
 """Class maps in the geometry of slices, and the pictures made of them: brain window, map in colour, words burned in."""
 
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -70,7 +71,7 @@ def labelled(picture: NDArray[np.uint8], top: str, bottom: str) -> NDArray[np.ui
     image = Image.fromarray(picture)
     draw = ImageDraw.Draw(image)
     edge = max(2, rows // 128)
-    font = _font(max(_SMALLEST_TEXT, round(rows * _TEXT)), max(top, bottom, key=len), columns - 2 * edge)
+    font = _font(max(_SMALLEST_TEXT, round(rows * _TEXT)), (top, bottom), columns - 2 * edge)
     dark = max(2, edge // 2)  # round each letter: words may lie over white bone
     style: dict[str, Any] = {"font": font, "fill": (255, 255, 255), "stroke_width": dark, "stroke_fill": (0, 0, 0)}
     draw.text((columns / 2, edge), top, anchor="ma", **style)
@@ -79,10 +80,10 @@ def labelled(picture: NDArray[np.uint8], top: str, bottom: str) -> NDArray[np.ui
     return np.asarray(image)
 
 
-def _font(size: int, words: str, columns: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: int, lines: Sequence[str], columns: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     """Of that size, or smaller where the words would not fit: a warning that is cut off warns of nothing."""
     font = ImageFont.load_default(size)
-    wide = font.getlength(words)
+    wide = max(map(font.getlength, lines))
     return font if wide <= columns else ImageFont.load_default(size * columns / wide)
 
 

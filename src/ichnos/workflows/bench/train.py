@@ -101,6 +101,7 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
     stands in the tree with its reason.
     """
     choose(options.device, options.precision)  # before the cache is made, which takes minutes at RSNA's size
+    asked = options.words  # before this process keeps to fewer cores, by which it tells what is usual
     with machine.on_cores(options.cores) as used, TemporaryDirectory(prefix="ichnos-bench-") as name:
         folder, stopwatch = Path(name), machine.Stopwatch(used)
         work = _work(options, folder)
@@ -109,7 +110,7 @@ def bench_train(options: TrainBench, progress: Progress) -> Tree:
         figures = _measured(options, folder, progress)
         told = {"slices": options.slices, "size": options.size, "steps": options.steps}
         told |= {"batch_size": options.batch_size, "bytes": work.bytes, "pictures": work.pictured}
-        return options.tree(used, stopwatch, told, figures)
+        return options.tree(used, stopwatch, told, figures) | {"asked": asked}
 
 
 def _work(options: TrainBench, folder: Path) -> TrainWork:
