@@ -175,7 +175,7 @@ def test_exams_are_compared_by_what_their_evaluations_made_of_them(tmp_path: Pat
     assert other.exit_code == 1
     assert "is not of the exams.parquet beside it (45 and 44 exams, or other labels)" in other.stderr
     (measured[0] / "scorecard.json").write_text("{")
-    broken = ichnos("compare", *exams, "--out", str(tmp_path / "b"))
+    broken = ichnos("compare", *exams, "--out", str(tmp_path / "broken"))
     assert broken.exit_code == 1
     assert "cannot be read as JSON" in broken.stderr
     (measured[0] / "scorecard.json").unlink()
