@@ -106,6 +106,8 @@ def test_what_a_killed_process_was_writing_is_known_and_taken_away(tmp_path: Pat
     with replacing(tmp_path / "whole.json") as temporary:
         temporary.write_bytes(b"{}")
         assert is_torn(temporary.name)
+        assert is_torn(f"shards/{temporary.name}")
+        assert not is_torn(f"{temporary.name}/whole.json")
         (tmp_path / f".x{temporary.name}").write_bytes(b"half")
     remove_torn(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["whole.json"]

@@ -46,8 +46,9 @@ def replacing(path: Place) -> Iterator[Path]:
 
 
 def is_torn(name: str) -> bool:
-    """Whether a file's name is of what `replacing` was writing when the process was killed."""
-    return name.startswith(".") and name.endswith(".tmp")
+    """Whether a file's name, or its path on a storage, is of what was being written when the process was killed."""
+    last = name.rpartition("/")[2]
+    return last.startswith(".") and last.endswith(".tmp")
 
 
 def remove_torn(folder: Path) -> None:

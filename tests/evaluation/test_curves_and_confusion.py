@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from sklearn.metrics import auc, average_precision_score
 
 from ichnos.evaluation import curves
@@ -10,10 +11,15 @@ from ichnos.subtypes import Subtype
 THREE = (Subtype.EPIDURAL, Subtype.SUBDURAL, Subtype.ANY)
 
 
-def test_roc_encloses_the_auc_even_when_thinned() -> None:
+def drawn(n: int, share: float, apart: float, spread: float) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Probabilities and labels of slices, of which a share is positive and so much likelier."""
     rng = np.random.default_rng(0)
-    y = rng.random(20_000) < 0.3
-    p = np.clip(rng.normal(0.4 + 0.2 * y, 0.2), 0, 1)
+    y = rng.random(n) < share
+    return np.clip(rng.normal(0.4 + apart * y, spread), 0, 1), y
+
+
+def test_roc_encloses_the_auc_even_when_thinned() -> None:
+    p, y = drawn(20_000, 0.3, 0.2, 0.2)
     curve = curves.roc(p, y)
     assert curve is not None
     assert len(curve.x) <= curves.DRAWN_POINTS
@@ -56,9 +62,7 @@ def test_confusion_of_an_absent_class_is_nan() -> None:
 
 
 def test_precision_of_a_rare_class_keeps_its_area_where_it_is_thinned() -> None:
-    rng = np.random.default_rng(1)
-    y = rng.random(100_000) < 0.004
-    p = np.clip(rng.normal(0.3 + 0.35 * y, 0.12), 0, 1)
+    p, y = drawn(100_000, 0.004, 0.35, 0.12)
     curve = curves.precision_recall(p, y)
     assert curve is not None
     assert len(curve.x) <= curves.DRAWN_POINTS

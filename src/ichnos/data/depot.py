@@ -12,11 +12,6 @@ _WORKING = ("parts", "scan")
 """Folders of a set that is not finished."""
 
 
-def _is_torn(name: str) -> bool:
-    """By its name below the set: a storage of files sends as a folder writes."""
-    return is_torn(name.rpartition("/")[2])
-
-
 @dataclass(frozen=True)
 class Depot:
     """A folder in which a set is prepared, and the storage that it is for, where it is for one.
@@ -50,7 +45,7 @@ class Depot:
             return False
         target = self.target
         with explained(target):
-            there = [name for name, _ in target.files() if not _is_torn(name)]
+            there = [name for name, _ in target.files() if not is_torn(name)]
             foreign = {name.partition("/")[0] for name in there} - {"prepare.json", "shards", *_WORKING}
             if foreign and "prepare.json" not in there:
                 raise OutputError(f"{target} holds other files already; give --out a new or empty folder")
@@ -72,7 +67,7 @@ class Depot:
         if self.target is not None:
             with explained(self.target):
                 names = [name for name, _ in self.target.files()]
-                self._remove(name for name in names if name.partition("/")[0] in _WORKING or _is_torn(name))
+                self._remove(name for name in names if name.partition("/")[0] in _WORKING or is_torn(name))
 
     def _remove(self, names: Iterable[str]) -> None:
         target = self.target

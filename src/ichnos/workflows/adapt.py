@@ -191,8 +191,7 @@ def _keep_weights(
         out.mkdir(parents=True, exist_ok=True)
     try:
         with locked(out):
-            with explained(out):
-                shutil.rmtree(unfinished, ignore_errors=True)
+            shutil.rmtree(unfinished, ignore_errors=True)
             for name, stage in recipe.stages.items():
                 _keep_stage(run / name, stage, data, RunFolder(unfinished / name), method, progress, device)
             join_stages(recipe, data, unfinished, progress, device=device)

@@ -58,7 +58,7 @@ def _on_storage(out: RemotePath, *, force: bool) -> _Found:
     there = out.exists()
     if not there or not force:
         return _Found(there)
-    names = [name for name, _ in out.files() if not _is_torn(name)]
+    names = [name for name, _ in out.files() if not is_torn(name)]
     foreign = [name for name in names if not _exam_of(name) and not _is_of_the_call(out, name)]
     emptied = {_exam_of(name) for name in names if name.count("/") == 1 and is_output(name.rpartition("/")[2])} - {None}
     unclaimed = [
@@ -66,11 +66,6 @@ def _on_storage(out: RemotePath, *, force: bool) -> _Found:
     ]
     # not a name below it: `out` is a file
     return _Found(there=True, foreign=len(foreign) if names else 1, unclaimed=len(unclaimed))
-
-
-def _is_torn(name: str) -> bool:
-    """By its name below `out`: a storage of files sends as a folder writes."""
-    return is_torn(name.rpartition("/")[2])
 
 
 def _exam_of(name: str) -> str | None:
@@ -150,7 +145,7 @@ def _clear_storage(out: RemotePath) -> None:
     inside = [name for name in names if _exam_of(name)]
     outputs = [name for name in inside if name.count("/") == 1 and is_output(name.rpartition("/")[2])]
     findings = [name for name in inside if name == f"{_exam_of(name)}/{FINDINGS}"]
-    torn = [name for name in names if _is_torn(name)]
+    torn = [name for name in names if is_torn(name)]
     for gone in ([SUMMARY, batch_page.NAME, *torn], outputs, findings):  # in the order of a folder, and for its reason
         for done in ahead(lambda name: (out / name).unlink(missing_ok=True), gone):
             done()
