@@ -14,6 +14,7 @@ from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.splits import Part, make_splits, split, stored_splits
 from ichnos.errors import OutputError, UsageError
+from ichnos.files import locked
 from ichnos.models.checkpoint import load_checkpoint
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
@@ -22,6 +23,7 @@ from ichnos.recipes.bigru import RECIPE as BIGRU
 from ichnos.recipes.cascade import RECIPE as CASCADE
 from ichnos.recipes.epidural_anomaly import RECIPE as ANOMALY
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
+from ichnos.workflows import adapt
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_run, check_adaptable
 from ichnos.workflows.adaptation import AdaptationOptions, made_of, study_adaptation
 from ichnos.workflows.evaluate import evaluate_run
@@ -89,6 +91,27 @@ def test_batchnorm_changes_its_statistics_and_nothing_else(new: PreparedSet, run
     assert after.metadata["origin"]["set"] == new.header.fingerprint
     with pytest.raises(OutputError, match="holds something already"):
         adapt_run(run, new.path, tmp_path / "bn", AdaptOptions(Method.BATCHNORM), SILENT, device="cpu")
+
+
+def test_weights_that_are_kept_come_together_and_a_stopped_call_begins_anew(
+    new: PreparedSet, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, asked = tmp_path / "bn", AdaptOptions(Method.BATCHNORM)
+
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(adapt, "join_stages", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            adapt_run(run, new.path, out, asked, SILENT, device="cpu")
+    assert not best(out).exists()
+    with locked(out), pytest.raises(OutputError, match="another process is at work"):
+        adapt_run(run, new.path, out, asked, SILENT, device="cpu")
+    assert best(out / ".unfinished").exists(), "what another process is at stays"
+    adapt_run(run, new.path, out, asked, SILENT, device="cpu")
+    assert best(out).exists()
+    assert not (out / ".unfinished").exists()
 
 
 def test_calibration_alone_leaves_every_weight_and_takes_the_new_sets_thresholds(

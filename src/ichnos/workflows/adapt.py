@@ -184,25 +184,21 @@ def _keep_weights(
 
     Its files come into `out` together at the end: what a stopped call began there, the next one begins anew.
     """
-    unfinished, there = out / _UNFINISHED, out.exists()
-    if there and not (out.is_dir() and all(path.name in (_UNFINISHED, LOCK) for path in out.iterdir())):
+    unfinished = out / _UNFINISHED
+    if out.exists() and not (out.is_dir() and all(path.name in (_UNFINISHED, LOCK) for path in out.iterdir())):
         raise OutputError(f"{out} is a file or holds something already; give --out a new folder")
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
-    try:
-        with locked(out):
-            shutil.rmtree(unfinished, ignore_errors=True)
-            for name, stage in recipe.stages.items():
-                _keep_stage(run / name, stage, data, RunFolder(unfinished / name), method, progress, device)
-            join_stages(recipe, data, unfinished, progress, device=device)
-            with explained(out):
-                for path in sorted(unfinished.iterdir()):
-                    if path.name != LOCK:
-                        path.replace(out / path.name)
-    finally:
+    with locked(out):
         shutil.rmtree(unfinished, ignore_errors=True)
-        if not there and all(path.name == LOCK for path in out.iterdir()):
-            shutil.rmtree(out, ignore_errors=True)
+        for name, stage in recipe.stages.items():
+            _keep_stage(run / name, stage, data, RunFolder(unfinished / name), method, progress, device)
+        join_stages(recipe, data, unfinished, progress, device=device)
+        with explained(out):
+            for path in sorted(unfinished.iterdir()):
+                if path.name != LOCK:
+                    path.replace(out / path.name)
+            shutil.rmtree(unfinished)
 
 
 def _keep_stage(
