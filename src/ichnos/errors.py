@@ -62,6 +62,10 @@ class HangError(DicomError):
     """The compressed pixels of a DICOM file could not be decoded in time."""
 
 
+class CrashError(DicomError):
+    """Decoding the compressed pixels of a DICOM file ended the process that does it, twice."""
+
+
 class ExamError(InputError):
     """Slices or a volume do not make a head CT that can be read."""
 

@@ -45,6 +45,20 @@ def test_formats(
     assert "known" not in (printed.out + printed.err).lower()
 
 
+def test_rules_from_a_file_choose_the_series_and_other_files_are_counted(
+    tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write(tmp_path / "in", as_series(head_datasets(ConvolutionKernel="H31s"), 1), "a")
+    write(folder, as_series(head_datasets(ConvolutionKernel="H60s"), 2), "b")
+    (folder / "notes.txt").write_text("nothing of a scanner's")
+    (tmp_path / "rules.json").write_text('{"sharp_kernels": ["H3"], "soft_kernels": ["H6"]}')
+    said = ("--out", tmp_path / "out", "--bundle", bundle, "--rules", tmp_path / "rules.json")
+    assert predict(monkeypatch, folder, *said) == 0
+    assert "passed over, neither DICOM nor NIfTI: 1 file\n" in capsys.readouterr().out
+    (exam,) = json.loads((tmp_path / "out" / "summary.json").read_text())["exams"]
+    assert [series["taken"] for series in exam["series"]] == [False, True]
+
+
 def test_it_says_where_all_exams_stand_on_one_page(
     tmp_path: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -133,6 +133,13 @@ def test_a_zip_is_never_unpacked_whatever_its_names_say(tmp_path: Path) -> None:
     assert not (tmp_path.parent / "escape").exists()
 
 
+def test_an_empty_member_is_told_as_an_empty_file_is(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/", "")
+        archive.writestr("a/slice", "")
+    assert reasons(tmp_path) == ["an empty file; copy it again"]
+
+
 def test_two_members_of_one_name_are_two_files(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"same": b"one", "sane": b"two"})
     path.write_bytes(path.read_bytes().replace(b"sane", b"same"))

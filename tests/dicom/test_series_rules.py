@@ -339,8 +339,9 @@ def test_rules_can_be_changed(tmp_path: Path) -> None:
     write(tmp_path, as_series(head_datasets(ConvolutionKernel="H60s"), 2), "b")
     rules = parse_rules(json.dumps({"sharp_kernels": ["H3"], "soft_kernels": ["H6"]}))
     assert taken(read(tmp_path, rules)) == ["1.2.1.2"]
-    rules = parse_rules(json.dumps({"left_image_types": ["AXIAL"]}))
-    assert read(tmp_path, rules).refusal == "its ImageType says AXIAL"
+    for word in ("AXIAL", "axial"):  # words are compared in capitals
+        rules = parse_rules(json.dumps({"left_image_types": [word]}))
+        assert read(tmp_path, rules).refusal == "its ImageType says AXIAL"
 
 
 @pytest.mark.parametrize(
@@ -352,6 +353,8 @@ def test_rules_can_be_changed(tmp_path: Path) -> None:
         ('{"thickness": 5}', "the rule thickness wants"),
         ('{"thickness": [5]}', "two numbers"),
         ('{"largest_tilt": "steep"}', "the rule largest_tilt wants"),
+        ('{"whole_brain": 0}', "whole_brain wants mm above 0"),
+        ('{"largest_tilt": -1}', "largest_tilt degrees from 0 on"),
         ('{"order": ["beauty"]}', "no preference 'beauty'"),
         ('{"soft_kernels": ["("]}', "no regular expression"),
         ('{"contrast_words": ["("]}', "no regular expression"),

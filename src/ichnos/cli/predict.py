@@ -115,6 +115,8 @@ def _tell(summary: dict[str, Any], out: str) -> None:
             print(f"  {form} not written: {reason}")
     for each in summary["unreadable"]:
         print(f"not read: {each['files']} × in path {each['path']}: {each['reason']}")
+    if summary["other_files"]:
+        print(f"passed over, neither DICOM nor NIfTI: {counted(summary['other_files'], 'file')}")
     page = f", all exams on {summary['page']}" if summary["page"] else ""
     print(f"findings and summary.json in {out}{page}. {summary['notice']}")
     if said := summary["bundle"]["demonstration"]:

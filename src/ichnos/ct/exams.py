@@ -87,5 +87,6 @@ class Exam:
 
     @property
     def coverage(self) -> float:
-        """mm of head from the lowest slice to the highest, the slices' own thickness included."""
-        return float(self.offsets[-1] - self.offsets[0]) + (self.thickness or 0.0)
+        """mm of head from the lowest slice to the highest, and the usual gap; of one slice its thickness."""
+        usual = float(np.median(self.gaps)) if len(self) > 1 else self.thickness or 0.0
+        return float(np.ptp(self.offsets)) + usual

@@ -1,6 +1,7 @@
 """NIfTI volumes (.nii, .nii.gz; NIfTI-1 and NIfTI-2), read with care and with nothing but numpy."""
 
 import io
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from ichnos.ct.geometry import FARTHEST_MM
 from ichnos.errors import ExamError
 from ichnos.packing import most_unpacked
 
-_LARGEST_VOLUME = 2 << 30
-"""Bytes of one volume, unpacked: 2,000 slices of 512×512 in 32 bits."""
+_MOST_VALUES = 2_000 * 512 * 512
+"""Of one volume: 2,000 slices of 512×512, which take 1 GB in HU, and 4 GB at most as they are stored."""
 
 _TYPES = {2: "u1", 256: "i1", 4: "i2", 512: "u2", 8: "i4", 768: "u4", 16: "f4", 64: "f8"}
 """NIfTI's datatype codes of plain numbers (nifti1.h)."""
@@ -29,13 +30,30 @@ _MILLIMETRES = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 @dataclass(frozen=True, eq=False)
 class NiftiVolume:
-    """values: (columns, rows, slices) as the file has them, slope and intercept applied. affine: (4, 4), indices to mm.
+    """values: (columns, rows, slices) as the file has them. affine: (4, 4), indices to mm.
 
-    The affine's millimetres are DICOM's: +x the patient's left, +y the back, +z the head.
+    slope, intercept: values × slope + intercept are HU; see in_hu. The affine's millimetres are DICOM's: +x the
+    patient's left, +y the back, +z the head.
     """
 
     values: NDArray[np.generic]
     affine: NDArray[np.float64]
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    def in_hu(self, values: NDArray[Any]) -> NDArray[np.int16]:
+        """Some of the values, of any shape, rounded and kept within 16 bits; not all at once, as it takes 64 bits each.
+
+        Raises ExamError where one is no number.
+        """
+        if values.dtype == np.int16 and self.slope == 1 and self.intercept == 0:
+            return values
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
+            hu = values * self.slope + self.intercept
+        if not np.isfinite(hu).all():
+            raise ExamError("its volume holds values that are no numbers (NaN or infinite); write it again in HU")
+        limits = np.iinfo(np.int16)
+        return np.clip(np.rint(hu), limits.min, limits.max).astype(np.int16)
 
 
 @dataclass(frozen=True)
@@ -68,9 +86,12 @@ def read_nifti(data: bytes) -> NiftiVolume:
     try:
         with np.errstate(over="ignore", invalid="ignore"):  # numbers beyond measure are looked for in _checked
             header = _header(stream.read(540))
-        size = int(np.prod(header.shape)) * header.dtype.itemsize
-        if size > _LARGEST_VOLUME:
-            raise ExamError(f"its volume would take {size >> 20:,} MB; up to {_LARGEST_VOLUME >> 20:,} MB are read")
+        count = math.prod(header.shape)
+        if count > _MOST_VALUES:
+            raise ExamError(
+                f"its volume has {count:,} values; up to {_MOST_VALUES:,} are read (2,000 slices of 512×512)"
+            )
+        size = count * header.dtype.itemsize
         if packed and header.offset + size > most_unpacked(len(data)):
             raise ExamError(
                 f"it would unpack to {size >> 20:,} MB, out of all proportion to its size; write it unpacked"
@@ -88,12 +109,7 @@ def read_nifti(data: bytes) -> NiftiVolume:
             "file again"
         )
     values = np.frombuffer(raw, header.dtype).reshape(header.shape, order="F")
-    if header.slope != 1 or header.intercept != 0:
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for below
-            values = values * header.slope + header.intercept
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ExamError("its volume holds values that are no numbers (NaN or infinite); write it again in HU")
-    return NiftiVolume(values, header.affine)
+    return NiftiVolume(values, header.affine, header.slope, header.intercept)
 
 
 def _read_to_the_end(stream: io.BufferedIOBase, most: int) -> int:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ichnos.dicom.decode import PixelLayout
 from ichnos.dicom.finding import FoundFile
-from ichnos.errors import DicomError, HangError
+from ichnos.errors import CrashError, DicomError, HangError
 
 SECONDS_A_FILE = 4.5
 """A 512×512 slice takes 5 to 40 ms in any syntax: what takes this long hangs. No file may take 5 seconds (issue 3), and
@@ -53,7 +53,8 @@ class Decodes(Protocol):
     """What gives compressed pixels back."""
 
     def decode(self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout) -> NDArray[np.integer]:
-        """The cells of one slice, shape (rows, columns). DicomError where they cannot be had, HangError in time."""
+        """The cells of one slice, shape (rows, columns). DicomError where they cannot be had, HangError in time,
+        CrashError where the decoder crashes on them."""
         ...
 
 
@@ -85,14 +86,14 @@ class Decoder:
             except _GoneError as gone:  # it crashed on this file, or something else ended it: a second time tells
                 with contextlib.suppress(_GoneError):
                     return self._asked(file, frame, layout, max(self._limit - gone.after, 0.001))
-        raise DicomError("its pixels are damaged: decoding them crashed; copy the file again")
+        raise CrashError("its pixels are damaged: decoding them crashed; copy the file again")
 
     def _asked(
         self, file: FoundFile | FileInMemory, frame: int | None, layout: PixelLayout, seconds: float
     ) -> NDArray[np.integer]:
+        line = self._connected()
         begun = time.monotonic()
         try:
-            line = self._connected()
             held = self.holds(file) and frame is not None
             data = b"" if held else file.read()
             self._held = None
@@ -140,10 +141,19 @@ class Decoder:
                 stderr=subprocess.DEVNULL,  # decoders write what they think of damaged data there
                 env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
             )
-        ours.settimeout(_SECONDS_TO_START)
         self._line = ours
-        if _received(ours, 1, time.monotonic() + _SECONDS_TO_START) != b"!":
-            raise EOFError
+        begun = time.monotonic()
+        try:
+            _received(ours, 1, begun + _SECONDS_TO_START)
+        except TimeoutError:
+            self._end()
+            raise DicomError(
+                f"its pixels were not decoded: the process for that did not begin in {_SECONDS_TO_START:g} seconds, so "
+                "the machine is overloaded or out of memory; try again"
+            ) from None
+        except (OSError, EOFError) as error:
+            self._end()
+            raise _GoneError(time.monotonic() - begun) from error
         return ours
 
     def _answer(self, line: socket.socket, deadline: float) -> tuple[dict[str, object], bytes]:

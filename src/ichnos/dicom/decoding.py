@@ -25,6 +25,9 @@ _MOST_MEMORY = 6 << 30
 _DAMAGE = re.compile(rb"Corrupt JPEG data: (?![12] extraneous)|Premature end of JPEG")
 """What libjpeg says where it goes on with pixels that it makes up. One or two bytes too many are a writer's padding."""
 
+_LONGEST_SECONDS = 10
+"""Of one frame: more than any parent waits (decoder.SECONDS_A_FILE)."""
+
 _PIXEL_TAGS = [0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011]
 _PIXEL_TAGS += [0x00280100, 0x00280101, 0x00280102, 0x00280103, 0x7FE00001, 0x7FE00002, 0x7FE00010]
 
@@ -36,7 +39,6 @@ def serve(descriptor: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C
     _limit_memory()
-    _end_with_parent()
     warnings.simplefilter("ignore")  # the parent judges the result
     said = _own_standard_error()
     held: FileDataset | None = None
@@ -48,6 +50,7 @@ def serve(descriptor: int) -> None:
             reply: dict[str, object]
             pixels = b""
             _taken(said)  # what was said of a file that was refused is not of this one
+            _end_after(_LONGEST_SECONDS)
             try:
                 if not request["held"]:
                     held = None  # where the new file cannot be opened, none is held
@@ -59,6 +62,8 @@ def serve(descriptor: int) -> None:
                 reply = {"dtype": cells.dtype.str, "bytes": len(pixels)}
             except DicomError as error:
                 reply = {"error": str(error), "bytes": 0}
+            finally:
+                _end_after(0)
             text = json.dumps(reply).encode()
             line.sendall(len(text).to_bytes(4, "little") + text + pixels)
 
@@ -117,10 +122,8 @@ def _limit_memory() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _end_with_parent() -> None:
-    """A decoder that hangs never looks at its socket: let the kernel end it with its parent, where it can."""
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+def _end_after(seconds: int) -> None:
+    """A decoder that hangs never looks at its socket: where the parent that would kill it has gone, the alarm does, as
+    nothing of ours catches it. 0: no more. (prctl's signal at the parent's death comes when a thread of it ends.)"""
+    if sys.platform != "win32":
+        signal.alarm(seconds)

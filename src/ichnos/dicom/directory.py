@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -34,7 +35,7 @@ def referenced_files(directory: FoundFile) -> Iterator[FoundFile | Unreadable]:
         yield Unreadable(directory.given, "a DICOMDIR is damaged; give the folder instead")
         return
     try:
-        named = _on_storage(directory.path) if isinstance(directory.path, RemotePath) else _named
+        named = _on_storage(directory.path) if isinstance(directory.path, RemotePath) else _on_disk(directory.path)
     except OSError as error:
         yield Unreadable(directory.given, f"the folder of a DICOMDIR cannot be listed: {error.strerror}")
         return
@@ -46,17 +47,25 @@ def referenced_files(directory: FoundFile) -> Iterator[FoundFile | Unreadable]:
         seen.add(found)
 
 
-def _named(directory: FoundFile, name: tuple[str, ...]) -> FoundFile | Unreadable:
-    assert isinstance(directory.path, Path)
-    try:
-        path = _below(directory.path.parent, name)
-        if path is None:
-            return Unreadable(directory.given, _OUTSIDE)
-        if not path.is_file():
-            return Unreadable(directory.given, _ABSENT)
-        return FoundFile(path, directory.given, path.stat().st_size)
-    except (OSError, ValueError):  # no permission; a name too long, or of characters that no name has
-        return Unreadable(directory.given, "a DICOMDIR refers to a file that cannot be opened; give the folder")
+def _on_disk(path: Path) -> Callable[[FoundFile, tuple[str, ...]], FoundFile | Unreadable]:
+    """What finds a name's file; each folder is listed once at most."""
+
+    @cache
+    def in_capitals(folder: Path) -> dict[str, Path]:
+        return {each.name.upper(): each for each in sorted(folder.iterdir(), reverse=True)}
+
+    def named(directory: FoundFile, name: tuple[str, ...]) -> FoundFile | Unreadable:
+        try:
+            found = _below(path.parent, name, in_capitals)
+            if found is None:
+                return Unreadable(directory.given, _OUTSIDE)
+            if not found.is_file():
+                return Unreadable(directory.given, _ABSENT)
+            return FoundFile(found, directory.given, found.stat().st_size)
+        except (OSError, ValueError):  # no permission; a name too long, or of characters that no name has
+            return Unreadable(directory.given, "a DICOMDIR refers to a file that cannot be opened; give the folder")
+
+    return named
 
 
 def _leads_out(name: tuple[str, ...]) -> bool:
@@ -80,7 +89,7 @@ def _on_storage(path: RemotePath) -> Callable[[FoundFile, tuple[str, ...]], Foun
     return named
 
 
-def _below(folder: Path, name: tuple[str, ...]) -> Path | None:
+def _below(folder: Path, name: tuple[str, ...], in_capitals: Callable[[Path], dict[str, Path]]) -> Path | None:
     """The file of a ReferencedFileID, in whatever case it was copied; None where it would lie outside the folder."""
     if _leads_out(name):
         return None
@@ -88,7 +97,7 @@ def _below(folder: Path, name: tuple[str, ...]) -> Path | None:
     for part in name:
         exact = path / part
         if not exact.exists() and path.is_dir():
-            exact = next((each for each in path.iterdir() if each.name.upper() == part.upper()), exact)
+            exact = in_capitals(path).get(part.upper(), exact)
         path = exact
     real, inside = (Path(os.path.realpath(each)) for each in (path, folder))  # links that run in a circle raise nothing
     return path if real.is_relative_to(inside) else None

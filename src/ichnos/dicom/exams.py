@@ -19,12 +19,12 @@ from ichnos.dicom.doubts import doubts_of, doubts_of_others
 from ichnos.dicom.finding import FoundFile, Unreadable, again, find_files
 from ichnos.dicom.frames import A_COLOUR_PICTURE, FileFacts, Frame, read_facts
 from ichnos.dicom.orientation import corner_and_directions, is_transposed
-from ichnos.dicom.parsing import START_BYTES, inflated, is_deflated, looks_like_dicom, parse_whole
+from ichnos.dicom.parsing import START_BYTES, inflated, is_deflated, looks_like_dicom, parse_whole, why_damaged
 from ichnos.dicom.pixels import needs_decoder, read_hu
 from ichnos.dicom.series import Series, series_of
 from ichnos.dicom.series_rules import DEFAULT_RULES, SeriesRules, rank, why_left, why_less, with_contrast_said
 from ichnos.dicom.volumes import read_volume_exam
-from ichnos.errors import DicomError, ExamError, HangError, InputError, StorageError, fault_of
+from ichnos.errors import CrashError, DicomError, ExamError, HangError, InputError, StorageError, fault_of
 from ichnos.progress import SILENT, Progress
 from ichnos.remote import Place, RemotePath, ahead
 
@@ -32,15 +32,34 @@ _LEAST_READ = 0.5
 """The share of a series' slices that must be readable: with fewer, what is left says little of the head."""
 
 
-_MOST_HANGS = 2
-"""Slices of an exam whose decoding may hang, at decoder.SECONDS_A_FILE each; then no compressed one is tried."""
+_COSTS: dict[type[DicomError], int] = {HangError: 4, CrashError: 1}
+"""Of a slice that ends the decoder: to hang takes decoder.SECONDS_A_FILE, to crash two beginnings of a process."""
+
+_MOST_OF_A_FILE, _MOST_OF_AN_EXAM = 4, 8
+"""What may be spent so on a multi-frame file, which must not take 5 seconds either, and on all series of an exam; then
+no more of its compressed slices is tried."""
 
 
 @dataclass
-class _Hangs:
-    """How often decoding hung in one exam, over all of its series."""
+class _Spent:
+    """What was spent on slices that ended the decoder: on an exam, and on each of its multi-frame files."""
 
-    count: int = 0
+    in_all: int = 0
+    of_file: dict[FoundFile, int] = field(default_factory=dict)
+
+    def add(self, frame: Frame, error: DicomError) -> None:
+        """One more slice that could not be decoded."""
+        cost = _COSTS.get(type(error), 0)
+        self.in_all += cost
+        if frame.number is not None:
+            self.of_file[frame.file] = self.of_file.get(frame.file, 0) + cost
+
+    def refuse_more(self, frame: Frame) -> None:
+        """Raise ExamError where enough was spent on an exam, DicomError on a file, that another slice is not tried."""
+        if self.in_all >= _MOST_OF_AN_EXAM:
+            raise ExamError("decoding its slices hung or crashed time and again, so it is damaged; copy the exam again")
+        if self.of_file.get(frame.file, 0) >= _MOST_OF_A_FILE:
+            raise DicomError("decoding other slices of its file hung or crashed; copy the file again")
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +151,8 @@ def find_exams(paths: Sequence[Place], progress: Progress = SILENT) -> FoundExam
                 start = found.read(START_BYTES)
                 if looks_like_nifti(start):
                     volumes.append(found)
+                elif reason := why_damaged(start):
+                    unreadable.append(Unreadable(found.given, reason))
                 elif not looks_like_dicom(start):
                     passed_over += 1
                 elif not is_directory(start):
@@ -178,16 +199,16 @@ def _doubts_beside(reading: ExamReading, rules: SeriesRules) -> Iterator[str]:
 def _read(found: FoundExam, rules: SeriesRules, decoder: Decodes | None) -> ExamReading:
     if found.volume is not None:
         try:
-            return ExamReading(found, read_volume_exam(found.volume), None)
+            return ExamReading(found, read_volume_exam(found.volume, rules.largest_tilt), None)
         except InputError as error:
             return ExamReading(found, None, str(error))
     left = {series.number: why_left(series, rules) for series in found.series}
     candidates = [series for series in found.series if left[series.number] is None]
-    hangs = _Hangs()
+    spent = _Spent()
     candidates.sort(key=lambda series: rank(series, rules), reverse=True)  # stable: of equals the first found
     for series in candidates:
         try:
-            exam, skipped = _read_series(series, rules, decoder or shared_decoder(), hangs)
+            exam, skipped = _read_series(series, rules, decoder or shared_decoder(), spent)
         except ExamError as error:
             left[series.number] = str(error)
             continue
@@ -222,9 +243,9 @@ def _files(paths: Sequence[Place]) -> Iterator[FoundFile | Unreadable]:
 
 
 def _exams(files: Sequence[tuple[int, FileFacts]], volumes: Sequence[FoundFile]) -> Iterator[FoundExam]:
-    studies: defaultdict[tuple[str, str], list[Series]] = defaultdict(list)
+    studies: defaultdict[tuple[str, str, str], list[Series]] = defaultdict(list)
     for series in series_of(files):
-        studies[series.patient, series.study].append(series)
+        studies[series.patient, series.study, "" if series.study else series.folder].append(series)
     number = 0
     for number, members in enumerate(studies.values(), start=1):
         given = tuple(sorted({each for series in members for each in series.given}))
@@ -256,13 +277,13 @@ def _common(records: Sequence[SeriesRecord]) -> str:
     return f"none of its {len(records)} series can be read: " + "; ".join(reasons[:3])
 
 
-def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, hangs: _Hangs) -> tuple[Exam, tuple[str, ...]]:
+def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, spent: _Spent) -> tuple[Exam, tuple[str, ...]]:
     frames = series.frames
     lost = [fault for fault in series.faults if not fault.startswith(A_COLOUR_PICTURE)]
     if len(lost) > len(frames) * (1 - _LEAST_READ) / _LEAST_READ:
         files = counted(len(lost) + len(frames), "file")
         raise ExamError(f"{len(lost)} of its {files} cannot be read: {Counter(lost).most_common(1)[0][0]}")
-    hu, kept, skipped = _read_frames(frames, decoder, hangs)
+    hu, kept, skipped = _read_frames(frames, decoder, spent)
     read = series.with_frames(kept)
     inverted = False
     try:
@@ -270,7 +291,7 @@ def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, hangs: _H
     except ExamError:
         if not any(frame.inverted_display for frame in frames):
             raise
-        hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder, hangs)
+        hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder, spent)
         read = series.with_frames(kept)
         doubts, inverted = judge(hu, _spacing(frames[0]), read.coverage), True
     doubts = (*doubts_of(read, rules, skipped, values_inverted=inverted), *doubts)
@@ -278,7 +299,7 @@ def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, hangs: _H
 
 
 def _read_frames(
-    frames: Sequence[Frame], decoder: Decodes, hangs: _Hangs
+    frames: Sequence[Frame], decoder: Decodes, spent: _Spent
 ) -> tuple[NDArray[np.int16], list[int], tuple[str, ...]]:
     """HU of the frames that can be read, which ones these are, and why not the others."""
     layout = frames[0].layout
@@ -287,12 +308,12 @@ def _read_frames(
     kept: list[int] = []
     skipped: list[str] = []
     for index, (frame, file) in enumerate(zip(frames, _files_of(frames), strict=True)):
-        if hangs.count >= _MOST_HANGS and needs_decoder(frame):
-            raise ExamError(f"decoding {hangs.count} of its slices did not end, so it is damaged; copy the exam again")
         try:
+            if needs_decoder(frame):
+                spent.refuse_more(frame)
             hu[len(kept)] = read_hu(frame, decoder, file())
         except DicomError as error:
-            hangs.count += isinstance(error, HangError)
+            spent.add(frame, error)
             skipped.append(str(error))
             if len(skipped) > len(frames) * (1 - _LEAST_READ):
                 tried = counted(index + 1, "slice")

@@ -40,6 +40,8 @@ _LOCATOR_64, _END_64 = b"PK\x06\x07", b"PK\x06\x06"
 _END_SIZE, _LOCATOR_64_SIZE, _END_64_SIZE = 22, 20, 56
 _LONGEST_COMMENT = 0xFFFF
 
+_EMPTY = "an empty file; copy it again"
+
 _CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
 """What operating systems leave in folders; it and files that begin with a dot are passed over without a word."""
 
@@ -213,7 +215,7 @@ def _entry(entry: "os.DirEntry[str]", given: int, inside: Path) -> Iterator[Foun
 def _file_or_zip(path: Place, given: int, size: int) -> Iterator[FoundFile | Unreadable]:
     found = FoundFile(path, given, size)
     if size == 0:
-        yield Unreadable(given, "an empty file; copy it again")
+        yield Unreadable(given, _EMPTY)
         return
     try:
         mark = found.read(4)
@@ -242,7 +244,10 @@ def _members(path: Place, given: int) -> Iterator[FoundFile | Unreadable]:
         return
     for number, member in sorted(enumerate(members), key=lambda numbered: numbered[1].filename):
         name = member.filename.rpartition("/")[2]
-        if member.is_dir() or not member.file_size or name.startswith(".") or name in _CLUTTER:
+        if member.is_dir() or name.startswith(".") or name in _CLUTTER:
+            continue
+        if not member.file_size:
+            yield Unreadable(given, _EMPTY)
             continue
         found = FoundFile(path, given, member.file_size, number)
         reason = _closed(member, found)

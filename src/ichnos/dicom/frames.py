@@ -10,6 +10,8 @@ from pydicom.uid import (
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     EnhancedCTImageStorage,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     LegacyConvertedEnhancedCTImageStorage,
 )
 
@@ -67,6 +69,9 @@ _LARGEST_SIDE = 4096
 
 _MOST_FRAMES = 20_000
 
+_ALWAYS_LOSSY = (JPEGBaseline8Bit, JPEGExtended12Bit)
+"""Syntaxes that lose something whatever the attributes say. JPEG-LS and JPEG 2000 that may lose say so, or nothing."""
+
 _TO_SEE_PIXELS = 12
 """Bytes that an element's tag and length take: with fewer after the last element, the pixels may not have begun."""
 
@@ -75,6 +80,12 @@ _LONGER = 16
 
 _LONGEST_HEADER = 64 << 20
 """Bytes of which an element is not cut in two, but damaged: 20,000 frames take some 20 MB."""
+
+_MOST_ITEMS = 200_000
+"""Of sequences before the pixels, ten a frame. pydicom makes an object of each, some 50,000 a second."""
+
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+"""(FFFE,E000), which every item begins with, in both orders of bytes (PS3.5 7.5)."""
 
 _LARGEST_COSINE = 1.1
 """Of ImageOrientationPatient: files round."""
@@ -140,7 +151,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class FileFacts:
-    """A DICOM file: which series it is of, what that is, and its frames; or why it has none that can be read."""
+    """A DICOM file: which series it is of, what that is, its frames, and why it has no frame, or some cannot be read.
+
+    folder: where a file lies that does not name its study or its series; else "". Such files of two folders may be of
+    two patients.
+    """
 
     patient: str = field(repr=False)
     study: str = field(repr=False)
@@ -153,14 +168,15 @@ class FileFacts:
     kernel: str
     contrast: bool
     frames: tuple[Frame, ...]
-    fault: str
+    faults: tuple[str, ...]
+    folder: str = field(default="", repr=False)
 
 
 def read_facts(file: FoundFile, start: bytes) -> FileFacts:
     """Read what comes before the pixels; start: the file's first START_BYTES.
 
-    What is no CT slice in HU (a slice without position, a slice in another unit) is returned with its `fault`, as its
-    series needs it. Raises DicomError where the file is no DICOM, or its elements are damaged or end before they say
+    What is no CT slice in HU (a slice without position, a slice in another unit) is returned with its `faults`, as its
+    series needs them. Raises DicomError where the file is no DICOM, or its elements are damaged or end before they say
     whose they are.
     """
     parsed = _parse(file, start)
@@ -183,7 +199,7 @@ def _parse(file: FoundFile, start: bytes) -> Parsed:
     while len(data) < file.size:
         needed = 0
         try:
-            parsed = parse(data, TAGS)
+            parsed = _parsed(data)
             if parsed.end < len(data) - _TO_SEE_PIXELS or parsed.end >= file.size:
                 return parsed  # at the pixels, or behind an element of no interest that ends the file
             needed = parsed.end + START_BYTES
@@ -191,6 +207,13 @@ def _parse(file: FoundFile, start: bytes) -> Parsed:
             if not looks_like_dicom(data) or len(data) >= _LONGEST_HEADER:
                 raise
         data = file.read(max(needed, _LONGER * len(data)))
+    return _parsed(data)
+
+
+def _parsed(data: bytes) -> Parsed:
+    count = max(map(data.count, _ITEMS))
+    if count > _MOST_ITEMS:
+        raise DicomError(f"its header has {count:,} items in sequences; copy the file again")
     return parse(data, TAGS)
 
 
@@ -198,18 +221,20 @@ def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
     elements = parsed.elements
     said = text(elements, _SOP_CLASS) or text(elements.file_meta, _META_SOP_CLASS)
     sop_class = UID(said, validation_mode=config.IGNORE)
-    fault = ""
+    faults: tuple[str, ...]
     frames: tuple[Frame, ...] = ()
     try:
-        frames = _frames(file, parsed, sop_class)
+        frames, faults = _frames(file, parsed, sop_class)
     except DicomError as error:
-        fault = str(error)
-    shared = items(elements, _SHARED)
-    reconstruction = items(shared[0], _CT_RECONSTRUCTION) if shared else []
+        faults = (str(error),)
+    groups = [*items(elements, _SHARED)[:1], *items(elements, _PER_FRAME)[:1]]
+    reconstruction = [item for group in groups for item in items(group, _CT_RECONSTRUCTION)]
+    study, series = text(elements, _STUDY), text(elements, _SERIES)
     return FileFacts(
         patient=text(elements, _PATIENT),
-        study=text(elements, _STUDY),
-        series=text(elements, _SERIES),
+        study=study,
+        series=series,
+        folder="" if study and series else str(file.path.parent),
         modality=text(elements, _MODALITY),
         sop_class=sop_class,
         image_type=tuple(word.upper() for word in texts(elements, _IMAGE_TYPE)),
@@ -218,7 +243,7 @@ def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
         kernel=text(reconstruction[0] if reconstruction else elements, _KERNEL).upper(),
         contrast=_names_an_agent(elements),
         frames=frames,
-        fault=fault,
+        faults=faults,
     )
 
 
@@ -233,10 +258,11 @@ def _names_an_agent(elements: Dataset) -> bool:
     return False
 
 
-def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...]:
+def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[tuple[Frame, ...], tuple[str, ...]]:
+    """Its frames, and for each that cannot be read why; where none can, why the first cannot."""
     elements = parsed.elements
     if text(elements, _MODALITY) != "CT" or sop_class not in ("", *IMAGES):
-        return ()
+        return (), ()
     samples, photometric = whole_number(elements, _SAMPLES), text(elements, _PHOTOMETRIC)
     if samples not in (None, 1) or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
         kind = shown_code(photometric, PHOTOMETRIC) or samples
@@ -248,17 +274,29 @@ def _frames(file: FoundFile, parsed: Parsed, sop_class: UID) -> tuple[Frame, ...
     if not per_frame:
         if text(elements, _FRAMES) not in ("", "1", "0"):
             raise DicomError("it is multi-frame, but does not say where each frame lies; send single slices")
-        return (_frame(file, parsed, layout, sop_class, [elements], None),)
+        return (_frame(file, parsed, layout, sop_class, [elements], None, 1),), ()
     if len(per_frame) > _MOST_FRAMES:
         raise DicomError(f"it has {len(per_frame):,} frames; at most {_MOST_FRAMES:,} are read")
-    groups = [[frame, *shared[:1]] for frame in per_frame]
-    return tuple(_frame(file, parsed, layout, sop_class, group, number) for number, group in enumerate(groups, start=1))
+    frames: list[Frame] = []
+    faults: list[str] = []
+    for count, own in enumerate(per_frame, start=1):
+        try:
+            frames.append(_frame(file, parsed, layout, sop_class, [own, *shared[:1]], count, len(per_frame)))
+        except DicomError as error:
+            faults.append(str(error))
+    return tuple(frames), tuple(faults if frames else faults[:1])
 
 
 def _frame(
-    file: FoundFile, parsed: Parsed, layout: PixelLayout, sop_class: UID, groups: list[Dataset], number: int | None
+    file: FoundFile,
+    parsed: Parsed,
+    layout: PixelLayout,
+    sop_class: UID,
+    groups: list[Dataset],
+    number: int | None,
+    count: int,
 ) -> Frame:
-    """One frame; `groups` are the places where its attributes may stand, the nearest first."""
+    """One frame of `count`; `groups` are the places where its attributes may stand, the nearest first."""
     elements = parsed.elements
     measures = _macro(groups, _PIXEL_MEASURES, _SPACING)
     values = _macro(groups, _PIXEL_VALUES, _SLOPE)
@@ -266,7 +304,7 @@ def _frame(
     return Frame(
         file=file,
         number=number,
-        count=max(len(items(elements, _PER_FRAME)), 1),
+        count=count,
         sop_instance=text(elements, _SOP_INSTANCE),
         sop_class=sop_class,
         position=_position(_macro(groups, _PLANE_POSITION, _POSITION)),
@@ -279,7 +317,7 @@ def _frame(
         syntax=parsed.syntax,
         pixels_at=parsed.end,
         inverted_display=text(elements, _PHOTOMETRIC) == "MONOCHROME1",
-        lossy=text(elements, _LOSSY) == "01",
+        lossy=text(elements, _LOSSY) == "01" or parsed.syntax in _ALWAYS_LOSSY,
         acquired=(integer(elements, _ACQUISITION), integer(elements, _INSTANCE)),
         acquired_at=_acquired_at(elements),
     )

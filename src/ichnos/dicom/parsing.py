@@ -51,6 +51,15 @@ def looks_like_dicom(start: bytes) -> bool:
     return len(start) > 8 and (start[:2] in (b"\x02\x00", b"\x08\x00") or start[:2] == b"\x00\x08") and start[3] == 0
 
 
+def why_damaged(start: bytes) -> str | None:
+    """Why a file is none that was whole, where its beginning says so: else it counts as what it seems to be."""
+    if not start.strip(b"\0"):
+        return "a file begins with nothing but zeros, as a copy does that was cut short; copy it again"
+    if start[132:140] == _META_LENGTH and start[128:132] != _MARK:
+        return "a DICOM file is damaged: its mark (DICM) is not there; copy it again"
+    return None
+
+
 def is_deflated(start: bytes) -> bool:
     """Whether the file meta header names the deflated syntax (PS3.5 A.5)."""
     return DeflatedExplicitVRLittleEndian.encode() in start[132:1024]

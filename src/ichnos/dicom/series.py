@@ -39,8 +39,8 @@ class Series:
     number: from 1, in the order found, over everything that was given. frames: from foot to head, one a position.
     offsets: (frames,) mm along the normal. duplicates: frames left out because another lies at their
     position; copies of one and the same slice are not counted.
-    faults: why further files of its identifier cannot be used, one an entry: of several stacks, each may have lost
-    them. given: numbers of the paths that led to it.
+    faults: why further files of its identifier, or frames of its files, cannot be used, one an entry: of several
+    stacks, each may have lost them. given: numbers of the paths that led to it. folder: see FileFacts.
     """
 
     number: int
@@ -59,6 +59,7 @@ class Series:
     duplicates: int
     faults: tuple[str, ...]
     given: tuple[int, ...]
+    folder: str = field(default="", repr=False)
 
     def with_frames(self, kept: Sequence[int]) -> "Series":
         """The same with some of its slices alone, by index."""
@@ -89,8 +90,11 @@ class Series:
 
     @property
     def coverage(self) -> float:
-        """mm from the lowest slice to the highest, their own thickness included."""
-        return float(self.offsets[-1] - self.offsets[0]) + (self.thickness or 0.0) if self.frames else 0.0
+        """mm from the lowest slice to the highest, and the usual gap (of one slice its thickness), as in a volume that
+        does not say how thick its slices are."""
+        if len(self.frames) < 2:
+            return self.thickness or 0.0 if self.frames else 0.0
+        return float(np.ptp(self.offsets) + np.median(self.gaps))
 
     @property
     def missing(self) -> int:
@@ -105,10 +109,10 @@ def series_of(files: Sequence[tuple[int, FileFacts]]) -> list[Series]:
     """Put files together to series, in the order in which they were found. files: (given, facts)."""
     by_series: defaultdict[tuple[str, ...], list[tuple[int, FileFacts]]] = defaultdict(list)
     for given, facts in files:
-        by_series[facts.patient, facts.study, facts.series, facts.modality].append((given, facts))
+        by_series[facts.patient, facts.study, facts.series, facts.folder, facts.modality].append((given, facts))
     found: list[Series] = []
     for members in by_series.values():
-        faults = tuple(facts.fault for _, facts in members if facts.fault)
+        faults = tuple(fault for _, facts in members for fault in facts.faults)
         try:
             stacks = _stacks([facts for _, facts in members])
         except DicomError as error:
@@ -140,6 +144,7 @@ def _series(
         duplicates=duplicates,
         faults=faults,
         given=given,
+        folder=facts.folder,
     )
 
 

@@ -91,6 +91,10 @@ class SeriesRules:
 DEFAULT_RULES = SeriesRules()
 
 
+_WORDS = ("left_image_types", "head_words", "other_words")
+"""The rules that are words, no patterns."""
+
+
 def parse_rules(text: str) -> SeriesRules:
     """Rules from JSON: an object with any of SeriesRules' fields. Raises UsageError, naming what is wrong."""
     try:
@@ -111,6 +115,8 @@ def parse_rules(text: str) -> SeriesRules:
         ):
             raise UsageError(f"the rule {name} wants a value such as {json.dumps(wanted)}, got {json.dumps(value)}")
         changed[name] = tuple(value) if isinstance(value, list) else value
+        if name in _WORDS:
+            changed[name] = tuple(word.upper() for word in value)
     rules = SeriesRules(**changed)  # pyright: ignore[reportArgumentType]
     _check(rules)
     return rules
@@ -120,6 +126,8 @@ def _check(rules: SeriesRules) -> None:
     unknown = [name for name in rules.order if name not in PREFER]
     if unknown:
         raise UsageError(f"there is no preference {unknown[0]!r}; there are {', '.join(PREFER)}")
+    if not (rules.whole_brain > 0 and rules.largest_tilt >= 0):
+        raise UsageError("the rule whole_brain wants mm above 0, and largest_tilt degrees from 0 on")
     if len(rules.thickness) != 2:
         raise UsageError(f"the rule thickness wants two numbers in mm, got {len(rules.thickness)}")
     for pattern in (*rules.sharp_kernels, *rules.soft_kernels, *rules.plain_words, *rules.contrast_words):
