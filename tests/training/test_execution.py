@@ -142,7 +142,6 @@ def compile_it(
     fabric, told = choose("cpu"), Recorder()
     augmented = AugmentedClassifier(SliceClassifier.seeded(small, 0), None)
     module = fabric.setup_module(augmented)
-    module.mark_forward_method("segmented")
     done = compile_where_it_works(augmented, module, fabric, ranks or Ranks(), execution, 4, told)
     return done, told.messages, augmented
 
@@ -184,8 +183,8 @@ def test_a_trial_finds_what_outlines_wanting(small: SliceRecipe, monkeypatch: py
     monkeypatch.setattr(torch, "compile", half_broken)
     done, messages, augmented = compile_it(small.derive(segmentation={}), Execution(compile=True))
     assert (done, messages) == (False, ["small: not compiled, as torch.compile failed: RuntimeError: no skip"])
-    planes, masks = torch.zeros((1, 1, 32, 32), dtype=torch.uint8), torch.zeros((1, 5, 32, 32))
-    assert augmented.segmented(planes, masks)[0].shape == (1, 5), "it goes on without"
+    planes, masks = torch.zeros((1, 1, 32, 32), dtype=torch.uint8), torch.zeros((1, 5, 32, 32), dtype=torch.bool)
+    assert augmented(planes, None, masks)[0].shape == (1, 5), "it goes on without"
 
 
 def test_where_compiling_fails_one_message_says_why(small: SliceRecipe, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,7 @@ def test_overlaps_are_those_of_the_outlines(outlining: SliceRecipe, masked: Part
     """A head that outlines the upper half of every slice, whatever it sees."""
 
     class Upper(torch.nn.Module):
-        def segmented(self, planes: Tensor, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def forward(self, planes: Tensor, _mix: None, masks: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             outlines = torch.full((len(planes), 5, 4, 4), -9.0)
             outlines[:, :, :2] = 9.0
             return planes, outlines, masks

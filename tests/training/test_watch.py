@@ -35,3 +35,25 @@ def test_where_all_end_well_nothing_is_watched_any_more():
     then = "[each.wait() for each in others]; [each.join(20) for each in threading.enumerate()[1:]]; print('on')"
     done = ended(["pass", "pass"], then)
     assert (done.returncode, done.stdout, done.stderr) == (0, "on\n", "")
+
+
+BEGUN = """
+import threading
+from ichnos.training.watch import watch_first
+
+watch_first(patience=1)
+print("begun", flush=True)
+threading.Event().wait()
+"""
+
+
+def test_whoever_waits_for_the_first_that_is_gone_is_ended_and_says_why():
+    """GPUs that wait for each other within a step hear nothing of a closed connection."""
+    first = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BEGUN!r}])"
+    words = [sys.executable, "-c", first]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        process.kill()
+        _, said = process.communicate(timeout=60)  # its pipes close where the other has ended too
+    assert "another process of this training is gone" in said

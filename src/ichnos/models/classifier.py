@@ -55,14 +55,20 @@ class SliceClassifier(nn.Module):
 
     def logits(self, unit: Tensor) -> Tensor:
         """float32 planes of 0-1 (n, planes, S, S), augmented perhaps → logits (n, classes)."""
-        channels = self.channels.normalised(unit)
-        return self.head(self.backbone(channels))
+        return self._said_of(self.backbone(self.channels.normalised(unit)))
 
     def segmented(self, unit: Tensor) -> tuple[Tensor, Tensor]:
         """The same, and the auxiliary head's mask logits (n, outlined classes, h, w). Only where the recipe has one."""
         assert self.outlines is not None
         last, skip = self.backbone.with_skip(self.channels.normalised(unit))
-        return self.head(last), self.outlines(last, skip)
+        return self._said_of(last), self.outlines(last, skip)
+
+    def _said_of(self, features: Tensor) -> Tensor:
+        """The head's logits in single precision, whatever the backbone has: those of half of it tie in a ranking."""
+        if not torch.is_autocast_enabled(features.device.type):
+            return self.head(features)
+        with torch.autocast(features.device.type, enabled=False):
+            return self.head(features.float())
 
     def train(self, mode: bool = True) -> Self:
         """Switch to training mode, a frozen backbone excepted."""

@@ -1,5 +1,9 @@
 """Augmentation of training images, on the device, between /255 and normalisation."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
 import torch
 from kornia.augmentation import RandomAffine, RandomErasing, RandomHorizontalFlip, RandomResizedCrop
 from kornia.augmentation._2d.base import AugmentationBase2D
@@ -32,42 +36,63 @@ class AugmentedClassifier(nn.Module):
         """Take that back."""
         self._logits, self._segmented = self.classifier.logits, self.classifier.segmented
 
-    def forward(self, planes: Tensor, mix: Mix | None = None) -> Tensor:
-        """uint8 (n, planes, S, S) → logits (n, classes). mix: how the augmented images of this batch are mixed."""
+    @contextmanager
+    def uncompiled(self) -> Iterator[None]:
+        """Without what torch.compile made, for work of another kind: it would be compiled anew for that."""
+        made = self._logits, self._segmented
+        self.leave_network()
+        try:
+            yield
+        finally:
+            self._logits, self._segmented = made
+
+    def forward(
+        self, planes: Tensor, mix: Mix | None = None, masks: Tensor | None = None
+    ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
+        """uint8 (n, planes, S, S) → logits (n, classes). mix: how the augmented images of this batch are mixed.
+
+        masks: bool (n, outlined classes, S, S), which move with their images. With them it gives the logits, the mask
+        logits (n, outlined classes, h, w), and the masks, float of 0-1, as they were moved and mixed. All by this one
+        road: what is called by another name than a module's own has none of Fabric's precision.
+        """
         unit = self.classifier.channels.unit(planes)
+        marked = None if masks is None else masks.float()
         if self.augment is not None and self.training:
             # the affine matrices would lose their precision in half floats
             with torch.no_grad(), torch.autocast(unit.device.type, enabled=False):
-                unit = self.augment(unit)
-                unit = unit if mix is None else mix.images(unit)
+                unit, marked = self.augment.moving(unit, marked)
+                if mix is not None:
+                    unit, marked = mix.images(unit), None if marked is None else mix.images(marked)
+        return self.logits(unit) if marked is None else (*self._segmented(unit), marked)
+
+    def logits(self, unit: Tensor) -> Tensor:
+        """float32 planes of 0-1, augmented perhaps → logits (n, classes), by compiled code where there is some."""
         return self._logits(unit)
-
-    def segmented(self, planes: Tensor, masks: Tensor, mix: Mix | None = None) -> tuple[Tensor, Tensor, Tensor]:
-        """The same with masks, float (n, outlined classes, S, S) of 0-1, which move with their images.
-
-        Gives the logits, the mask logits (n, outlined classes, h, w), and the masks as they were moved and mixed.
-        """
-        unit = self.classifier.channels.unit(planes)
-        if self.augment is not None and self.training:
-            with torch.no_grad(), torch.autocast(unit.device.type, enabled=False):
-                unit, masks = self.augment.moving(unit, masks)
-                unit, masks = (unit, masks) if mix is None else (mix.images(unit), mix.images(masks))
-        return *self._segmented(unit), masks
 
 
 class Augmenter(nn.Sequential):
     """Random changes of images, one after the other."""
 
-    def moving(self, unit: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
+    def moving(self, unit: Tensor, masks: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Images (n, planes, S, S) changed just as forward changes them, and masks (n, classes, S, S) moved with them.
 
         What moves in bleeds nowhere, and neither does what is erased: a mask says what can be seen.
         """
         for change in self:
             unit = change(unit)
-            if isinstance(change, AugmentationBase2D):  # else it leaves every pixel of the slice itself where it is
+            # another kind of change leaves every pixel of the slice itself where it is
+            if masks is not None and isinstance(change, AugmentationBase2D):
                 masks = change(masks, params=change._params)
         return unit, masks
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move to a device, as every module does, and go on drawing on the CPU: what kornia draws on a GPU it takes
+        back in every step, and waits for it."""
+        super()._apply(fn, recurse)
+        for change in self:
+            if isinstance(change, AugmentationBase2D):
+                change.set_rng_device_and_dtype(torch.device("cpu"), torch.float32)
+        return self
 
 
 def augmenter(augmentation: Augmentation, road: InputSpec) -> Augmenter:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ichnos.progress import Progress
 from ichnos.training.augmentation import AugmentedClassifier
 from ichnos.training.devices import Execution
+from ichnos.training.memory import is_out_of_memory
 from ichnos.training.ranks import Ranks
 
 _LONGEST_REASON = 300
@@ -41,7 +42,7 @@ def compile_where_it_works(
     reason = _why_not(augmented, module, fabric, batch_size)
     if reason is not None:
         augmented.leave_network()
-        progress.message(f"{name}: not compiled, as torch.compile failed: {reason}")
+        progress.message(f"{name}: not compiled, as {reason}")
         return False
     progress.message(f"{name}: compiled in {time.perf_counter() - begun:.0f} s")
     return True
@@ -66,7 +67,9 @@ def _why_not(augmented: AugmentedClassifier, module: nn.Module, fabric: Fabric, 
             if outlined:  # how well is asked in evaluation, by the road of training
                 _as_learnt(module, planes, outlined)
     except Exception as error:  # whatever a compiler may raise
-        return _first_lines(error)
+        if is_out_of_memory(error):
+            return f"memory has no room for a batch of {batch_size} slices by compiled code"
+        return f"torch.compile failed: {_first_lines(error)}"
     finally:
         augmented.load_state_dict(before)
         augmented.zero_grad(set_to_none=True)
@@ -78,8 +81,8 @@ def _as_learnt(module: Any, planes: Tensor, outlined: int) -> Tensor:
     """A scalar of all that a step asks of the network. outlined: of how many classes there are masks."""
     if not outlined:
         return module(planes).float().sum()
-    masks = torch.zeros((len(planes), outlined, *planes.shape[2:]), device=planes.device)
-    logits, outlines, _ = module.segmented(planes, masks)
+    masks = torch.zeros((len(planes), outlined, *planes.shape[2:]), dtype=torch.bool, device=planes.device)
+    logits, outlines, _ = module(planes, None, masks)
     return logits.float().sum() + outlines.float().sum()
 
 

@@ -24,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ichnos.errors import TrainingError
 from ichnos.processes import keep_freed_memory
 from ichnos.training.ranks import LONGEST_WAIT
-from ichnos.training.watch import watch
+from ichnos.training.watch import watch, watch_first
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 """What may be asked for. Mixed precision is never the default on a CPU: there it is slower."""
@@ -120,17 +120,22 @@ def choose_all(device: str, execution: Execution) -> Fabric:
             plugins=[processes.environment],
         )
         fabric.launch()
-    _watch_begun(fabric)
+    _watch_others(fabric)
     atexit.register(_hang_up)
     return fabric
 
 
-def _watch_begun(fabric: Fabric) -> None:
-    """In Fabric's stead, which kills this process within 5 s of another's end, whatever it is saying or writing."""
+def _watch_others(fabric: Fabric) -> None:
+    """In Fabric's stead, which kills the first process within 5 s of another's end, whatever it is saying or writing,
+    and leaves the others waiting where the first is gone and their GPUs wait for its."""
     launcher = fabric.strategy.launcher
-    if isinstance(launcher, _SubprocessScriptLauncher) and launcher.procs:
+    if not isinstance(launcher, _SubprocessScriptLauncher):
+        return  # torchrun watches those that it began
+    if launcher.procs:
         watch(launcher.procs)
         launcher.procs.clear()  # Fabric's own watch holds this list, and ends where it is empty
+    elif fabric.local_rank:
+        watch_first()
 
 
 def _keep_memory(accelerator: str) -> None:

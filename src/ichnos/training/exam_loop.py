@@ -55,7 +55,8 @@ def train_exam_network(
             return summary_of(folder, recipe.fit, RunState(**checkpoint.metadata["state"]))
         asked, fewer = f"batches of {recipe.fit.batch_size} exams", "lower fit.batch_size and give another folder, "
         place = choose(device, "32-true").device
-        with told_without_room("training of a network of exams", asked, place, fewer), torch.random.fork_rng():
+        drawing = torch.random.fork_rng(devices=[place] if place.type == "cuda" else [])  # not every GPU there is
+        with told_without_room("training of a network of exams", asked, place, fewer), drawing:
             provenance = {"data": data, "origin": dict(origin or {}), "slices": training.made_by}
             session = _open(recipe, (training, validation), folder, checkpoint, provenance, device)
             if checkpoint is None:

@@ -261,7 +261,6 @@ def _open(
     plain_optimizer = Adam(learning, lr=recipe.fit.learning_rate, weight_decay=recipe.fit.weight_decay, fused=True)
     augmented = AugmentedClassifier(classifier, recipe.augmentation)
     module, optimizer = fabric.setup(augmented, plain_optimizer)
-    module.mark_forward_method("segmented")
     at_once = -(-recipe.fit.batch_size // crew.execution.accumulate)
     compiled = compile_where_it_works(augmented, module, fabric, ranks, crew.execution, at_once, progress)
     averaged = AveragedWeights(recipe.fit.averaging, classifier) if recipe.fit.averaging else None

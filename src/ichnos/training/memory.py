@@ -14,7 +14,10 @@ _FEWEST = 2
 _OF_HOST = ("DefaultCPUAllocator: can't allocate memory", "std::bad_alloc")
 """What torch says in a plain RuntimeError where the computer's own memory runs out: it has no class for that."""
 
-_OF_DEVICE = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "MPS backend out of memory")
+_OF_DEVICE = (
+    *("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED"),
+    *("Cuda failure 2 'out of memory'", "MPS backend out of memory"),
+)
 """The same of a device whose memory its libraries took, past torch's own allocator."""
 
 

@@ -1,7 +1,5 @@
 """Mixup and cutmix: each image of a batch mixed with another one, and its labels with the other's."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -9,16 +7,18 @@ from ichnos.recipe import Augmentation
 from ichnos.training.batches import onto
 
 
-@dataclass(frozen=True, eq=False)
 class Mix:
-    """How one batch is mixed. Every image keeps at least half of itself."""
+    """How one batch is mixed. Every image keeps at least half of itself.
 
-    partner: Tensor
-    """(n,) which image of the batch each is mixed with."""
-    share: Tensor
-    """(n,) float, 0.5 to 1: what each image has of itself."""
-    rectangle: Tensor | None
-    """(n, 1, S, S) bool, True where the other one is laid in; None where images are blended."""
+    No dataclass and no tuple: Fabric looks into those that a module is called with, and makes their numbers half as
+    precise.
+    """
+
+    def __init__(self, partner: Tensor, share: Tensor, rectangle: Tensor | None) -> None:
+        """partner: (n,) which image of the batch each is mixed with. share: (n,) float, 0.5 to 1: what each has of
+        itself. rectangle: (n, 1, S, S) bool, True where the other one is laid in; None where images are blended.
+        """
+        self.partner, self.share, self.rectangle = partner, share, rectangle
 
     def images(self, unit: Tensor) -> Tensor:
         """(n, planes, S, S) → the same, mixed."""

@@ -25,7 +25,7 @@ _SMOOTHING = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class MaskTraining:
-    """What training does with masks. module: an AugmentedClassifier, as Fabric wrapped it, with its `segmented`."""
+    """What training does with masks. module: an AugmentedClassifier, as Fabric wrapped it."""
 
     segmentation: Segmentation
     classes: tuple[Subtype, ...]
@@ -39,7 +39,7 @@ class MaskTraining:
         """A training batch → its slices' logits (n, classes), and the weighted loss of its masks."""
         assert part.masks is not None  # training without any is refused before it begins
         masks, known = self._masks(part.masks, part.rows[positions])
-        logits, outlines, moved = self.module.segmented(planes, masks, mix)
+        logits, outlines, moved = self.module(planes, mix, masks)
         if mix is not None:
             known = known & known[mix.partner]
         return logits, self.segmentation.weight * mask_loss(self.segmentation, outlines, moved, known)
@@ -58,21 +58,21 @@ class MaskTraining:
             for rows, planes in zip(batches, ready, strict=True):
                 assert part.masks is not None
                 masks, known = self._masks(part.masks, rows)
-                _, outlines, _ = self.module.segmented(planes, masks)
-                counts.append(_counts(outlines.float(), masks * known[:, :, None, None]))
+                _, outlines, _ = self.module(planes, None, masks)
+                counts.append(_counts(outlines.float(), (masks & known[:, :, None, None]).float()))
                 tick(len(planes))
         counted = torch.cat(counts).double().cpu().numpy() if counts else np.zeros((0, len(self.classes), 3))
         return _means(counted, self.classes)
 
     def _masks(self, masks: Masks, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Float (n, classes, S, S) of 0 or 1, and bool (n, classes): of which classes that is all that bleeds."""
+        """Bool (n, classes, S, S), and bool (n, classes): of which classes that is all that bleeds."""
         device = self.fabric.device
         bits = onto(device, torch.from_numpy(masks[rows]))
         known = onto(device, torch.from_numpy(masks.known(rows)))
         told = known & ~(bits >> UNSAID & 1).flatten(1).any(dim=1)
         planes = [bits if c is Subtype.ANY else bits >> SUBTYPES.index(c) & 1 for c in self.classes]
         return (
-            torch.stack([plane != 0 for plane in planes], dim=1).float(),
+            torch.stack([plane != 0 for plane in planes], dim=1),
             torch.stack([known if c is Subtype.ANY else told for c in self.classes], dim=1),
         )
 

@@ -247,7 +247,8 @@ class Session:
         """Evaluate the weights that are there, count the epoch, and keep them where they are the best so far."""
         state = self.state
         if self.recipe.fit.reestimate_batchnorm or (self.averaged is not None and self.averaged.lacks_statistics):
-            with self.ranks.linked():
+            # averaging, BatchNorm asks for a number in each layer, which takes compiled code to pieces
+            with self.ranks.linked(), self._uncompiled():
                 reestimate_batchnorm(self.fabric, self._asked, self.training, self._batch_size, self.ranks)
         validation = None if self.validation is None else self._metrics_on(self.validation, interruption)
         if self.masks is not None and self.validation is not None:
@@ -283,6 +284,9 @@ class Session:
     def _asked(self) -> nn.Module:
         """The module where nothing is learnt: of several processes each asks its own, and waits for no other."""
         return self.module if self.ranks.size == 1 else self.module.module  # pyright: ignore[reportReturnType]
+
+    def _uncompiled(self) -> AbstractContextManager[None]:
+        return self.module.uncompiled() if self.compiled else nullcontext()  # pyright: ignore[reportCallIssue]
 
     @property
     def _batch_size(self) -> int:

@@ -162,19 +162,18 @@ def _bare(work: TrainWork, execution: Execution) -> Callable[[], Tree]:
 
 def parts(work: TrainWork) -> Callable[[], Tree]:
     """Milliseconds of each part of a step, the device waited for after each, as no training does."""
-    recipe, fabric = work.recipe, choose(work.device, work.precision)
+    recipe, fabric = work.recipe, choose(work.device, work.execution.precision)
     classifier = SliceClassifier.seeded(recipe, 0).to(fabric.device)
     classifier.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     plain = torch.optim.Adam(classifier.parameters(), lr=recipe.fit.learning_rate, fused=True)
-    module, optimizer = fabric.setup(classifier, plain)
-    module.mark_forward_method("logits")
     augmented, images = AugmentedClassifier(classifier, recipe.augmentation), work.images
+    module, optimizer = fabric.setup(augmented, plain)
+    compile_where_it_works(augmented, module, fabric, Ranks(), work.execution, work.batch_size, _Told())
     targets = torch.zeros((work.batch_size, len(recipe.classes)), device=fabric.device)
     rows, loss_of = iter(range(10**9)), torch.nn.BCEWithLogitsLoss()
 
     def once() -> Tree:
         module.train()
-        augmented.train()
         batch = work.batches(next(rows))[0]
         marks = [time.perf_counter()]
 
@@ -190,7 +189,8 @@ def parts(work: TrainWork) -> Callable[[], Tree]:
             unit = classifier.channels.unit(planes)
             unit = unit if augmented.augment is None else augmented.augment(unit)
         mark()
-        loss = loss_of(module.logits(unit), targets[: len(unit)])
+        with fabric.autocast():
+            loss = loss_of(augmented.logits(unit).float(), targets[: len(unit)])
         mark()
         fabric.backward(loss)
         mark()
