@@ -146,6 +146,14 @@ def test_json_is_json() -> None:
     assert tree["patients"] == 12
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_probabilities_that_are_no_numbers_are_refused(bad: float) -> None:
+    p, y, names = case(60, 12)
+    p[7, 1] = bad
+    with pytest.raises(InputError, match="probabilities of 1 slices are no numbers .* the first in row 7"):
+        evaluate(p, y, TWO, PatientResamples.draw(names, seed=0, resamples=20))
+
+
 def test_nothing_to_resample_is_refused() -> None:
     with pytest.raises(InputError, match="no slices"):
         PatientResamples.draw(np.array([], dtype=np.str_), seed=0)

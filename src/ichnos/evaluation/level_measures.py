@@ -73,16 +73,18 @@ def measure_level(
     columns = asked.columns
     classes = [asked.classes[k] for k in columns]
     resamples = PatientResamples.draw(judged.patient, asked.seed, asked.resamples)
-    labels, raw, said = judged.labels[:, columns], judged.raw[:, columns], judged.probabilities[:, columns]
+    all_of_them = columns == list(range(len(asked.classes)))
+    taken = slice(None) if all_of_them else columns  # a list of columns would copy
+    labels, raw, said = judged.labels[:, taken], judged.raw[:, taken], judged.probabilities[:, taken]
     points = {
-        name: measure_calls(called[:, columns], labels, classes, resamples, asked.prevalence)
+        name: measure_calls(called[:, taken], labels, classes, resamples, asked.prevalence)
         for name, called in judged.called.items()
     }
     limits = np.array([asked.given.get(c, np.inf) for c in classes])
     given = measure_calls(said >= limits, labels, classes, resamples, asked.prevalence) if asked.given else {}
     tree: Tree = {"n": len(judged), "patients": resamples.patients, "resamples": len(resamples)}
     tree["exact_match"] = {
-        name: exact_match(called[:, columns], labels, resamples).to_json() for name, called in judged.called.items()
+        name: exact_match(called[:, taken], labels, resamples).to_json() for name, called in judged.called.items()
     }
     if level is Level.SLICE:
         tree["kaggle_loss"] = {

@@ -105,7 +105,7 @@ def defined(values: PerClass) -> tuple[Subtype, ...]:
 
 
 def check_shapes(probabilities: NDArray[np.floating], labels: NDArray[np.bool_], classes: Sequence[Subtype]) -> None:
-    """Raise InputError unless there are slices and both arrays are (slices, classes)."""
+    """Raise InputError unless there are slices, both arrays are (slices, classes), and probabilities are numbers."""
     if probabilities.ndim != 2 or probabilities.shape != labels.shape or probabilities.shape[1] != len(classes):
         raise InputError(
             f"probabilities and labels must both be (slices, {len(classes)}), "
@@ -113,6 +113,12 @@ def check_shapes(probabilities: NDArray[np.floating], labels: NDArray[np.bool_],
         )
     if not len(labels):
         raise InputError("there are no slices to measure: the part is empty, or the population leaves nothing in it")
+    if not np.isfinite(probabilities).all():
+        bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
+        raise InputError(
+            f"probabilities of {len(bad):,} slices are no numbers (NaN or infinite), the first in row {bad[0]}; a "
+            "model that says that has failed"
+        )
 
 
 def _rank(scores: NDArray[np.floating], positive: NDArray[np.bool_]) -> tuple[float, float]:

@@ -23,8 +23,11 @@ _ECE = "expected_calibration_error"
 
 def kaggle_loss(probabilities: NDArray[np.float64], labels: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(n,) weighted log-loss of RSNA 2019: (2 · any + the five subtypes) / 7. Both (n, 6) in the order of CLASSES."""
-    inside = np.clip(probabilities, KAGGLE_CLIP, 1 - KAGGLE_CLIP)
-    return binary_cross_entropy(inside, labels) @ _KAGGLE_WEIGHTS
+    losses = np.zeros(len(probabilities))
+    for k, weight in enumerate(_KAGGLE_WEIGHTS):  # a class at a time: of all at once there would be six copies
+        inside = np.clip(probabilities[:, k], KAGGLE_CLIP, 1 - KAGGLE_CLIP)
+        losses += weight * binary_cross_entropy(inside, labels[:, k])
+    return losses
 
 
 def measure_kaggle_loss(
@@ -65,12 +68,12 @@ def measure_calibration_with_samples(
 ) -> tuple[dict[str, Estimate], Samples]:
     """What `measure_calibration_of` gives, and the scores of every resample, each under (name, None)."""
     bins = np.minimum((probabilities * BINS).astype(np.intp), BINS - 1)
-    in_bin = bins[:, None] == np.arange(BINS)
-    off = (probabilities - positive)[:, None]
-    losses = binary_cross_entropy(probabilities[:, None], positive[:, None])
-    columns = np.hstack([np.ones_like(off), losses, off**2, in_bin * off])
-    whole = _from_totals(columns.sum(axis=0, keepdims=True))
-    drawn = _from_totals(resamples.totals(columns))
+    off = probabilities - positive
+    losses = binary_cross_entropy(probabilities, positive)
+    sums = [resamples.per_patient(column[:, None]) for column in (np.ones_like(off), losses, off**2)]
+    by_patient = np.hstack([*sums, resamples.per_patient_and(bins, BINS, off)])
+    whole = _from_totals(by_patient.sum(axis=0, keepdims=True))
+    drawn = _from_totals(resamples.totals_of(by_patient))
     values = {name: float(numbers[0]) for name, numbers in whole.items()}
     spread = drawn | {_ECE: _less_bias(drawn[_ECE], values[_ECE])}
     estimates = {

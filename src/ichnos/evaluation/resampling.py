@@ -59,18 +59,28 @@ class PatientResamples:
 
     def patients_with(self, marked: NDArray[np.bool_]) -> NDArray[np.int64]:
         """(classes,) patients that have a slice marked in (n, classes)."""
-        return (self._per_patient(marked) > 0).sum(axis=0)
+        return (self.per_patient(marked) > 0).sum(axis=0)
 
     def totals(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> NDArray[np.float64]:
         """(resamples, k) weighted sums over slices of (n, k) values."""
-        per_patient = self._per_patient(values)
+        return self.totals_of(self.per_patient(values))
+
+    def totals_of(self, by_patient: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The same of (patients, k) sums."""
         blocks = [
-            self.weights[start : start + _ROWS_AT_ONCE].astype(np.float64) @ per_patient
+            self.weights[start : start + _ROWS_AT_ONCE].astype(np.float64) @ by_patient
             for start in range(0, len(self), _ROWS_AT_ONCE)
         ]
         return np.concatenate(blocks)
 
-    def _per_patient(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> NDArray[np.float64]:
+    def per_patient_and(self, groups: NDArray[np.intp], count: int, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(patients, count) sums of (n,) values by patient and by (n,) groups, 0 to count - 1."""
+        places = self.units * count + groups
+        sums = np.bincount(places, weights=values, minlength=self.patients * count)
+        return sums.reshape(self.patients, count).astype(np.float64, copy=False)
+
+    def per_patient(self, values: NDArray[np.bool_] | NDArray[np.float64]) -> NDArray[np.float64]:
+        """(patients, k) sums over slices of (n, k) values."""
         columns = [np.bincount(self.units, weights=column, minlength=self.patients) for column in values.T]
         return np.stack(columns, axis=1).astype(np.float64, copy=False)
 
