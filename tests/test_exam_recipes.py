@@ -17,6 +17,7 @@ BIGRU = recipes.find("bigru").recipe
         ({"head.inputs": "[]"}, r"head.*\.inputs"),
         ({"head.inputs": '["features", "features"]'}, "an input is named twice"),
         ({"head.inputs": '["distances", "differences"]'}, "the inputs need features, logits or both"),
+        ({"head.kind": "dense", "head.inputs": '["features", "distances"]'}, "a dense head sees each slice by itself"),
         ({"head.inputs": '["logits"]', "head.components": "3"}, "components are of features, and the inputs have none"),
         ({"head.kind": "transformer", "head.hidden": "60"}, "a multiple of twice attention_heads, got 60 for 4 heads"),
         ({"fit.batch_size": "0"}, r"fit\.batch_size"),

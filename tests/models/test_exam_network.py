@@ -30,7 +30,8 @@ READER = recipes.find("reader").of_one_model
 
 def network(kind: str, *, trained: bool = True, **head: object) -> ExamNetwork:
     """A small one, with everything to see; trained: as if, with weights in its last layers too."""
-    said = {"kind": kind, "hidden": 8, "layers": 2, "attention_heads": 2, "inputs": tuple(ExamInput)} | head
+    inputs = (ExamInput.FEATURES, ExamInput.LOGITS) if kind == "dense" else tuple(ExamInput)
+    said = {"kind": kind, "hidden": 8, "layers": 2, "attention_heads": 2, "inputs": inputs} | head
     recipe = ExamRecipe(name="x", title="X", slices=READER, head=SequenceHead.model_validate(said))
     made = ExamNetwork.seeded(recipe, SliceSizes(FEATURES, SIDE), seed=1).eval()
     generator = torch.Generator().manual_seed(3)
@@ -201,3 +202,23 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     assert (again.recipe, again.sizes, metadata["epoch"]) == (made.recipe, made.sizes, 3)
     with torch.no_grad():
         assert torch.equal(again.answer(*exam(4)), made.answer(*exam(4)))
+
+
+def test_the_second_of_two_stages_sees_probabilities_alone_and_teaches_the_first_nothing() -> None:
+    """σ of what it was given and of the first's answer, their mean, that less its neighbours', and how far they are."""
+    core, said, seen = network("two-stage").core, padded([exam(5)]), list[Tensor]()
+    core.on_probabilities.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    first, second = core(torch.randn(1, 5, core.on_features.network.input_size), said)
+    own, before = said.logits.sigmoid(), first.sigmoid()
+    mean = (own + before) / 2
+    given = dict(
+        zip(("own", "first", "mean", "below", "above", "far"), seen[0].split([6, 6, 6, 6, 6, 2], dim=2), strict=True)
+    )
+    for name, wanted in (("own", own), ("first", before), ("mean", mean)):
+        assert torch.allclose(given[name], wanted, atol=1e-6), name
+    assert torch.allclose(given["below"][0, 1:], mean[0, 1:] - mean[0, :-1], atol=1e-6)
+    assert torch.allclose(given["above"][0, :-1], mean[0, 1:] - mean[0, :-1], atol=1e-6)
+    assert torch.allclose(given["far"][0, 1:, 0] * 5, said.offsets[0].diff(), atol=1e-5)
+    second.sum().backward()
+    assert all(each.grad is None for each in core.on_features.parameters())
+    assert any(each.grad is not None for each in core.on_probabilities.parameters())

@@ -143,3 +143,12 @@ def test_what_is_joined_is_told_and_that_nothing_is() -> None:
     told = said(card(joined=joined(READER), parameters=4_170_000), None)
     assert (told["Ensembling"], told["Number of parameters"]) == ("none: one model", "4.17 M")
     assert {"Ensembling", "Number of parameters", "Training"} <= set(left(card(), None)), "of an older scorecard"
+
+
+def test_a_model_that_was_adapted_is_not_said_to_be_as_it_was() -> None:
+    plain, anew = card(), card(adapted={"method": "batchnorm", "slices": 40}, trained_on="phantom")
+    anew["external"] = plain["external"] = False
+    assert said(plain, None)["Model updating"] == "none: no model was changed after it was measured"
+    assert said(plain, None)["External validation"] == "no: held-out patients of the training set"
+    assert "statistics measured anew on 40 training slices of this set" in said(anew, None)["Model updating"]
+    assert "have not learnt from (phantom is what they have)" in said(anew, None)["External validation"]

@@ -17,7 +17,7 @@ from ichnos.data.preparing import prepare
 from ichnos.data.set import PreparedSet
 from ichnos.data.sources import ExamReference
 from ichnos.data.splits import Part, split, stored_splits
-from ichnos.errors import BundleError, InputError, TrainingError
+from ichnos.errors import BundleError, InputError, TrainingError, UsageError
 from ichnos.inference import load_bundle
 from ichnos.predictions import Predictions
 from ichnos.progress import SILENT
@@ -50,6 +50,7 @@ COVERED = {
         "tests/stories/test_field_bad_input.py::test_folds_without_positives_are_measured_together_and_said",
         "tests/stories/test_field_bad_input.py::test_a_recipe_of_positives_is_not_trained_on_a_fold_without_any",
         "tests/stories/test_field_bad_input.py::test_a_cascade_says_which_stage_has_nothing_to_learn_from",
+        "tests/stories/test_field_bad_input.py::test_epochs_that_auc_is_to_choose_are_told_of_before_anything_is_trained",
     ],
     "an exam of one slice": [
         "tests/workflows/test_validate.py::test_exams_of_one_slice",
@@ -154,6 +155,19 @@ def test_a_recipe_of_positives_is_not_trained_on_a_fold_without_any(one_bleeds: 
         with pytest.raises(TrainingError, match=rf"the {lacks} part has 0 slices.*use a larger set, another split"):
             train_model(positives, one_bleeds.path, tmp_path / has, SILENT, fold=fold, device="cpu")
         assert not list((tmp_path / has).glob("*.safetensors"))
+
+
+def test_epochs_that_auc_is_to_choose_are_told_of_before_anything_is_trained(
+    one_bleeds: PreparedSet, tmp_path: Path
+) -> None:
+    """After hours of other folds it would be late."""
+    by_auc = TINY.derive(**{"fit.best": "auc"})
+    lacks = next(k for k in range(3) if k != fold_of(one_bleeds, Part.VALIDATION))
+    with pytest.raises(UsageError, match=rf"no class has slices with it and without it .* of fold {lacks}; give fit"):
+        study_folds(by_auc, one_bleeds.path, tmp_path / "study", SILENT, device="cpu")
+    with pytest.raises(UsageError, match="chooses its epoch by AUC"):
+        train_model(by_auc, one_bleeds.path, tmp_path / "run", SILENT, fold=lacks, device="cpu")
+    assert not list(tmp_path.rglob("*.safetensors"))
 
 
 @pytest.mark.slow

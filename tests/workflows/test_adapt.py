@@ -23,6 +23,7 @@ from ichnos.recipes.bigru import RECIPE as BIGRU
 from ichnos.recipes.cascade import RECIPE as CASCADE
 from ichnos.recipes.epidural_anomaly import RECIPE as ANOMALY
 from ichnos.recipes.model_2_any import RECIPE as MODEL_2_ANY
+from ichnos.reporting.checklist import answers
 from ichnos.workflows import adapt
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_run, check_adaptable
 from ichnos.workflows.adaptation import AdaptationOptions, made_of, study_adaptation
@@ -128,6 +129,10 @@ def test_calibration_alone_leaves_every_weight_and_takes_the_new_sets_thresholds
     assert as_it_was["external"], "and has thresholds of 0.5 there"
     assert not card["external"]
     assert "validation patients" in card["model"]["operating_points"]
+    told = {item.topic.title: item.answer for item in answers(card, None)}
+    assert "adapted to this set: calibration and thresholds alone; no weight has learnt" in told["Model updating"]
+    assert "that the model was adapted to" in told["External validation"]
+    assert as_it_was["model"]["adapted"] is None
     raw = [Predictions.read_parquet(tmp_path / each / "predictions.parquet") for each in ("before", "after")]
     np.testing.assert_array_equal(raw[0].probabilities, raw[1].probabilities)
     told, known = (tree["levels"]["slice"]["classes"]["any"] for tree in (as_it_was, card))

@@ -32,7 +32,8 @@ TINY: SliceRecipe = READER.derive(
 
 def origin(**changes: Any) -> dict[str, Any]:
     """Of data with the set `a`."""
-    return {"set": "a", "split_seed": 0, "folds": 5, "fold": 1, "everyone": False} | changes
+    own = {"set": "a", "source": "ct-ich", "split_seed": 0, "folds": 5, "fold": 1, "everyone": False}
+    return own | ({"source": "dicom"} if "set" in changes else {}) | changes
 
 
 def begun_from(path: Path, *known: dict[str, Any]) -> SliceRecipe:
@@ -51,6 +52,7 @@ def begun_from(path: Path, *known: dict[str, Any]) -> SliceRecipe:
         (origin(everyone=True),),
         (origin(split="drawn for several sets together"),),
         (origin(set="b"), origin(fold=0)),
+        (origin(set="another edition", source="ct-ich"),),
         ({"sets": [origin(set="b"), origin(fold=0)]},),
     ],
 )

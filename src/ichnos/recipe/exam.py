@@ -61,6 +61,8 @@ class SequenceHead(Grammar):
             raise ValueError("an input is named twice")
         if not {ExamInput.FEATURES, ExamInput.LOGITS} & set(self.inputs):
             raise ValueError("the inputs need features, logits or both: without them nothing is said of any slice")
+        if self.kind == "dense" and {ExamInput.DIFFERENCES, ExamInput.DISTANCES} & set(self.inputs):
+            raise ValueError("a dense head sees each slice by itself: leave differences and distances out")
         if self.components is not None and ExamInput.FEATURES not in self.inputs:
             raise ValueError("components are of features, and the inputs have none: leave components out")
         if self.kind == "transformer" and self.hidden % (2 * self.attention_heads):

@@ -14,7 +14,8 @@ Guessed, as nothing more is known to us:
 Differs: it is trained on the set that it is given, where his network came from the challenge; the other hospital is the
 second half of the command below.
 
-Expected: accuracy a subtype is nothing to compare by, as a call of none is right for most slices. Not measured by us.
+Expected: more than 81 % accuracy a subtype is reported, which is nothing to compare by, as a call of none is right for
+most slices. Not measured by us.
 Cost: 4.2 GFLOP a slice forward at 224 px, eleven times `paper_model_1`.
 Command: ichnos train danilov --data SET --out RUN (and on another hospital's set, as he did: ichnos export RUN
 --data SET --out danilov.ichnos, then ichnos evaluate danilov.ichnos --data OTHER --out DIR)

@@ -5,6 +5,8 @@ did not do; the RSNA 2019 challenge asks for `any` as a sixth class on all slice
 
 Differs from `paper_model_2`:
 - All slices, and `any` as a sixth class; natural sampling, as six sevenths of all slices are negative.
+- `any` counts in the loss as each subtype does; `--set 'fit.loss.weights={"any": 2}'` has it twice, as the challenge's
+  measure does.
 - 96 px, and first weights from synthetic heads that were seen so (`phantom`).
 - 6 epochs of Adam 2e-4 that falls to 0 along a cosine; the best by mean AUC of the validation patients.
 

@@ -4,7 +4,8 @@ Source: ours, after what the RSNA 2019 challenge's best shared: slices without h
 class, neighbouring slices as channels.
 
 Differs from `paper_model_2`:
-- All slices and `any`, so that it can read exams; natural sampling, as six sevenths of all slices are negative.
+- All slices and `any`, so that it can read exams, one of six classes that count alike; natural sampling, as six
+  sevenths of all slices are negative.
 - The slices 5 mm below and above as channels, each the mean of the brain and the blood window; 96 px, at which the
   phantom's weights were trained.
 - Four of ten training slices are real ones without hemorrhage into which the phantom's lesions were drawn, inside their

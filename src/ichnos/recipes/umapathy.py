@@ -18,6 +18,7 @@ Guessed:
 - `any` counts twice in both losses, as in the challenge's measure.
 
 Differs:
+- No two answers are averaged: the LSTM stands on the network, whose features and logits it sees and corrects.
 - Trained on one set: CQ500's labels are of whole exams and teach no slice network here.
 
 Expected: reported accuracy 99.8 %, epidural least sensitive. Not measured by us.

@@ -12,7 +12,8 @@ Guessed, as nothing more is known to us:
   loss.
 - Each learns to name the classes first. Then their 3,072 pooled features stand side by side, and dropout 0.5 → Dense
   128 → dropout 0.5 → outputs learns from them, slice by slice, and is added to the mean of the two networks' logits:
-  8 exams a batch, Adam 1e-3 with an L2 penalty of 1e-4, at most 30 epochs along a cosine, the best by validation loss.
+  8 exams a batch, Adam 1e-3 with an L2 penalty of 1e-4, at most 30 epochs along a cosine, stopping after 8 without a
+  lower validation loss.
 
 Differs:
 - The two networks stay as they are while the layers that join their features learn.

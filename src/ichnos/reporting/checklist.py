@@ -110,7 +110,7 @@ def _about_numbers(card: Tree) -> list[Item]:
             f"95 % percentile intervals, {card['resamples']:,} resamples of patients, seed {card['bootstrap_seed']}",
         ),
         Item(Topic.SUBGROUPS, subgroup_words(card)),
-        Item(Topic.EXTERNAL, "yes" if card["external"] else "no: held-out patients of the training set"),
+        Item(Topic.EXTERNAL, _external(card)),
     ]
 
 
@@ -139,9 +139,31 @@ def _about_use(card: Tree) -> list[Item]:
     return [
         Item(Topic.COMPARISON, "none: one model is measured; `ichnos compare` compares two"),
         Item(Topic.OTHER_DATA, "" if card["external"] else ONE_SET),
-        Item(Topic.UPDATING, NOT_UPDATED),
+        Item(Topic.UPDATING, _updated(card["model"].get("adapted"))),
         Item(Topic.CODE, f"ichnos {version}, Apache-2.0{made}" if version else ""),
     ]
+
+
+def _external(card: Tree) -> str:
+    if card["external"]:
+        return "yes"
+    if card["model"].get("adapted"):
+        return (
+            f"in part: held-out patients of a set that its weights have not learnt from ({card['model']['trained_on']} "
+            "is what they have), but that the model was adapted to"
+        )
+    return "no: held-out patients of the training set"
+
+
+def _updated(adapted: Tree | None) -> str:
+    """adapted: how a run was adapted to the set that it is measured on, if it was."""
+    if not adapted:
+        return NOT_UPDATED
+    if adapted["method"] == "batchnorm":
+        how = f"BatchNorm's statistics measured anew on {counted(adapted['slices'], 'training slice')} of this set"
+    else:
+        how = "calibration and thresholds alone"
+    return f"before it was measured it was adapted to this set: {how}; no weight has learnt from it"
 
 
 def _explained(card: Tree, errors: int | None) -> str:

@@ -15,6 +15,11 @@ Tree = Mapping[str, Any]
 
 ONE_EXAM_EACH = "Every patient has one exam: what is said of exams holds for patients."
 
+_RAW = (
+    "Raw: before all that is fitted, scaling and the share of neighbouring slices. Brier score and expected "
+    "calibration error (ECE): lower is better."
+)
+
 
 def level_tables(card: Tree) -> list[Table]:
     """By the name of each: calibration, calls a level, and the scores of all classes together."""
@@ -52,7 +57,7 @@ def calibration(card: Tree, levels: Sequence[str], notes: tuple[str, ...]) -> Ta
         numbers = [row[name] for name in ("auc_mean_of_folds", "auc", "average_precision")]
         numbers += [when[key] for key in ("brier", "expected_calibration_error") for when in scaled]
         rows.append((name, LEVELS[level], *map(Estimate.from_json, numbers)))
-    said = ("Raw: before the fitted scaling. Brier score and expected calibration error (ECE): lower is better.",)
+    said = (_RAW,)
     title = "Any hemorrhage: ranking and calibration at every level"
     return Table("calibration", title, columns, tuple(rows), said + notes, grouped=True)
 

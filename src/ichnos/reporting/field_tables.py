@@ -159,7 +159,8 @@ def choice(card: Tree) -> Table:
 _NESTED = (
     "The choice is nested as the rest is: no patient has a say in what they are measured by. A recipe that is chosen "
     "by the mean over all folds' validation patients is chosen with every test patient in view, since each validates "
-    "in one fold and tests in another: expect of it what this table says."
+    "in one fold and tests in another: expect of it what this table says. The recipes to choose from were made with "
+    "some of these patients in view, so even that may flatter."
 )
 
 

@@ -109,8 +109,9 @@ def adapt_on(
         data = replace(data, everyone=True)
     if any(has_seen(learnt_from(path, data.origin), data.origin) for path in checkpoints_of(model)):
         raise UsageError(
-            f"{run.name} has learnt from patients of this set's validation or test part, so nothing could be chosen by "
-            "them or measured on them afterwards; give the set of another hospital"
+            f"{run.name} has learnt from patients of this set's validation or test part, or may have (another set of "
+            "the same public source has the same patients), so nothing could be chosen by them or measured on them "
+            "afterwards; give the set of another hospital"
         )
     match options.method:
         case Method.CALIBRATE | Method.BATCHNORM:

@@ -21,7 +21,7 @@ from ichnos.models.initial_weights import origins
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
-from ichnos.recipe import Population
+from ichnos.recipe import AnomalyRecipe, AnyKind, ExamRecipe, Population
 from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
 from ichnos.reporting.style import Picture
 from ichnos.reporting.unfitted import LACKING, Unfitted
@@ -182,6 +182,11 @@ def _ask(opened: _Opened, options: EvaluationOptions, progress: Progress) -> _Sa
     return _Said(predictions, readout, points, unfitted, judge(predictions, labels, readout))
 
 
+def _can_be_calibrated(recipe: AnyKind) -> bool:
+    """Whether `ichnos adapt` fits calibration and thresholds of such a run on another set."""
+    return not any(isinstance(each, ExamRecipe | AnomalyRecipe) for each in recipe.composites.values())
+
+
 def _readout(opened: _Opened, options: EvaluationOptions, progress: Progress) -> tuple[Readout, str, Unfitted]:
     """Fitted on the run's own validation patients where they are at hand; in words where it comes from; its gaps."""
     measured = frozenset(c.value for c in opened.measured)
@@ -194,7 +199,7 @@ def _readout(opened: _Opened, options: EvaluationOptions, progress: Progress) ->
             Readout.uncalibrated(classes),
             (
                 "0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"
-                ", or `ichnos adapt RUN --method calibrate`"
+                f"{', or `ichnos adapt RUN --method calibrate`' if _can_be_calibrated(opened.model.recipe) else ''}"
             ),
             nothing,
         )
@@ -312,7 +317,8 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "title": model.recipe.title,
         "digest": model.digest(),
         "recipe": model.recipe.name,
-        "trained_on": next(iter(checkpoints.values()))["origin"].get("source"),
+        "trained_on": _sources(next(iter(checkpoints.values()))),
+        "adapted": next((each["adapted"] for each in checkpoints.values() if "adapted" in each), None),
         "population": population_text(model.recipe),
         "demonstration": None,
         "calibrated": said.readout.calibrated,
@@ -323,6 +329,14 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "joined": joined(model.recipe),
         "operating_points": said.points,
     }
+
+
+def _sources(metadata: Tree) -> str | None:
+    """Of what a checkpoint's weights were trained with: where they were adapted, not what they were adapted to."""
+    if "adapted" not in metadata:
+        return metadata["origin"].get("source")
+    told = [each.get("source") for each in origins(metadata | {"origin": None})]
+    return "+".join(dict.fromkeys(filter(None, told))) or None
 
 
 def _doubts(opened: _Opened) -> list[str]:

@@ -224,8 +224,9 @@ def _check_unseen(run: Path, recipe: SliceRecipe, data: OpenData, progress: Prog
     metadata = read_header(best_of(run))["metadata"]
     if has_seen(origins(metadata | {"origin": None}), data.origin):
         raise InputError(
-            f"what {run.name} began from has learnt from patients of this set's validation part: thresholds that are "
-            "fitted on them would flatter the bundle; give --data another set, or leave it out"
+            f"what {run.name} began from has learnt from patients of this set's validation part, or may have (another "
+            "set of the same public source has the same patients): thresholds that are fitted on them would flatter "
+            "the bundle; give --data another set, or leave it out"
         )
     theirs = metadata.get("data", {}).get("validation")
     if data.origin in metadata.get("origin", {}).get("sets", ()):

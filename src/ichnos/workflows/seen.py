@@ -1,11 +1,12 @@
 """Whom weights have learnt from: nobody is measured, or chosen by, whom a network met before it was trained."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ichnos.counting import counted
+from ichnos.data.joined import NAMED_FOR_ALL
 from ichnos.errors import UsageError
 from ichnos.models.checkpoint import read_header
 from ichnos.models.initial_weights import origins
@@ -24,8 +25,8 @@ def check_first_weights(recipe: AnyKind, origin: Tree, *, at_all: bool = False) 
     """Raise UsageError where the first weights of a stage have learnt from patients of the validation or test part.
 
     origin: of the data, as OpenData has it; at_all: where they have learnt from any patient of these sets. Weights of
-    other sets, and those that come with ichnos, which know synthetic heads alone, pass; on everyone nobody is chosen by
-    or measured, so all do.
+    other sources, and those that come with ichnos, which know synthetic heads alone, pass; on everyone nobody is chosen
+    by or measured, so all do.
     """
     for stage in recipe.stages.values():
         path = Path(stage.network.init).expanduser()
@@ -33,7 +34,8 @@ def check_first_weights(recipe: AnyKind, origin: Tree, *, at_all: bool = False) 
         if ours and has_seen(learnt_from(path, {} if at_all else origin), origin, at_all=at_all):
             raise UsageError(
                 f"network.init of {stage.name} has learnt from patients of this set whom this run would "
-                f"{'count as new' if at_all else 'choose its epoch by or be measured on'}, which would flatter it; "
+                f"{'count as new' if at_all else 'choose its epoch by or be measured on'}, or may have (another set of "
+                "the same public source has the same patients), which would flatter it; "
                 "begin from weights of another set, or from network.init=phantom, imagenet or random"
             )
 
@@ -45,11 +47,15 @@ def learnt_from(checkpoint: Path, now: Tree) -> list[dict[str, Any]]:
     return origins(metadata | {"origin": None} if metadata.get("origin") == now else metadata)
 
 
-def has_seen(known: Iterable[Tree], origin: Tree, *, at_all: bool = False) -> bool:
-    """Whether what has these origins has learnt from the data's validation or test part; at_all: from any of it."""
+def has_seen(known: Sequence[Tree], origin: Tree, *, at_all: bool = False) -> bool:
+    """Whether what has these origins has learnt from the data's validation or test part, or may have: from another set
+    of the same public source; at_all: from any of it."""
     if origin["everyone"]:
         return False
     own = {each["set"]: each for each in origin.get("sets", [origin])}
+    sources = {each.get("source") for each in own.values()}.intersection(NAMED_FOR_ALL)
+    if any(each.get("set") not in own and each.get("source") in sources for each in known):
+        return True  # prepared anew, or another edition: the same people, whose split may be another
     met = [(each, own[each["set"]]) for each in known if each.get("set") in own]
     # where sets are joined, a patient whom one of them trains on can be in another's test part
     return any(at_all or "sets" in origin or not _same_split(theirs, mine) for theirs, mine in met)

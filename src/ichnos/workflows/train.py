@@ -278,6 +278,22 @@ def _summary(summary: TrainingSummary, recipe: str) -> dict[str, Any]:
     }
 
 
+def check_choosable(recipe: AnyKind, data: OpenData) -> None:
+    """Raise UsageError where a stage's epoch is to be chosen by AUC, which its validation slices do not define."""
+    if data.everyone:
+        return
+    for stage in recipe.stages.values():
+        if stage.fit.best != "auc":
+            continue
+        labels = data.prepared.labels_of(stage.classes)[data.rows(stage.population, Part.VALIDATION)]
+        if len(labels) and not (labels.any(axis=0) & ~labels.all(axis=0)).any():
+            part = "the split" if data.fold is None else f"fold {data.fold}"
+            raise UsageError(
+                f"{stage.name} chooses its epoch by AUC (fit.best=auc), and no class has slices with it and without it "
+                f"among the validation patients of {part}; give fit.best=loss, another --split-seed, or fewer --folds"
+            )
+
+
 def train_stages(
     recipe: Recipe,
     data: OpenData,
@@ -306,6 +322,7 @@ def train_stages(
                 "remove this one"
             )
     check_first_weights(recipe, data.origin)
+    check_choosable(recipe, data)
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device, execution=execution)
         for name, stage in recipe.stages.items()
