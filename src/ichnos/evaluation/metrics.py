@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.counting import counted
 from ichnos.errors import InputError
 from ichnos.evaluation.counts import Counts, binary_cross_entropy, call_indicators
 from ichnos.evaluation.ranking import Ranking
@@ -116,8 +117,8 @@ def check_shapes(probabilities: NDArray[np.floating], labels: NDArray[np.bool_],
     if not np.isfinite(probabilities).all():
         bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
         raise InputError(
-            f"probabilities of {len(bad):,} slices are no numbers (NaN or infinite), the first in row {bad[0]}; a "
-            "model that says that has failed"
+            f"probabilities of {counted(len(bad), 'slice')} are no numbers (NaN or infinite), the first in row {bad[0]}; "
+            "a model that says that has failed"
         )
 
 
