@@ -228,3 +228,40 @@ def test_a_dicomdir_on_a_storage_leads_to_its_files(tmp_path: Path) -> None:
         "a DICOMDIR refers to a file outside its folder, which is not read",
         "a DICOMDIR refers to a file that is not there; copy the disc again",
     ]
+
+
+class HttpError(Exception):
+    """As gcsfs raises it: what HTTP says stands in `code`, at times as text."""
+
+    def __init__(self, code: object) -> None:
+        super().__init__(f"{code}, somebody/known.dcm")
+        self.code = code
+
+
+@pytest.mark.parametrize("raised", [HttpError("403"), HttpError(401), OSError("Forbidden: somebody/known.dcm")])
+def test_who_is_not_let_in_by_google_is_told_so(raised: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> bytes:
+        raise raised
+
+    monkeypatch.setattr(type(file_system("memory")), "cat_file", refuses)
+    with pytest.raises(PermissionError, match="gives no permission; check its credentials") as error:
+        RemotePath("memory://bucket/file").read_bytes()
+    assert "known" not in str(error.value)
+
+
+@pytest.mark.parametrize("code", [416, "416"])
+def test_beyond_the_end_google_has_nothing(code: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object, **__: object) -> bytes:
+        raise HttpError(code)
+
+    monkeypatch.setattr(type(file_system("memory")), "cat_file", refuses)
+    assert RemotePath("memory://bucket/file").read_part(10, 5) == b""
+
+
+def test_what_else_google_says_ends_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object, **__: object) -> bytes:
+        raise HttpError(503)
+
+    monkeypatch.setattr(type(file_system("memory")), "cat_file", breaks)
+    with pytest.raises(StorageError):
+        RemotePath("memory://bucket/file").read_bytes()

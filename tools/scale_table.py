@@ -7,7 +7,7 @@ from typing import Any
 
 from pages import ROOT, rewrite
 
-BENCHMARKS = ("prepare", "predict", "train", "evaluate")
+BENCHMARKS = ("prepare", "predict", "train", "evaluate", "growth")
 
 SLICES = (1_000_000, 10_000_000, 100_000_000)
 GPUS = (1, 8, 64)
@@ -54,6 +54,10 @@ class Rates:
     evaluate_seconds: float
     evaluate_mb: float
     evaluated: int
+    evaluate_base: float
+    """MB of few predictions, in which growth's last and first row meet."""
+    evaluate_bytes: float
+    """Of each more, between these two."""
     measured: dict[str, str]
     """Of each benchmark, where it was run."""
     peaks: dict[str, float]
@@ -63,6 +67,8 @@ class Rates:
     def of(cls, trees: dict[str, Any]) -> "Rates":
         cores = {name: tree["machine"]["cores_used"] for name, tree in trees.items()}
         prepare, predict = trees["prepare"], trees["predict"]
+        few, *_, many = trees["growth"]["evaluate"]
+        slope = (many["peak_mb"] - few["peak_mb"]) * 1e6 / (many["slices"] - few["slices"])
         return cls(
             prepare=prepare["folder"]["slices_a_second"]["median"] / cores["prepare"],
             cache=prepare["cache"]["slices_a_second"]["median"] / cores["prepare"],
@@ -72,6 +78,8 @@ class Rates:
             evaluate_seconds=trees["evaluate"]["seconds"]["median"],
             evaluate_mb=trees["evaluate"]["peak_mb"],
             evaluated=trees["evaluate"]["work"]["slices"],
+            evaluate_base=few["peak_mb"] - slope * few["slices"] / 1e6,
+            evaluate_bytes=slope,
             measured={name: f"measured, {tree['machine']['processor']}" for name, tree in trees.items()},
             peaks={
                 "prepare": prepare["folder"]["peak_mb"],
@@ -138,7 +146,7 @@ def _disk(rates: Rates) -> str:
                 f"{month:,.0f} $",
                 _bytes(slices * INDEX_BYTES),
                 _bytes(slices * HEADER_BYTES),
-                _bytes(share * rates.evaluate_mb * 1e6),
+                _bytes(rates.evaluate_base * 1e6 + slices * rates.evaluate_bytes),
                 _seconds(share * rates.evaluate_seconds),
             )
         )
@@ -165,7 +173,7 @@ def _memory(rates: Rates) -> str:
         ("cache", "a core", measured["cache"], PLACE_BYTES),
         ("train: index and reading, no network", "a GPU", measured["fed"], INDEX_BYTES),
         ("predict", "one", measured["predict"], HEADER_BYTES),
-        ("evaluate", "one", 0.0, rates.evaluate_mb * 1e6 / rates.evaluated),
+        ("evaluate", "one", rates.evaluate_base, rates.evaluate_bytes),
     )
     rows: list[tuple[str, ...]] = []
     for stage, many, base, each in stages:

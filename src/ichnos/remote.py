@@ -15,13 +15,13 @@ from typing import IO, Any, TypeVar
 from ichnos.errors import StorageError, UsageError
 from ichnos.storages import (
     EXTRAS,
-    FORBIDDEN,
     MEMORY,
     WEB,
     WHOLE,
     behind,
     files_below,
     is_beyond_the_end,
+    is_forbidden,
     see_that_it_is_known,
     system_of,
 )
@@ -205,7 +205,7 @@ class RemotePath:
             error = behind(raised)
             if isinstance(error, FileNotFoundError):
                 raise FileNotFoundError(errno.ENOENT, "it does not exist, or its bucket does not") from error
-            if isinstance(error, PermissionError) or getattr(error, "status", None) in FORBIDDEN:
+            if is_forbidden(error):
                 said = "the storage gives no permission; check its credentials"
                 raise PermissionError(errno.EACCES, said) from error
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

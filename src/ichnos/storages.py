@@ -47,8 +47,20 @@ def see_that_it_is_known(protocol: str) -> None:
         raise MissingExtraError(f"{protocol}:// needs a package that is not installed; fsspec says: {error}") from error
 
 
-FORBIDDEN = (401, 403)
-"""HTTP's words for what S3 and Google raise a PermissionError of."""
+_FORBIDDEN = (401, 403)
+"""HTTP's words for what S3 raises a PermissionError of."""
+
+
+def is_forbidden(error: Exception) -> bool:
+    """Whether a storage knows who asks, and does not let it in. gcsfs has a plain OSError for that."""
+    forbidden = isinstance(error, OSError) and str(error).startswith("Forbidden")
+    return forbidden or isinstance(error, PermissionError) or _status(error) in _FORBIDDEN
+
+
+def _status(error: Exception) -> int | None:
+    """HTTP's, as aiohttp has it (status) or gcsfs (code, perhaps as text)."""
+    told = str(getattr(error, "status", None) or getattr(error, "code", None))
+    return int(told) if told.isdecimal() else None
 
 
 def behind(error: Exception) -> Exception:
@@ -57,14 +69,14 @@ def behind(error: Exception) -> Exception:
     if not isinstance(error, FileNotFoundError) or not isinstance(cause, Exception):
         return error
     of_web = type(cause).__module__.startswith("aiohttp") or isinstance(cause, TimeoutError)
-    return cause if of_web and getattr(cause, "status", None) not in (404, 410) else error
+    return cause if of_web and _status(cause) not in (404, 410) else error
 
 
 def is_beyond_the_end(error: Exception) -> bool:
     """S3 and HTTP say 416, where a disk gives nothing."""
     if isinstance(error, OSError) and error.errno == errno.EINVAL and "range" in str(error).lower():
         return True
-    return getattr(error, "status", None) == 416
+    return _status(error) == 416
 
 
 def files_below(system: Any, folder: str) -> dict[str, Any]:

@@ -45,6 +45,13 @@ def test_without_class_maps_it_shows_each_key_slice_without_colour_and_says_why(
     assert "no class maps" not in exam_page(result)
 
 
+def test_a_demonstration_is_said_before_any_slice_is_shown(result: ExamResult) -> None:
+    doubts = ("a demonstration: trained on two heads", *result.findings.doubts)
+    page = exam_page(replace(result, findings=result.findings.model_copy(update={"doubts": doubts})))
+    assert "a demonstration: trained on two heads" in page.partition("<img")[0].lower()
+    assert "demonstration" not in exam_page(result).lower()
+
+
 def test_it_fetches_nothing(result: ExamResult) -> None:
     page = exam_page(result)
     assert not re.search(r"https?://|url\(|@import|<script|<link", page)

@@ -140,6 +140,34 @@ def test_a_file_of_before_has_no_row_of_what_it_does_not_hold() -> None:
     assert "training against that" in rows
 
 
+def rows_on(device: str, cores: int, rate: float) -> dict[str, tuple[str, str]]:
+    """Of the numbers in results/, as if they were of another machine."""
+    tree = json.loads((PEERS.parents[1] / "results" / "bench-train.json").read_text())
+    tree["machine"]["cores_used"] = cores
+    tree["trained"] |= {"device": device, "slices_a_second": dict.fromkeys(("median", "lowest", "highest"), rate)}
+    return {what: (measured, aim) for what, measured, aim in train_rows(tree)}
+
+
+@pytest.mark.parametrize(
+    ("cores", "aim"),
+    [(1, ""), (2, "≥ 1,500 slices a second"), (15, "≥ 1,500 slices a second"), (24, "≥ 8,000 slices a second")],
+)
+def test_the_aim_of_reading_is_that_of_so_many_cores_at_least(cores: int, aim: str) -> None:
+    measured, stated = rows_on("cpu", cores, 10)["batches read from memory, nothing made of them"]
+    assert stated == aim
+    assert measured.endswith(": held") == bool(aim)
+
+
+@pytest.mark.parametrize(
+    ("device", "rate", "verdict"),
+    [("NVIDIA H200", 7000, ": held"), ("NVIDIA H200", 5000, ": **missed**"), ("NVIDIA T4", 900, "")],
+)
+def test_a_gpu_of_the_aims_class_is_judged_by_it(device: str, rate: float, verdict: str) -> None:
+    measured, aim = rows_on(device, 16, rate)[f"Model 2 trained on {device}, 32-true"]
+    assert aim == "≥ 6,000 slices a second (a GPU of H200's class)"
+    assert (measured.partition(" MB")[2] or "") == verdict
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["torch", "keras"])
 def test_a_peer_answers_for_both(name: str, tmp_path: Path) -> None:
