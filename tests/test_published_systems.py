@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from ichnos import recipes
-from ichnos.ct import Window
-from ichnos.recipe import EnsembleRecipe, ExamRecipe, Recipe, SliceRecipe
+from ichnos.recipe import EnsembleRecipe, ExamRecipe, SliceRecipe
 
 THREE = ((40, 80), (80, 200), (40, 380))
 """Level and width of the windows that the second place, Burduja and others have as channels."""
@@ -102,8 +101,8 @@ def test_every_recipe_was_run_once_on_synthetic_heads() -> None:
 def test_the_steps_on_real_heads_were_measured_against_the_one_before() -> None:
     card = json.loads((RESULTS / "field-ct-ich.json").read_text())
     against = {step["recipe"]: step["against"] for step in card["steps"]}
-    wanted: dict[str, Recipe] = {name: recipes.find(name).recipe for name in card["recipes"]}
-    assert {"model_2_any", "three_windows", "neighbours", "reader", "cascade", "bigru", "ensemble"} <= wanted.keys()
-    assert {"three_windows", "neighbours", "reader", "cascade", "bigru", "ensemble"} <= against.keys()
+    assert "model_2_any" in card["recipes"]
+    assert (against["three_windows"], against["neighbours"]) == ("model_2_any", "model_2_any_25d")
+    assert (against["reader"], against["cascade"], against["bigru"]) == ("neighbours", "reader", "reader")
+    assert "ensemble" in against
     assert all(len(each["folds"]) == 5 for each in card["recipes"].values())
-    assert Window(40, 80) in slice_stage("model_2_any").input.windows

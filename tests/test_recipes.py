@@ -131,7 +131,6 @@ def test_the_studys_choices() -> None:
         ({"ftt.epochs": "3"}, r"no such field: ftt\.epochs"),
         ({"augmentation.rotatoin": "3"}, "no such field"),
         ({"fit.epochs": "0"}, r"fit\.epochs"),
-        ({"fit.averaging": '{"kind": "swa", "start": 10}'}, "averaging.start is 10 and the last epoch 10, so there is"),
         ({"fit.epochs": "many"}, r"fit\.epochs"),
         ({"input.size": "100"}, "efficientnet-b0 shrinks the image 32 times .*multiple of 32, got 100"),
         (

@@ -6,7 +6,8 @@ IchnosError                  anything below; the command line prints its message
 ├── MissingExtraError        an optional dependency is not installed
 ├── InputError               what was given cannot be read or does not make sense
 │   ├── DicomError           one DICOM file cannot be turned into a CT slice
-│   │   └── HangError        its compressed pixels could not be decoded in time
+│   │   ├── HangError        its compressed pixels could not be decoded in time
+│   │   └── CrashError       decoding them ended the process that does it, twice
 │   ├── FittedTogetherError  what a run was fitted on is of several sets, and one of them has not all
 │   ├── ExamError            slices or a volume do not make a head CT that can be read
 │   ├── SourceError          a folder, zip or table of labels is not what its source needs
@@ -59,7 +60,7 @@ class DicomError(InputError):
 
 
 class HangError(DicomError):
-    """The compressed pixels of a DICOM file could not be decoded in time."""
+    """The compressed pixels of a DICOM file could not be decoded in time, or what decodes did not begin."""
 
 
 class CrashError(DicomError):

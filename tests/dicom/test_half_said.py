@@ -1,8 +1,10 @@
 """Files that leave out what tells them apart, or say it of one frame alone, and such as cost more than they hold."""
 
 import gzip
+import shutil
 import time
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from ichnos.dicom.volumes import read_volume_exam
 from ichnos.errors import CrashError, DicomError, ExamError, HangError
 from tests.ct.nifti_files import nifti_bytes
 from tests.dicom.ct_files import file_of
-from tests.dicom.head_files import SLICES, changed, enhanced, head, head_datasets, nifti_affine, write
+from tests.dicom.head_files import SLICES, as_series, changed, enhanced, head, head_datasets, nifti_affine, write
 
 MEGABYTE = 1 << 20
 
@@ -55,13 +57,38 @@ def test_files_that_name_no_study_are_of_one_exam_only_within_a_folder(tmp_path:
         np.testing.assert_array_equal(reading.exam.hu, head(number).hu)
 
 
-def test_two_series_without_identifiers_are_two(tmp_path: Path) -> None:
-    """In folders of their own, as a PACS writes them; of one study where they name it."""
-    for name in ("soft", "bone"):
-        write(tmp_path / name, without(head_datasets(SeriesDescription=name), "SeriesInstanceUID"))
+@pytest.mark.parametrize("zips", [1, 2])
+def test_so_are_folders_of_a_zip_and_zips(tmp_path: Path, zips: int) -> None:
+    folders = [
+        write(tmp_path / "out" / name, without(head_datasets(n), "StudyInstanceUID", "PatientID"))
+        for n, name in enumerate(("one", "other"))
+    ]
+    for n, folder in enumerate(folders):
+        with zipfile.ZipFile(tmp_path / f"{n % zips}.zip", "a") as archive:
+            for file in sorted(folder.iterdir()):
+                archive.write(file, file.name if zips == 2 else f"{folder.name}/{file.name}")
+        shutil.rmtree(folder)
+    readings = list(read_exams([tmp_path]))
+    assert [len(reading.exam or ()) for reading in readings] == [SLICES, SLICES]
+
+
+def test_a_head_whose_study_is_named_is_whole_in_any_number_of_folders(tmp_path: Path) -> None:
+    """As discs have a hundred files a folder."""
+    slices = without(head_datasets(), "SeriesInstanceUID")
+    write(tmp_path / "1", slices[:5])
+    write(tmp_path / "2", slices[5:])
+    np.testing.assert_array_equal(read_exam(tmp_path).hu, head().hu)
+
+
+def test_two_slices_far_apart_cover_no_head(tmp_path: Path) -> None:
+    """They were once counted as all that lies between them and as much again."""
+    whole = as_series(head_datasets(), 1)
+    again = as_series([head_datasets()[2], head_datasets()[7]], 2)
+    for dataset in again:
+        dataset.AcquisitionDateTime = "20300101120000"
+    write(write(tmp_path, whole, "a"), again, "b")
     reading = only(tmp_path)
-    assert [record.series.description for record in reading.series if record.taken] == ["soft"]
-    assert len(reading.series) == 2
+    assert [record.series.uid for record in reading.series if record.taken] == ["1.2.1.1"]
 
 
 def test_a_slice_that_is_all_zeros_leaves_a_doubt(tmp_path: Path) -> None:
@@ -73,7 +100,7 @@ def test_a_slice_that_is_all_zeros_leaves_a_doubt(tmp_path: Path) -> None:
         exam = only(folder).exam
         assert exam is not None
         assert len(exam) == SLICES - 1
-        assert any("begins with nothing but zeros" in doubt for doubt in exam.doubts)
+        assert any("a file of nothing but zeros" in doubt for doubt in exam.doubts)
 
 
 def test_a_slice_whose_mark_is_damaged_is_no_foreign_file(tmp_path: Path) -> None:
@@ -204,6 +231,14 @@ def test_a_header_of_empty_items_beyond_measure_is_refused_in_time(tmp_path: Pat
     assert time.monotonic() - begun < 5
 
 
+def test_what_begins_with_zeros_and_goes_on_is_passed_over(tmp_path: Path) -> None:
+    """A mask, a disc image."""
+    (tmp_path / "mask.raw").write_bytes(bytes(20_000) + b"\1" * 20_000)
+    (tmp_path / "disc.iso").write_bytes(bytes(32_768) + b"CD001")
+    found = find_exams([tmp_path])
+    assert (found.unreadable, found.passed_over) == ((), 2)
+
+
 @pytest.mark.parametrize(("error", "tried"), [(HangError, 1), (CrashError, 4)])
 def test_a_multi_frame_file_that_ends_the_decoder_is_not_tried_for_each_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[DicomError], tried: int
@@ -231,11 +266,33 @@ def test_single_slices_that_crash_the_decoder_are_left_out(tmp_path: Path, monke
 
     def crashes(self: Decoder, *rest: Any) -> NDArray[np.integer]:
         calls[0] += 1
-        if calls[0] in (3, 5, 8):
+        if calls[0] in bad:
             raise CrashError("its pixels are damaged: decoding them crashed")
         return decode(self, *rest)
 
     monkeypatch.setattr(Decoder, "decode", crashes)
+    bad = {3, 5, 8}
     reading = only(tmp_path)
     assert reading.exam is not None
     assert len(reading.exam) == SLICES - 3
+    calls[0], bad = 0, set(range(1, 20))
+    monkeypatch.setattr("ichnos.dicom.exams._LEAST_READ", 0.01)
+    assert "hung or crashed time and again" in (only(tmp_path).refusal or "")
+    assert calls[0] == 8
+
+
+def test_where_no_process_can_begin_nobody_waits_for_each_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = changed(lambda dataset: dataset.compress(RLELossless, generate_instance_uid=False))
+    write(tmp_path, packed, syntax=RLELossless)
+    tried: list[object] = []
+
+    def no_room(*given: object, **_: object) -> None:
+        tried.append(given)
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr("ichnos.dicom.exams.shared_decoder", Decoder)
+    monkeypatch.setattr("ichnos.dicom.decoder.subprocess.Popen", no_room)
+    assert "hung or crashed" in (only(tmp_path).refusal or "")
+    assert len(tried) == 2

@@ -146,9 +146,21 @@ def test_what_is_joined_is_told_and_that_nothing_is() -> None:
 
 
 def test_a_model_that_was_adapted_is_not_said_to_be_as_it_was() -> None:
-    plain, anew = card(), card(adapted={"method": "batchnorm", "slices": 40}, trained_on="phantom")
+    how = {"method": "batchnorm", "slices": 40, "to": "ct-ich", "here": True, "known": False}
+    plain, anew = card(), card(adapted=how, trained_on="phantom")
     anew["external"] = plain["external"] = False
     assert said(plain, None)["Model updating"] == "none: no model was changed after it was measured"
     assert said(plain, None)["External validation"] == "no: held-out patients of the training set"
-    assert "statistics measured anew on 40 training slices of this set" in said(anew, None)["Model updating"]
+    assert (
+        "to this set: BatchNorm's statistics measured anew on 40 training slices" in said(anew, None)["Model updating"]
+    )
     assert "have not learnt from (phantom is what they have)" in said(anew, None)["External validation"]
+    own = card(adapted=how | {"known": True}, trained_on="ct-ich") | {"external": False}
+    assert said(own, None)["External validation"] == "no: held-out patients of the training set"
+    elsewhere = card(adapted=how | {"here": False, "method": "calibrate"}, trained_on="phantom")
+    assert said(elsewhere, None)["External validation"] == "yes"
+    assert "adapted to another set (ct-ich): calibration and thresholds" in said(elsewhere, None)["Model updating"]
+
+
+def test_another_set_of_the_same_source_is_external_only_without_the_same_patients() -> None:
+    assert said(card(same_source=True), None)["External validation"].startswith("yes, if no patient is in both")

@@ -167,6 +167,8 @@ def test_epochs_that_auc_is_to_choose_are_told_of_before_anything_is_trained(
         study_folds(by_auc, one_bleeds.path, tmp_path / "study", SILENT, device="cpu")
     with pytest.raises(UsageError, match="chooses its epoch by AUC"):
         train_model(by_auc, one_bleeds.path, tmp_path / "run", SILENT, fold=lacks, device="cpu")
+    with pytest.raises(UsageError, match="so there is nothing to average: give more epochs or an earlier start"):
+        train_model(TINY.derive(**{"fit.averaging": {"kind": "swa"}}), one_bleeds.path, tmp_path, SILENT, device="cpu")
     assert not list(tmp_path.rglob("*.safetensors"))
 
 

@@ -130,7 +130,7 @@ def test_calibration_alone_leaves_every_weight_and_takes_the_new_sets_thresholds
     assert not card["external"]
     assert "validation patients" in card["model"]["operating_points"]
     told = {item.topic.title: item.answer for item in answers(card, None)}
-    assert "adapted to this set: calibration and thresholds alone; no weight has learnt" in told["Model updating"]
+    assert "adapted to this set: calibration and thresholds alone; its weights stayed" in told["Model updating"]
     assert "that the model was adapted to" in told["External validation"]
     assert as_it_was["model"]["adapted"] is None
     raw = [Predictions.read_parquet(tmp_path / each / "predictions.parquet") for each in ("before", "after")]

@@ -6,6 +6,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from ichnos.ct.geometry import coverage
 from ichnos.remote import Place
 
 AIR = -1024
@@ -87,6 +88,5 @@ class Exam:
 
     @property
     def coverage(self) -> float:
-        """mm of head from the lowest slice to the highest, and the usual gap; of one slice its thickness."""
-        usual = float(np.median(self.gaps)) if len(self) > 1 else self.thickness or 0.0
-        return float(np.ptp(self.offsets)) + usual
+        """mm of head; see geometry.coverage."""
+        return coverage(self.offsets, self.thickness)

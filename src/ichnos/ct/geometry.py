@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+_WIDEST_SLICE_MM = 16.0
+
 FARTHEST_MM = 1e6
 """From the origin: 1 km. What a file places farther away is damaged, and numbers beyond measure overflow."""
 
@@ -30,6 +32,17 @@ def order_along_normal(
         normal = -normal  # head is +z in the patient's coordinates; count upwards whatever way rows run
     offsets = positions.astype(np.float64) @ normal
     return np.argsort(offsets, kind="stable"), offsets
+
+
+def coverage(offsets: NDArray[np.floating], thickness: float | None) -> float:
+    """mm from the lowest slice to the highest and the usual gap, as if slices lay edge to edge, but 16 mm of it at
+    most: those that lie far apart have nothing between them. Of one slice its thickness.
+
+    A volume does not say how thick its slices are, so nobody's thickness is asked where there are several.
+    """
+    if len(offsets) < 2:
+        return thickness or 0.0
+    return float(np.ptp(offsets) + min(np.median(np.diff(np.sort(offsets))), _WIDEST_SLICE_MM))
 
 
 def reconstruction_circle(rows: int, columns: int) -> NDArray[np.bool_]:

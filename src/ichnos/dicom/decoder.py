@@ -131,7 +131,17 @@ class Decoder:
         if self._line is not None and self._process is not None and self._process.poll() is None:
             return self._line
         self._end()
-        ours, theirs = socket.socketpair()
+        try:
+            return self._begun()
+        except (OSError, EOFError) as error:  # no room for another process, or none in time
+            self._end()
+            raise HangError(
+                "its pixels were not decoded: the process for that could not be begun, so the machine is overloaded or "
+                "out of memory; try again"
+            ) from error
+
+    def _begun(self) -> socket.socket:
+        self._line, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
                 [sys.executable, "-P", "-c", _BEGIN, str(theirs.fileno()), *sys.path],
@@ -141,20 +151,8 @@ class Decoder:
                 stderr=subprocess.DEVNULL,  # decoders write what they think of damaged data there
                 env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
             )
-        self._line = ours
-        begun = time.monotonic()
-        try:
-            _received(ours, 1, begun + _SECONDS_TO_START)
-        except TimeoutError:
-            self._end()
-            raise DicomError(
-                f"its pixels were not decoded: the process for that did not begin in {_SECONDS_TO_START:g} seconds, so "
-                "the machine is overloaded or out of memory; try again"
-            ) from None
-        except (OSError, EOFError) as error:
-            self._end()
-            raise _GoneError(time.monotonic() - begun) from error
-        return ours
+        _received(self._line, 1, time.monotonic() + _SECONDS_TO_START)
+        return self._line
 
     def _answer(self, line: socket.socket, deadline: float) -> tuple[dict[str, object], bytes]:
         size = int.from_bytes(_received(line, 4, deadline), "little")

@@ -49,7 +49,7 @@ class _Spent:
 
     def add(self, frame: Frame, error: DicomError) -> None:
         """One more slice that could not be decoded."""
-        cost = _COSTS.get(type(error), 0)
+        cost = sum(each for kind, each in _COSTS.items() if isinstance(error, kind))
         self.in_all += cost
         if frame.number is not None:
             self.of_file[frame.file] = self.of_file.get(frame.file, 0) + cost
@@ -151,7 +151,7 @@ def find_exams(paths: Sequence[Place], progress: Progress = SILENT) -> FoundExam
                 start = found.read(START_BYTES)
                 if looks_like_nifti(start):
                     volumes.append(found)
-                elif reason := why_damaged(start):
+                elif reason := why_damaged(found, start):
                     unreadable.append(Unreadable(found.given, reason))
                 elif not looks_like_dicom(start):
                     passed_over += 1
@@ -245,7 +245,7 @@ def _files(paths: Sequence[Place]) -> Iterator[FoundFile | Unreadable]:
 def _exams(files: Sequence[tuple[int, FileFacts]], volumes: Sequence[FoundFile]) -> Iterator[FoundExam]:
     studies: defaultdict[tuple[str, str, str], list[Series]] = defaultdict(list)
     for series in series_of(files):
-        studies[series.patient, series.study, "" if series.study else series.folder].append(series)
+        studies[series.patient, series.study, series.folder].append(series)
     number = 0
     for number, members in enumerate(studies.values(), start=1):
         given = tuple(sorted({each for series in members for each in series.given}))
@@ -291,7 +291,7 @@ def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, spent: _S
     except ExamError:
         if not any(frame.inverted_display for frame in frames):
             raise
-        hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder, spent)
+        hu, kept, skipped = _read_frames([frame.with_values_inverted() for frame in frames], decoder, _Spent())
         read = series.with_frames(kept)
         doubts, inverted = judge(hu, _spacing(frames[0]), read.coverage), True
     doubts = (*doubts_of(read, rules, skipped, values_inverted=inverted), *doubts)

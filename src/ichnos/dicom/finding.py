@@ -40,7 +40,7 @@ _LOCATOR_64, _END_64 = b"PK\x06\x07", b"PK\x06\x06"
 _END_SIZE, _LOCATOR_64_SIZE, _END_64_SIZE = 22, 20, 56
 _LONGEST_COMMENT = 0xFFFF
 
-_EMPTY = "an empty file; copy it again"
+EMPTY = "an empty file; copy it again"
 
 _CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
 """What operating systems leave in folders; it and files that begin with a dot are passed over without a word."""
@@ -48,12 +48,19 @@ _CLUTTER = ("Thumbs.db", "desktop.ini", "__MACOSX")
 
 @dataclass(frozen=True)
 class FoundFile:
-    """One file on disk or in a zip. given: the number, from 1, of the path that led to it."""
+    """One file on disk or in a zip. given: the number, from 1, of the path that led to it. within: of a member, the
+    folder that its name has in the zip."""
 
     path: Place = field(repr=False)
     given: int
     size: int
     member: int | None = None
+    within: str = field(default="", repr=False)
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, in words that no file of another folder or zip has."""
+        return str(self.path.parent) if self.member is None else f"{self.path}/{self.within}"
 
     def read(self, limit: int | None = None) -> bytes:
         """All bytes, or the first `limit`. Raises DicomError where they cannot be had."""
@@ -215,7 +222,7 @@ def _entry(entry: "os.DirEntry[str]", given: int, inside: Path) -> Iterator[Foun
 def _file_or_zip(path: Place, given: int, size: int) -> Iterator[FoundFile | Unreadable]:
     found = FoundFile(path, given, size)
     if size == 0:
-        yield Unreadable(given, _EMPTY)
+        yield Unreadable(given, EMPTY)
         return
     try:
         mark = found.read(4)
@@ -243,13 +250,13 @@ def _members(path: Place, given: int) -> Iterator[FoundFile | Unreadable]:
         yield Unreadable(given, reason)
         return
     for number, member in sorted(enumerate(members), key=lambda numbered: numbered[1].filename):
-        name = member.filename.rpartition("/")[2]
-        if member.is_dir() or name.startswith(".") or name in _CLUTTER:
+        within, _, name = member.filename.rpartition("/")
+        if member.filename.endswith(("/", "\\")) or name.startswith(".") or name in _CLUTTER:
             continue
         if not member.file_size:
-            yield Unreadable(given, _EMPTY)
+            yield Unreadable(given, EMPTY)
             continue
-        found = FoundFile(path, given, member.file_size, number)
+        found = FoundFile(path, given, member.file_size, number, within)
         reason = _closed(member, found)
         yield Unreadable(given, reason) if reason else found
 

@@ -153,8 +153,7 @@ class Frame:
 class FileFacts:
     """A DICOM file: which series it is of, what that is, its frames, and why it has no frame, or some cannot be read.
 
-    folder: where a file lies that does not name its study or its series; else "". Such files of two folders may be of
-    two patients.
+    folder: where a file lies that does not name its study; else "". Such files of two folders may be of two patients.
     """
 
     patient: str = field(repr=False)
@@ -219,8 +218,8 @@ def _parsed(data: bytes) -> Parsed:
 
 def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
     elements = parsed.elements
-    said = text(elements, _SOP_CLASS) or text(elements.file_meta, _META_SOP_CLASS)
-    sop_class = UID(said, validation_mode=config.IGNORE)
+    named = text(elements, _SOP_CLASS) or text(elements.file_meta, _META_SOP_CLASS)
+    sop_class = UID(named, validation_mode=config.IGNORE)
     faults: tuple[str, ...]
     frames: tuple[Frame, ...] = ()
     try:
@@ -228,19 +227,19 @@ def _facts(file: FoundFile, parsed: Parsed) -> FileFacts:
     except DicomError as error:
         faults = (str(error),)
     groups = [*items(elements, _SHARED)[:1], *items(elements, _PER_FRAME)[:1]]
-    reconstruction = [item for group in groups for item in items(group, _CT_RECONSTRUCTION)]
-    study, series = text(elements, _STUDY), text(elements, _SERIES)
+    said = [text(item, _KERNEL) for group in groups for item in items(group, _CT_RECONSTRUCTION)]
+    study = text(elements, _STUDY)
     return FileFacts(
         patient=text(elements, _PATIENT),
         study=study,
-        series=series,
-        folder="" if study and series else str(file.path.parent),
+        series=text(elements, _SERIES),
+        folder="" if study else file.folder,
         modality=text(elements, _MODALITY),
         sop_class=sop_class,
         image_type=tuple(word.upper() for word in texts(elements, _IMAGE_TYPE)),
         description=text(elements, _DESCRIPTION),
         body_part=text(elements, _BODY_PART).upper(),
-        kernel=text(reconstruction[0] if reconstruction else elements, _KERNEL).upper(),
+        kernel=next(filter(None, said), text(elements, _KERNEL)).upper(),
         contrast=_names_an_agent(elements),
         frames=frames,
         faults=faults,

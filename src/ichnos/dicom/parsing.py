@@ -15,7 +15,7 @@ from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from ichnos.dicom.finding import LARGEST_FILE
+from ichnos.dicom.finding import EMPTY, LARGEST_FILE, FoundFile
 from ichnos.errors import DicomError
 from ichnos.packing import most_unpacked
 
@@ -27,6 +27,9 @@ _PIXEL_GROUP_LENGTH = 0x7FE00000
 _MARK = b"DICM"
 _QUIET = threading.RLock()
 """What quiet_pydicom changes is the whole process's: threads that undo it out of turn would leave it changed."""
+
+_LARGEST_SLICE = 4 << 20
+"""Bytes of a file of one slice: larger ones of zeros are disc images, masks and the like."""
 
 _META_LENGTH = b"\x02\x00\x00\x00UL\x04\x00"
 """The first element of a file meta header, (0002,0000) FileMetaInformationGroupLength (PS3.10 7.1)."""
@@ -51,10 +54,13 @@ def looks_like_dicom(start: bytes) -> bool:
     return len(start) > 8 and (start[:2] in (b"\x02\x00", b"\x08\x00") or start[:2] == b"\x00\x08") and start[3] == 0
 
 
-def why_damaged(start: bytes) -> str | None:
-    """Why a file is none that was whole, where its beginning says so: else it counts as what it seems to be."""
-    if not start.strip(b"\0"):
-        return "a file begins with nothing but zeros, as a copy does that was cut short; copy it again"
+def why_damaged(file: FoundFile, start: bytes) -> str | None:
+    """Why a file is none that was whole, where that can be told; else it counts as what it seems to be. start: its
+    first bytes."""
+    if not file.size:
+        return EMPTY
+    if file.size <= _LARGEST_SLICE and not start.strip(b"\0") and not file.read().strip(b"\0"):
+        return "a file of nothing but zeros, as a copy leaves that was cut short; copy it again"
     if start[132:140] == _META_LENGTH and start[128:132] != _MARK:
         return "a DICOM file is damaged: its mark (DICM) is not there; copy it again"
     return None

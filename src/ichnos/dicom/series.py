@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydicom.uid import UID
 
 from ichnos.ct import order_along_normal
+from ichnos.ct.geometry import coverage
 from ichnos.dicom.frames import FileFacts, Frame
 from ichnos.dicom.orientation import is_axial, tilt_degrees
 from ichnos.errors import DicomError
@@ -90,11 +91,8 @@ class Series:
 
     @property
     def coverage(self) -> float:
-        """mm from the lowest slice to the highest, and the usual gap (of one slice its thickness), as in a volume that
-        does not say how thick its slices are."""
-        if len(self.frames) < 2:
-            return self.thickness or 0.0 if self.frames else 0.0
-        return float(np.ptp(self.offsets) + np.median(self.gaps))
+        """mm of head; see geometry.coverage."""
+        return coverage(self.offsets, self.thickness) if self.frames else 0.0
 
     @property
     def missing(self) -> int:

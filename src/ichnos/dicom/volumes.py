@@ -4,6 +4,7 @@ import numpy as np
 
 from ichnos.ct import order_along_normal
 from ichnos.ct.exams import AIR, Exam, SliceReference, SourceKind
+from ichnos.ct.geometry import coverage
 from ichnos.ct.nifti import read_nifti
 from ichnos.ct.plausibility import judge
 from ichnos.dicom.finding import FoundFile
@@ -36,8 +37,7 @@ def read_volume_exam(file: FoundFile, largest_tilt: float = DEFAULT_RULES.larges
         hu[place] = turn_upright(np.maximum(volume.in_hu(stored[index]), AIR), orientation)
     pixel_spacing = (spacing[1], spacing[0]) if transposed else spacing
     gap = float(np.median(np.diff(offsets[order]))) if len(order) > 1 else None
-    coverage = float(np.ptp(offsets)) + (gap or 0.0)
-    doubts = judge(hu, pixel_spacing, coverage)
+    doubts = judge(hu, pixel_spacing, coverage(offsets, gap))
     placed = [corner_and_directions(corners[index].tolist(), orientation, spacing, stored.shape[1:]) for index in order]
     return Exam(
         hu=hu,

@@ -193,15 +193,6 @@ class Fit(Grammar):
     averaging: Averaging | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
-    @model_validator(mode="after")
-    def _there_is_something_to_average(self) -> Self:
-        if self.averaging is not None and self.averaging.kind == "swa" and self.averaging.start >= self.last_epoch:
-            raise ValueError(
-                f"averaging.start is {self.averaging.start} and the last epoch {self.last_epoch}, so there is nothing "
-                "to average: give more epochs, an earlier start, or averaging null"
-            )
-        return self
-
     @property
     def last_epoch(self) -> int:
         """The epoch after which training ends at the latest."""

@@ -145,25 +145,29 @@ def _about_use(card: Tree) -> list[Item]:
 
 
 def _external(card: Tree) -> str:
+    model = card["model"]
     if card["external"]:
-        return "yes"
-    if card["model"].get("adapted"):
+        same = "if no patient is in both: the model has learnt from another set of the same source"
+        return f"yes, {same}" if model.get("same_source") else "yes"
+    adapted = model.get("adapted")
+    if adapted and not adapted["known"]:
         return (
-            f"in part: held-out patients of a set that its weights have not learnt from ({card['model']['trained_on']} "
-            "is what they have), but that the model was adapted to"
+            f"in part: held-out patients of a set that its weights have not learnt from ({model['trained_on']} is what "
+            "they have), but that the model was adapted to"
         )
     return "no: held-out patients of the training set"
 
 
 def _updated(adapted: Tree | None) -> str:
-    """adapted: how a run was adapted to the set that it is measured on, if it was."""
+    """adapted: how a run was adapted, if it was, and to what."""
     if not adapted:
         return NOT_UPDATED
+    where = "this set" if adapted["here"] else f"another set ({adapted['to']})"
     if adapted["method"] == "batchnorm":
-        how = f"BatchNorm's statistics measured anew on {counted(adapted['slices'], 'training slice')} of this set"
+        how = f"BatchNorm's statistics measured anew on {counted(adapted['slices'], 'training slice')} of it"
     else:
         how = "calibration and thresholds alone"
-    return f"before it was measured it was adapted to this set: {how}; no weight has learnt from it"
+    return f"before it was measured it was adapted to {where}: {how}; its weights stayed"
 
 
 def _explained(card: Tree, errors: int | None) -> str:

@@ -120,18 +120,18 @@ def choose_all(device: str, execution: Execution) -> Fabric:
             plugins=[processes.environment],
         )
         fabric.launch()
-    _watch_others(fabric)
+    _watch_others(fabric, processes)
     atexit.register(_hang_up)
     return fabric
 
 
-def _watch_others(fabric: Fabric) -> None:
+def _watch_others(fabric: Fabric, processes: _Processes) -> None:
     """In Fabric's stead, which kills the first process within 5 s of another's end, whatever it is saying or writing,
     and leaves the others waiting where the first is gone and their GPUs wait for its."""
     launcher = fabric.strategy.launcher
-    if not isinstance(launcher, _SubprocessScriptLauncher):
+    if isinstance(processes.environment, TorchElasticEnvironment):
         return  # torchrun watches those that it began
-    if launcher.procs:
+    if isinstance(launcher, _SubprocessScriptLauncher) and launcher.procs:
         watch(launcher.procs)
         launcher.procs.clear()  # Fabric's own watch holds this list, and ends where it is empty
     elif fabric.local_rank:

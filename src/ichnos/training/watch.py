@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import cache
 from threading import Thread
 from typing import NoReturn
 
@@ -21,8 +22,10 @@ def watch(others: Sequence[subprocess.Popen[bytes]], patience: float = PATIENCE)
     Thread(target=_watch, args=(list(others), patience), daemon=True, name="watch-of-processes").start()
 
 
+@cache
 def watch_first(patience: float = PATIENCE) -> None:
-    """From another thread of a process that another one began: where that is gone and this goes on, end this."""
+    """From another thread of a process that another one began: where that is gone and this goes on, end this. Once a
+    process, however many trainings it takes part in."""
     Thread(target=_watch_first, args=(os.getppid(), patience), daemon=True, name="watch-of-first-process").start()
 
 

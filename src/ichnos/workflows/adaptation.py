@@ -26,7 +26,7 @@ from ichnos.reporting.adaptation import write_adaptation
 from ichnos.workflows.adapt import AdaptOptions, Method, adapt_on, check_adaptable
 from ichnos.workflows.evaluate import checkpoints_of
 from ichnos.workflows.measured import BOOTSTRAP_SEED, see_that_it_goes_on
-from ichnos.workflows.seen import unseen
+from ichnos.workflows.seen import has_seen, learnt_from, unseen
 from ichnos.workflows.train import OpenData, open_data
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import BEST
@@ -91,6 +91,11 @@ def study_adaptation(
     check_adaptable(run, model.recipe, opened, Method.FINE_TUNE)
     if not unseen(checkpoints_of(model), opened)[1]:
         raise UsageError("this run was trained with this set: give the set of another hospital")
+    if any(has_seen(learnt_from(path, opened.origin), opened.origin) for path in checkpoints_of(model)):
+        raise UsageError(
+            "this run was trained with another set of the same public source, which has the same patients: give the "
+            "set of another hospital"
+        )
     sizes = _sizes(opened, model.recipe.population, options)
     notes: list[str] = []
     ways: list[tuple[str, Method | None, int | None]] = [(AS_IT_WAS, None, None), ("BatchNorm", Method.BATCHNORM, None)]

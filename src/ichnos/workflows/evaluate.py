@@ -21,7 +21,7 @@ from ichnos.models.initial_weights import origins
 from ichnos.predictions import Predictions
 from ichnos.progress import Progress
 from ichnos.readout import Readout
-from ichnos.recipe import AnomalyRecipe, AnyKind, ExamRecipe, Population
+from ichnos.recipe import AnomalyRecipe, ExamRecipe, Population
 from ichnos.reporting.evaluation import EvaluationReport, write_evaluation
 from ichnos.reporting.style import Picture
 from ichnos.reporting.unfitted import LACKING, Unfitted
@@ -182,9 +182,16 @@ def _ask(opened: _Opened, options: EvaluationOptions, progress: Progress) -> _Sa
     return _Said(predictions, readout, points, unfitted, judge(predictions, labels, readout))
 
 
-def _can_be_calibrated(recipe: AnyKind) -> bool:
-    """Whether `ichnos adapt` fits calibration and thresholds of such a run on another set."""
-    return not any(isinstance(each, ExamRecipe | AnomalyRecipe) for each in recipe.composites.values())
+def _can_be_calibrated(opened: _Opened) -> bool:
+    """Whether `ichnos adapt` fits calibration and thresholds of this run on this other set."""
+    whole = any(isinstance(each, ExamRecipe | AnomalyRecipe) for each in opened.model.recipe.composites.values())
+    return opened.data.prepared.header.teaches and not whole and not _is_of_the_same_source(opened)
+
+
+def _is_of_the_same_source(opened: _Opened) -> bool:
+    """Whether another set of the same source has taught the run, or what it began from."""
+    known = itertools.chain.from_iterable(origins(read_header(c)["metadata"]) for c in checkpoints_of(opened.model))
+    return opened.external and opened.data.prepared.header.source in {each.get("source") for each in known}
 
 
 def _readout(opened: _Opened, options: EvaluationOptions, progress: Progress) -> tuple[Readout, str, Unfitted]:
@@ -199,7 +206,7 @@ def _readout(opened: _Opened, options: EvaluationOptions, progress: Progress) ->
             Readout.uncalibrated(classes),
             (
                 "0.5: the run's validation patients are not in this set; export a bundle, which carries its own points"
-                f"{', or `ichnos adapt RUN --method calibrate`' if _can_be_calibrated(opened.model.recipe) else ''}"
+                f"{', or `ichnos adapt RUN --method calibrate`' if _can_be_calibrated(opened) else ''}"
             ),
             nothing,
         )
@@ -318,7 +325,8 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "digest": model.digest(),
         "recipe": model.recipe.name,
         "trained_on": _sources(next(iter(checkpoints.values()))),
-        "adapted": next((each["adapted"] for each in checkpoints.values() if "adapted" in each), None),
+        "same_source": _is_of_the_same_source(opened),
+        "adapted": next((_adapted(each, opened) for each in checkpoints.values() if "adapted" in each), None),
         "population": population_text(model.recipe),
         "demonstration": None,
         "calibrated": said.readout.calibrated,
@@ -328,6 +336,17 @@ def _about(opened: _Opened, said: _Said) -> Tree:
         "parameters": parameters_of_run(opened.run, model.recipe),
         "joined": joined(model.recipe),
         "operating_points": said.points,
+    }
+
+
+def _adapted(metadata: Tree, opened: _Opened) -> Tree:
+    """How, to which source's set, whether that is the one measured on, and whether the weights had learnt from it."""
+    own = metadata["origin"]
+    before = {each.get("set") for each in origins(metadata | {"origin": None})}
+    return metadata["adapted"] | {
+        "to": own.get("source"),
+        "here": not opened.external,
+        "known": not before.isdisjoint(each["set"] for each in own.get("sets", [own])),
     }
 
 
@@ -342,8 +361,7 @@ def _sources(metadata: Tree) -> str | None:
 def _doubts(opened: _Opened) -> list[str]:
     doubts: list[str] = []
     source = opened.data.prepared.header.source
-    known = itertools.chain.from_iterable(origins(read_header(c)["metadata"]) for c in checkpoints_of(opened.model))
-    if opened.external and source in {each.get("source") for each in known}:
+    if _is_of_the_same_source(opened):
         doubts.append(
             f"The run was trained on another set of the same source ({source}): that no patient is in both must be "
             "known from elsewhere."

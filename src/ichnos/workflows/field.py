@@ -51,7 +51,7 @@ from ichnos.workflows.folds import (
 from ichnos.workflows.measured import BOOTSTRAP_SEED, EXAMS, SLICES, prevalence_words, see_that_it_goes_on
 from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.subgrouping import Subgrouping
-from ichnos.workflows.train import OpenData, Sets, check_choosable, data_words
+from ichnos.workflows.train import OpenData, Sets, check_epochs, data_words
 from ichnos.workflows.trained import open_run
 
 Tree = dict[str, Any]
@@ -131,7 +131,7 @@ def study_field(data: Sets, out: Path, options: FieldOptions, progress: Progress
     opened, parts = open_folds(data, options.split_seed, options.folds)
     for recipe, fold in itertools.product(chosen.values(), parts):
         check_first_weights(recipe, replace(opened, fold=fold).origin)
-        check_choosable(recipe, replace(opened, fold=fold))
+        check_epochs(recipe, replace(opened, fold=fold))
     options.subgroups.see_that_it_can_be(opened.prepared)
     studied: list[tuple[Tree, FoldsJudged]] = []
     with progress.task("Recipes", len(chosen)) as task:

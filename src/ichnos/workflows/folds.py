@@ -39,7 +39,7 @@ from ichnos.workflows.measured import BOOTSTRAP_SEED, demographics_of, prevalenc
 from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.study import skipped_reasons
 from ichnos.workflows.subgrouping import Subgrouping
-from ichnos.workflows.train import OpenData, Sets, check_choosable, data_words, open_data, train_stages
+from ichnos.workflows.train import OpenData, Sets, check_epochs, data_words, open_data, train_stages
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import best_of
 
@@ -137,7 +137,7 @@ def study_folds(
     opened, parts = open_folds(data, options.split_seed, options.folds)
     for fold in parts:
         check_first_weights(recipe, replace(opened, fold=fold).origin)
-        check_choosable(recipe, replace(opened, fold=fold))
+        check_epochs(recipe, replace(opened, fold=fold))
     options.subgroups.see_that_it_can_be(opened.prepared, judges_exams=recipe.population.slices != "positives")
     folds = [
         _run_fold(recipe, replace(opened, fold=fold), out / f"fold-{k}", options.fitting, progress, device)

@@ -34,7 +34,7 @@ from ichnos.workflows.measured import BOOTSTRAP_SEED, PREDICTIONS, SCORECARD
 from ichnos.workflows.seen import check_first_weights
 from ichnos.workflows.shares import Draw, PatientsOptions, Point, draw_points, equal_words, held_equal, of_repeat
 from ichnos.workflows.study import skipped_reasons
-from ichnos.workflows.train import OpenData, Sets, check_choosable, open_data, train_stages
+from ichnos.workflows.train import OpenData, Sets, check_epochs, open_data, train_stages
 from ichnos.workflows.trained import open_run
 from ichnos.workflows.trained_model import best_of
 
@@ -86,7 +86,7 @@ def study_patients(
     if options.fold is not None and not 0 <= options.fold < opened.splits.folds:
         raise UsageError(f"no fold {options.fold}: this set has folds 0 to {opened.splits.folds - 1}")
     check_first_weights(recipe, opened.origin, at_all=True)
-    check_choosable(recipe, opened)
+    check_epochs(recipe, opened)
     points = draw_points(opened, recipe, options.shares, options.repeats, options.seed)
     recipe = held_equal(recipe, opened, options.equal)
     _claim(out, recipe, opened, options)

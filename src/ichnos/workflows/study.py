@@ -31,7 +31,7 @@ from ichnos.subtypes import SUBTYPES
 from ichnos.training.loop import TrainingSummary
 from ichnos.workflows.measured import BOOTSTRAP_SEED
 from ichnos.workflows.seen import check_first_weights
-from ichnos.workflows.train import OpenData, check_choosable, open_data, train_on
+from ichnos.workflows.train import OpenData, check_epochs, open_data, train_on
 from ichnos.workflows.trained_model import predict_part
 
 _PAPER_ROWS: dict[str, PaperRow] = {"paper_model_1": MODEL_1, "paper_model_2": MODEL_2, "paper_model_3": MODEL_3}
@@ -110,7 +110,7 @@ def study_paper(data: Path, out: Path, options: StudyOptions, progress: Progress
     chosen = options.recipes()
     for recipe in chosen:
         check_first_weights(recipe, opened.origin)
-        check_choosable(recipe, opened)
+        check_epochs(recipe, opened)
     results: list[ModelResult] = []
     with progress.task("The study's models", len(chosen)) as task:
         for recipe in chosen:

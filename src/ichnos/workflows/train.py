@@ -278,12 +278,20 @@ def _summary(summary: TrainingSummary, recipe: str) -> dict[str, Any]:
     }
 
 
-def check_choosable(recipe: AnyKind, data: OpenData) -> None:
-    """Raise UsageError where a stage's epoch is to be chosen by AUC, which its validation slices do not define."""
-    if data.everyone:
-        return
+def check_epochs(recipe: AnyKind, data: OpenData) -> None:
+    """Raise UsageError where a stage's epoch is to be chosen by AUC and its validation slices define none, or where
+    fewer than two ends of epochs would be averaged.
+
+    A run that stops where others were best (fit.stop_after) goes their way, whatever there was to average.
+    """
     for stage in recipe.stages.values():
-        if stage.fit.best != "auc":
+        mean = stage.fit.averaging
+        if mean and mean.kind == "swa" and stage.fit.stop_after is None and mean.start >= stage.fit.epochs:
+            raise UsageError(
+                f"{stage.name} averages the ends of epochs from epoch {mean.start} on (fit.averaging.start) and has "
+                f"{stage.fit.epochs}, so there is nothing to average: give more epochs or an earlier start"
+            )
+        if stage.fit.best != "auc" or data.everyone:
             continue
         labels = data.prepared.labels_of(stage.classes)[data.rows(stage.population, Part.VALIDATION)]
         if len(labels) and not (labels.any(axis=0) & ~labels.all(axis=0)).any():
@@ -322,7 +330,7 @@ def train_stages(
                 "remove this one"
             )
     check_first_weights(recipe, data.origin)
-    check_choosable(recipe, data)
+    check_epochs(recipe, data)
     summaries = {
         name: train_on(stage, data, run / name, progress, device=device, execution=execution)
         for name, stage in recipe.stages.items()
