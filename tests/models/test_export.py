@@ -38,10 +38,14 @@ SPECS = {
     "raw-64": InputSpec(windows=(BRAIN, BLOOD), size=64, raw_hu=True),
     "raw-neighbours-64": InputSpec(windows=(BRAIN, BLOOD), merge=WindowMerge.STACK, size=64, raw_hu=True, neighbours=1),
 }
+_NAMED = tuple(SPECS)
 for _name in recipes.names():  # and every road of the package's recipes, each once
     for _stage in recipes.find(_name).recipe.stages.values():
         if _stage.input not in SPECS.values():
             SPECS[_stage.name] = _stage.input
+
+NETWORKS = {name: Network(init="random", backbone="efficientnet-b0" if name in _NAMED else "small-cnn") for name in SPECS}
+"""A road is the same before any network, and this one's graph is made in a third of the time."""
 
 
 PHANTOM, REAL = (
@@ -99,7 +103,7 @@ def exported() -> Callable[[str], tuple[SliceClassifier, bytes]]:
 
     def get(name: str) -> tuple[SliceClassifier, bytes]:
         if name not in made:
-            classifier = classifier_of(SPECS[name])
+            classifier = classifier_of(SPECS[name], network=NETWORKS[name])
             made[name] = classifier, export_graph([classifier])
         return made[name]
 

@@ -29,6 +29,7 @@ from tests.stories.running import Ran, ichnos
 SETTINGS = CohortSettings(exams=10, seed=8, prevalence=dict(RAISED_PREVALENCE), matrix=128, slices=(10, 12))
 
 SHORT = ("fit.epochs=1", "fit.steps_per_epoch=2", "fit.batch_size=4", "fit.patience=null")
+SHORT += ("network.backbone=small-cnn", "network.init=random")  # test_every_recipe.py has the recipe's own networks
 CHANGES = tuple(f"{stage}.{change}" for stage in ("gate", "subtypes") for change in SHORT)
 CHANGES += ("gate.input.size=64", "subtypes.input.size=96", 'gate.classes=["any"]')
 
@@ -109,13 +110,13 @@ def test_stages_of_other_folds_are_not_measured_together(prepared: Path, run: Pa
 @pytest.mark.slow
 def test_the_bundle_says_that_it_is_a_cascade(run: Path, bundle: Path) -> None:
     read = read_bundle(bundle)
-    assert read.manifest.version == 3
+    assert read.manifest.version == 4, "3 is of cascades of EfficientNet-B0 alone"
     assert read.manifest.recipe == CascadeRecipe.model_validate_json((run / "recipe.json").read_bytes())
     assert (read.manifest.readout.classes, read.manifest.readout.any_rule) == (CLASSES, AnyRule.EXPLICIT)
     assert "slices with and without hemorrhage (the gate)" in read.manifest.population
     assert "A cascade, recipe `cascade`" in read.card
-    assert "- Gate: efficientnet-b0 at 64 pixels" in read.card
-    assert "- Second stage: efficientnet-b0 at 96 pixels" in read.card
+    assert "- Gate: small-cnn at 64 pixels" in read.card
+    assert "- Second stage: small-cnn at 96 pixels" in read.card
     assert "Not for exams" not in read.card
 
 
@@ -130,8 +131,8 @@ def test_an_exam_is_read(bundle: Path, tmp_path: Path) -> None:
         assert each.probabilities[Subtype.ANY] >= max(each.probabilities.values())
     reading = load_bundle(bundle).read(read_exam(images))
     assert reading.outputs == CLASSES
-    assert reading.maps.shape == (20, 6, 3, 3), "the gate's map of 2×2 is brought to the second stage's size"
-    assert reading.features.shape == (20, 2560)
+    assert reading.maps.shape == (20, 6, 6, 6), "the gate's map of 4×4 is brought to the second stage's size"
+    assert reading.features.shape == (20, 512)
 
 
 @pytest.mark.slow
