@@ -96,6 +96,10 @@ def test_every_recipe_was_run_once_on_synthetic_heads() -> None:
     whole = card["recipes"]["model_2_any"]["counts"]["slices"]
     assert 0 < whole <= 2000
     assert "runs, not ranks" in card["title"]
+    later = json.loads((RESULTS / "field-phantom-venugopal.json").read_text())
+    assert later["recipes"]["venugopal"]["recipe"]["head"]["kind"] == recipes.find("venugopal").recipe.head.kind
+    assert later["set"] == card["set"]
+    assert later["changes"].items() <= card["changes"].items()
 
 
 def test_the_steps_on_real_heads_were_measured_against_the_one_before() -> None:

@@ -15,9 +15,13 @@ from ichnos.reporting.table import Table
 
 STUDIES = ("field-ct-ich", "parts-ct-ich", "epidural-ct-ich", "field-phantom")
 
+LATER = "field-phantom-venugopal"
+"""Of one recipe that has changed since every recipe was run once; it stands on the same page."""
+
 WHOLE: Mapping[str, Collection[str]] = {
     "epidural-ct-ich": ("any", "subtypes_slices", "subtypes_exams", "gains", "gains_epidural", "cost"),
     "field-phantom": ("cost",),
+    LATER: ("cost",),
 }
 """Of some studies a few tables; the rest stands in their scorecards. Three test patients of a phantom rank nothing."""
 
@@ -52,6 +56,7 @@ def main() -> int:
         for place, (study, names) in GUIDE.items()
     }
     pages = {f"results/{study}.md": {study: page_of(study)} for study in STUDIES}
+    pages["results/field-phantom.md"][LATER] = page_of(LATER)
     return rewrite("field_table.py", {"docs/field.md": guide, **pages})
 
 

@@ -43,6 +43,7 @@ FOLDS = {
     "single-160-views-ct-ich-seed-2": "the same, other folds (split seed 2)",
     "single-160-views-ct-ich-seed-3": "the same, other folds (split seed 3)",
     "pair-ct-ich": "`ensemble_pair`, 160 px with mirror images and 96 px averaged: the bundle's procedure",
+    "pair-from-scratch-ct-ich": "the bundle's procedure from random weights, 8 epochs",
     "pair-ct-ich-seed-1": "the bundle's procedure, other folds (split seed 1)",
     "pair-ct-ich-seed-2": "the bundle's procedure, other folds (split seed 2)",
     "pair-ct-ich-seed-3": "the bundle's procedure, other folds (split seed 3)",
@@ -119,9 +120,9 @@ def _rows(studies: Mapping[str, str]) -> list[tuple[str, str, list[str]]]:
 
 
 def classes_tables() -> str:
-    """Every class of the bundle's procedure, and of one network from both kinds of first weights side by side."""
+    """Every class of the bundle's procedure, from both kinds of first weights."""
     parts: list[str] = []
-    for name in ("pair-ct-ich", "single-ct-ich", "single-from-scratch-ct-ich"):
+    for name in ("pair-ct-ich", "pair-from-scratch-ct-ich"):
         path = ROOT / "results" / f"{name}.json"
         if path.exists():
             card = json.loads(path.read_text(encoding="utf-8"))

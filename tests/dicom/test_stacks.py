@@ -65,7 +65,7 @@ def test_more_than_half_lost_is_refused_whatever_was_wrong_with_them(tmp_path: P
     assert kept.exam is not None
     lost = read(write(tmp_path / "more", without_place(head_datasets(), half + 2)))
     assert lost.refusal is not None
-    assert f"{half + 2} of its {2 * half} files cannot be read" in lost.refusal
+    assert f"{half + 2} of its {2 * half} slices cannot be read" in lost.refusal
 
 
 @pytest.mark.parametrize("shift", [1.0, 3.0])

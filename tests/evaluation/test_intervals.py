@@ -150,7 +150,7 @@ def test_json_is_json() -> None:
 def test_probabilities_that_are_no_numbers_are_refused(bad: float) -> None:
     p, y, names = case(60, 12)
     p[7, 1] = bad
-    with pytest.raises(InputError, match=r"probabilities of 1 slice are no numbers .* the first in row 7"):
+    with pytest.raises(InputError, match=r"probabilities of 1 row are no numbers .* the first in row 7"):
         evaluate(p, y, TWO, PatientResamples.draw(names, seed=0, resamples=20))
 
 

@@ -281,8 +281,8 @@ def _read_series(series: Series, rules: SeriesRules, decoder: Decodes, spent: _S
     frames = series.frames
     lost = [fault for fault in series.faults if not fault.startswith(A_COLOUR_PICTURE)]
     if len(lost) > len(frames) * (1 - _LEAST_READ) / _LEAST_READ:
-        files = counted(len(lost) + len(frames), "file")
-        raise ExamError(f"{len(lost)} of its {files} cannot be read: {Counter(lost).most_common(1)[0][0]}")
+        slices = counted(len(lost) + len(frames), "slice")
+        raise ExamError(f"{len(lost)} of its {slices} cannot be read: {Counter(lost).most_common(1)[0][0]}")
     hu, kept, skipped = _read_frames(frames, decoder, spent)
     read = series.with_frames(kept)
     inverted = False

@@ -117,7 +117,7 @@ def check_shapes(probabilities: NDArray[np.floating], labels: NDArray[np.bool_],
     if not np.isfinite(probabilities).all():
         bad = np.flatnonzero(~np.isfinite(probabilities).all(axis=1))
         raise InputError(
-            f"probabilities of {counted(len(bad), 'slice')} are no numbers (NaN, infinite), the first in row {bad[0]}: "
+            f"probabilities of {counted(len(bad), 'row')} are no numbers (NaN, infinite), the first in row {bad[0]}: "
             "the model has failed"
         )
 
