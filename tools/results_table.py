@@ -32,6 +32,7 @@ FOLDS = {
     "reader-ct-ich-seed-3": "the same, other folds (split seed 3)",
     "reader-views-ct-ich": "the first folds' networks, each slice with its mirror image",
     "single-from-scratch-ct-ich": "single slices, random weights",
+    "small-from-scratch-ct-ich": "the same with `small-cnn`, a tenth of the parameters",
     "single-ct-ich": "single slices, the phantom's weights, no synthetic lesions",
     "single-views-ct-ich": "the same networks, each slice with its mirror image",
     "single-views-ct-ich-seed-1": "the same, other folds (split seed 1)",
