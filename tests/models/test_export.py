@@ -44,7 +44,9 @@ for _name in recipes.names():  # and every road of the package's recipes, each o
         if _stage.input not in SPECS.values():
             SPECS[_stage.name] = _stage.input
 
-NETWORKS = {name: Network(init="random", backbone="efficientnet-b0" if name in _NAMED else "small-cnn") for name in SPECS}
+NETWORKS = {
+    name: Network(init="random", backbone="efficientnet-b0" if name in _NAMED else "small-cnn") for name in SPECS
+}
 """A road is the same before any network, and this one's graph is made in a third of the time."""
 
 

@@ -139,7 +139,9 @@ def test_reading_needs_no_torch(bundle: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_exports_are_the_same_bytes_and_none_is_replaced_unasked(prepared: Path, small: Path, tmp_path: Path) -> None:
+def test_two_exports_are_the_same_bytes_and_none_is_replaced_unasked(
+    prepared: Path, small: Path, tmp_path: Path
+) -> None:
     bundle = tmp_path / "small.ichnos"
     words = ("export", str(small), "--out", str(bundle), "--data", str(prepared), "--title", "Small")
     assert ichnos(*words).exit_code == 0
